@@ -1,2 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Placeholder.
+//! The VFIO migration uAPI as traits, so that a test asks the same questions of a model in this process, of one behind
+//! a control socket, and later of a real driver.
+//!
+//! [`MigrationDevice`] has the uAPI's verbs with the uAPI's errors; [`HostControl`] is what a test needs besides:
+//! sysfs, the driver's log, reset counters, a bystander guest, hardware faults. Each tells by [`Capabilities`] what it
+//! can do: a case that needs more is skipped with the reason.
+//!
+//! Sources are named as in the project's documents: "vfio-ap migration spec 2.2" is its section 2.2.
+#![forbid(unsafe_code)]
+
+pub mod capabilities;
+pub mod device;
+pub mod errno;
+pub mod host;
+pub mod state;
+
+pub use capabilities::{Capabilities, Capability};
+pub use device::{DeviceError, MigrationDevice, StreamId};
+pub use errno::Errno;
+pub use host::{AdapterFault, GuestCall, GuestReply, HostControl, LogLevel, LogLine, QueueAnswer};
+pub use state::DeviceState;

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The verbs of the VFIO migration uAPI on one device.
+
+use crate::{Capabilities, DeviceState, Errno};
+
+/// A data stream that `set_state` returned: the file descriptor of the uAPI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct StreamId(pub u64);
+
+/// Why a verb did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The device's own answer.
+    #[error("{errno} ({}){}", errno.meaning(), detail_text(detail))]
+    Refused {
+        /// The number the uAPI returns.
+        errno: Errno,
+        /// A sentence for people; the uAPI has none, so it is empty on a real device.
+        detail: String,
+    },
+    /// The device was not asked, or its answer did not arrive: nothing is known about its state.
+    #[error("the device could not be asked: {0}")]
+    Transport(String),
+}
+
+fn detail_text(detail: &str) -> String {
+    if detail.is_empty() { String::new() } else { format!(": {detail}") }
+}
+
+impl DeviceError {
+    /// The device's error number, if the device answered at all.
+    #[must_use]
+    pub const fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Refused { errno, .. } => Some(*errno),
+            Self::Transport(_) => None,
+        }
+    }
+}
+
+impl From<Errno> for DeviceError {
+    fn from(errno: Errno) -> Self {
+        Self::Refused { errno, detail: String::new() }
+    }
+}
+
+/// One device with the VFIO migration uAPI. Methods take `&self`: the uAPI may be used from several threads at once.
+pub trait MigrationDevice {
+    /// What can be asked of this device.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Requests a state; the stream comes with STOP_COPY and RESUMING. vfio-ap migration spec 2.2.
+    ///
+    /// # Errors
+    /// Those of vfio-ap migration spec 2.2 to 2.4 and 2.7; the state afterwards is what [`Self::state`] says.
+    fn set_state(&self, state: DeviceState) -> Result<Option<StreamId>, DeviceError>;
+
+    /// The present state. vfio-ap migration spec 2.3.
+    ///
+    /// # Errors
+    /// None by the specification; a device without migration answers ENOTTY.
+    fn state(&self) -> Result<DeviceState, DeviceError>;
+
+    /// How many bytes a stream has, or would have. vfio-ap migration spec 3.4.
+    ///
+    /// # Errors
+    /// None by the specification; a device without migration answers ENOTTY.
+    fn data_size(&self) -> Result<u64, DeviceError>;
+
+    /// Reads up to `length` bytes; an empty answer is the end. vfio-ap migration spec 4.2.
+    ///
+    /// # Errors
+    /// Those of vfio-ap migration spec 4.4.
+    fn read(&self, stream: StreamId, length: usize) -> Result<Vec<u8>, DeviceError>;
+
+    /// Writes; returns how many bytes were taken. vfio-ap migration spec 4.3.
+    ///
+    /// # Errors
+    /// Those of vfio-ap migration spec 4.4.
+    fn write(&self, stream: StreamId, data: &[u8]) -> Result<usize, DeviceError>;
+
+    /// Closes a stream, whatever its state.
+    ///
+    /// # Errors
+    /// EBADF if there is no such stream.
+    fn close(&self, stream: StreamId) -> Result<(), DeviceError>;
+
+    /// VFIO_DEVICE_RESET. vfio-ap migration spec 2.6.
+    ///
+    /// # Errors
+    /// That of the queue whose reset failed; then the migration state is as before.
+    fn reset(&self) -> Result<(), DeviceError>;
+
+    /// A read with an explicit offset. Needs [`Capability::PositionedIo`](crate::Capability::PositionedIo).
+    ///
+    /// # Errors
+    /// ESPIPE from a stream.
+    fn read_at(&self, stream: StreamId, offset: u64, length: usize) -> Result<Vec<u8>, DeviceError>;
+
+    /// A write with an explicit offset. Needs [`Capability::PositionedIo`](crate::Capability::PositionedIo).
+    ///
+    /// # Errors
+    /// ESPIPE from a stream.
+    fn write_at(&self, stream: StreamId, offset: u64, data: &[u8]) -> Result<usize, DeviceError>;
+
+    /// A read into a buffer that is mapped only up to `valid` bytes. Needs
+    /// [`Capability::UserFaults`](crate::Capability::UserFaults).
+    ///
+    /// # Errors
+    /// Those of [`Self::read`], and EFAULT for the fault.
+    fn read_faulting(&self, stream: StreamId, length: usize, valid: usize) -> Result<Vec<u8>, DeviceError>;
+
+    /// A write from a buffer that is mapped only up to `valid` bytes. Needs
+    /// [`Capability::UserFaults`](crate::Capability::UserFaults).
+    ///
+    /// # Errors
+    /// Those of [`Self::write`], and EIO for the fault.
+    fn write_faulting(&self, stream: StreamId, data: &[u8], valid: usize) -> Result<usize, DeviceError>;
+
+    /// Opens the device with its guest attached. Needs [`Capability::LifeCycle`](crate::Capability::LifeCycle).
+    ///
+    /// # Errors
+    /// Those of vfio-ap migration spec 2.8.
+    fn open(&self) -> Result<(), DeviceError>;
+
+    /// Closes the device; open streams stay open and answer ENODEV. Needs
+    /// [`Capability::LifeCycle`](crate::Capability::LifeCycle).
+    ///
+    /// # Errors
+    /// ENODEV if it is not open.
+    fn close_device(&self) -> Result<(), DeviceError>;
+}

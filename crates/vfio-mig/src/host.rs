@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a test needs of the host besides the migration device: the administrator's surface, the driver's log, counters,
+//! the hardware, and guests that do what they are told.
+
+use std::collections::BTreeMap;
+
+use ap_arch::{Apid, Apqn, ConditionCode, HwInfo, ResponseCode};
+use serde::{Deserialize, Serialize};
+
+use crate::{Capabilities, DeviceError};
+
+/// Level of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// Needs an administrator.
+    Error,
+    /// Might need one.
+    Warning,
+    /// Says what happened.
+    Info,
+    /// For people who debug the driver.
+    Debug,
+}
+
+/// One line of the driver's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Running number of the line on its host, from 0.
+    pub number: u64,
+    /// Level.
+    pub level: LogLevel,
+    /// Text without the newline.
+    pub text: String,
+}
+
+/// What an administrator or a failure does to an adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdapterFault {
+    /// Configures it again, all faults gone.
+    Configure,
+    /// Deconfigures it: response code 03, queues reset.
+    Deconfigure,
+    /// Checkstops it: response code 04.
+    Checkstop,
+}
+
+/// What a TAPQ of the driver gets instead of the queue's own answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueAnswer {
+    /// Response code.
+    pub response: ResponseCode,
+    /// The asynchronous-error bit of the status word.
+    pub asynchronous: bool,
+    /// GR2; `None`: what the queue has.
+    pub hw_info: Option<HwInfo>,
+}
+
+/// One AP instruction of a scripted guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GuestCall {
+    /// PQAP with these registers; QCI stores its block at 0x1000 of the guest's memory.
+    Pqap {
+        /// General register 0.
+        gr0: u64,
+        /// General register 1.
+        gr1: u64,
+        /// General register 2.
+        gr2: u64,
+    },
+    /// NQAP of a whole message.
+    Nqap {
+        /// The queue.
+        apqn: Apqn,
+        /// Program-supplied message identifier.
+        psmid: u64,
+        /// The message.
+        message: Vec<u8>,
+    },
+    /// DQAP into a buffer of this many bytes.
+    Dqap {
+        /// The queue.
+        apqn: Apqn,
+        /// Size of the buffer in bytes.
+        length: usize,
+    },
+}
+
+/// What a scripted guest sees after one instruction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GuestReply {
+    /// Condition code; `None` after a program exception.
+    pub cc: Option<ConditionCode>,
+    /// Program exception code, 0 if there was none.
+    pub exception: u16,
+    /// General register 1: the status word in its low half.
+    pub gr1: u64,
+    /// General register 2.
+    pub gr2: u64,
+    /// DQAP: the message identifier.
+    pub psmid: u64,
+    /// DQAP: the reply. QCI: the block.
+    pub data: Vec<u8>,
+}
+
+/// The host around the device under test. Paths are those of vfio-ap migration spec 7.
+pub trait HostControl {
+    /// What can be asked of this host.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Reads a sysfs attribute.
+    ///
+    /// # Errors
+    /// ENOENT for a path that does not exist; others as the attribute says.
+    fn sysfs_read(&self, path: &str) -> Result<String, DeviceError>;
+
+    /// Writes a sysfs attribute.
+    ///
+    /// # Errors
+    /// ENOENT for a path that does not exist, EACCES for one that cannot be written; others as the attribute says.
+    fn sysfs_write(&self, path: &str, value: &str) -> Result<(), DeviceError>;
+
+    /// The driver's log from line `since` on.
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`].
+    fn log(&self, since: u64) -> Result<Vec<LogLine>, DeviceError>;
+
+    /// How often the driver reset each queue since the host started; queues never reset are absent.
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`].
+    fn reset_counts(&self) -> Result<BTreeMap<Apqn, u64>, DeviceError>;
+
+    /// Changes the state of an adapter.
+    ///
+    /// # Errors
+    /// ENODEV if the host has no such adapter.
+    fn adapter(&self, adapter: Apid, fault: AdapterFault) -> Result<(), DeviceError>;
+
+    /// Makes every TAPQ that the driver issues to this queue answer so; `None` takes that back.
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`].
+    fn set_queue_answer(&self, apqn: Apqn, answer: Option<QueueAnswer>) -> Result<(), DeviceError>;
+
+    /// Executes one AP instruction as the guest of this mediated device.
+    ///
+    /// # Errors
+    /// ENODEV if that device has no guest; a program exception is no error.
+    fn guest_execute(&self, mdev: &str, call: &GuestCall) -> Result<GuestReply, DeviceError>;
+
+    /// Says whether the host's kernel and the device's guest are under Secure Execution.
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`].
+    fn set_secure_execution(&self, host: bool, guest: bool) -> Result<(), DeviceError>;
+}
