@@ -16,15 +16,18 @@ mod open_value;
 pub mod apqn;
 pub mod command;
 pub mod config;
+pub mod exception;
 pub mod facility;
 pub mod hwinfo;
 pub mod mask;
 pub mod matrix;
 pub mod status;
+pub mod stream;
 
 pub use apqn::{Apid, Apqi, Apqn};
 pub use command::{FunctionCode, Gr0};
 pub use config::QciBlock;
+pub use exception::ProgramCode;
 pub use hwinfo::{ApType, BindState, CardMode, HwInfo};
 pub use mask::Mask256;
 pub use matrix::Matrix;
