@@ -19,8 +19,11 @@ pub mod config;
 pub mod exception;
 pub mod facility;
 pub mod hwinfo;
+pub mod image;
+pub mod log_ring;
 pub mod mask;
 pub mod matrix;
+pub mod report;
 pub mod status;
 pub mod stream;
 

@@ -1,2 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Placeholder.
+//! AP hardware: adapters, queues, crypto engines, interruptions.
+//!
+//! A [`Machine`] is all the AP hardware of one host. A [`Configuration`] is one guest's view of it (or the host's own),
+//! and its [`Configuration::execute`] is the only door to a queue: plain data in, an [`Outcome`] out. Whoever has a CPU
+//! (the QEMU plugin, a test) supplies registers and an [`OperandMemory`] and carries the outcome out; whoever is the
+//! hypervisor (the vfio-ap model) sets the configuration's masks. Nothing here knows QEMU or vfio.
+#![forbid(unsafe_code)]
+
+mod adapter;
+mod apcb;
+mod guest;
+mod instruction;
+mod machine;
+mod pqap;
+pub mod topology;
+
+pub use guest::Configuration;
+pub use instruction::{Instruction, OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
+pub use machine::Machine;
+pub use topology::{AdapterSpec, CardKind, Facilities, Topology, TopologyError};

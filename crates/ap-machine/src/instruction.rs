@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What goes into an AP instruction and what comes out of it: plain data, so that any CPU can be put in front.
+
+use ap_arch::{ConditionCode, ProgramCode};
+
+/// One of the three AP instructions with the register numbers it names. AP reference 1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instruction {
+    /// PQAP: all operands are implicit.
+    Pqap,
+    /// NQAP.
+    Nqap {
+        /// Even register of the PSMID pair.
+        r1: u8,
+        /// Even register of the message pair.
+        r2: u8,
+    },
+    /// DQAP.
+    Dqap {
+        /// Even register of the PSMID pair.
+        r1: u8,
+        /// Even register of the buffer pair.
+        r2: u8,
+    },
+}
+
+impl Instruction {
+    /// From the four bytes in storage; `None` if they are another instruction. The unused third byte is not looked at.
+    #[must_use]
+    pub const fn decode(bytes: [u8; 4]) -> Option<Self> {
+        let (r1, r2) = (bytes[3] >> 4, bytes[3] & 0xf);
+        match (bytes[0], bytes[1]) {
+            (0xb2, 0xaf) => Some(Self::Pqap),
+            (0xb2, 0xad) => Some(Self::Nqap { r1, r2 }),
+            (0xb2, 0xae) => Some(Self::Dqap { r1, r2 }),
+            _ => None,
+        }
+    }
+}
+
+/// The registers an AP instruction reads, as they are before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Operands {
+    /// Whether the PSW's problem-state bit is on.
+    pub problem_state: bool,
+    /// General register 0: function, modifiers, queue.
+    pub gr0: u64,
+    /// General register 1.
+    pub gr1: u64,
+    /// General register 2.
+    pub gr2: u64,
+    /// The pair R1 names in NQAP and DQAP (the register itself and the next one); 0 for PQAP and for an odd R1.
+    pub r1: [u64; 2],
+    /// The pair R2 names in NQAP and DQAP; 0 for PQAP and for an odd R2.
+    pub r2: [u64; 2],
+}
+
+/// What an instruction did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It completed: write these registers, set this condition code, go on with the next instruction.
+    Completed {
+        /// Condition code to set.
+        cc: ConditionCode,
+        /// Registers to write; all others keep their values.
+        writes: RegisterWrites,
+    },
+    /// It was suppressed: registers, storage and queues are as before. Take this program interruption.
+    Exception(ProgramException),
+}
+
+/// A program interruption to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramException {
+    /// The program-interruption code.
+    pub code: ProgramCode,
+    /// Translation-exception identification (stored at prefix + 0xA8); 0 where the code has none.
+    pub translation_address: u64,
+}
+
+impl ProgramException {
+    /// An exception without a translation address.
+    #[must_use]
+    pub const fn new(code: ProgramCode) -> Self {
+        Self { code, translation_address: 0 }
+    }
+
+    /// The specification exception.
+    #[must_use]
+    pub const fn specification() -> Self {
+        Self::new(ProgramCode::SPECIFICATION)
+    }
+}
+
+/// A short list of (register number, value), in the order in which they are to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct RegisterWrites {
+    writes: [(u8, u64); Self::CAPACITY],
+    len: u8,
+}
+
+impl RegisterWrites {
+    /// GR0, GR1, GR2 and two pairs make seven.
+    const CAPACITY: usize = 8;
+
+    /// No register.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { writes: [(0, 0); Self::CAPACITY], len: 0 }
+    }
+
+    /// With register `number` (0 to 15) written as well.
+    #[must_use]
+    pub(crate) const fn with(mut self, number: u8, value: u64) -> Self {
+        self.writes[self.len as usize] = (number & 0xf, value);
+        self.len += 1;
+        self
+    }
+
+    /// The register numbers (0 to 15) and their new values.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, u64)> {
+        self.writes.into_iter().take(usize::from(self.len))
+    }
+
+    /// The value written to register `number`, if it is written.
+    #[must_use]
+    pub fn get(&self, number: u8) -> Option<u64> {
+        self.iter().filter(|(written, _)| *written == number).last().map(|(_, value)| value)
+    }
+}
+
+/// The executing CPU's storage. Addresses are logical (through DAT and prefixing as the PSW says), but for
+/// [`Self::absolute_is_valid`]. An access that fails says with which program interruption.
+pub trait OperandMemory {
+    /// Fetches `buffer.len()` bytes.
+    ///
+    /// # Errors
+    /// The access exception; what `buffer` then holds does not matter.
+    fn fetch(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), ProgramException>;
+
+    /// Checks that `len` bytes can be stored, on every page, and stores nothing.
+    ///
+    /// # Errors
+    /// The access exception a store would meet.
+    fn check_store(&mut self, address: u64, len: usize) -> Result<(), ProgramException>;
+
+    /// Stores the bytes, after the check of all of them.
+    ///
+    /// # Errors
+    /// The access exception; then nothing has been stored.
+    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), ProgramException>;
+
+    /// Whether a byte at this absolute address exists (for the notification byte of AQIC).
+    fn absolute_is_valid(&mut self, address: u64) -> bool;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_that_old_code_used_decode_as_the_reference_reads_them() {
+        assert_eq!(Instruction::decode([0xb2, 0xad, 0x00, 0x42]), Some(Instruction::Nqap { r1: 4, r2: 2 }));
+        assert_eq!(Instruction::decode([0xb2, 0xae, 0x00, 0x64]), Some(Instruction::Dqap { r1: 6, r2: 4 }));
+        assert_eq!(Instruction::decode([0xb2, 0xaf, 0x00, 0x00]), Some(Instruction::Pqap));
+        assert_eq!(Instruction::decode([0xb2, 0xb0, 0x00, 0x00]), None);
+    }
+
+    #[test]
+    fn the_last_write_to_a_register_counts() {
+        let writes = RegisterWrites::none().with(1, 5).with(2, 6).with(1, 7);
+        assert_eq!((writes.get(1), writes.get(2), writes.get(3)), (Some(7), Some(6), None));
+    }
+}
