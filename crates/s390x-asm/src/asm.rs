@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One function per instruction, named as the mnemonic. Those that can end in a program interruption say so; the
+//! image's trap handler decides what becomes of it, and the registers then come back as they went in.
+//!
+//! The AP instructions set the condition code to a value of their own first, so that an instruction that was skipped or
+//! left the condition code alone is told from one that was executed.
+
+use crate::{FacilityList, Psw, Tod};
+use core::arch::asm;
+
+/// The condition code that stands before PQAP and NQAP are executed; neither ever sets it (NQAP only for a message of
+/// several parts).
+pub const POISON_CC: u8 = 1;
+/// What the output-only general registers hold before an AP instruction.
+pub const POISON_REGISTER: u64 = 0xdead_beef_dead_beef;
+
+const POISON_PROGRAM_MASK: u64 = (POISON_CC as u64) << 28;
+
+/// STORE CLOCK: the time-of-day clock; successive values differ.
+#[must_use]
+pub fn stck() -> Tod {
+    let mut tod = 0u64;
+    // SAFETY: stores eight bytes into `tod` and sets the condition code.
+    unsafe { asm!("stck 0({at})", at = in(reg_addr) &raw mut tod, options(nostack)) };
+    Tod(tod)
+}
+
+/// STORE FACILITY LIST EXTENDED.
+#[must_use]
+pub fn stfle() -> FacilityList {
+    let mut list = FacilityList::default();
+    // SAFETY: stores at most as many doublewords as GR0 names plus one, which is what `list` holds.
+    unsafe {
+        asm!(
+            "stfle 0({at})",
+            at = in(reg_addr) list.0.as_mut_ptr(),
+            inout("r0") list.0.len() as u64 - 1 => _,
+            options(nostack)
+        );
+    }
+    list
+}
+
+/// STORE CPU ADDRESS.
+#[must_use]
+pub fn stap() -> u16 {
+    let mut address = 0u16;
+    // SAFETY: stores two bytes into `address`.
+    unsafe { asm!("stap 0({at})", at = in(reg_addr) &raw mut address, options(nostack, preserves_flags)) };
+    address
+}
+
+/// SERVICE CALL: hands the block at absolute address `sccb` to the SCLP. Condition code 0: accepted; 2: busy; 3: there
+/// is no SCLP.
+///
+/// # Safety
+/// `sccb` is a well-formed service-call control block that nobody else accesses until it carries a response code.
+#[must_use]
+pub unsafe fn servc(command: u32, sccb: *mut u8) -> u8 {
+    let cc: u64;
+    // SAFETY: the caller gives the block; the SCLP stores into nothing else.
+    unsafe {
+        asm!(
+            ".insn rre,0xb2200000,{command},{sccb}",
+            "ipm {cc}",
+            command = in(reg) u64::from(command),
+            sccb = in(reg) sccb,
+            cc = out(reg) cc,
+            options(nostack)
+        );
+    }
+    cc_of(cc)
+}
+
+/// Order of SIGNAL PROCESSOR: the addressed CPU stops.
+pub const SIGP_STOP: u8 = 5;
+
+/// SIGNAL PROCESSOR without a parameter. Condition code 0: accepted; 1: status stored; 2: busy; 3: there is no such CPU.
+///
+/// # Safety
+/// Whatever the addressed CPU was doing may be ended by the order.
+pub unsafe fn sigp(order: u8, cpu: u16) -> u8 {
+    let cc: u64;
+    // SAFETY: the caller answers for the other CPU; GR0 takes the status and GR1 the (absent) parameter.
+    unsafe {
+        asm!(
+            "sigp %r0,{cpu},0({order})",
+            "ipm {cc}",
+            cpu = in(reg) u64::from(cpu),
+            order = in(reg_addr) u64::from(order),
+            cc = out(reg) cc,
+            inout("r0") 0u64 => _,
+            in("r1") 0u64,
+            options(nostack)
+        );
+    }
+    cc_of(cc)
+}
+
+/// LOAD PSW EXTENDED of a PSW that never continues here.
+///
+/// # Safety
+/// What `psw` leads to must be able to run with the registers and the stack as they are.
+pub unsafe fn lpswe(psw: &Psw) -> ! {
+    // SAFETY: the caller answers for the new PSW.
+    unsafe { asm!("lpswe 0({psw})", psw = in(reg_addr) psw, options(noreturn)) }
+}
+
+/// What PQAP left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pqap {
+    /// Condition code.
+    pub cc: u8,
+    /// General register 0.
+    pub gr0: u64,
+    /// General register 1.
+    pub gr1: u64,
+    /// General register 2.
+    pub gr2: u64,
+}
+
+/// PQAP, PROCESS ADJUNCT PROCESSOR QUEUE. Ends in an operation exception where AP is not installed.
+///
+/// # Safety
+/// For functions that name storage (QCI, AQIC) general register 2 designates storage that may be stored into, for AQIC
+/// as long as interruption is enabled.
+#[must_use]
+pub unsafe fn pqap(gr0: u64, gr1: u64, gr2: u64) -> Pqap {
+    let (cc, out0, out1, out2): (u64, u64, u64, u64);
+    // SAFETY: all registers the instruction has are operands; the caller answers for the storage.
+    unsafe {
+        asm!(
+            "spm {poison}",
+            ".insn rre,0xb2af0000,%r0,%r0",
+            "ipm {cc}",
+            poison = in(reg) POISON_PROGRAM_MASK,
+            cc = out(reg) cc,
+            inout("r0") gr0 => out0,
+            inout("r1") gr1 => out1,
+            inout("r2") gr2 => out2,
+            options(nostack)
+        );
+    }
+    Pqap { cc: cc_of(cc), gr0: out0, gr1: out1, gr2: out2 }
+}
+
+/// What NQAP left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nqap {
+    /// Condition code.
+    pub cc: u8,
+    /// General register 1: the queue status.
+    pub gr1: u64,
+    /// Message address and remaining length.
+    pub message: (u64, u64),
+}
+
+/// NQAP, ENQUEUE TO ADJUNCT PROCESSOR QUEUE: one execution.
+///
+/// # Safety
+/// `message` (address, length) designates storage that may be read.
+#[must_use]
+pub unsafe fn nqap(gr0: u64, psmid: u64, message: (u64, u64)) -> Nqap {
+    let (cc, out1, address, length): (u64, u64, u64, u64);
+    // SAFETY: all registers the instruction has are operands; the caller answers for the storage.
+    unsafe {
+        asm!(
+            "spm {poison}",
+            ".insn rre,0xb2ad0000,%r4,%r6",
+            "ipm {cc}",
+            poison = in(reg) POISON_PROGRAM_MASK,
+            cc = out(reg) cc,
+            in("r0") gr0,
+            inout("r1") POISON_REGISTER => out1,
+            in("r4") psmid >> 32,
+            in("r5") psmid & 0xffff_ffff,
+            inout("r6") message.0 => address,
+            inout("r7") message.1 => length,
+            options(nostack)
+        );
+    }
+    Nqap { cc: cc_of(cc), gr1: out1, message: (address, length) }
+}
+
+/// What DQAP left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dqap {
+    /// Condition code.
+    pub cc: u8,
+    /// General register 0: the value to continue with.
+    pub gr0: u64,
+    /// General register 1: the queue status, poison if the receive did not finish.
+    pub gr1: u64,
+    /// General register 2: what is left of the message.
+    pub gr2: u64,
+    /// The two words of the message identifier, poison if none was delivered.
+    pub psmid: (u64, u64),
+    /// Buffer address and remaining length.
+    pub buffer: (u64, u64),
+}
+
+/// DQAP, DEQUEUE FROM ADJUNCT PROCESSOR QUEUE: one execution.
+///
+/// # Safety
+/// `buffer` (address, length) designates storage that may be stored into.
+#[must_use]
+pub unsafe fn dqap(gr0: u64, gr2: u64, buffer: (u64, u64)) -> Dqap {
+    let (cc, out0, out1, out2, high, low, address, length): (u64, u64, u64, u64, u64, u64, u64, u64);
+    // SAFETY: all registers the instruction has are operands; the caller answers for the storage.
+    unsafe {
+        asm!(
+            "spm {poison}",
+            ".insn rre,0xb2ae0000,%r4,%r6",
+            "ipm {cc}",
+            poison = in(reg) POISON_PROGRAM_MASK,
+            cc = out(reg) cc,
+            inout("r0") gr0 => out0,
+            inout("r1") POISON_REGISTER => out1,
+            inout("r2") gr2 => out2,
+            inout("r4") POISON_REGISTER => high,
+            inout("r5") POISON_REGISTER => low,
+            inout("r6") buffer.0 => address,
+            inout("r7") buffer.1 => length,
+            options(nostack)
+        );
+    }
+    Dqap { cc: cc_of(cc), gr0: out0, gr1: out1, gr2: out2, psmid: (high, low), buffer: (address, length) }
+}
+
+/// The condition code in what INSERT PROGRAM MASK left; the other bits of the register are old contents.
+const fn cc_of(ipm: u64) -> u8 {
+    (ipm >> 28) as u8 & 3
+}
