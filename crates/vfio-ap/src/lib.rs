@@ -1,2 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Placeholder.
+//! The host of a guest with passed-through AP queues: the AP bus with its driver bindings, the matrix mediated devices
+//! of vfio-ap, and their migration.
+//!
+//! It does what the driver is meant to do by the vfio-ap migration spec; each known fault of the posted driver is a
+//! switch in [`defect`], off by default. It reaches the hardware by the host's door of `ap-machine`, with the
+//! instructions a driver would issue, so what a guest sees of its queues is a consequence and not a second copy. The
+//! guest's vCPUs go past it: they execute through [`Host::guest`] and take no lock of this crate.
+#![forbid(unsafe_code)]
+
+pub mod control;
+mod host;
+mod host_config;
+
+pub use host::{Host, HostError};
+pub use host_config::{HostConfig, MdevConfig};

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What can be asked of a host.
+
+use serde::{Deserialize, Serialize};
+use vfio_mig::{DeviceState, StreamId};
+
+use super::{Hex64, HexBytes, QueueName};
+
+/// One request. `mdev` is the UUID of a mediated device; left out it means the one QEMU's guest has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "execute",
+    content = "arguments",
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    deny_unknown_fields
+)]
+pub enum Request {
+    /// Requests a migration state. Returns [`super::SetStateReply`].
+    MigrationSetState {
+        /// Name or number of the state.
+        state: DeviceState,
+        /// The device.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mdev: Option<String>,
+    },
+    /// Asks for the migration state. Returns [`super::StateReply`].
+    MigrationGetState {
+        /// The device.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mdev: Option<String>,
+    },
+    /// Asks for the size of the stream. Returns [`super::SizeReply`].
+    MigrationDataSize {
+        /// The device.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mdev: Option<String>,
+    },
+    /// Reads from a STOP_COPY stream; at most [`super::MAX_READ`] bytes. Returns [`super::DataReply`]; no data is the
+    /// end of the stream, or follows from a length of 0.
+    MigrationRead {
+        /// The stream.
+        stream: StreamId,
+        /// How many bytes at most.
+        length: u64,
+        /// Reads at this offset, as pread does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
+        /// The user buffer is mapped for so many bytes only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault_at: Option<u64>,
+    },
+    /// Writes to a RESUMING stream. Returns [`super::WriteReply`].
+    MigrationWrite {
+        /// The stream.
+        stream: StreamId,
+        /// The bytes.
+        data: HexBytes,
+        /// Writes at this offset, as pwrite does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
+        /// The user buffer is mapped for so many bytes only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault_at: Option<u64>,
+    },
+    /// Closes a stream. Returns [`super::Empty`].
+    MigrationClose {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// VFIO_DEVICE_RESET. Returns [`super::Empty`].
+    DeviceReset {
+        /// The device.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mdev: Option<String>,
+    },
+    /// Opens a device with a guest attached. Returns [`super::Empty`].
+    DeviceOpen {
+        /// The device.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mdev: Option<String>,
+    },
+    /// Closes a device; its guest loses its queues. Returns [`super::Empty`].
+    DeviceClose {
+        /// The device.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mdev: Option<String>,
+    },
+    /// Reads a sysfs attribute. Returns [`super::ValueReply`].
+    SysfsRead {
+        /// Absolute path.
+        path: String,
+    },
+    /// Writes a sysfs attribute. Returns [`super::Empty`].
+    SysfsWrite {
+        /// Absolute path.
+        path: String,
+        /// What to write.
+        value: String,
+    },
+    /// Configures an adapter again: its faults are gone. Returns [`super::Empty`].
+    AdapterConfigure {
+        /// Adapter number in hex.
+        adapter: String,
+    },
+    /// Deconfigures an adapter: response code 03. Returns [`super::Empty`].
+    AdapterDeconfigure {
+        /// Adapter number in hex.
+        adapter: String,
+    },
+    /// Checkstops an adapter: response code 04. Returns [`super::Empty`].
+    AdapterCheckstop {
+        /// Adapter number in hex.
+        adapter: String,
+    },
+    /// Makes the driver's TAPQ on a queue answer so, until it is set again; without `response` the queue answers for
+    /// itself again. Returns [`super::Empty`].
+    QueueAnswer {
+        /// The queue.
+        queue: QueueName,
+        /// Response code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        response: Option<u8>,
+        /// The asynchronous-error bit.
+        #[serde(default)]
+        asynchronous: bool,
+        /// GR2; without it what the queue has.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hw_info: Option<Hex64>,
+    },
+    /// Says whether host and guest are under Secure Execution. Returns [`super::Empty`].
+    SecureExecution {
+        /// The host's kernel.
+        host: bool,
+        /// The guest.
+        guest: bool,
+    },
+    /// Switches a defect on or off. Returns [`super::Empty`].
+    DefectSet {
+        /// Its name in the catalogue.
+        name: String,
+        /// On or off.
+        on: bool,
+    },
+    /// Lists the defects. Returns [`super::DefectList`].
+    QueryDefects {},
+    /// Describes the host. Returns [`super::HostReply`].
+    QueryHost {},
+    /// Lists the queues that vfio-ap knows. Returns [`super::QueueList`].
+    QueryQueues {},
+    /// The driver's log. Returns [`super::LogReply`].
+    QueryLog {
+        /// Number of the first line wanted.
+        #[serde(default)]
+        since: u64,
+    },
+    /// Counts of what happened. Returns [`super::Counters`].
+    QueryCounters {},
+    /// Executes one AP instruction as a scripted guest. Returns [`super::GuestState`].
+    GuestExecute {
+        /// The device whose guest executes it; not the one QEMU runs.
+        mdev: String,
+        /// What and with which registers.
+        instruction: GuestInstruction,
+    },
+}
+
+/// One AP instruction with its operands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct GuestInstruction {
+    /// The four bytes of the instruction as hex digits, for example `"b2af0000"`.
+    pub code: HexBytes,
+    /// General register 0.
+    #[serde(default)]
+    pub gr0: Hex64,
+    /// General register 1.
+    #[serde(default)]
+    pub gr1: Hex64,
+    /// General register 2.
+    #[serde(default)]
+    pub gr2: Hex64,
+    /// The register pair that the R1 field of NQAP and DQAP names.
+    #[serde(default)]
+    pub r1: [Hex64; 2],
+    /// The register pair that the R2 field of NQAP and DQAP names.
+    #[serde(default)]
+    pub r2: [Hex64; 2],
+    /// In problem state.
+    #[serde(default)]
+    pub problem_state: bool,
+    /// What to store in the guest's memory (64 KiB from address 0) before.
+    #[serde(default)]
+    pub store: Vec<MemoryImage>,
+    /// Address and length of what to fetch from the guest's memory afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetch: Option<(Hex64, u32)>,
+}
+
+/// Bytes at a place in a guest's memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryImage {
+    /// Where.
+    pub address: Hex64,
+    /// What.
+    pub data: HexBytes,
+}
