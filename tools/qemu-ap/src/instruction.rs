@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Emulates one AP instruction: registers in, the machine's answer out, or the program exception that QEMU is about to
+//! raise turned into the right one.
+//!
+//! An exception is not built by hand, because the condition code in the PSW is stale inside a callback. The callback
+//! returns, QEMU raises its own operation exception with old PSW, condition code and length right, and the
+//! discontinuity callback then overwrites the code.
+
+use std::ffi::{c_int, c_uint, c_void};
+
+use ap_arch::{FunctionCode, Gr0, ProgramCode};
+use ap_machine::{Instruction, Operands, Outcome, ProgramException};
+
+use crate::dat;
+use crate::ffi;
+use crate::memory::GuestStorage;
+use crate::plugin::{Plugin, plugin};
+use crate::sites::Site;
+use crate::vcpu::{Raised, Registers, Vcpu};
+
+const PSW_PROBLEM_STATE: u64 = 1 << 48;
+const PSW_CC_SHIFT: u32 = 44;
+const INSTRUCTION_LENGTH: u64 = 4;
+
+/// Lowcore, relative to the prefix (Principles of Operation, "Assigned Storage Locations").
+const PROGRAM_CODE: u64 = 0x8e;
+const EXCEPTION_ACCESS: u64 = 0xa0;
+const TRANSLATION_EXCEPTION: u64 = 0xa8;
+const PROGRAM_OLD_PSW_ADDRESS: u64 = 0x158;
+
+/// Execution callback of an AP instruction.
+pub(crate) extern "C" fn on_execution(vcpu: c_uint, site: *mut c_void) {
+    let Some(plugin) = plugin() else { return };
+    // SAFETY: the table of sites keeps each site until the code cache, and with it this callback, is thrown away.
+    let site = unsafe { &*site.cast::<Site<Instruction>>() };
+    // SAFETY: this is a callback of that vCPU; the borrow ends before the callback does, in `execute`.
+    let next = match unsafe { plugin.vcpus.current(vcpu as usize) } {
+        Some((vcpu, registers)) => execute(plugin, vcpu, registers, site),
+        None => None,
+    };
+    if let Some(next) = next {
+        // SAFETY: registered with registers and PC writable; `execute` wrote pswm; nothing here has a destructor.
+        unsafe { ffi::resume_at(next) }
+    }
+}
+
+/// The address to go on at, or `None` for an exception, which QEMU raises when the callback returns.
+fn execute(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers, site: &Site<Instruction>) -> Option<u64> {
+    let psw_mask = vcpu.exchange.read_register(registers.psw_mask);
+    let guest = plugin.host.guest();
+    if !guest.is_available() || dat::Space::of(psw_mask).is_none() {
+        return None;
+    }
+    let operands = read_operands(vcpu, registers, site.instruction, psw_mask);
+    let mut storage = GuestStorage::new(&mut vcpu.exchange, registers, psw_mask);
+    let outcome = guest.execute(site.instruction, &operands, &mut storage);
+    match outcome {
+        Outcome::Completed { cc, writes } => {
+            for (number, value) in writes.iter() {
+                vcpu.exchange.write_register(registers.general[usize::from(number & 15)], value);
+            }
+            let cc = u64::from(cc.bits()) << PSW_CC_SHIFT;
+            vcpu.exchange.write_register(registers.psw_mask, psw_mask & !(3 << PSW_CC_SHIFT) | cc);
+            Some(dat::wrap(psw_mask, site.address.wrapping_add(INSTRUCTION_LENGTH)))
+        }
+        Outcome::Exception(exception) => {
+            vcpu.raised = Some(Raised { exception, address: site.address });
+            None
+        }
+    }
+}
+
+/// Reads only the registers that this instruction looks at: each costs some twenty nanoseconds.
+fn read_operands(vcpu: &mut Vcpu, registers: &Registers, instruction: Instruction, psw_mask: u64) -> Operands {
+    let mut read = |number: u8| vcpu.exchange.read_register(registers.general[usize::from(number & 15)]);
+    let gr0 = read(0);
+    let mut pair = |even: u8| [read(even), read(even | 1)];
+    let (gr12, r1, r2) = match instruction {
+        Instruction::Pqap => match Gr0(gr0).function() {
+            FunctionCode::TAPQ | FunctionCode::RAPQ | FunctionCode::ZAPQ => ([0; 2], [0; 2], [0; 2]),
+            _ => ([read(1), read(2)], [0; 2], [0; 2]),
+        },
+        Instruction::Nqap { r1, r2 } => ([0; 2], pair(r1), pair(r2)),
+        Instruction::Dqap { r1: _, r2 } => {
+            let gr2 = read(2);
+            ([0, gr2], [0; 2], [read(r2), read(r2 | 1)])
+        }
+    };
+    Operands { problem_state: psw_mask & PSW_PROBLEM_STATE != 0, gr0, gr1: gr12[0], gr2: gr12[1], r1, r2 }
+}
+
+/// Discontinuity callback: replaces the code of the operation exception QEMU raised for an AP instruction.
+pub(crate) extern "C" fn on_exception(vcpu: c_uint, _kind: c_int, _from: u64, _to: u64, _: *mut c_void) {
+    let Some(plugin) = plugin() else { return };
+    // SAFETY: this is a callback of that vCPU, and the borrow ends with it.
+    let Some((vcpu, registers)) = (unsafe { plugin.vcpus.current(vcpu as usize) }) else { return };
+    let Some(Raised { exception: ProgramException { code, translation_address }, address }) = vcpu.raised.take() else {
+        return;
+    };
+    let exchange = &mut vcpu.exchange;
+    let lowcore = exchange.read_register(registers.prefix);
+    // The prefix area always has storage behind it, so these stores cannot fail.
+    exchange.write_absolute(lowcore + PROGRAM_CODE, &code.0.to_be_bytes());
+    if is_access_exception(code) {
+        exchange.write_absolute(lowcore + EXCEPTION_ACCESS, &[0]);
+        exchange.write_absolute(lowcore + TRANSLATION_EXCEPTION, &translation_address.to_be_bytes());
+    }
+    if is_nullifying(code) {
+        exchange.write_absolute(lowcore + PROGRAM_OLD_PSW_ADDRESS, &address.to_be_bytes());
+    }
+}
+
+const fn is_nullifying(code: ProgramCode) -> bool {
+    matches!(
+        code,
+        ProgramCode::SEGMENT_TRANSLATION
+            | ProgramCode::PAGE_TRANSLATION
+            | ProgramCode::ASCE_TYPE
+            | ProgramCode::REGION_FIRST_TRANSLATION
+            | ProgramCode::REGION_SECOND_TRANSLATION
+            | ProgramCode::REGION_THIRD_TRANSLATION
+    )
+}
+
+const fn is_access_exception(code: ProgramCode) -> bool {
+    is_nullifying(code) || matches!(code, ProgramCode::PROTECTION)
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Guest storage as an AP instruction sees it: the operand door of `ap-machine` over one vCPU of QEMU's.
+//!
+//! Reads what it needs of the CPU (control registers, prefix) when it needs it, once an instruction.
+
+use ap_arch::ProgramCode;
+use ap_machine::{OperandMemory, ProgramException};
+
+use crate::dat::{self, Access, CpuState, PAGE};
+use crate::ffi::Exchange;
+use crate::vcpu::Registers;
+
+/// The storage of the vCPU whose callback is running, for the length of one instruction.
+pub(crate) struct GuestStorage<'a> {
+    exchange: &'a mut Exchange,
+    registers: &'a Registers,
+    psw_mask: u64,
+    prefix: Option<u64>,
+}
+
+impl<'a> GuestStorage<'a> {
+    pub(crate) const fn new(exchange: &'a mut Exchange, registers: &'a Registers, psw_mask: u64) -> Self {
+        Self { exchange, registers, psw_mask, prefix: None }
+    }
+
+    /// Calls `act` with each page's absolute address and its part of the operand.
+    fn for_each_page(
+        &mut self,
+        address: u64,
+        len: usize,
+        access: Access,
+        mut act: impl FnMut(&mut Exchange, u64, std::ops::Range<usize>) -> bool,
+    ) -> Result<(), ProgramException> {
+        let mut done = 0;
+        while done < len {
+            let at = dat::wrap(self.psw_mask, address.wrapping_add(done as u64));
+            let in_page = (PAGE - at % PAGE) as usize;
+            let part = done..len.min(done + in_page);
+            let absolute = dat::translate(self, at, access)?;
+            if !act(self.exchange, absolute, part.clone()) {
+                return Err(ProgramException { code: ProgramCode::ADDRESSING, translation_address: 0 });
+            }
+            done = part.end;
+        }
+        Ok(())
+    }
+}
+
+impl CpuState for GuestStorage<'_> {
+    fn psw_mask(&self) -> u64 {
+        self.psw_mask
+    }
+
+    fn control(&mut self, number: usize) -> u64 {
+        self.exchange.read_register(self.registers.control[number & 15])
+    }
+
+    fn prefix(&mut self) -> u64 {
+        *self.prefix.get_or_insert_with(|| self.exchange.read_register(self.registers.prefix))
+    }
+
+    fn doubleword(&mut self, absolute: u64) -> Option<u64> {
+        let mut bytes = [0; 8];
+        self.exchange.read_absolute(absolute, &mut bytes).then(|| u64::from_be_bytes(bytes))
+    }
+}
+
+impl OperandMemory for GuestStorage<'_> {
+    fn fetch(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), ProgramException> {
+        self.for_each_page(address, buffer.len(), Access::Fetch, |exchange, absolute, part| {
+            exchange.read_absolute(absolute, &mut buffer[part])
+        })
+    }
+
+    fn check_store(&mut self, address: u64, len: usize) -> Result<(), ProgramException> {
+        self.for_each_page(address, len, Access::Store, |exchange, absolute, _| {
+            exchange.read_absolute(absolute, &mut [0])
+        })
+    }
+
+    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), ProgramException> {
+        self.check_store(address, bytes.len())?;
+        self.for_each_page(address, bytes.len(), Access::Store, |exchange, absolute, part| {
+            exchange.write_absolute(absolute, &bytes[part])
+        })
+    }
+
+    fn absolute_is_valid(&mut self, address: u64) -> bool {
+        self.exchange.read_absolute(address, &mut [0])
+    }
+}

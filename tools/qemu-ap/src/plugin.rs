@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The one instance of the plugin in this QEMU, and what happens when QEMU translates a block: find the instructions we
+//! care about and hook them.
+
+use std::ffi::{c_uint, c_void};
+use std::sync::{Arc, OnceLock};
+
+use ap_machine::Instruction;
+use vfio_ap::Host;
+
+use crate::facilities;
+use crate::ffi::{self, Tb, TbPtr};
+use crate::instruction;
+use crate::sites::Sites;
+use crate::vcpu::Vcpus;
+
+/// Everything the callbacks share.
+pub(crate) struct Plugin {
+    pub(crate) host: Arc<Host>,
+    pub(crate) vcpus: Vcpus,
+    instructions: Sites<Instruction>,
+}
+
+static PLUGIN: OnceLock<Plugin> = OnceLock::new();
+
+/// The instance, once installed.
+pub(crate) fn plugin() -> Option<&'static Plugin> {
+    PLUGIN.get()
+}
+
+/// Puts the AP machine of `host` into the QEMU that calls us.
+///
+/// # Errors
+/// A sentence: the plugin was loaded twice.
+pub(crate) fn install(id: u64, host: Arc<Host>, max_vcpus: usize) -> Result<(), String> {
+    let vcpus = Vcpus::new(max_vcpus);
+    let plugin = Plugin { host, vcpus, instructions: Sites::new() };
+    PLUGIN.set(plugin).map_err(|_| "this plugin is loaded twice; give -plugin once".to_owned())?;
+    let qemu = ffi::Plugin(id);
+    qemu.on_vcpu_init(on_vcpu_init);
+    qemu.on_vcpu_resume(on_vcpu_resume);
+    qemu.on_vcpu_idle(on_vcpu_idle);
+    qemu.on_translation(on_translation);
+    qemu.on_exception(instruction::on_exception);
+    qemu.on_flush(on_flush);
+    Ok(())
+}
+
+extern "C" fn on_vcpu_init(vcpu: c_uint, _: *mut c_void) {
+    let Some(plugin) = plugin() else { return };
+    if let Err(reason) = plugin.vcpus.init(vcpu as usize) {
+        // Without its registers the vCPU's AP instructions are left to QEMU: operation exceptions, and this line.
+        eprintln!("kaput-qemu-ap: vCPU {vcpu} has no AP: {reason}");
+    }
+}
+
+extern "C" fn on_vcpu_resume(_: c_uint, _: *mut c_void) {
+    if let Some(plugin) = plugin() {
+        plugin.host.vcpu_resumed();
+    }
+}
+
+extern "C" fn on_vcpu_idle(_: c_uint, _: *mut c_void) {
+    if let Some(plugin) = plugin() {
+        plugin.host.vcpu_idle();
+    }
+}
+
+extern "C" fn on_flush(_: *mut c_void) {
+    if let Some(plugin) = plugin() {
+        plugin.instructions.clear();
+    }
+}
+
+extern "C" fn on_translation(tb: TbPtr, _: *mut c_void) {
+    let Some(plugin) = plugin() else { return };
+    // SAFETY: this is the translation callback, and the handle is not kept.
+    let tb = unsafe { Tb::from_raw(tb) };
+    // The target of an EXECUTE: a hook there would run away through memory, so AP under EXECUTE stays an operation
+    // exception.
+    if tb.insn(0).is_none_or(|first| !first.has_storage()) {
+        return;
+    }
+    let mut after_stfl = false;
+    for insn in (0..tb.len()).filter_map(|index| tb.insn(index)) {
+        let bytes = insn.bytes();
+        if std::mem::replace(&mut after_stfl, facilities::is_stfl(bytes)) {
+            facilities::watch_after_stfl(insn);
+        }
+        if facilities::is_stfle(bytes) {
+            facilities::watch_stfle(insn, bytes);
+        }
+        let word = [bytes[0], bytes[1], bytes[2], bytes[3]];
+        if let Some(decoded) = Instruction::decode(word) {
+            let site = plugin.instructions.intern(insn.address(), bytes, decoded);
+            insn.on_execution(instruction::on_execution, site);
+        }
+    }
+}
