@@ -16,8 +16,7 @@ pub struct Matrix {
 
 impl Matrix {
     /// No adapter, no domain, no control domain.
-    pub const EMPTY: Self =
-        Self { adapters: Mask256::EMPTY, domains: Mask256::EMPTY, control_domains: Mask256::EMPTY };
+    pub const EMPTY: Self = Self { adapters: Mask256::EMPTY, domains: Mask256::EMPTY, control_domains: Mask256::EMPTY };
 
     /// Whether this queue is in the product.
     #[must_use]
