@@ -23,6 +23,7 @@ pub mod image;
 pub mod log_ring;
 pub mod mask;
 pub mod matrix;
+pub mod message;
 pub mod report;
 pub mod status;
 pub mod stream;
