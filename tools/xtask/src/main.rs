@@ -1,3 +1,129 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: set-up, build, run and test of the project, in one place for people and for CI.
+//!
+//! It starts the other programs and links none of them. What it has found and built reaches the harness by four
+//! environment variables; what happens then is the harness's.
+#![forbid(unsafe_code)]
+
+mod artifacts;
+mod bare;
+mod doctor;
+mod launch;
+mod layout;
+mod process;
+mod setup;
+mod state;
+mod test;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::launch::Ready;
+use crate::layout::Layout;
+use crate::state::State;
+
+const DEFAULT_SCENARIO: &str = "survive";
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask run                   set up, build, run the default scenario, print its report
+  cargo xtask run ping-pong         the same with another scenario
+  cargo xtask kaput list            any other command of the harness
+  cargo xtask test                  everything, as CI does it
+  cargo xtask doctor                what is here, what is missing, what mends it
+
+Environment:
+  KAPUT_QEMU           the qemu-system-s390x to use (else: PATH, the cache, Debian)
+  KAPUT_CACHE          where fetched things are kept (else: XDG_CACHE_HOME/kaput, ~/.cache/kaput)
+  KAPUT_DEBIAN_MIRROR  the Debian mirror to fetch from (else: that of the system's apt sources)";
+
+/// Sets up, builds, runs and tests kaput.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES, arg_required_else_help = true)]
+struct Arguments {
+    /// Say at the end of the preparations how long each took.
+    #[arg(long, global = true)]
+    timings: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run a scenario and print its report: `survive`, or what ARGS say (see `cargo xtask kaput run --help`).
+    Run {
+        /// Passed on to `kaput run`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Build what is needed and start the harness with ARGS.
+    Kaput {
+        /// Passed on to `kaput`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Run every test: formatting, lints, host tests, all scenarios in the real QEMU, a boot without the plugin.
+    Test {
+        /// Only these.
+        #[arg(value_enum)]
+        steps: Vec<test::Step>,
+    },
+    /// Say what is here, what is missing, and what mends it.
+    Doctor,
+    /// Get what is missing: a QEMU, and `core` and `alloc` for the guest.
+    Setup,
+    /// Build the plugin, the harness and the image.
+    Build,
+    /// Build the image alone and print its path.
+    Image,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match act(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn act(arguments: Arguments) -> Result<ExitCode> {
+    let layout = Layout::discover()?;
+    let mut state = State::load(&layout.target);
+    let done = match arguments.verb {
+        Verb::Run { args } => {
+            let args = if args.is_empty() { vec![DEFAULT_SCENARIO.into()] } else { args };
+            let args = [OsString::from("run")].into_iter().chain(args).collect();
+            kaput(&layout, &mut state, args, arguments.timings)
+        }
+        Verb::Kaput { args } => kaput(&layout, &mut state, args, arguments.timings),
+        Verb::Test { steps } => test::run(&layout, &mut state, &steps),
+        Verb::Doctor => doctor::run(&layout, &mut state),
+        Verb::Setup => launch::set_up(&layout, &mut state).map(|()| true),
+        Verb::Build => Ready::make(&layout, &mut state).map(|ready| {
+            println!("{ready}");
+            true
+        }),
+        Verb::Image => launch::image(&layout, &mut state).map(|image| {
+            println!("{}", image.display());
+            true
+        }),
+    };
+    state.save();
+    Ok(if done? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Replaces this process by the harness; returns only when that fails.
+fn kaput(layout: &Layout, state: &mut State, args: Vec<OsString>, timings: bool) -> Result<bool> {
+    let ready = Ready::make(layout, state)?;
+    state.save();
+    if timings {
+        eprintln!("{}", ready.timings());
+    }
+    Err(ready.start(layout, &args))
+}

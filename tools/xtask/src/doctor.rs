@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask doctor`: what was found, where, which version; and for what is missing, the command that mends it.
+//!
+//! It fetches nothing. It builds the plugin and the harness where they are not built, because only a QEMU that is
+//! shown the plugin tells whether it takes it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::artifacts::{self, Host};
+use crate::layout::{Layout, in_path};
+use crate::process;
+use crate::setup::guest_library::{self, GuestLibrary, TARGET};
+use crate::setup::{probe, qemu};
+use crate::state::State;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The report, line by line.
+#[derive(Default)]
+struct Report {
+    missing: usize,
+}
+
+impl Report {
+    fn good(&self, what: &str, text: &str) {
+        println!("  ok       {what:<13} {text}");
+    }
+
+    fn note(&self, what: &str, text: &str) {
+        println!("  note     {what:<13} {text}");
+    }
+
+    fn missing(&mut self, what: &str, text: &str, remedy: &str) {
+        self.missing += 1;
+        println!("  MISSING  {what:<13} {text}\n           {:<13} mend it by: {remedy}", "");
+    }
+}
+
+/// Prints the report; true when nothing is missing.
+///
+/// # Errors
+/// When the state of the machine cannot be told at all.
+pub(crate) fn run(layout: &Layout, state: &mut State) -> Result<bool> {
+    let mut report = Report::default();
+    compiler(&mut report, layout);
+    linker(&mut report);
+    core_and_alloc(&mut report, layout);
+    match artifacts::host(layout, state) {
+        Ok(host) => {
+            report.good("plugin", &host.plugin.display().to_string());
+            report.good("harness", &host.harness.display().to_string());
+            qemus(&mut report, layout, state, &host);
+        }
+        Err(error) => {
+            report.missing("plugin", &format!("{error:#}; no QEMU can be checked without it"), "cargo xtask build");
+        }
+    }
+    let image = artifacts::image_place(layout);
+    match image.is_file() {
+        true => report.good("image", &image.display().to_string()),
+        false => report.note("image", "not built yet; the first `cargo xtask run` does it"),
+    }
+    report.note("cache", &layout.cache.display().to_string());
+    Ok(report.missing == 0)
+}
+
+fn compiler(report: &mut Report, layout: &Layout) {
+    let toolchain = &layout.toolchain;
+    match guest_library::release(toolchain) {
+        Ok(release) => report.good("rustc", &format!("{release}, {}", toolchain.rustc.display())),
+        Err(error) => report.missing("rustc", &format!("{error:#}"), "rustup toolchain install"),
+    }
+    for (what, program) in [("rustfmt", "rustfmt"), ("clippy", "clippy-driver")] {
+        let program = toolchain.rustc.with_file_name(program);
+        match program.is_file() {
+            true => report.good(what, &program.display().to_string()),
+            false => report.missing(what, "only `cargo xtask test` needs it", &format!("rustup component add {what}")),
+        }
+    }
+}
+
+fn linker(report: &mut Report) {
+    match in_path("cc") {
+        Some(cc) => report.good("C linker", &format!("{}{}", first_line(&cc), cc.display())),
+        None => report.missing("C linker", "cc is not in PATH", "apt-get install build-essential"),
+    }
+}
+
+/// The first line of `--version`, with a comma; nothing where there is none.
+fn first_line(program: &Path) -> String {
+    let told = process::capture(Command::new(program).arg("--version"), "", DEADLINE);
+    told.ok().and_then(|told| Some(format!("{}, ", told.stdout.lines().next()?))).unwrap_or_default()
+}
+
+fn core_and_alloc(report: &mut Report, layout: &Layout) {
+    let what = "core, alloc";
+    match guest_library::here(layout) {
+        Ok(Some(GuestLibrary::Installed)) => report.good(what, &format!("installed for {TARGET}")),
+        Ok(Some(GuestLibrary::Sources(folder))) => {
+            report.good(what, &format!("built for {TARGET} from {}", folder.display()));
+        }
+        Ok(None) => report.missing(what, &format!("not here for {TARGET}"), "cargo xtask setup"),
+        Err(error) => report.missing(what, &format!("{error:#}"), "rustup toolchain install"),
+    }
+}
+
+fn qemus(report: &mut Report, layout: &Layout, state: &mut State, host: &Host) {
+    let mut refused = Vec::new();
+    let mut chosen = false;
+    for candidate in qemu::candidates(layout) {
+        let place = format!("{} ({})", candidate.path.display(), candidate.origin);
+        match qemu::fit(state, &candidate, &host.plugin) {
+            Ok(fit) if chosen => report.note("QEMU", &format!("{}, {place}, not used", fit.version)),
+            Ok(fit) => {
+                chosen = true;
+                let (min, current) = fit.api;
+                report.good("QEMU", &format!("{}, plugin API {min} to {current}, {place}", fit.version));
+                types(report, &candidate.path);
+            }
+            Err(unfit) => {
+                report.note("QEMU", &format!("{place} is {unfit}"));
+                refused.push((candidate, unfit));
+            }
+        }
+    }
+    if !chosen {
+        report.missing("QEMU", &qemu::paragraph(&refused, None), "cargo xtask setup");
+    }
+}
+
+fn types(report: &mut Report, path: &Path) {
+    match probe::count_types(path) {
+        Ok(count) => report.good("its modules", &format!("qom-list-types lists {count} types")),
+        Err(error) => report.missing(
+            "its modules",
+            &format!("qom-list-types fails, so libvirt would refuse this QEMU: {error:#}"),
+            "install the QEMU module packages of the same version",
+        ),
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask test`: every check there is, each to its end, then one countable line.
+//!
+//! A step that fails does not stop the others. The last line is `N passed, N failed[, N skipped]` over all tests that
+//! the steps ran; a step without tests of its own counts as one.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::artifacts::{host_cargo, image_cargo};
+use crate::bare;
+use crate::launch::Ready;
+use crate::layout::Layout;
+use crate::process;
+use crate::setup::guest_library;
+use crate::state::State;
+
+const DEADLINE: Duration = Duration::from_secs(1800);
+
+/// One step of the whole test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Step {
+    /// The formatting of all sources.
+    Format,
+    /// Lints of everything that runs on this machine.
+    LintHost,
+    /// Lints of the image, for its own target.
+    LintImage,
+    /// The tests that need no QEMU.
+    Host,
+    /// All scenarios and all guest cases, in the real QEMU.
+    Scenarios,
+    /// One boot without the plugin.
+    Bare,
+}
+
+/// What a step's tests came to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Count {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Count {
+    const PASSED: Self = Self { passed: 1, failed: 0, skipped: 0 };
+
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
+    fn line(self) -> String {
+        let Self { passed, failed, skipped } = self;
+        let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+        format!("{passed} passed, {failed} failed{skipped}")
+    }
+}
+
+/// Runs `steps`, or all; true when nothing failed.
+///
+/// # Errors
+/// Never for a failing step; those are counted.
+pub(crate) fn run(layout: &Layout, state: &mut State, steps: &[Step]) -> Result<bool> {
+    let steps = if steps.is_empty() { Step::value_variants() } else { steps };
+    let mut total = Count::default();
+    let mut report = Vec::new();
+    for step in steps {
+        let name = step.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        println!("== {name}");
+        let begin = Instant::now();
+        let (count, verdict) = match step.run(layout, state) {
+            Ok(count) if count.failed == 0 => (count, "passed".to_owned()),
+            Ok(count) => (count, "FAILED".to_owned()),
+            Err(error) => (Count { failed: 1, ..Count::default() }, format!("FAILED: {error:#}")),
+        };
+        state.save();
+        total.add(count);
+        report.push(format!("  {name:<11} {:>6.1} s  {:<30} {verdict}", begin.elapsed().as_secs_f64(), count.line()));
+    }
+    println!("\n{}\n\n{}", report.join("\n"), total.line());
+    Ok(total.failed == 0)
+}
+
+impl Step {
+    fn run(self, layout: &Layout, state: &mut State) -> Result<Count> {
+        match self {
+            Self::Format => plain(host_cargo(layout, "fmt").args(["--all", "--check"])),
+            Self::LintHost => {
+                let mut command = host_cargo(layout, "clippy");
+                plain(command.args([
+                    "--workspace",
+                    "--exclude",
+                    "kaput-image",
+                    "--all-targets",
+                    "--",
+                    "-D",
+                    "warnings",
+                ]))
+            }
+            Self::LintImage => {
+                let library = guest_library::ready(layout, state)?;
+                plain(image_cargo(layout, &library, "clippy").args(["--", "-D", "warnings"]))
+            }
+            Self::Host => {
+                let mut command = host_cargo(layout, "test");
+                tests(command.args(["--workspace", "--exclude", "kaput-image", "--no-fail-fast"]))
+            }
+            Self::Scenarios => {
+                let ready = Ready::make(layout, state)?;
+                let mut command = host_cargo(layout, "test");
+                command.args(["--release", "--package", "kaput", "--test", "scenarios"]);
+                tests(ready.tell(layout, &mut command))
+            }
+            Self::Bare => {
+                let ready = Ready::make(layout, state)?;
+                bare_boot(ready.qemu(), ready.image())
+            }
+        }
+    }
+}
+
+fn bare_boot(qemu: &Path, image: &Path) -> Result<Count> {
+    let skipped = bare::boot(qemu, image)?;
+    println!("without the plugin the image skips {skipped} cases, each with its reason");
+    Ok(Count::PASSED)
+}
+
+/// A command that is one test itself.
+fn plain(command: &mut Command) -> Result<Count> {
+    let status = process::run(command, DEADLINE)?;
+    if !status.success() {
+        bail!("see above ({status})");
+    }
+    Ok(Count::PASSED)
+}
+
+/// A `cargo test`, whose programs count their tests themselves.
+fn tests(command: &mut Command) -> Result<Count> {
+    let mut count = Count::default();
+    let status = process::lines(command, DEADLINE, |line| {
+        println!("{line}");
+        count.add(result_line(line).unwrap_or_default());
+    })?;
+    if !status.success() && count.failed == 0 {
+        // A build that failed, or a test program that died before it could count.
+        count.failed = 1;
+    }
+    Ok(count)
+}
+
+/// `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
+fn result_line(line: &str) -> Option<Count> {
+    let counts = line.trim().strip_prefix("test result: ")?.split_once(". ")?.1;
+    let number = |word: &str| {
+        let part = counts.split(';').map(str::trim).find(|part| part.ends_with(word))?;
+        part.split(' ').next()?.parse().ok()
+    };
+    Some(Count { passed: number(" passed")?, failed: number(" failed")?, skipped: number(" ignored")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_test_programs_are_counted() {
+        let line = "test result: FAILED. 12 passed; 2 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.00s";
+        assert_eq!(result_line(line), Some(Count { passed: 12, failed: 2, skipped: 1 }));
+        assert_eq!(result_line("test result: odd"), None);
+        assert_eq!(result_line("test a::b ... ok"), None);
+    }
+
+    #[test]
+    fn the_closing_line_names_the_skipped_only_where_there_are_some() {
+        assert_eq!(Count { passed: 3, failed: 0, skipped: 0 }.line(), "3 passed, 0 failed");
+        assert_eq!(Count { passed: 3, failed: 1, skipped: 2 }.line(), "3 passed, 1 failed, 2 skipped");
+    }
+
+    #[test]
+    fn a_test_program_that_dies_uncounted_is_a_failure() -> Result<()> {
+        assert_eq!(tests(Command::new("sh").args(["-c", "exit 101"]))?.failed, 1);
+        let counted = "echo 'test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured'; exit 101";
+        assert_eq!(tests(Command::new("sh").args(["-c", counted]))?, Count { passed: 1, failed: 2, skipped: 0 });
+        Ok(())
+    }
+}
