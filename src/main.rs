@@ -1,3 +1,66 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Placeholder.
-fn main() {}
+//! kaput's guest image: a bare-metal s390x program that asks, with the AP instructions themselves, whether it can use its
+//! crypto adapters, and whether it still can after it was migrated.
+//!
+//! Started by boot/entry.S; the command line says which suites run (`ap_arch::image`), the console takes the report
+//! (`ap_arch::report`), and QEMU ends with the guest.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod ap;
+mod guest;
+mod log;
+mod machine;
+mod migrate;
+mod observe;
+mod report;
+mod rsa;
+mod suites;
+
+use alloc::vec::Vec;
+use ap_arch::image::Options;
+use guest::Guest;
+use machine::{Machine, command_line};
+use suites::Suite;
+
+#[unsafe(no_mangle)]
+extern "C" fn kaput_main() -> ! {
+    match machine::start() {
+        Ok(machine) => run(&machine),
+        Err(error) => report::abort(format_args!("{error}")),
+    }
+    machine::end(report::summary())
+}
+
+fn run(machine: &Machine) {
+    let Some(options) = command_line::options(|name| known(suites::PLAIN, name) || known(suites::MIGRATION, name))
+    else {
+        return;
+    };
+    let guest = Guest::new(machine, options.expect);
+    for suite in suites::PLAIN {
+        if chosen(&options, suite.name).unwrap_or(true) {
+            suite.run(&guest);
+        }
+    }
+    let across: Vec<_> =
+        suites::MIGRATION.iter().filter(|suite| chosen(&options, suite.name).unwrap_or(false)).collect();
+    migrate::run(&guest, &across, &options);
+}
+
+fn known<T>(suites: &[Suite<T>], name: &str) -> bool {
+    suites.iter().any(|suite| suite.name == name)
+}
+
+/// Whether the command line names the suite; `None` if it names none at all.
+fn chosen(options: &Options<'_>, name: &str) -> Option<bool> {
+    options.suite_names().map(|mut names| names.any(|chosen| chosen == name))
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    machine::break_locks();
+    report::abort(format_args!("{info}"))
+}

@@ -27,6 +27,7 @@ pub mod message;
 pub mod report;
 pub mod status;
 pub mod stream;
+pub mod survival;
 
 pub use apqn::{Apid, Apqi, Apqn};
 pub use command::{FunctionCode, Gr0};

@@ -89,6 +89,12 @@ pub struct Summary {
 impl Summary {
     const FIELDS: [&str; 4] = [" unexpected failures", " known failures", " expected failures", " skipped"];
 
+    /// No case yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { tests: 0, unexpected_failures: 0, known_failures: 0, expected_failures: 0, skipped: 0 }
+    }
+
     /// Counts one case.
     pub const fn count(&mut self, verdict: Verdict) {
         self.tests += 1;

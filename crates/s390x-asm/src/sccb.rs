@@ -63,7 +63,8 @@ impl Page {
     pub const EVENT_HEADER: usize = 6;
     /// How many bytes of text fit into one write of the ASCII console.
     pub const MAX_TEXT: usize = Self::SIZE - Self::HEADER - Self::EVENT_HEADER;
-    const RESPONSE_AT: usize = 6;
+    /// Where the halfword of the response code stands.
+    pub const RESPONSE_AT: usize = 6;
     const EVENT_AT: usize = Self::HEADER;
     const TEXT_AT: usize = Self::HEADER + Self::EVENT_HEADER;
 
@@ -110,12 +111,6 @@ impl Page {
             Some([ascii::DATA_STREAM_FOLLOWS, text @ ..]) if event[2] == ascii::EVENT => text,
             _ => &[],
         }
-    }
-
-    /// The response code.
-    #[must_use]
-    pub fn response(&self) -> Response {
-        Response(self.u16(Self::RESPONSE_AT))
     }
 
     /// Main storage in bytes, of an answered READ SCP INFO.

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The AP instructions as the suites use them: architected values in and out, each execution logged. Who holds an [`Ap`]
+//! has executed one and found AP installed, so that none of these ends in an operation exception.
+
+use crate::log;
+use crate::machine::trap::{ProgramInterruption, expect_exception};
+use ap_arch::{Apqn, ConditionCode, FunctionCode, Gr0, HwInfo, ProgramCode, QciBlock, QueueStatus, facility};
+use s390x_asm::{FacilityList, asm};
+
+/// AP, installed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ap {
+    facilities: FacilityList,
+}
+
+/// What TAPQ, RAPQ or ZAPQ answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// Condition code.
+    pub(crate) cc: ConditionCode,
+    /// Queue status.
+    pub(crate) status: QueueStatus,
+    /// Hardware information; only TAPQ stores it.
+    pub(crate) info: HwInfo,
+}
+
+/// What QCI stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Condition code.
+    pub(crate) cc: ConditionCode,
+    /// The block as it stands in storage.
+    pub(crate) bytes: [u8; QciBlock::SIZE],
+    /// Whether what lies before and behind the block is as it was.
+    pub(crate) neighbours_intact: bool,
+}
+
+/// What NQAP answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Enqueued {
+    /// Condition code.
+    pub(crate) cc: ConditionCode,
+    /// Queue status.
+    pub(crate) status: QueueStatus,
+}
+
+/// What DQAP answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dequeued {
+    /// Condition code.
+    pub(crate) cc: ConditionCode,
+    /// Queue status; poison if the buffer was too short for the reply.
+    pub(crate) status: QueueStatus,
+    /// Whose reply it is.
+    pub(crate) psmid: u64,
+    /// Bytes of the buffer that were filled.
+    pub(crate) length: usize,
+    /// Bytes of the reply that are still in the queue.
+    pub(crate) residual: u64,
+}
+
+/// More executions than this for one message are not progress but a fault.
+const MAX_PARTS: usize = 1000;
+
+impl Ap {
+    /// Executes TAPQ on queue 00.0000; the interruption says that AP is not installed. AP reference 4.
+    pub(crate) fn find(facilities: FacilityList) -> Result<Self, ProgramInterruption> {
+        expect_exception(|| pqap(Gr0::pqap(FunctionCode::TAPQ, Apqn::default()))).map(|_| Self { facilities })
+    }
+
+    /// Whether the facility is installed.
+    pub(crate) fn has(&self, bit: u32) -> bool {
+        self.facilities.has(bit)
+    }
+
+    /// TAPQ, with the T bit where it is allowed.
+    pub(crate) fn tapq(&self, apqn: Apqn) -> Answer {
+        let gr0 = self.tapq_gr0(apqn);
+        let answer = pqap(gr0);
+        log::pqap(gr0, &answer);
+        answer
+    }
+
+    /// TAPQ as [`Self::tapq`], not logged: for probing whole ranges.
+    pub(crate) fn probe(&self, apqn: Apqn) -> Answer {
+        pqap(self.tapq_gr0(apqn))
+    }
+
+    /// TAPQ with exactly these bits set besides the queue. `Err` holds the interruption it ended in.
+    pub(crate) fn tapq_with(&self, apqn: Apqn, bits: u64) -> Result<Answer, ProgramCode> {
+        let gr0 = Gr0::pqap(FunctionCode::TAPQ, apqn).with(bits);
+        let answer = expect_exception(|| pqap(gr0)).map_err(|interruption| interruption.code)?;
+        log::pqap(gr0, &answer);
+        Ok(answer)
+    }
+
+    fn tapq_gr0(&self, apqn: Apqn) -> Gr0 {
+        let gr0 = Gr0::pqap(FunctionCode::TAPQ, apqn);
+        if self.has(facility::APFT) { gr0.with(Gr0::T) } else { gr0 }
+    }
+
+    /// QCI. `Err` holds the interruption it ended in.
+    pub(crate) fn qci(&self) -> Result<Stored, ProgramCode> {
+        const GUARD: u8 = 0xa5;
+        #[repr(C, align(8))]
+        struct Operand {
+            before: [u8; 64],
+            block: [u8; QciBlock::SIZE],
+            behind: [u8; 256],
+        }
+        let mut operand = Operand { before: [GUARD; 64], block: [GUARD; QciBlock::SIZE], behind: [GUARD; 256] };
+        let gr0 = Gr0::pqap(FunctionCode::QCI, Apqn::default());
+        let at = &raw mut operand;
+        // SAFETY: GR2 designates the block, with room around it.
+        let result =
+            expect_exception(|| unsafe { asm::pqap(gr0.0, 0, (&raw mut (*at).block).expose_provenance() as u64) });
+        log::qci(gr0, result.as_ref().map(|raw| raw.cc).map_err(|interruption| interruption.code));
+        let cc = ConditionCode::from_bits(result.map_err(|interruption| interruption.code)?.cc);
+        let neighbours_intact = operand.before.iter().chain(&operand.behind).all(|byte| *byte == GUARD);
+        Ok(Stored { cc, bytes: operand.block, neighbours_intact })
+    }
+
+    /// NQAP of a whole message, executed again as long as it completes in part.
+    pub(crate) fn nqap(&self, apqn: Apqn, psmid: u64, message: &[u8]) -> Enqueued {
+        let gr0 = Gr0::nqap(apqn);
+        let mut rest = (message.as_ptr().expose_provenance() as u64, message.len() as u64);
+        let mut parts = 0;
+        let raw = loop {
+            // SAFETY: the registers designate what is left of `message`.
+            let raw = unsafe { asm::nqap(gr0.0, psmid, rest) };
+            let again = raw.cc == ConditionCode::CC2.bits() && raw.message.1 < rest.1 && raw.message.1 > 0;
+            (rest, parts) = (raw.message, parts + 1);
+            if !again || parts == MAX_PARTS {
+                break raw;
+            }
+        };
+        log::nqap(gr0, psmid, message.len(), &raw);
+        Enqueued { cc: ConditionCode::from_bits(raw.cc), status: QueueStatus::from_gr1(raw.gr1) }
+    }
+
+    /// DQAP into a buffer, executed again as long as it completes in part and there is room. An answer that no reply is
+    /// there is not logged: it is what polling sees.
+    pub(crate) fn dqap(&self, apqn: Apqn, buffer: &mut [u8]) -> Dequeued {
+        let start = Gr0::dqap(apqn);
+        let mut gr0 = start.0;
+        let mut room = (buffer.as_mut_ptr().expose_provenance() as u64, buffer.len() as u64);
+        let mut parts = 0;
+        let raw = loop {
+            // SAFETY: the registers designate what is left of `buffer`.
+            let raw = unsafe { asm::dqap(gr0, 0, room) };
+            let partial = raw.cc == ConditionCode::CC1.bits() || raw.cc == ConditionCode::CC2.bits();
+            let again = partial && raw.buffer.1 < room.1 && raw.buffer.1 > 0;
+            (gr0, room, parts) = (raw.gr0, raw.buffer, parts + 1);
+            if !again || parts == MAX_PARTS {
+                break raw;
+            }
+        };
+        let answer = Dequeued {
+            cc: ConditionCode::from_bits(raw.cc),
+            status: QueueStatus::from_gr1(raw.gr1),
+            psmid: raw.psmid.0 << 32 | raw.psmid.1 & 0xffff_ffff,
+            length: buffer.len() - usize::try_from(raw.buffer.1).unwrap_or(0).min(buffer.len()),
+            residual: raw.gr2,
+        };
+        if answer.status.response() != ap_arch::ResponseCode::NO_PENDING_REPLY {
+            log::dqap(start, &raw);
+        }
+        answer
+    }
+}
+
+fn pqap(gr0: Gr0) -> Answer {
+    // SAFETY: only TAPQ, RAPQ and ZAPQ come here, which name no storage.
+    let raw = unsafe { asm::pqap(gr0.0, asm::POISON_REGISTER, 0) };
+    Answer { cc: ConditionCode::from_bits(raw.cc), status: QueueStatus::from_gr1(raw.gr1), info: HwInfo(raw.gr2) }
+}

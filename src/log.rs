@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is logged: each AP instruction with its registers before and after, and the events of a run. For people who want to know
+//! what happened, not for the verdict.
+
+use crate::ap::Answer;
+use ap_arch::{ConditionCode, FunctionCode, Gr0, ProgramCode};
+use s390x_asm::asm;
+
+/// A PQAP on a queue.
+pub(crate) fn pqap(gr0: Gr0, answer: &Answer) {
+    let name = match gr0.function() {
+        FunctionCode::TAPQ => defmt::intern!("TAPQ"),
+        FunctionCode::RAPQ => defmt::intern!("RAPQ"),
+        FunctionCode::ZAPQ => defmt::intern!("ZAPQ"),
+        FunctionCode::AQIC => defmt::intern!("AQIC"),
+        _ => defmt::intern!("PQAP"),
+    };
+    defmt::debug!(
+        "{=istr} {=u8:02x}.{=u8:04x} gr0 {=u64:#x}: cc {=u8} gr1 {=u32:#010x} gr2 {=u64:#x}",
+        name,
+        gr0.apqn().apid.0,
+        gr0.apqn().apqi.0,
+        gr0.0,
+        answer.cc.bits(),
+        answer.status.0,
+        answer.info.0
+    );
+}
+
+/// QCI.
+pub(crate) fn qci(gr0: Gr0, result: Result<u8, ProgramCode>) {
+    match result {
+        Ok(cc) => defmt::debug!("QCI gr0 {=u64:#x}: cc {=u8}", gr0.0, cc),
+        Err(code) => defmt::debug!("QCI gr0 {=u64:#x}: program interruption {=u16:04x}", gr0.0, code.0),
+    }
+}
+
+/// NQAP, after its last execution.
+pub(crate) fn nqap(gr0: Gr0, psmid: u64, length: usize, raw: &asm::Nqap) {
+    defmt::debug!(
+        "NQAP {=u8:02x}.{=u8:04x} gr0 {=u64:#x} psmid {=u64:#x} {=u32} bytes: cc {=u8} gr1 {=u64:#x} rest {=u64}",
+        gr0.apqn().apid.0,
+        gr0.apqn().apqi.0,
+        gr0.0,
+        psmid,
+        length as u32,
+        raw.cc,
+        raw.gr1,
+        raw.message.1
+    );
+}
+
+/// DQAP, after its last execution.
+pub(crate) fn dqap(gr0: Gr0, raw: &asm::Dqap) {
+    defmt::debug!(
+        "DQAP {=u8:02x}.{=u8:04x} gr0 {=u64:#x}->{=u64:#x}: cc {=u8} gr1 {=u64:#x} gr2 {=u64} psmid {=u64:#x} {=u64:#x} room {=u64}",
+        gr0.apqn().apid.0,
+        gr0.apqn().apqi.0,
+        gr0.0,
+        raw.gr0,
+        raw.cc,
+        raw.gr1,
+        raw.gr2,
+        raw.psmid.0,
+        raw.psmid.1,
+        raw.buffer.1
+    );
+}
+
+/// A whole range was probed, without a line for each instruction.
+pub(crate) fn probed(queues: usize, unexpected: usize) {
+    defmt::info!("probed {=u32} queues, {=u32} answered unexpectedly", queues as u32, unexpected as u32);
+}
+
+/// A queue of a probed range answered unexpectedly.
+pub(crate) fn unexpected(gr0: Gr0, cc: ConditionCode, gr1: u32) {
+    defmt::warn!(
+        "TAPQ {=u8:02x}.{=u8:04x}: cc {=u8} gr1 {=u32:#010x}, unexpectedly",
+        gr0.apqn().apid.0,
+        gr0.apqn().apqi.0,
+        cc.bits(),
+        gr1
+    );
+}
+
+/// The guest waits to be migrated.
+pub(crate) fn migration_point(number: u16) {
+    defmt::info!("migration point {=u16}", number);
+}
+
+/// The key came.
+pub(crate) fn key(number: u16, operations: u64) {
+    defmt::info!("key after migration point {=u16}, {=u64} operations in between", number, operations);
+}
+
+/// A case has failed.
+pub(crate) fn failed(suite: &str, case: &str) {
+    defmt::error!("FAIL {=str}/{=str}", suite, case);
+}

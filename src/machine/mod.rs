@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The bare machine: what stands between the first instruction and a test. It knows nothing of AP; nearly all `unsafe` of the
+//! image is here. One CPU runs, without translation, every interruption masked off; waiting is polling with a bound.
+
+pub(crate) mod clock;
+pub(crate) mod command_line;
+pub(crate) mod console;
+pub(crate) mod cpus;
+mod heap;
+mod log_ring;
+pub(crate) mod progress;
+mod sclp;
+pub(crate) mod trap;
+
+use crate::report;
+use ap_arch::report::ExitStatus;
+use core::mem::offset_of;
+use s390x_asm::{FacilityList, Lowcore};
+
+core::arch::global_asm!(
+    include_str!("../../boot/entry.S"),
+    include_str!("../../boot/interruptions.S"),
+    restart_new = const offset_of!(Lowcore, restart_new),
+    external_new = const offset_of!(Lowcore, external_new),
+    svc_new = const offset_of!(Lowcore, svc_new),
+    program_new = const offset_of!(Lowcore, program_new),
+    machine_check_new = const offset_of!(Lowcore, machine_check_new),
+    io_new = const offset_of!(Lowcore, io_new),
+    restart_old = const offset_of!(Lowcore, restart_old),
+    external_old = const offset_of!(Lowcore, external_old),
+    svc_old = const offset_of!(Lowcore, svc_old),
+    program_old = const offset_of!(Lowcore, program_old),
+    machine_check_old = const offset_of!(Lowcore, machine_check_old),
+    io_old = const offset_of!(Lowcore, io_old),
+    save_area = const offset_of!(Lowcore, save_area),
+    restart = const trap::Class::RESTART.0,
+    external = const trap::Class::EXTERNAL.0,
+    svc = const trap::Class::SVC.0,
+    program = const trap::Class::PROGRAM.0,
+    machine_check = const trap::Class::MACHINE_CHECK.0,
+    io = const trap::Class::IO.0,
+);
+
+/// What there is.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    /// The facility list.
+    pub(crate) facilities: FacilityList,
+}
+
+/// Why the machine is of no use.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// Without an SCLP nobody hears us.
+    Sclp(sclp::Error),
+    /// Main storage ends before the heap begins.
+    Memory(u64),
+}
+
+impl core::fmt::Display for StartError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Sclp(error) => write!(f, "the SCLP does not tell what machine this is: {error}"),
+            Self::Memory(size) => {
+                write!(f, "{size} bytes of main storage leave no room for a heap; give the guest 16 MiB")
+            }
+        }
+    }
+}
+
+/// Log, console, storage, heap, facilities, in this order.
+pub(crate) fn start() -> Result<Machine, StartError> {
+    log_ring::start();
+    console::start().map_err(StartError::Sclp)?;
+    let memory = sclp::read_info().map_err(StartError::Sclp)?;
+    heap::start(memory).ok_or(StartError::Memory(memory))?;
+    Ok(Machine { facilities: s390x_asm::asm::stfle() })
+}
+
+/// Makes console and report usable for a guest that is about to end, whatever it was doing.
+pub(crate) fn break_locks() {
+    console::break_locks();
+    report::break_lock();
+}
+
+/// The last line and the end of the guest: QEMU ends with it.
+pub(crate) fn end(status: ExitStatus) -> ! {
+    cpus::stop_others();
+    console::print(format_args!("\n{status}\n"));
+    cpus::stop_this()
+}

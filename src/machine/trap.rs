@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Interruptions: program interruptions that a test expects are recorded and the test goes on behind the instruction;
+//! every other interruption is reported with all there is to know, and ends the guest.
+
+use super::cpus;
+use crate::report;
+use ap_arch::exception::ProgramCode;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use s390x_asm::{Lowcore, Psw};
+
+/// The six interruption classes, as the entries in boot/interruptions.S name them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Class(pub(crate) u64);
+
+impl Class {
+    pub(crate) const RESTART: Self = Self(0);
+    pub(crate) const EXTERNAL: Self = Self(1);
+    pub(crate) const SVC: Self = Self(2);
+    pub(crate) const PROGRAM: Self = Self(3);
+    pub(crate) const MACHINE_CHECK: Self = Self(4);
+    pub(crate) const IO: Self = Self(5);
+
+    /// Its name and where its old PSW stands.
+    const fn name_and_old_psw(self) -> (&'static str, usize) {
+        match self {
+            Self::RESTART => ("restart", offset_of!(Lowcore, restart_old)),
+            Self::EXTERNAL => ("external", offset_of!(Lowcore, external_old)),
+            Self::SVC => ("supervisor-call", offset_of!(Lowcore, svc_old)),
+            Self::PROGRAM => ("program", offset_of!(Lowcore, program_old)),
+            Self::MACHINE_CHECK => ("machine-check", offset_of!(Lowcore, machine_check_old)),
+            _ => ("I/O", offset_of!(Lowcore, io_old)),
+        }
+    }
+}
+
+/// A program interruption that was expected and came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProgramInterruption {
+    /// Its code.
+    pub(crate) code: ProgramCode,
+}
+
+/// Whether the next program interruption is expected, and the code of the one that came: never 0.
+static EXPECTING: AtomicBool = AtomicBool::new(false);
+static RECORDED: AtomicU32 = AtomicU32::new(0);
+
+/// Runs `body`, in which one program interruption may happen: the instruction that caused it is passed over, with the registers as
+/// they were. `Err` says that it happened.
+pub(crate) fn expect_exception<T>(body: impl FnOnce() -> T) -> Result<T, ProgramInterruption> {
+    RECORDED.store(0, Ordering::Relaxed);
+    EXPECTING.store(true, Ordering::SeqCst);
+    let value = body();
+    EXPECTING.store(false, Ordering::SeqCst);
+    match RECORDED.load(Ordering::Relaxed) {
+        0 => Ok(value),
+        code => Err(ProgramInterruption { code: ProgramCode(code as u16) }),
+    }
+}
+
+/// Reads a field of the lowcore by its offset.
+fn lowcore<T: Copy>(offset: usize) -> T {
+    // SAFETY: the callers below name fields by `offset_of!`, none of them at address 0; the machine writes them only
+    // while it takes an interruption, which is masked off here.
+    unsafe { core::ptr::with_exposed_provenance::<T>(offset).read_volatile() }
+}
+
+/// Called by the entries with the class; on return the CPU goes on at the old PSW.
+#[unsafe(no_mangle)]
+extern "C" fn kaput_interruption(class: u64) {
+    let class = Class(class);
+    if class == Class::PROGRAM && EXPECTING.swap(false, Ordering::SeqCst) {
+        let code: u16 = lowcore(offset_of!(Lowcore, program_code));
+        RECORDED.store(u32::from(code), Ordering::Relaxed);
+        if is_nullifying(ProgramCode(code)) {
+            skip_instruction();
+        }
+        return;
+    }
+    unexpected(class)
+}
+
+/// Whether the old PSW points at the instruction itself, and not behind it.
+fn is_nullifying(code: ProgramCode) -> bool {
+    matches!(
+        code,
+        ProgramCode::SEGMENT_TRANSLATION
+            | ProgramCode::PAGE_TRANSLATION
+            | ProgramCode::ASCE_TYPE
+            | ProgramCode::REGION_FIRST_TRANSLATION
+            | ProgramCode::REGION_SECOND_TRANSLATION
+            | ProgramCode::REGION_THIRD_TRANSLATION
+    )
+}
+
+fn skip_instruction() {
+    let length: u16 = lowcore(offset_of!(Lowcore, program_ilc));
+    let at = offset_of!(Lowcore, program_old);
+    let mut psw: Psw = lowcore(at);
+    psw.address = psw.address.wrapping_add(u64::from(length & 0x6));
+    // SAFETY: as for `lowcore`; the entry loads this PSW when we return.
+    unsafe { core::ptr::with_exposed_provenance_mut::<Psw>(at).write_volatile(psw) };
+}
+
+fn unexpected(class: Class) -> ! {
+    static REPORTING: AtomicBool = AtomicBool::new(false);
+    const DURING_THE_REPORT: u64 = 0xdead;
+    if REPORTING.swap(true, Ordering::SeqCst) {
+        cpus::disabled_wait(DURING_THE_REPORT);
+    }
+    let (name, old_psw) = class.name_and_old_psw();
+    let psw: Psw = lowcore(old_psw);
+    let registers: [u64; 16] = lowcore(offset_of!(Lowcore, save_area));
+    super::break_locks();
+    report::fail_current(format_args!("unexpected {name} interruption"));
+    report::info(format_args!("PSW {:016x} {:016x}", psw.mask.bits(), psw.address));
+    match class {
+        Class::PROGRAM => report_program(&psw),
+        Class::EXTERNAL => {
+            let code: u16 = lowcore(offset_of!(Lowcore, external_code));
+            let parameter: u32 = lowcore(offset_of!(Lowcore, external_parameter));
+            report::info(format_args!("external code {code:04x}, parameter {parameter:08x}"));
+        }
+        Class::SVC => {
+            let code: u16 = lowcore(offset_of!(Lowcore, svc_code));
+            report::info(format_args!("supervisor-call number {code}"));
+        }
+        Class::MACHINE_CHECK => {
+            let code: u64 = lowcore(offset_of!(Lowcore, machine_check_code));
+            report::info(format_args!("machine-check code {code:016x}"));
+        }
+        Class::IO => {
+            let at = [
+                offset_of!(Lowcore, io_subsystem),
+                offset_of!(Lowcore, io_parameter),
+                offset_of!(Lowcore, io_identification),
+            ];
+            let [subsystem, parameter, identification] = at.map(lowcore::<u32>);
+            report::info(format_args!("I/O words {subsystem:08x} {parameter:08x} {identification:08x}"));
+        }
+        _ => {}
+    }
+    for (row, four) in registers.as_chunks::<4>().0.iter().enumerate() {
+        let [a, b, c, d] = four;
+        report::info(format_args!("GR{:<2} {a:016x} {b:016x} {c:016x} {d:016x}", 4 * row));
+    }
+    report::abort(format_args!("unexpected {name} interruption"))
+}
+
+fn report_program(psw: &Psw) {
+    let code: u16 = lowcore(offset_of!(Lowcore, program_code));
+    let ilc: u16 = lowcore(offset_of!(Lowcore, program_ilc));
+    let length = usize::from(ilc & 0x6);
+    let code = ProgramCode(code);
+    let back = if is_nullifying(code) { 0 } else { length as u64 };
+    let at = psw.address.wrapping_sub(back);
+    let mut instruction = [0u8; 6];
+    if in_image(at) {
+        for (offset, byte) in instruction.iter_mut().enumerate().take(length) {
+            *byte = lowcore(at as usize + offset);
+        }
+    }
+    let [a, b, c, d, e, f] = instruction;
+    report::info(format_args!(
+        "program code {code}, instruction at {at:#x}: {a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x} ({length} bytes)"
+    ));
+    let last_branch: u64 = lowcore(offset_of!(Lowcore, breaking_event_address));
+    report::info(format_args!("last branch from {last_branch:#x}"));
+}
+
+/// Whether instructions can stand there, so that looking at them is no second interruption.
+fn in_image(address: u64) -> bool {
+    unsafe extern "C" {
+        static __image_end: u8;
+    }
+    const BEGIN: u64 = 0x10000;
+    (BEGIN..(&raw const __image_end).addr() as u64 - 6).contains(&address)
+}

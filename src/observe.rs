@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the guest sees of its AP configuration: taken with QCI and TAPQ, and found out again after a migration. What may have
+//! changed on one queue is `ap_arch::survival`'s to say.
+
+use crate::ap::{Answer, Ap};
+use crate::guest;
+use crate::log;
+use crate::machine::clock::Deadline;
+use crate::suites::{Stop, failed};
+use alloc::vec::Vec;
+use ap_arch::{Apqn, FunctionCode, Gr0, Matrix, QciBlock, ResponseCode};
+
+/// How long a queue may be in reset. The architecture names no limit; a real card takes tens of milliseconds.
+const RESET_LIMIT_MILLIS: u64 = 10_000;
+/// As many strangers as this are kept by name; the others are counted.
+const NAMED_STRANGERS: usize = 8;
+
+/// QCI, and TAPQ of every queue that can be named.
+#[derive(Debug)]
+pub(crate) struct Observation {
+    /// The configuration.
+    pub(crate) block: QciBlock,
+    /// What each queue of the matrix answered.
+    pub(crate) queues: Vec<(Apqn, Answer)>,
+    /// What the others answered.
+    pub(crate) outside: Outside,
+}
+
+/// The queues that are not in the matrix.
+#[derive(Debug, Default)]
+pub(crate) struct Outside {
+    /// How many there are.
+    pub(crate) probed: usize,
+    /// How many did not answer that they are not available.
+    pub(crate) strangers: usize,
+    /// The first ones of these.
+    pub(crate) named: heapless::Vec<(Apqn, Answer), NAMED_STRANGERS>,
+}
+
+impl Observation {
+    /// Looks at everything.
+    pub(crate) fn take(ap: &Ap) -> Result<Self, Stop> {
+        let block = guest::configuration(ap)?;
+        let queues = block.matrix.queues().map(|apqn| (apqn, settled(ap, apqn))).collect();
+        Ok(Self { block, queues, outside: Outside::probe(ap, &block) })
+    }
+
+    /// The queues with their answers, if there are any; else the case is not judged.
+    pub(crate) fn matrix(&self) -> &Matrix {
+        &self.block.matrix
+    }
+
+    /// What this queue answered.
+    pub(crate) fn answer(&self, apqn: Apqn) -> Option<&Answer> {
+        self.queues.iter().find(|(queue, _)| *queue == apqn).map(|(_, answer)| answer)
+    }
+}
+
+impl Outside {
+    /// TAPQ of each of them, up to the maxima.
+    pub(crate) fn probe(ap: &Ap, block: &QciBlock) -> Self {
+        let mut outside = Self::default();
+        let (max_adapter, max_domain) = block.limits();
+        for adapter in 0..=max_adapter {
+            let mine = block.matrix.adapters.contains(adapter);
+            for domain in 0..=max_domain {
+                if mine && block.matrix.domains.contains(domain) {
+                    continue;
+                }
+                let apqn = Apqn::new(adapter, domain);
+                let answer = ap.probe(apqn);
+                outside.probed += 1;
+                if answer.status.response() != ResponseCode::Q_NOT_AVAIL {
+                    outside.meet_stranger(apqn, answer);
+                }
+            }
+        }
+        log::probed(outside.probed, outside.strangers);
+        outside
+    }
+
+    #[cold]
+    fn meet_stranger(&mut self, apqn: Apqn, answer: Answer) {
+        self.strangers += 1;
+        log::unexpected(Gr0::pqap(FunctionCode::TAPQ, apqn), answer.cc, answer.status.0);
+        // Beyond its capacity only the count grows.
+        let _ = self.named.push((apqn, answer));
+    }
+
+    /// Fails if one of them is there.
+    pub(crate) fn require_unavailable(&self) -> Result<(), Stop> {
+        match self.named.first() {
+            None => Ok(()),
+            Some((apqn, answer)) => {
+                let (others, status) = (self.strangers - 1, answer.status);
+                Err(failed!("{apqn} is not in the matrix and answered {status}; {others} others too"))
+            }
+        }
+    }
+}
+
+/// TAPQ, until the queue is no longer in reset or the limit is over.
+pub(crate) fn settled(ap: &Ap, apqn: Apqn) -> Answer {
+    let mut answer = ap.tapq(apqn);
+    if answer.status.response() == ResponseCode::RESET_IN_PROGRESS {
+        let deadline = Deadline::in_millis(RESET_LIMIT_MILLIS);
+        while answer.status.response() == ResponseCode::RESET_IN_PROGRESS && !deadline.is_over() {
+            answer = ap.probe(apqn);
+        }
+    }
+    answer
+}

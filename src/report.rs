@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The report: which case runs, what became of it, how many there were. The words and numbers are `ap_arch::report`'s. It is one
+//! for the whole guest, because a trap or a panic must be able to finish it.
+
+use crate::log;
+use crate::machine::{self, console};
+use crate::suites::{Outcome, Stop};
+use ap_arch::report::{ExitStatus, Summary, Verdict};
+use core::fmt::Arguments;
+use spin::Mutex;
+
+struct Report {
+    summary: Summary,
+    current: Option<(&'static str, &'static str)>,
+}
+
+/// What fails outside of any case.
+const NOBODY: (&str, &str) = ("kaput", "guest");
+
+static REPORT: Mutex<Report> = Mutex::new(Report { summary: Summary::new(), current: None });
+
+/// A case begins.
+pub(crate) fn begin(suite: &'static str, case: &'static str) {
+    REPORT.lock().current = Some((suite, case));
+}
+
+/// The case that runs ended so.
+pub(crate) fn outcome(outcome: Outcome) {
+    match outcome {
+        Ok(()) => end(Verdict::Pass, None),
+        Err(Stop::Skip(reason)) => end(Verdict::Skip, Some(format_args!("{reason}"))),
+        Err(Stop::Fail(reason)) => {
+            let (suite, case) = REPORT.lock().current.unwrap_or(NOBODY);
+            log::failed(suite, case);
+            fail_current(format_args!("{reason}"));
+        }
+    }
+}
+
+/// The case that runs is over.
+pub(crate) fn end(verdict: Verdict, detail: Option<Arguments<'_>>) {
+    let mut report = REPORT.lock();
+    let (suite, case) = report.current.take().unwrap_or(NOBODY);
+    report.summary.count(verdict);
+    match detail {
+        None => console::print(format_args!("{}: {suite}: {case}\n", verdict.word())),
+        Some(detail) => console::print(format_args!("{}: {suite}: {case} ({detail})\n", verdict.word())),
+    }
+}
+
+/// Whatever runs has failed.
+pub(crate) fn fail_current(detail: Arguments<'_>) {
+    end(Verdict::Fail, Some(detail));
+}
+
+/// Something to know.
+pub(crate) fn info(text: Arguments<'_>) {
+    console::print(format_args!("INFO: {text}\n"));
+}
+
+/// Prints the counts and tells the status to end with.
+pub(crate) fn summary() -> ExitStatus {
+    let summary = REPORT.lock().summary;
+    console::print(format_args!("{summary}\n"));
+    summary.exit_status()
+}
+
+/// Gives up.
+pub(crate) fn abort(reason: Arguments<'_>) -> ! {
+    console::print(format_args!("ABORT: {reason}\n"));
+    summary();
+    machine::end(ExitStatus::ABORT)
+}
+
+/// Makes the report usable for a guest that is about to end, whatever it was doing.
+pub(crate) fn break_lock() {
+    if REPORT.is_locked() {
+        // SAFETY: there is one CPU, and the code that held the lock is never returned to.
+        unsafe { REPORT.force_unlock() };
+    }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What QCI tells is the same before and after a migration. vfio-ap migration spec 10.
+
+use super::{Outcome, cases, require};
+use crate::migrate::Hop;
+use crate::report;
+use ap_arch::Mask256;
+
+cases!("migration-apcb" for Hop: adapters_unchanged, domains_unchanged, control_domains_unchanged, extended_addressing_unchanged);
+
+fn unchanged(what: &str, before: Mask256, after: Mask256) -> Outcome {
+    let (lost, gained) = (before.difference(after), after.difference(before));
+    require!(lost.is_empty() && gained.is_empty(), "{what}: lost {lost:?}, gained {gained:?}");
+    Ok(())
+}
+
+/// No adapter is lost, none is gained.
+fn adapters_unchanged(hop: &Hop) -> Outcome {
+    unchanged("adapters", hop.before()?.matrix().adapters, hop.after()?.matrix().adapters)
+}
+
+/// No usage domain is lost, none is gained.
+fn domains_unchanged(hop: &Hop) -> Outcome {
+    unchanged("domains", hop.before()?.matrix().domains, hop.after()?.matrix().domains)
+}
+
+/// No control domain is lost, none is gained.
+fn control_domains_unchanged(hop: &Hop) -> Outcome {
+    unchanged("control domains", hop.before()?.matrix().control_domains, hop.after()?.matrix().control_domains)
+}
+
+/// The format of the masks is the same: with APXA before, with APXA after. The other flags and the maxima are the host's own; they
+/// may change, which is told.
+fn extended_addressing_unchanged(hop: &Hop) -> Outcome {
+    let (before, after) = (hop.before()?.block, hop.after()?.block);
+    if (before.flags, before.limits()) != (after.flags, after.limits()) {
+        let (old, new) = (before.limits(), after.limits());
+        report::info(format_args!(
+            "flags {:08x} became {:08x}, maxima {old:x?} became {new:x?}",
+            before.flags, after.flags
+        ));
+    }
+    let apxa = ap_arch::QciBlock::APXA;
+    require!(before.has(apxa) == after.has(apxa), "flags {:08x} became {:08x}", before.flags, after.flags);
+    Ok(())
+}

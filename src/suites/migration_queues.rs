@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every queue is there after a migration and is what it was, and no other queue has appeared. vfio-ap migration spec 5.4 and 10.
+
+use super::{Outcome, Stop, cases, require, skipped};
+use crate::ap::Answer;
+use crate::migrate::Hop;
+use crate::report;
+use ap_arch::survival::{self, Survival};
+use ap_arch::{Apqn, BindState, QueueStatus, ResponseCode};
+
+cases!("migration-queues" for Hop:
+    available,
+    compatible,
+    usable,
+    empty,
+    interruption_off,
+    outside_not_available,
+);
+
+/// The queues of before, with what they answer now; without a queue a case is not judged.
+fn queues(hop: &Hop) -> Result<impl Iterator<Item = (Apqn, Answer, Option<Answer>)> + '_, Stop> {
+    let (before, after) = (hop.before()?, hop.after()?);
+    if before.queues.is_empty() {
+        return Err(skipped!("the matrix had no queue"));
+    }
+    Ok(before.queues.iter().map(|(apqn, answer)| (*apqn, *answer, after.answer(*apqn).copied())))
+}
+
+/// The queues that are still there. That none is missing, `available` says.
+fn survivors(hop: &Hop) -> Result<impl Iterator<Item = (Apqn, Answer, Answer)> + '_, Stop> {
+    Ok(queues(hop)?.filter_map(|(apqn, before, after)| after.map(|after| (apqn, before, after))))
+}
+
+/// Every queue of before answers with response code 00.
+fn available(hop: &Hop) -> Outcome {
+    for (apqn, _, after) in queues(hop)? {
+        let Some(after) = after else {
+            return Err(super::failed!("{apqn} is no longer in the matrix"));
+        };
+        require!(after.status.response() == ResponseCode::NORMAL, "{apqn} answered {}", after.status);
+    }
+    Ok(())
+}
+
+/// The hardware information may change only as 5.4 allows; a newer card is told.
+fn compatible(hop: &Hop) -> Outcome {
+    for (apqn, before, after) in survivors(hop)? {
+        match survival::compare(before.info, after.info) {
+            Ok(Survival::SameType) => {}
+            Ok(Survival::NewerType) => report::info(format_args!("{apqn}: {} became {}", before.info, after.info)),
+            Err(damage) => return Err(super::failed!("{apqn}: {damage}")),
+        }
+    }
+    Ok(())
+}
+
+/// The bind and associate state is 0.
+fn usable(hop: &Hop) -> Outcome {
+    for (apqn, _, after) in survivors(hop)? {
+        let state = after.info.bind_state();
+        require!(state == BindState::USABLE, "{apqn} has bind state {state}");
+    }
+    Ok(())
+}
+
+/// No queue holds a request or a reply.
+fn empty(hop: &Hop) -> Outcome {
+    for (apqn, _, after) in survivors(hop)? {
+        let (status, other) = (after.status, QueueStatus::REPLIES_WAITING | QueueStatus::FULL);
+        require!(status.has(QueueStatus::EMPTY) && !status.has(other), "{apqn} answered {status}");
+    }
+    Ok(())
+}
+
+/// Interruption is off on every queue.
+fn interruption_off(hop: &Hop) -> Outcome {
+    for (apqn, _, after) in survivors(hop)? {
+        require!(!after.status.has(QueueStatus::INTERRUPT_ENABLED), "{apqn} answered {}", after.status);
+    }
+    Ok(())
+}
+
+/// Every queue that is not in the matrix answers with response code 01.
+fn outside_not_available(hop: &Hop) -> Outcome {
+    hop.after()?.outside.require_unavailable()
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Right answers before, while and after the guest is migrated. vfio-ap migration spec 10.
+
+use super::{Outcome, Stop, cases, skipped};
+use crate::migrate::Hop;
+use alloc::string::String;
+
+cases!("migration-rsa" for Hop: right_before, right_on_the_way, right_after);
+
+fn judge(hop: &Hop, result: &Result<(), String>) -> Outcome {
+    if hop.accelerators == 0 {
+        return Err(skipped!("no accelerator in the matrix"));
+    }
+    result.clone().map_err(Stop::Fail)
+}
+
+/// Each accelerator queue gave the known answer before the guest could be migrated.
+fn right_before(hop: &Hop) -> Outcome {
+    judge(hop, &hop.rsa_before)
+}
+
+/// Each answer between the announcement and the key was the known one; none was missing, but for at most one request that was in
+/// a queue when the guest left it.
+fn right_on_the_way(hop: &Hop) -> Outcome {
+    judge(hop, &hop.rsa_on_the_way)
+}
+
+/// Each accelerator queue gave the known answer after the key.
+fn right_after(hop: &Hop) -> Outcome {
+    judge(hop, &hop.rsa_after)
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The suites. One file each; a case is a function that says what it asserts and ends with `Ok`, or with why it failed or was
+//! not judged. `cases!` lists the cases of a suite, once: it makes the table that runs and exports the names to the ELF file, where
+//! the harness reads which verdicts to wait for.
+
+mod config_info;
+mod migration_apcb;
+mod migration_queues;
+mod migration_rsa;
+mod presence;
+mod queues;
+mod rsa;
+
+use crate::guest::Guest;
+use crate::machine::clock;
+use crate::migrate::Hop;
+use crate::report;
+use alloc::string::String;
+use ap_arch::report::Verdict;
+
+/// Suites that judge the guest where it is, in the order in which they run.
+pub(crate) const PLAIN: &[Suite<Guest>] = &[presence::SUITE, config_info::SUITE, queues::SUITE, rsa::SUITE];
+
+/// Suites that judge what a migration left, in the order in which they run.
+pub(crate) const MIGRATION: &[Suite<Hop>] = &[migration_apcb::SUITE, migration_queues::SUITE, migration_rsa::SUITE];
+
+/// Why a case did not pass.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// It failed.
+    Fail(String),
+    /// It was not judged.
+    Skip(String),
+}
+
+/// How a case ends.
+pub(crate) type Outcome = Result<(), Stop>;
+
+/// A suite whose cases look at a `T`.
+pub(crate) struct Suite<T: 'static> {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Its cases.
+    pub(crate) cases: &'static [Case<T>],
+}
+
+/// One case.
+pub(crate) struct Case<T: 'static> {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it asserts.
+    pub(crate) run: fn(&T) -> Outcome,
+}
+
+impl<T> Suite<T> {
+    /// Runs all cases on `subject`.
+    pub(crate) fn run(&self, subject: &T) {
+        let start = clock::now();
+        for case in self.cases {
+            report::begin(self.name, case.name);
+            report::outcome((case.run)(subject));
+        }
+        let micros = clock::now().micros_since(start);
+        report::info(format_args!("{} took {}.{:03} ms", self.name, micros / 1000, micros % 1000));
+    }
+
+    /// Reports all cases as not judged or failed, for one reason.
+    pub(crate) fn give_up(&self, verdict: Verdict, reason: &str) {
+        for case in self.cases {
+            report::begin(self.name, case.name);
+            report::end(verdict, Some(format_args!("{reason}")));
+        }
+    }
+}
+
+/// Fails the case unless the condition holds.
+macro_rules! require {
+    ($condition:expr, $($text:tt)+) => {
+        if !$condition {
+            return Err($crate::suites::Stop::Fail(alloc::format!($($text)+)));
+        }
+    };
+}
+pub(crate) use require;
+
+/// The error of a case that cannot be judged.
+macro_rules! skipped {
+    ($($text:tt)+) => { $crate::suites::Stop::Skip(alloc::format!($($text)+)) };
+}
+pub(crate) use skipped;
+
+/// The error of a case that failed.
+macro_rules! failed {
+    ($($text:tt)+) => { $crate::suites::Stop::Fail(alloc::format!($($text)+)) };
+}
+pub(crate) use failed;
+
+/// Declares `SUITE` with these functions as its cases. A case is called as its function, with hyphens.
+macro_rules! cases {
+    ($suite:literal for $subject:ty: $($case:ident),+ $(,)?) => {
+        pub(super) const SUITE: $crate::suites::Suite<$subject> = $crate::suites::Suite {
+            name: $suite,
+            cases: &[$($crate::suites::Case { name: const {
+                const NAME: [u8; stringify!($case).len()] = $crate::suites::hyphenated(stringify!($case));
+                $crate::suites::text(&NAME)
+            }, run: $case }),+],
+        };
+
+        $(const _: () = {
+            const EXPORTED: &str = concat!($suite, "/", stringify!($case), "\0");
+            #[used]
+            // SAFETY: the section is not loaded, its contents are only read by the harness.
+            #[unsafe(link_section = ".kaput.cases")]
+            static NAME: [u8; EXPORTED.len()] = $crate::suites::hyphenated(EXPORTED);
+        };)+
+    };
+}
+pub(crate) use cases;
+
+/// A name of Rust as a name of a case.
+const fn hyphenated<const N: usize>(name: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut i = 0;
+    while i < N {
+        let byte = name.as_bytes()[i];
+        bytes[i] = if byte == b'_' { b'-' } else { byte };
+        i += 1;
+    }
+    bytes
+}
+
+/// Those bytes as text again.
+const fn text(bytes: &'static [u8]) -> &'static str {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+}

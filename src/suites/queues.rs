@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! PQAP(TAPQ) on every queue that can be named: the matrix decides which of them answer, and what they say about their
+//! card makes sense. AP reference 2.2 to 2.5.
+
+use super::{Outcome, Stop, cases, failed, require, skipped};
+use crate::guest::Guest;
+use crate::machine::clock;
+use crate::observe::{Outside, settled};
+use crate::report;
+use ap_arch::{ApType, Apqn, ConditionCode, HwInfo, QciBlock, QueueStatus, ResponseCode, facility};
+
+cases!("queues" for Guest:
+    inside_the_matrix_available,
+    outside_the_matrix_not_available,
+    condition_code_follows_the_response_code,
+    idle_queue_is_empty,
+    reserved_status_bits_are_zero,
+    one_mode_and_a_known_type,
+    one_classification,
+    reserved_information_is_zero,
+    domains_of_a_card_agree,
+    no_facilities_without_the_t_bit,
+);
+
+/// The queues of the matrix; without one a case is not judged.
+fn queues(guest: &Guest) -> Result<impl Iterator<Item = Apqn> + use<>, Stop> {
+    let matrix = guest.configuration()?.matrix;
+    if matrix.queue_count() == 0 {
+        return Err(skipped!("the matrix has no queue"));
+    }
+    Ok(matrix.queues())
+}
+
+/// The hardware information of each queue with the facilities, which need facility 15.
+fn information(guest: &Guest) -> Result<impl Iterator<Item = (Apqn, HwInfo)>, Stop> {
+    let ap = guest.ap()?;
+    if !ap.has(facility::APFT) {
+        return Err(skipped!("TAPQ tells no facilities: facility {} is not installed", facility::APFT));
+    }
+    Ok(queues(guest)?.map(move |apqn| (apqn, settled(&ap, apqn).info)))
+}
+
+/// Every queue of the product answers with response code 00, if need be after its reset is over. AP reference 2.3 and 9.5.
+fn inside_the_matrix_available(guest: &Guest) -> Outcome {
+    let ap = guest.ap()?;
+    for apqn in queues(guest)? {
+        let status = settled(&ap, apqn).status;
+        require!(status.response() == ResponseCode::NORMAL, "{apqn} answered {status}");
+    }
+    Ok(())
+}
+
+/// Every other queue up to the maxima answers with response code 01. AP reference 2.3 and 9.5.
+fn outside_the_matrix_not_available(guest: &Guest) -> Outcome {
+    let (ap, block) = (guest.ap()?, guest.configuration()?);
+    let start = clock::now();
+    let outside = Outside::probe(&ap, &block);
+    let micros = clock::now().micros_since(start);
+    report::info(format_args!("{} queues outside of the matrix probed in {micros} us", outside.probed));
+    outside.require_unavailable()
+}
+
+/// Condition code 0 with response code 00 and 3 with any other. AP reference 1.4.
+fn condition_code_follows_the_response_code(guest: &Guest) -> Outcome {
+    let ap = guest.ap()?;
+    let stranger = stranger(&guest.configuration()?);
+    for apqn in queues(guest)?.chain(stranger) {
+        let answer = settled(&ap, apqn);
+        let (cc, expected) = (answer.cc, ConditionCode::of(answer.status));
+        require!(cc == expected, "{apqn} answered {} with condition code {}", answer.status, cc.bits());
+    }
+    Ok(())
+}
+
+/// The first queue that is not in the matrix.
+fn stranger(block: &QciBlock) -> Option<Apqn> {
+    let (max_adapter, max_domain) = block.limits();
+    let nameable = |apqn: &Apqn| apqn.apid.0 <= max_adapter && apqn.apqi.0 <= max_domain;
+    Apqn::all().filter(nameable).find(|apqn| !block.matrix.contains(*apqn))
+}
+
+/// A queue nobody uses says that it is empty, holds no reply and is not full, and has interruption off. AP reference 2.2.
+fn idle_queue_is_empty(guest: &Guest) -> Outcome {
+    let ap = guest.ap()?;
+    for apqn in queues(guest)? {
+        let status = settled(&ap, apqn).status;
+        let other = QueueStatus::REPLIES_WAITING | QueueStatus::FULL | QueueStatus::INTERRUPT_ENABLED;
+        require!(status.has(QueueStatus::EMPTY) && !status.has(other), "{apqn} answered {status}");
+    }
+    Ok(())
+}
+
+/// Bits 35-37 and 48-63 of GR1 are zero. AP reference 2.2.
+fn reserved_status_bits_are_zero(guest: &Guest) -> Outcome {
+    let ap = guest.ap()?;
+    for apqn in queues(guest)? {
+        let status = ap.tapq(apqn).status;
+        require!(!status.has(QueueStatus::RESERVED), "{apqn} has the status word {:08x}", status.0);
+    }
+    Ok(())
+}
+
+/// Exactly one of the mode bits, and an AP type that is CEX4 or newer. AP reference 2.4 and 2.5.
+fn one_mode_and_a_known_type(guest: &Guest) -> Outcome {
+    for (apqn, info) in information(guest)? {
+        require!(info.mode().is_some(), "{apqn} has not exactly one mode: {info}");
+        require!(info.ap_type() >= ApType::CEX4, "{apqn} has AP type {}", info.ap_type());
+    }
+    Ok(())
+}
+
+/// Full native function or only stateless functions, not both, and nothing else in bits 8-15. AP reference 2.4.
+fn one_classification(guest: &Guest) -> Outcome {
+    const NATIVE: u8 = 0x80;
+    const STATELESS: u8 = 0x40;
+    for (apqn, info) in information(guest)? {
+        let class = info.class();
+        require!(class == NATIVE || class == STATELESS, "{apqn} has the classification {class:02x}: {info}");
+    }
+    Ok(())
+}
+
+/// Bits 18-31, 48-51 and 56-59 of GR2 are zero. AP reference 2.4.
+fn reserved_information_is_zero(guest: &Guest) -> Outcome {
+    const RESERVED: u64 = 0x0000_3fff_0000_f0f0;
+    for (apqn, info) in information(guest)? {
+        require!(!info.has(RESERVED), "{apqn} has reserved bits: {info}");
+    }
+    Ok(())
+}
+
+/// All domains of one adapter tell of the same card. AP reference 2.4.
+fn domains_of_a_card_agree(guest: &Guest) -> Outcome {
+    /// Facilities, mode, classification, type, message length and depth; the bind state is a queue's own.
+    const CARD: u64 = 0xffff_0000_ff00_0f0f;
+    let mut first: Option<(Apqn, HwInfo)> = None;
+    for (apqn, info) in information(guest)? {
+        match first {
+            Some((of, card)) if of.apid == apqn.apid => {
+                if (card.0 ^ info.0) & CARD != 0 {
+                    return Err(failed!("{of} tells of {card}, {apqn} of {info}"));
+                }
+            }
+            _ => {
+                report::info(format_args!("adapter {}: {info}, {} messages a queue", apqn.apid, info.depth()));
+                first = Some((apqn, info));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Without the T bit only bits 32-63 of the information are delivered. AP reference 2.4.
+fn no_facilities_without_the_t_bit(guest: &Guest) -> Outcome {
+    let ap = guest.ap()?;
+    for (apqn, with) in information(guest)? {
+        let answer = ap.tapq_with(apqn, 0).map_err(|code| failed!("TAPQ ended in program interruption {code}"))?;
+        let expected = HwInfo(with.0 & !HwInfo::FACILITY_WORD);
+        require!(answer.info == expected, "{apqn}: with T {with}, without {}", answer.info);
+    }
+    Ok(())
+}
