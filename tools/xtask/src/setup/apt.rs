@@ -91,7 +91,8 @@ impl Apt {
         for mirror in self.mirrors.iter().take(MIRRORS) {
             for suites in STAGES {
                 self.write("sources.list", &source_lines(self.keyring, mirror, suites))?;
-                let update = self.call("apt-get", &["-q", "update"], LISTS_DEADLINE, "package lists", suites)?;
+                let what = format!("package lists of {}", suites.join(", "));
+                let update = self.fetch(&["-q", "update"], LISTS_DEADLINE, &what)?;
                 complaints.extend(errors(&update.stderr));
                 let offers = self.offers(package)?;
                 if let Some(offer) = choose(&offers) {
@@ -117,23 +118,24 @@ impl Apt {
     pub(crate) fn unpack(&self, offer: &Offer, target: &Path) -> Result<()> {
         let wanted = format!("{}={}", offer.package, offer.version);
         let install = ["-y", "-t", &offer.suite, "install", &wanted];
-        let plan = self.output(Command::new("apt-get").args(["-qq", "--print-uris"]).args(install))?;
+        let plan = output(self.apt("apt-get").args(["-qq", "--print-uris"]).args(install))?;
         let files: Vec<(&str, u64)> = plan.lines().filter_map(planned_file).collect();
         if files.is_empty() {
             bail!("apt plans no download for {wanted}: {plan}");
         }
         let megabytes = files.iter().map(|(_, size)| size).sum::<u64>() as f64 / 1e6;
-        let what = format!("{} {} ({} packages, {megabytes:.1} MB)", offer.package, offer.version, files.len());
+        let packages = if files.len() == 1 { "1 package" } else { &format!("{} packages", files.len()) };
+        let what = format!("{} {} ({packages}, {megabytes:.1} MB)", offer.package, offer.version);
         let mut arguments = vec!["-qq", "-d"];
         arguments.extend(install);
-        let fetched = self.call("apt-get", &arguments, FETCH_DEADLINE, &what, &[])?;
+        let fetched = self.fetch(&arguments, FETCH_DEADLINE, &what)?;
         if !fetched.status.success() {
             bail!("apt could not fetch {wanted}: {}", errors(&fetched.stderr).join("; "));
         }
         let bar = progress(&format!("unpacking {}", offer.package));
         for (index, (file, _)) in files.iter().enumerate() {
             let archive = self.folder.join("cache/archives").join(file);
-            self.output(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(target))?;
+            output(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(target))?;
             bar.set_position(100 * (index as u64 + 1) / files.len() as u64);
         }
         bar.finish_and_clear();
@@ -150,7 +152,7 @@ impl Apt {
     }
 
     fn offers(&self, package: &str) -> Result<Vec<Offer>> {
-        Ok(self.output(Command::new("apt-cache").args(["madison", package]))?.lines().filter_map(offer).collect())
+        Ok(output(self.apt("apt-cache").args(["madison", package]))?.lines().filter_map(offer).collect())
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
@@ -158,27 +160,18 @@ impl Apt {
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
     }
 
-    fn confine<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.arg("-c").arg(self.folder.join("apt.conf")).env("LC_ALL", "C.UTF-8").stdin(Stdio::null())
-    }
-
-    /// Runs a quick local command (`apt-*` confined) and returns its output.
-    fn output(&self, command: &mut Command) -> Result<String> {
-        let name = command.get_program().to_string_lossy().into_owned();
-        let command = if name.starts_with("apt") { self.confine(command) } else { command };
-        let done = process::capture(command, "", LOCAL_DEADLINE)?;
-        if !done.status.success() {
-            bail!("{name} failed: {}", done.complaint());
-        }
-        Ok(done.stdout)
+    /// One of apt's commands, confined. apt reads its arguments in order, so this comes first.
+    fn apt(&self, tool: &str) -> Command {
+        let mut command = Command::new(tool);
+        command.arg("-c").arg(self.folder.join("apt.conf")).env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+        command
     }
 
     /// Runs a command that fetches, under a progress bar fed by apt's own status lines.
-    fn call(&self, tool: &str, arguments: &[&str], deadline: Duration, what: &str, of: &[&str]) -> Result<Captured> {
-        let label = format!("fetching {what}{}{}", if of.is_empty() { "" } else { " of " }, of.join(", "));
-        let bar = progress(&label);
-        let mut command = Command::new(tool);
-        self.confine(&mut command).args(["-o", "APT::Status-Fd=1"]).args(arguments);
+    fn fetch(&self, arguments: &[&str], deadline: Duration, what: &str) -> Result<Captured> {
+        let bar = progress(&format!("fetching {what}"));
+        let mut command = self.apt("apt-get");
+        command.args(["-o", "APT::Status-Fd=1"]).args(arguments);
         let done = process::capture_lines(&mut command, deadline, |line| {
             if let Some(percent) = percentage(line) {
                 bar.set_position(percent);
@@ -187,6 +180,15 @@ impl Apt {
         bar.finish_and_clear();
         Ok(done)
     }
+}
+
+/// Runs a quick local command and returns its output.
+fn output(command: &mut Command) -> Result<String> {
+    let done = process::capture(command, "", LOCAL_DEADLINE)?;
+    if !done.status.success() {
+        bail!("{} failed: {}", command.get_program().display(), done.complaint());
+    }
+    Ok(done.stdout)
 }
 
 /// A bar at a terminal, else one plain line.
