@@ -25,7 +25,7 @@ impl Guest {
 
     /// AP; without it a case is not judged.
     pub(crate) fn ap(&self) -> Result<Ap, Stop> {
-        self.ap.map_err(|found| skipped!("AP is not installed: TAPQ ended in program interruption {}", found.code))
+        self.ap.map_err(|found| skipped!("AP is not installed, program interruption {}", found.code))
     }
 
     /// How the first TAPQ ended, if in an interruption.

@@ -84,13 +84,13 @@ pub(crate) fn unexpected(gr0: Gr0, cc: ConditionCode, gr1: u32) {
 }
 
 /// The guest waits to be migrated.
-pub(crate) fn migration_point(number: u16) {
-    defmt::info!("migration point {=u16}", number);
+pub(crate) fn migration_point() {
+    defmt::info!("migration point");
 }
 
 /// The key came.
-pub(crate) fn key(number: u16, operations: u64) {
-    defmt::info!("key after migration point {=u16}, {=u64} operations in between", number, operations);
+pub(crate) fn key(operations: u64) {
+    defmt::info!("key, {=u64} operations after the migration point", operations);
 }
 
 /// A case has failed.

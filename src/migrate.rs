@@ -15,12 +15,14 @@ use crate::suites::{Stop, Suite};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use ap_arch::Apqn;
 use ap_arch::image::Options;
 use ap_arch::report::{Verdict, handshake};
+use ap_arch::{Apqn, Matrix};
 
 /// A runner that was told there is nothing to migrate for presses the key at once, if at all.
 const SKIP_KEY_LIMIT_MILLIS: u64 = 3000;
+/// How often the key is looked for. Every look is a service call, which in QEMU takes the lock that the migration needs too.
+const KEY_INTERVAL_MILLIS: u64 = 1;
 
 /// What was seen and computed around one migration.
 pub(crate) struct Hop {
@@ -48,6 +50,9 @@ impl Hop {
     }
 }
 
+/// The suite whose work is done while the guest is migrated.
+const COMPUTING: &str = "migration-rsa";
+
 /// Asks for the migrations of the command line and has the suites judge each.
 pub(crate) fn run(guest: &Guest, suites: &[&Suite<Hop>], options: &Options<'_>) {
     if suites.is_empty() {
@@ -61,7 +66,7 @@ pub(crate) fn run(guest: &Guest, suites: &[&Suite<Hop>], options: &Options<'_>) 
         if options.migrations > 1 {
             report::info(format_args!("migration {number} of {}", options.migrations));
         }
-        match hop(&ap, number, options.timeout) {
+        match hop(&ap, suites.iter().any(|suite| suite.name == COMPUTING), options.timeout) {
             Ok(hop) => suites.iter().for_each(|suite| suite.run(&hop)),
             Err(NoKey) => {
                 let reason = format!("no key was pressed within {} s", options.timeout);
@@ -74,33 +79,40 @@ pub(crate) fn run(guest: &Guest, suites: &[&Suite<Hop>], options: &Options<'_>) 
 /// Nobody pressed a key in time.
 struct NoKey;
 
-fn hop(ap: &Ap, number: u16, timeout: u16) -> Result<Hop, NoKey> {
-    let deadline = Deadline::in_millis(u64::from(timeout) * 1000);
+fn hop(ap: &Ap, computing: bool, timeout: u16) -> Result<Hop, NoKey> {
     let before = observe(ap);
-    let queues: Vec<Apqn> = before.iter().flat_map(|seen| rsa::accelerators(ap, seen.matrix())).collect();
+    let matrix = before.as_ref().map_or(Matrix::EMPTY, |seen| *seen.matrix());
+    let queues: Vec<Apqn> = if computing { rsa::accelerators(ap, &matrix).collect() } else { Vec::new() };
     let rsa_before = compute_on_each(ap, &queues);
 
-    log::migration_point(number);
+    log::migration_point();
     console::print(format_args!("{}\n", handshake::MIGRATE_NOW));
     let (start, mut work) = (progress::steps(), Work::new(&queues));
-    while !console::key_pressed() {
-        if deadline.is_over() {
-            return Err(NoKey);
-        }
-        work.step(ap);
+    wait_for_key(u64::from(timeout) * 1000, || work.step(ap))?;
+    let operations = progress::steps() - start;
+    log::key(operations);
+    if computing {
+        report::info(format_args!("{operations} RSA operations before the key, {} repeated", work.lost));
     }
-    log::key(number, progress::steps() - start);
-    report::info(format_args!("{} RSA operations before the key, {} repeated", progress::steps() - start, work.lost));
 
     let after = observe(ap);
-    Ok(Hop {
-        before,
-        after,
-        accelerators: queues.len(),
-        rsa_before,
-        rsa_on_the_way: work.result,
-        rsa_after: compute_on_each(ap, &queues),
-    })
+    let rsa_after = compute_on_each(ap, &queues);
+    Ok(Hop { before, after, accelerators: queues.len(), rsa_before, rsa_on_the_way: work.result, rsa_after })
+}
+
+/// Works until a key is pressed.
+fn wait_for_key(limit_millis: u64, mut work: impl FnMut()) -> Result<(), NoKey> {
+    let deadline = Deadline::in_millis(limit_millis);
+    while !deadline.is_over() {
+        let next_look = Deadline::in_millis(KEY_INTERVAL_MILLIS);
+        while !next_look.is_over() {
+            work();
+        }
+        if console::key_pressed() {
+            return Ok(());
+        }
+    }
+    Err(NoKey)
 }
 
 fn observe(ap: &Ap) -> Result<Observation, String> {
@@ -158,6 +170,6 @@ fn skip(suites: &[&Suite<Hop>], stop: Stop) {
     };
     suites.iter().for_each(|suite| suite.give_up(verdict, &reason));
     console::print(format_args!("{}\n", handshake::MIGRATE_SKIPPED));
-    let deadline = Deadline::in_millis(SKIP_KEY_LIMIT_MILLIS);
-    while !console::key_pressed() && !deadline.is_over() {}
+    // Without a key the guest goes on all the same.
+    let _ = wait_for_key(SKIP_KEY_LIMIT_MILLIS, || ());
 }

@@ -66,8 +66,8 @@ fn same_answer_again(guest: &Guest) -> Outcome {
 
 /// The masks are those on the command line.
 fn matrix_as_expected(guest: &Guest) -> Outcome {
-    let expected = guest.expect.ok_or_else(|| skipped!("the command line has no expect="))?;
     let found = guest.configuration()?.matrix;
+    let expected = guest.expect.ok_or_else(|| skipped!("the command line has no expect="))?;
     for (what, expected, found) in [
         ("adapters", expected.adapters, found.adapters),
         ("domains", expected.domains, found.domains),
