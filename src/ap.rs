@@ -4,7 +4,8 @@
 
 use crate::log;
 use crate::machine::trap::{ProgramInterruption, expect_exception};
-use ap_arch::{Apqn, ConditionCode, FunctionCode, Gr0, HwInfo, ProgramCode, QciBlock, QueueStatus, facility};
+use ap_arch::{Apqn, ConditionCode, FunctionCode, Gr0, HwInfo, QciBlock, QueueStatus, ResponseCode, facility};
+use core::mem::offset_of;
 use s390x_asm::{FacilityList, asm};
 
 /// AP, installed.
@@ -35,20 +36,9 @@ pub(crate) struct Stored {
     pub(crate) neighbours_intact: bool,
 }
 
-/// What NQAP answered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Enqueued {
-    /// Condition code.
-    pub(crate) cc: ConditionCode,
-    /// Queue status.
-    pub(crate) status: QueueStatus,
-}
-
 /// What DQAP answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dequeued {
-    /// Condition code.
-    pub(crate) cc: ConditionCode,
     /// Queue status; poison if the buffer was too short for the reply.
     pub(crate) status: QueueStatus,
     /// Whose reply it is.
@@ -65,7 +55,8 @@ const MAX_PARTS: usize = 1000;
 impl Ap {
     /// Executes TAPQ on queue 00.0000; the interruption says that AP is not installed. AP reference 4.
     pub(crate) fn find(facilities: FacilityList) -> Result<Self, ProgramInterruption> {
-        expect_exception(|| pqap(Gr0::pqap(FunctionCode::TAPQ, Apqn::default()))).map(|_| Self { facilities })
+        let ap = Self { facilities };
+        ap.execute(Gr0::pqap(FunctionCode::TAPQ, Apqn::default())).map(|_| ap)
     }
 
     /// Whether the facility is installed.
@@ -76,22 +67,19 @@ impl Ap {
     /// TAPQ, with the T bit where it is allowed.
     pub(crate) fn tapq(&self, apqn: Apqn) -> Answer {
         let gr0 = self.tapq_gr0(apqn);
-        let answer = pqap(gr0);
-        log::pqap(gr0, &answer);
-        answer
+        let raw = pqap(gr0);
+        log::pqap(gr0, GR1_BEFORE, GR2_BEFORE, Ok(&raw));
+        raw.into()
     }
 
     /// TAPQ as [`Self::tapq`], not logged: for probing whole ranges.
     pub(crate) fn probe(&self, apqn: Apqn) -> Answer {
-        pqap(self.tapq_gr0(apqn))
+        pqap(self.tapq_gr0(apqn)).into()
     }
 
     /// TAPQ with exactly these bits set besides the queue. `Err` holds the interruption it ended in.
-    pub(crate) fn tapq_with(&self, apqn: Apqn, bits: u64) -> Result<Answer, ProgramCode> {
-        let gr0 = Gr0::pqap(FunctionCode::TAPQ, apqn).with(bits);
-        let answer = expect_exception(|| pqap(gr0)).map_err(|interruption| interruption.code)?;
-        log::pqap(gr0, &answer);
-        Ok(answer)
+    pub(crate) fn tapq_with(&self, apqn: Apqn, bits: u64) -> Result<Answer, ProgramInterruption> {
+        self.execute(Gr0::pqap(FunctionCode::TAPQ, apqn).with(bits))
     }
 
     fn tapq_gr0(&self, apqn: Apqn) -> Gr0 {
@@ -99,8 +87,15 @@ impl Ap {
         if self.has(facility::APFT) { gr0.with(Gr0::T) } else { gr0 }
     }
 
+    /// A PQAP that may end in a program interruption and names no storage.
+    fn execute(&self, gr0: Gr0) -> Result<Answer, ProgramInterruption> {
+        let result = expect_exception(|| pqap(gr0));
+        log::pqap(gr0, GR1_BEFORE, GR2_BEFORE, result.as_ref());
+        result.map(Answer::from)
+    }
+
     /// QCI. `Err` holds the interruption it ended in.
-    pub(crate) fn qci(&self) -> Result<Stored, ProgramCode> {
+    pub(crate) fn qci(&self) -> Result<Stored, ProgramInterruption> {
         const GUARD: u8 = 0xa5;
         #[repr(C, align(8))]
         struct Operand {
@@ -110,18 +105,17 @@ impl Ap {
         }
         let mut operand = Operand { before: [GUARD; 64], block: [GUARD; QciBlock::SIZE], behind: [GUARD; 256] };
         let gr0 = Gr0::pqap(FunctionCode::QCI, Apqn::default());
-        let at = &raw mut operand;
+        let gr2 = ((&raw mut operand).expose_provenance() + offset_of!(Operand, block)) as u64;
         // SAFETY: GR2 designates the block, with room around it.
-        let result =
-            expect_exception(|| unsafe { asm::pqap(gr0.0, 0, (&raw mut (*at).block).expose_provenance() as u64) });
-        log::qci(gr0, result.as_ref().map(|raw| raw.cc).map_err(|interruption| interruption.code));
-        let cc = ConditionCode::from_bits(result.map_err(|interruption| interruption.code)?.cc);
+        let result = expect_exception(|| unsafe { asm::pqap(gr0.0, GR1_BEFORE, gr2) });
+        log::pqap(gr0, GR1_BEFORE, gr2, result.as_ref());
+        let cc = ConditionCode::from_bits(result?.cc);
         let neighbours_intact = operand.before.iter().chain(&operand.behind).all(|byte| *byte == GUARD);
         Ok(Stored { cc, bytes: operand.block, neighbours_intact })
     }
 
     /// NQAP of a whole message, executed again as long as it completes in part.
-    pub(crate) fn nqap(&self, apqn: Apqn, psmid: u64, message: &[u8]) -> Enqueued {
+    pub(crate) fn nqap(&self, apqn: Apqn, psmid: u64, message: &[u8]) -> QueueStatus {
         let gr0 = Gr0::nqap(apqn);
         let mut rest = (message.as_ptr().expose_provenance() as u64, message.len() as u64);
         let mut parts = 0;
@@ -135,7 +129,7 @@ impl Ap {
             }
         };
         log::nqap(gr0, psmid, message.len(), &raw);
-        Enqueued { cc: ConditionCode::from_bits(raw.cc), status: QueueStatus::from_gr1(raw.gr1) }
+        QueueStatus::from_gr1(raw.gr1)
     }
 
     /// DQAP into a buffer, executed again as long as it completes in part and there is room. An answer that no reply is
@@ -156,21 +150,30 @@ impl Ap {
             }
         };
         let answer = Dequeued {
-            cc: ConditionCode::from_bits(raw.cc),
             status: QueueStatus::from_gr1(raw.gr1),
             psmid: raw.psmid.0 << 32 | raw.psmid.1 & 0xffff_ffff,
             length: buffer.len() - usize::try_from(raw.buffer.1).unwrap_or(0).min(buffer.len()),
             residual: raw.gr2,
         };
-        if answer.status.response() != ap_arch::ResponseCode::NO_PENDING_REPLY {
+        if answer.status.response() != ResponseCode::NO_PENDING_REPLY {
             log::dqap(start, &raw);
         }
         answer
     }
 }
 
-fn pqap(gr0: Gr0) -> Answer {
+/// General registers 1 and 2 before a PQAP that takes nothing from them.
+const GR1_BEFORE: u64 = asm::POISON_REGISTER;
+const GR2_BEFORE: u64 = 0;
+
+fn pqap(gr0: Gr0) -> asm::Pqap {
     // SAFETY: only TAPQ, RAPQ and ZAPQ come here, which name no storage.
-    let raw = unsafe { asm::pqap(gr0.0, asm::POISON_REGISTER, 0) };
-    Answer { cc: ConditionCode::from_bits(raw.cc), status: QueueStatus::from_gr1(raw.gr1), info: HwInfo(raw.gr2) }
+    unsafe { asm::pqap(gr0.0, GR1_BEFORE, GR2_BEFORE) }
+}
+
+impl From<asm::Pqap> for Answer {
+    fn from(raw: asm::Pqap) -> Self {
+        let (cc, status) = (ConditionCode::from_bits(raw.cc), QueueStatus::from_gr1(raw.gr1));
+        Self { cc, status, info: HwInfo(raw.gr2) }
+    }
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the suites are given: AP if it is installed, and what the command line says about it.
 
-use crate::ap::Ap;
+use crate::ap::{Answer, Ap};
 use crate::machine::Machine;
 use crate::machine::trap::ProgramInterruption;
+use crate::observe;
 use crate::suites::{Stop, failed, skipped};
-use ap_arch::{Matrix, QciBlock, facility};
+use alloc::vec::Vec;
+use ap_arch::{Apqn, Matrix, QciBlock, facility};
 use s390x_asm::FacilityList;
 
 /// The guest's view of itself.
@@ -37,6 +39,12 @@ impl Guest {
     pub(crate) fn configuration(&self) -> Result<QciBlock, Stop> {
         configuration(&self.ap()?)
     }
+
+    /// The queues of the matrix, each with what TAPQ answers once its reset is over; without a queue a case is not judged.
+    pub(crate) fn queues(&self) -> Result<Vec<(Apqn, Answer)>, Stop> {
+        let queues = observe::queues(&self.ap()?, &self.configuration()?.matrix);
+        if queues.is_empty() { Err(skipped!("the matrix has no queue")) } else { Ok(queues) }
+    }
 }
 
 /// What QCI tells; without QCI a case is not judged.
@@ -44,6 +52,6 @@ pub(crate) fn configuration(ap: &Ap) -> Result<QciBlock, Stop> {
     if !ap.has(facility::APQCI) {
         return Err(skipped!("QCI is not available: facility {} is not installed", facility::APQCI));
     }
-    let stored = ap.qci().map_err(|code| failed!("QCI ended in program interruption {code}"))?;
+    let stored = ap.qci().map_err(|ended| failed!("QCI ended in program interruption {}", ended.code))?;
     Ok(QciBlock::from_bytes(&stored.bytes))
 }

@@ -2,43 +2,51 @@
 //! What is logged: each AP instruction with its registers before and after, and the events of a run. For people who want to know
 //! what happened, not for the verdict.
 
-use crate::ap::Answer;
-use ap_arch::{ConditionCode, FunctionCode, Gr0, ProgramCode};
+use crate::machine::trap::ProgramInterruption;
+use ap_arch::{Apqn, ConditionCode, FunctionCode, Gr0};
 use s390x_asm::asm;
 
-/// A PQAP on a queue.
-pub(crate) fn pqap(gr0: Gr0, answer: &Answer) {
+/// PQAP: the registers before, and what it left in them or the interruption it ended in.
+pub(crate) fn pqap(gr0: Gr0, gr1: u64, gr2: u64, result: Result<&asm::Pqap, &ProgramInterruption>) {
     let name = match gr0.function() {
         FunctionCode::TAPQ => defmt::intern!("TAPQ"),
         FunctionCode::RAPQ => defmt::intern!("RAPQ"),
         FunctionCode::ZAPQ => defmt::intern!("ZAPQ"),
         FunctionCode::AQIC => defmt::intern!("AQIC"),
+        FunctionCode::QCI => defmt::intern!("QCI"),
         _ => defmt::intern!("PQAP"),
     };
-    defmt::debug!(
-        "{=istr} {=u8:02x}.{=u8:04x} gr0 {=u64:#x}: cc {=u8} gr1 {=u32:#010x} gr2 {=u64:#x}",
-        name,
-        gr0.apqn().apid.0,
-        gr0.apqn().apqi.0,
-        gr0.0,
-        answer.cc.bits(),
-        answer.status.0,
-        answer.info.0
-    );
-}
-
-/// QCI.
-pub(crate) fn qci(gr0: Gr0, result: Result<u8, ProgramCode>) {
+    let Apqn { apid, apqi } = gr0.apqn();
     match result {
-        Ok(cc) => defmt::debug!("QCI gr0 {=u64:#x}: cc {=u8}", gr0.0, cc),
-        Err(code) => defmt::debug!("QCI gr0 {=u64:#x}: program interruption {=u16:04x}", gr0.0, code.0),
+        Ok(raw) => defmt::debug!(
+            "{=istr} {=u8:02x}.{=u8:04x} gr0 {=u64:#x} gr1 {=u64:#x} gr2 {=u64:#x} -> cc {=u8} gr1 {=u64:#x} gr2 {=u64:#x}",
+            name,
+            apid.0,
+            apqi.0,
+            gr0.0,
+            gr1,
+            gr2,
+            raw.cc,
+            raw.gr1,
+            raw.gr2
+        ),
+        Err(ended) => defmt::debug!(
+            "{=istr} {=u8:02x}.{=u8:04x} gr0 {=u64:#x} gr1 {=u64:#x} gr2 {=u64:#x} -> program interruption {=u16:04x}",
+            name,
+            apid.0,
+            apqi.0,
+            gr0.0,
+            gr1,
+            gr2,
+            ended.code.0
+        ),
     }
 }
 
 /// NQAP, after its last execution.
 pub(crate) fn nqap(gr0: Gr0, psmid: u64, length: usize, raw: &asm::Nqap) {
     defmt::debug!(
-        "NQAP {=u8:02x}.{=u8:04x} gr0 {=u64:#x} psmid {=u64:#x} {=u32} bytes: cc {=u8} gr1 {=u64:#x} rest {=u64}",
+        "NQAP {=u8:02x}.{=u8:04x} gr0 {=u64:#x} psmid {=u64:#x} {=u32} bytes -> cc {=u8} gr1 {=u64:#x} rest {=u64}",
         gr0.apqn().apid.0,
         gr0.apqn().apqi.0,
         gr0.0,
@@ -53,12 +61,12 @@ pub(crate) fn nqap(gr0: Gr0, psmid: u64, length: usize, raw: &asm::Nqap) {
 /// DQAP, after its last execution.
 pub(crate) fn dqap(gr0: Gr0, raw: &asm::Dqap) {
     defmt::debug!(
-        "DQAP {=u8:02x}.{=u8:04x} gr0 {=u64:#x}->{=u64:#x}: cc {=u8} gr1 {=u64:#x} gr2 {=u64} psmid {=u64:#x} {=u64:#x} room {=u64}",
+        "DQAP {=u8:02x}.{=u8:04x} gr0 {=u64:#x} -> cc {=u8} gr0 {=u64:#x} gr1 {=u64:#x} gr2 {=u64} psmid {=u64:#x} {=u64:#x} room {=u64}",
         gr0.apqn().apid.0,
         gr0.apqn().apqi.0,
         gr0.0,
-        raw.gr0,
         raw.cc,
+        raw.gr0,
         raw.gr1,
         raw.gr2,
         raw.psmid.0,

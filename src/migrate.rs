@@ -15,9 +15,9 @@ use crate::suites::{Stop, Suite};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use ap_arch::Apqn;
 use ap_arch::image::Options;
 use ap_arch::report::{Verdict, handshake};
-use ap_arch::{Apqn, Matrix};
 
 /// A runner that was told there is nothing to migrate for presses the key at once, if at all.
 const SKIP_KEY_LIMIT_MILLIS: u64 = 3000;
@@ -81,8 +81,10 @@ struct NoKey;
 
 fn hop(ap: &Ap, computing: bool, timeout: u16) -> Result<Hop, NoKey> {
     let before = observe(ap);
-    let matrix = before.as_ref().map_or(Matrix::EMPTY, |seen| *seen.matrix());
-    let queues: Vec<Apqn> = if computing { rsa::accelerators(ap, &matrix).collect() } else { Vec::new() };
+    let queues = match &before {
+        Ok(seen) if computing => rsa::accelerators(&seen.queues),
+        _ => Vec::new(),
+    };
     let rsa_before = compute_on_each(ap, &queues);
 
     log::migration_point();

@@ -41,11 +41,10 @@ impl Observation {
     /// Looks at everything.
     pub(crate) fn take(ap: &Ap) -> Result<Self, Stop> {
         let block = guest::configuration(ap)?;
-        let queues = block.matrix.queues().map(|apqn| (apqn, settled(ap, apqn))).collect();
-        Ok(Self { block, queues, outside: Outside::probe(ap, &block) })
+        Ok(Self { block, queues: queues(ap, &block.matrix), outside: Outside::probe(ap, &block) })
     }
 
-    /// The queues with their answers, if there are any; else the case is not judged.
+    /// The masks.
     pub(crate) fn matrix(&self) -> &Matrix {
         &self.block.matrix
     }
@@ -99,8 +98,13 @@ impl Outside {
     }
 }
 
+/// The queues of a matrix, each with what TAPQ answers once its reset is over.
+pub(crate) fn queues(ap: &Ap, matrix: &Matrix) -> Vec<(Apqn, Answer)> {
+    matrix.queues().map(|apqn| (apqn, settled(ap, apqn))).collect()
+}
+
 /// TAPQ, until the queue is no longer in reset or the limit is over.
-pub(crate) fn settled(ap: &Ap, apqn: Apqn) -> Answer {
+fn settled(ap: &Ap, apqn: Apqn) -> Answer {
     let mut answer = ap.tapq(apqn);
     if answer.status.response() == ResponseCode::RESET_IN_PROGRESS {
         let deadline = Deadline::in_millis(RESET_LIMIT_MILLIS);

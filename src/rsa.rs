@@ -2,14 +2,14 @@
 //! RSA on an accelerator queue: one request in, its reply out, compared with an answer that was computed elsewhere.
 //! AP reference 6 and 7.2.
 
-use crate::ap::Ap;
+use crate::ap::{Answer, Ap};
 use crate::machine::clock::Deadline;
 use crate::machine::progress;
-use crate::observe::settled;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use ap_arch::message::{Reply, parse_reply, type50};
-use ap_arch::{Apqn, CardMode, Matrix, QueueStatus, ResponseCode};
+use ap_arch::{Apqn, CardMode, QueueStatus, ResponseCode};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// How long an accelerator may take. A real one answers within milliseconds, an emulated one may be starved.
@@ -83,11 +83,12 @@ pub(crate) enum Failure {
     Wrong(String),
 }
 
-/// The accelerator queues of a matrix that are operational.
-pub(crate) fn accelerators<'a>(ap: &'a Ap, matrix: &Matrix) -> impl Iterator<Item = Apqn> + use<'a> {
-    let queues = matrix.queues().map(|apqn| (apqn, settled(ap, apqn)));
-    let usable = queues.filter(|(_, answer)| answer.status.response() == ResponseCode::NORMAL);
-    usable.filter(|(_, answer)| answer.info.mode() == Some(CardMode::Accelerator)).map(|(apqn, _)| apqn)
+/// Those of the queues that are operational and belong to an accelerator.
+pub(crate) fn accelerators(queues: &[(Apqn, Answer)]) -> Vec<Apqn> {
+    let usable = |answer: &Answer| {
+        answer.status.response() == ResponseCode::NORMAL && answer.info.mode() == Some(CardMode::Accelerator)
+    };
+    queues.iter().filter(|(_, answer)| usable(answer)).map(|(apqn, _)| *apqn).collect()
 }
 
 /// Has the queue compute the vector, and counts a right answer as progress.
@@ -97,7 +98,7 @@ pub(crate) fn compute(ap: &Ap, apqn: Apqn, vector: Vector) -> Result<(), Failure
     let length = type50::mex(&mut request, &known::MODULUS, exponent, input)
         .map_err(|error| Failure::Wrong(format!("{apqn}: no request: {error}")))?;
     let psmid = next_psmid();
-    let status = ap.nqap(apqn, psmid, &request[..length]).status;
+    let status = ap.nqap(apqn, psmid, &request[..length]);
     if status.response() != ResponseCode::NORMAL {
         return Err(Failure::Wrong(format!("{apqn}: NQAP answered {status}")));
     }

@@ -28,7 +28,7 @@ pub(crate) fn options(known_suite: impl Fn(&str) -> bool) -> Option<Options<'sta
     };
     let unknown = options.suite_names().and_then(|mut names| names.find(|name| !known_suite(name)));
     if let Some(name) = unknown {
-        report::fail_current(format_args!("there is no suite {name:?}"));
+        report::fail_current(format_args!("there is no suite \"{name}\""));
         return None;
     }
     Some(options)

@@ -17,7 +17,7 @@ cases!("config-info" for Guest:
 
 fn stored(guest: &Guest) -> Result<Stored, Stop> {
     guest.configuration()?;
-    guest.ap()?.qci().map_err(|code| failed!("QCI ended in program interruption {code}"))
+    guest.ap()?.qci().map_err(|ended| failed!("QCI ended in program interruption {}", ended.code))
 }
 
 /// QCI stores the block and sets condition code 0. AP reference 1.4.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every queue is there after a migration and is what it was, and no other queue has appeared. vfio-ap migration spec 5.4 and 10.
 
-use super::{Outcome, Stop, cases, require, skipped};
+use super::{Outcome, Stop, cases, failed, require, skipped};
 use crate::ap::Answer;
 use crate::migrate::Hop;
 use crate::report;
+use alloc::vec::Vec;
 use ap_arch::survival::{self, Survival};
 use ap_arch::{Apqn, BindState, QueueStatus, ResponseCode};
 
@@ -17,26 +18,22 @@ cases!("migration-queues" for Hop:
     outside_not_available,
 );
 
-/// The queues of before, with what they answer now; without a queue a case is not judged.
-fn queues(hop: &Hop) -> Result<impl Iterator<Item = (Apqn, Answer, Option<Answer>)> + '_, Stop> {
-    let (before, after) = (hop.before()?, hop.after()?);
-    if before.queues.is_empty() {
-        return Err(skipped!("the matrix had no queue"));
-    }
-    Ok(before.queues.iter().map(|(apqn, answer)| (*apqn, *answer, after.answer(*apqn).copied())))
+/// The queues of before; without one a case is not judged.
+fn queues(hop: &Hop) -> Result<&[(Apqn, Answer)], Stop> {
+    let queues = &hop.before()?.queues;
+    if queues.is_empty() { Err(skipped!("the matrix had no queue")) } else { Ok(queues) }
 }
 
-/// The queues that are still there. That none is missing, `available` says.
-fn survivors(hop: &Hop) -> Result<impl Iterator<Item = (Apqn, Answer, Answer)> + '_, Stop> {
-    Ok(queues(hop)?.filter_map(|(apqn, before, after)| after.map(|after| (apqn, before, after))))
+/// The queues that are still there, before and after. That none is missing, `available` says.
+fn survivors(hop: &Hop) -> Result<Vec<(Apqn, Answer, Answer)>, Stop> {
+    let (before, after) = (queues(hop)?, hop.after()?);
+    Ok(before.iter().filter_map(|(apqn, old)| after.answer(*apqn).map(|new| (*apqn, *old, *new))).collect())
 }
 
 /// Every queue of before answers with response code 00.
 fn available(hop: &Hop) -> Outcome {
-    for (apqn, _, after) in queues(hop)? {
-        let Some(after) = after else {
-            return Err(super::failed!("{apqn} is no longer in the matrix"));
-        };
+    for (apqn, _) in queues(hop)? {
+        let after = hop.after()?.answer(*apqn).ok_or_else(|| failed!("{apqn} is no longer in the matrix"))?;
         require!(after.status.response() == ResponseCode::NORMAL, "{apqn} answered {}", after.status);
     }
     Ok(())
@@ -48,7 +45,7 @@ fn compatible(hop: &Hop) -> Outcome {
         match survival::compare(before.info, after.info) {
             Ok(Survival::SameType) => {}
             Ok(Survival::NewerType) => report::info(format_args!("{apqn}: {} became {}", before.info, after.info)),
-            Err(damage) => return Err(super::failed!("{apqn}: {damage}")),
+            Err(damage) => return Err(failed!("{apqn}: {damage}")),
         }
     }
     Ok(())

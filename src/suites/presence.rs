@@ -3,6 +3,7 @@
 
 use super::{Outcome, cases, failed, require};
 use crate::guest::Guest;
+use crate::machine::trap::ProgramInterruption;
 use ap_arch::{Apqn, Gr0, ProgramCode, facility};
 
 cases!("presence" for Guest: installed, qci_follows_facility_12, t_bit_follows_facility_15);
@@ -26,8 +27,8 @@ fn t_bit_follows_facility_15(guest: &Guest) -> Outcome {
     executes_only_with(guest, facility::APFT, guest.ap()?.tapq_with(Apqn::default(), Gr0::T).err())
 }
 
-fn executes_only_with(guest: &Guest, facility: u32, ended_in: Option<ProgramCode>) -> Outcome {
-    match (guest.facilities.has(facility), ended_in) {
+fn executes_only_with(guest: &Guest, facility: u32, ended_in: Option<ProgramInterruption>) -> Outcome {
+    match (guest.facilities.has(facility), ended_in.map(|ended| ended.code)) {
         (true, None) | (false, Some(ProgramCode::SPECIFICATION)) => Ok(()),
         (true, Some(code)) => Err(failed!("facility {facility} is installed, program interruption {code}")),
         (false, None) => Err(failed!("facility {facility} is not installed, but the instruction executed")),

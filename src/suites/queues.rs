@@ -3,10 +3,12 @@
 //! card makes sense. AP reference 2.2 to 2.5.
 
 use super::{Outcome, Stop, cases, failed, require, skipped};
+use crate::ap::Answer;
 use crate::guest::Guest;
 use crate::machine::clock;
-use crate::observe::{Outside, settled};
+use crate::observe::Outside;
 use crate::report;
+use alloc::vec::Vec;
 use ap_arch::{ApType, Apqn, ConditionCode, HwInfo, QciBlock, QueueStatus, ResponseCode, facility};
 
 cases!("queues" for Guest:
@@ -22,29 +24,17 @@ cases!("queues" for Guest:
     no_facilities_without_the_t_bit,
 );
 
-/// The queues of the matrix; without one a case is not judged.
-fn queues(guest: &Guest) -> Result<impl Iterator<Item = Apqn> + use<>, Stop> {
-    let matrix = guest.configuration()?.matrix;
-    if matrix.queue_count() == 0 {
-        return Err(skipped!("the matrix has no queue"));
-    }
-    Ok(matrix.queues())
-}
-
 /// The hardware information of each queue with the facilities, which need facility 15.
-fn information(guest: &Guest) -> Result<impl Iterator<Item = (Apqn, HwInfo)>, Stop> {
-    let ap = guest.ap()?;
-    if !ap.has(facility::APFT) {
+fn information(guest: &Guest) -> Result<Vec<(Apqn, HwInfo)>, Stop> {
+    if !guest.ap()?.has(facility::APFT) {
         return Err(skipped!("TAPQ tells no facilities: facility {} is not installed", facility::APFT));
     }
-    Ok(queues(guest)?.map(move |apqn| (apqn, settled(&ap, apqn).info)))
+    Ok(guest.queues()?.into_iter().map(|(apqn, answer)| (apqn, answer.info)).collect())
 }
 
 /// Every queue of the product answers with response code 00, if need be after its reset is over. AP reference 2.3 and 9.5.
 fn inside_the_matrix_available(guest: &Guest) -> Outcome {
-    let ap = guest.ap()?;
-    for apqn in queues(guest)? {
-        let status = settled(&ap, apqn).status;
+    for (apqn, Answer { status, .. }) in guest.queues()? {
         require!(status.response() == ResponseCode::NORMAL, "{apqn} answered {status}");
     }
     Ok(())
@@ -63,11 +53,10 @@ fn outside_the_matrix_not_available(guest: &Guest) -> Outcome {
 /// Condition code 0 with response code 00 and 3 with any other. AP reference 1.4.
 fn condition_code_follows_the_response_code(guest: &Guest) -> Outcome {
     let ap = guest.ap()?;
-    let stranger = stranger(&guest.configuration()?);
-    for apqn in queues(guest)?.chain(stranger) {
-        let answer = settled(&ap, apqn);
-        let (cc, expected) = (answer.cc, ConditionCode::of(answer.status));
-        require!(cc == expected, "{apqn} answered {} with condition code {}", answer.status, cc.bits());
+    let mut answers = guest.queues()?;
+    answers.extend(stranger(&guest.configuration()?).map(|apqn| (apqn, ap.tapq(apqn))));
+    for (apqn, Answer { cc, status, .. }) in answers {
+        require!(cc == ConditionCode::of(status), "{apqn} answered {status} with condition code {}", cc.bits());
     }
     Ok(())
 }
@@ -81,10 +70,8 @@ fn stranger(block: &QciBlock) -> Option<Apqn> {
 
 /// A queue nobody uses says that it is empty, holds no reply and is not full, and has interruption off. AP reference 2.2.
 fn idle_queue_is_empty(guest: &Guest) -> Outcome {
-    let ap = guest.ap()?;
-    for apqn in queues(guest)? {
-        let status = settled(&ap, apqn).status;
-        let other = QueueStatus::REPLIES_WAITING | QueueStatus::FULL | QueueStatus::INTERRUPT_ENABLED;
+    let other = QueueStatus::REPLIES_WAITING | QueueStatus::FULL | QueueStatus::INTERRUPT_ENABLED;
+    for (apqn, Answer { status, .. }) in guest.queues()? {
         require!(status.has(QueueStatus::EMPTY) && !status.has(other), "{apqn} answered {status}");
     }
     Ok(())
@@ -92,9 +79,7 @@ fn idle_queue_is_empty(guest: &Guest) -> Outcome {
 
 /// Bits 35-37 and 48-63 of GR1 are zero. AP reference 2.2.
 fn reserved_status_bits_are_zero(guest: &Guest) -> Outcome {
-    let ap = guest.ap()?;
-    for apqn in queues(guest)? {
-        let status = ap.tapq(apqn).status;
+    for (apqn, Answer { status, .. }) in guest.queues()? {
         require!(!status.has(QueueStatus::RESERVED), "{apqn} has the status word {:08x}", status.0);
     }
     Ok(())
@@ -154,7 +139,8 @@ fn domains_of_a_card_agree(guest: &Guest) -> Outcome {
 fn no_facilities_without_the_t_bit(guest: &Guest) -> Outcome {
     let ap = guest.ap()?;
     for (apqn, with) in information(guest)? {
-        let answer = ap.tapq_with(apqn, 0).map_err(|code| failed!("TAPQ ended in program interruption {code}"))?;
+        let answer =
+            ap.tapq_with(apqn, 0).map_err(|ended| failed!("TAPQ ended in program interruption {}", ended.code))?;
         let expected = HwInfo(with.0 & !HwInfo::FACILITY_WORD);
         require!(answer.info == expected, "{apqn}: with T {with}, without {}", answer.info);
     }

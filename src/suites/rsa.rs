@@ -2,23 +2,18 @@
 //! Clear-key RSA on every accelerator queue: known answers. AP reference 6 and 7.2.
 
 use super::{Outcome, Stop, cases, failed, skipped};
-use crate::ap::Ap;
 use crate::guest::Guest;
 use crate::rsa::{self, Failure, Vector};
-use alloc::vec::Vec;
-use ap_arch::{Apqn, Matrix};
 
 cases!("rsa" for Guest: mex_1024, mex_1024_public);
 
-/// The accelerator queues; without one a case is not judged.
-pub(super) fn accelerators(ap: &Ap, matrix: &Matrix) -> Result<Vec<Apqn>, Stop> {
-    let queues: Vec<Apqn> = rsa::accelerators(ap, matrix).collect();
-    if queues.is_empty() { Err(skipped!("no accelerator in the matrix")) } else { Ok(queues) }
-}
-
 fn on_every_accelerator(guest: &Guest, vector: Vector) -> Outcome {
     let ap = guest.ap()?;
-    for apqn in accelerators(&ap, &guest.configuration()?.matrix)? {
+    let accelerators = rsa::accelerators(&guest.queues()?);
+    if accelerators.is_empty() {
+        return Err(skipped!("no accelerator in the matrix"));
+    }
+    for apqn in accelerators {
         rsa::compute(&ap, apqn, vector).map_err(|failure| match failure {
             Failure::Lost => failed!("{apqn}: the queue is empty, and there was no reply"),
             Failure::Wrong(reason) => Stop::Fail(reason),

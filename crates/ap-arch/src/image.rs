@@ -50,7 +50,7 @@ pub struct BadWord<'a> {
 
 impl fmt::Display for BadWord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} on the command line means nothing; allowed: {}", self.word, self.allowed)
+        write!(f, "\"{}\" on the command line means nothing; allowed: {}", self.word, self.allowed)
     }
 }
 

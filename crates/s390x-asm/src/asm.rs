@@ -8,8 +8,8 @@
 use crate::{FacilityList, Psw, Tod};
 use core::arch::asm;
 
-/// The condition code that stands before PQAP and NQAP are executed; neither ever sets it (NQAP only for a message of
-/// several parts).
+/// The condition code that stands before an AP instruction. PQAP never sets it, NQAP only for a message of several parts; after
+/// DQAP a queue status that is still [`POISON_REGISTER`] tells.
 pub const POISON_CC: u8 = 1;
 /// What the output-only general registers hold before an AP instruction.
 pub const POISON_REGISTER: u64 = 0xdead_beef_dead_beef;
