@@ -76,6 +76,8 @@ impl QueueStatus {
     pub const ASYNC: u32 = 0x0200_0000;
     /// IR: interruption is enabled for this queue.
     pub const INTERRUPT_ENABLED: u32 = 0x0100_0000;
+    /// The response code.
+    pub const RESPONSE: u32 = 0x00ff_0000;
     /// Bits that are zero in every status word.
     pub const RESERVED: u32 = 0x1c00_ffff;
 

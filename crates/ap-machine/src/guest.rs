@@ -5,19 +5,25 @@
 //! `dqap.rs`.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use ap_arch::{Mask256, Matrix, ProgramCode, QciBlock};
+use ap_arch::{Apqn, Mask256, Matrix, ProgramCode, QciBlock, QueueStatus, ResponseCode};
 
 use crate::apcb::SharedMatrix;
 use crate::instruction::{Instruction, OperandMemory, Operands, Outcome, ProgramException};
+use crate::interrupt::{Notification, Notifications};
 use crate::machine::Machine;
-use crate::pqap;
+use crate::queue::QueueGuard;
 use crate::topology::Facilities;
+use crate::{dqap, nqap, pqap};
 
 /// One guest's view of a machine, or the host's own.
 pub struct Configuration {
     pub(crate) machine: Arc<Machine>,
     pub(crate) apcb: SharedMatrix,
+    /// Tells configurations apart where a queue is bound to one.
+    pub(crate) name: u64,
+    pub(crate) notifications: Arc<Notifications>,
 }
 
 impl Configuration {
@@ -35,7 +41,9 @@ impl Configuration {
     }
 
     fn new(machine: &Arc<Machine>, apcb: &Matrix) -> Arc<Self> {
-        Arc::new(Self { machine: Arc::clone(machine), apcb: SharedMatrix::new(apcb) })
+        let name = machine.name_configuration();
+        let apcb = SharedMatrix::new(apcb);
+        Arc::new(Self { machine: Arc::clone(machine), apcb, name, notifications: Arc::default() })
     }
 
     /// The machine it is a view of.
@@ -71,24 +79,78 @@ impl Configuration {
 
     /// Executes one instruction to its end, as the CPU does: registers in, registers and condition code out.
     pub fn execute(&self, insn: Instruction, operands: &Operands, memory: &mut dyn OperandMemory) -> Outcome {
-        self.try_execute(insn, operands, memory).unwrap_or_else(Outcome::Exception)
+        self.execute_for(self, insn, operands, memory)
     }
 
-    fn try_execute(
+    /// As [`Self::execute`], but what AQIC arms notifies `guest`: what a hypervisor gets by designating the guest's
+    /// GISA. AP reference 5.6. `memory` then says which notification addresses `guest` has.
+    pub fn execute_for(
         &self,
+        guest: &Self,
         insn: Instruction,
         operands: &Operands,
         memory: &mut dyn OperandMemory,
-    ) -> Result<Outcome, ProgramException> {
-        if !self.machine.installed {
-            return Err(ProgramException::new(ProgramCode::OPERATION));
+    ) -> Outcome {
+        let result = if !self.machine.installed {
+            Err(ProgramException::new(ProgramCode::OPERATION))
+        } else if operands.problem_state {
+            Err(ProgramException::new(ProgramCode::PRIVILEGED_OPERATION))
+        } else {
+            match insn {
+                Instruction::Pqap => pqap::execute(self, guest, operands, memory),
+                Instruction::Nqap { r1, r2 } => nqap::execute(self, r1, r2, operands, memory),
+                Instruction::Dqap { r1, r2 } => dqap::execute(self, r1, r2, operands, memory),
+            }
+        };
+        result.unwrap_or_else(Outcome::Exception)
+    }
+
+    /// Not zero while notifications wait: bit `0x80 >> isc` for each interruption subclass that has one, as in the byte
+    /// of control register 6. May be read at any time without a lock.
+    #[must_use]
+    pub fn pending(&self) -> &AtomicU64 {
+        self.notifications.pending()
+    }
+
+    /// Takes all notifications that wait, and clears [`Self::pending`]. For each, store [`Notification::INDICATOR`] at
+    /// the absolute address and then make the adapter interruption pending.
+    #[must_use]
+    pub fn take_notifications(&self) -> Vec<Notification> {
+        self.notifications.take()
+    }
+
+    /// Has `waker` called whenever a notification arrives, on whatever thread made it, with a queue held: it must not
+    /// execute AP instructions, nor wait. Only the first waker is taken; says whether this was it.
+    pub fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) -> bool {
+        self.notifications.set_waker(waker)
+    }
+
+    /// Control domains, as far as the machine has them.
+    pub(crate) fn control_domains(&self) -> Mask256 {
+        self.apcb.load().control_domains.intersection(self.machine.present.load().control_domains)
+    }
+
+    /// Whether the queue is in the masks and in the machine.
+    pub(crate) fn has(&self, apqn: Apqn) -> bool {
+        self.apcb.read(|mine| self.machine.present.read(|all| mine.contains(apqn) && all.contains(apqn)))
+    }
+
+    /// The queue to oneself, if it is there and its adapter works; if not, the status that says so. Response code 01
+    /// comes before 03 before 04. AP reference 6.4.
+    pub(crate) fn reach(&self, apqn: Apqn) -> Result<QueueGuard<'_>, QueueStatus> {
+        let unavailable = QueueStatus::new(0, ResponseCode::Q_NOT_AVAIL);
+        // Without this look a guest could have the state of every queue built by asking for it.
+        if !self.has(apqn) {
+            return Err(unavailable);
         }
-        if operands.problem_state {
-            return Err(ProgramException::new(ProgramCode::PRIVILEGED_OPERATION));
+        let queue = self.machine.lock(apqn).ok_or(unavailable)?;
+        // Only now: whoever took the queue away and then reset it must find nothing that came later.
+        if !self.has(apqn) {
+            return Err(unavailable);
         }
-        match insn {
-            Instruction::Pqap => pqap::execute(self, operands, memory),
-            Instruction::Nqap { .. } | Instruction::Dqap { .. } => Err(ProgramException::specification()),
+        match self.machine.adapter(apqn.apid).failure() {
+            Some(failure) => Err(queue.answer(failure)),
+            None => Ok(queue),
         }
     }
 

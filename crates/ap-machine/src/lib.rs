@@ -9,13 +9,27 @@
 
 mod adapter;
 mod apcb;
+mod change;
+mod clock;
+mod dqap;
+mod engine;
 mod guest;
 mod instruction;
+mod interrupt;
 mod machine;
+mod nqap;
+mod pool;
 mod pqap;
+mod queue;
+mod snapshot;
+mod timer;
 pub mod topology;
 
+pub use clock::{Clock, ManualClock, MonotonicClock};
 pub use guest::Configuration;
 pub use instruction::{Instruction, OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
+pub use interrupt::Notification;
 pub use machine::Machine;
-pub use topology::{AdapterSpec, CardKind, Facilities, Topology, TopologyError};
+pub use queue::Counters;
+pub use snapshot::{AdapterSnapshot, InterruptionSnapshot, MachineSnapshot, QueueSnapshot};
+pub use topology::{AdapterSpec, AdapterState, CardKind, EngineTime, Facilities, Timing, Topology, TopologyError};

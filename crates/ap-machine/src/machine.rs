@@ -1,56 +1,137 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! All the AP hardware of one host.
+//! All the AP hardware of one host. How it changes at run time is in `change.rs`, what it shows in `snapshot.rs`.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
-use ap_arch::{Apid, Apqn, QciBlock};
+use ap_arch::{Apid, Apqn, Matrix, QciBlock};
 
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, Card};
 use crate::apcb::SharedMatrix;
-use crate::topology::{Facilities, Topology, TopologyError};
+use crate::clock::{Clock, MonotonicClock};
+use crate::engine::random::RandomSource;
+use crate::pool::Pool;
+use crate::queue::QueueGuard;
+use crate::timer::Timer;
+use crate::topology::{AdapterSpec, Facilities, Timing, Topology, TopologyError};
 
 /// Adapters and their queues. Guests and the host reach them through a [`crate::Configuration`].
 pub struct Machine {
     pub(crate) installed: bool,
     pub(crate) facilities: Facilities,
-    /// Highest adapter and domain numbers.
-    pub(crate) limits: (u8, u8),
     /// QCI flags and Na, Nd; its matrix is not used.
     pub(crate) qci: QciBlock,
-    /// What is plugged, assigned and controlled.
+    pub(crate) timing: Timing,
+    pub(crate) segment: Option<usize>,
+    pub(crate) secrets: u32,
+    pub(crate) random: RandomSource,
+    pub(crate) pool: Arc<Pool>,
+    /// Adapters that are plugged, domains, control domains.
     pub(crate) present: SharedMatrix,
+    /// Held by whoever changes what is present.
+    pub(crate) changes: Mutex<()>,
     adapters: Box<[Adapter]>,
+    clock: Arc<dyn Clock>,
+    /// Whether anything takes time at all.
+    timed: bool,
+    timer: Arc<Timer>,
+    me: Weak<Self>,
+    configurations: AtomicU64,
 }
 
 impl Machine {
-    /// Builds the machine.
+    /// Builds the machine; its time is real time.
     ///
     /// # Errors
     /// A topology that cannot be: see [`Topology::check`].
     pub fn new(topology: &Topology) -> Result<Arc<Self>, TopologyError> {
+        Self::with_clock(topology, Arc::new(MonotonicClock::default()))
+    }
+
+    /// Builds the machine with another source of time.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_clock(topology: &Topology, clock: Arc<dyn Clock>) -> Result<Arc<Self>, TopologyError> {
         topology.check()?;
-        let adapters: Box<[Adapter]> = std::iter::repeat_with(Adapter::default).take(256).collect();
-        for (apid, spec) in &topology.adapters {
-            let info = spec.hw_info(topology.apxa, topology.apsc, topology.limits().1);
-            adapters[usize::from(apid.0)].plug(info, spec.state);
-        }
-        Ok(Arc::new(Self {
+        let machine = Arc::new_cyclic(|me| Self {
             installed: topology.installed,
             facilities: topology.facilities,
-            limits: topology.limits(),
             qci: qci_frame(topology),
-            present: SharedMatrix::new(&topology.matrix()),
-            adapters,
-        }))
+            timing: topology.timing,
+            segment: topology.segment.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            secrets: topology.secrets,
+            random: RandomSource::new(topology.seed),
+            pool: Arc::default(),
+            present: SharedMatrix::new(&Matrix::EMPTY),
+            changes: Mutex::default(),
+            adapters: std::iter::repeat_with(Adapter::default).take(256).collect(),
+            clock,
+            timed: topology.timing != Timing::default(),
+            timer: Arc::default(),
+            me: Weak::clone(me),
+            configurations: AtomicU64::new(0),
+        });
+        for (apid, spec) in &topology.adapters {
+            machine.adapter(*apid).plug(machine.card(*apid, spec), spec.state);
+        }
+        machine.present.store(&topology.matrix());
+        Ok(machine)
+    }
+
+    /// A card as it is in this machine.
+    pub(crate) fn card(&self, apid: Apid, spec: &AdapterSpec) -> Card {
+        let has = |flag| self.qci.has(flag);
+        let info = spec.hw_info(has(QciBlock::APXA), has(QciBlock::APSC), self.qci.max_domain);
+        Card::new(apid, spec, info, has(QciBlock::APSB))
     }
 
     /// Whether an adapter and a domain of these numbers can exist; naming another one is a specification exception.
-    pub(crate) fn can_exist(&self, apqn: Apqn) -> bool {
-        apqn.apid.0 <= self.limits.0 && apqn.apqi.0 <= self.limits.1
+    pub(crate) const fn can_exist(&self, apqn: Apqn) -> bool {
+        apqn.apid.0 <= self.qci.max_adapter && apqn.apqi.0 <= self.qci.max_domain
     }
 
     pub(crate) fn adapter(&self, apid: Apid) -> &Adapter {
         &self.adapters[usize::from(apid.0)]
+    }
+
+    /// Has a queue to oneself; `None` if there is no card.
+    pub(crate) fn lock(&self, apqn: Apqn) -> Option<QueueGuard<'_>> {
+        self.adapter(apqn.apid).queue(apqn.apqi)?.lock(apqn, self)
+    }
+
+    /// As [`Self::lock`], but for a queue that has never been used, which is as after a reset.
+    pub(crate) fn lock_used(&self, apqn: Apqn) -> Option<QueueGuard<'_>> {
+        let queue = self.adapter(apqn.apid).queue(apqn.apqi)?;
+        if queue.is_in_use() { queue.lock(apqn, self) } else { None }
+    }
+
+    /// The machine's time in nanoseconds; stands still where nothing takes time.
+    pub(crate) fn now(&self) -> u64 {
+        if self.timed { self.clock.now_ns() } else { 0 }
+    }
+
+    pub(crate) fn schedule(&self, apqn: Apqn, due: u64) {
+        self.timer.schedule(apqn, due, &self.me, &self.clock);
+    }
+
+    /// Looks at every queue where an interruption may be due. A machine in real time does so by itself.
+    pub fn run_due(&self) {
+        while let Some(apqn) = self.timer.take_due(self.now()) {
+            // Taking and leaving the queue does what is due.
+            drop(self.lock(apqn));
+        }
+    }
+
+    /// A number that no other configuration of this machine has.
+    pub(crate) fn name_configuration(&self) -> u64 {
+        self.configurations.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.timer.end();
     }
 }
 
@@ -63,5 +144,5 @@ fn qci_frame(topology: &Topology) -> QciBlock {
         | flag(topology.rc8a, QciBlock::RC8A)
         | flag(topology.apsb, QciBlock::APSB);
     let (max_adapter, max_domain) = topology.limits();
-    QciBlock { flags, max_adapter, max_domain, matrix: ap_arch::Matrix::EMPTY }
+    QciBlock { flags, max_adapter, max_domain, matrix: Matrix::EMPTY }
 }

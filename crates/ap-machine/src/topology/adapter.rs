@@ -83,7 +83,7 @@ impl AdapterSpec {
         HwInfo(high | low | u64::from((self.depth - 1) & 0xf))
     }
 
-    pub(super) fn check(&self, adapter: Apid) -> Result<(), TopologyError> {
+    pub(crate) fn check(&self, adapter: Apid) -> Result<(), TopologyError> {
         let wrong = |key, value: &dyn fmt::Display, expected| {
             Err(TopologyError::Adapter { adapter, key, value: value.to_string(), expected })
         };
