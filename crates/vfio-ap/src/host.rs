@@ -1,12 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One host, as the plugin and a test hold it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use ap_arch::Matrix;
 use ap_machine::{Configuration, Machine, TopologyError};
+use vfio_mig::{DeviceError, DeviceState, Errno, StreamId};
 
 use crate::HostConfig;
-use crate::control::{CLASS_UNSUPPORTED, Greeting, Reply, RequestFrame};
+use crate::bus::Bus;
+use crate::config::Filtering;
+use crate::context::{Assignment, Context, Counters, Options, Tables};
+use crate::control::Greeting;
+use crate::defect::{Defect, Defects, UnknownDefect};
+use crate::hardware::Hardware;
+use crate::lock::Lock;
+use crate::log::Log;
+use crate::migration::{Device, OpenedStream};
+use crate::profile::{Profile, UnknownProfile};
+use crate::scripted::ScriptedGuest;
 
 /// Why a host cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -17,12 +31,43 @@ pub enum HostError {
     /// The hardware is impossible.
     #[error("host configuration, topology: {0}")]
     Topology(#[from] TopologyError),
+    /// A defect is unknown.
+    #[error("host configuration, defects: {0}")]
+    Defect(#[from] UnknownDefect),
+    /// A profile is unknown.
+    #[error("host configuration, profile: {0}")]
+    Profile(#[from] UnknownProfile),
+    /// A mediated device cannot be what it should be.
+    #[error("host configuration, mediated device `{uuid}`: {reason}")]
+    Mdev {
+        /// Its name.
+        uuid: String,
+        /// What the driver says.
+        reason: DeviceError,
+    },
 }
+
+/// Streams open at once, on all devices of a host; far above what any test needs.
+const MAX_STREAMS: usize = 1024;
 
 /// One host: its hardware, its bindings, its mediated devices.
 pub struct Host {
-    config: HostConfig,
-    guest: Arc<Configuration>,
+    name: String,
+    pub(crate) context: Arc<Context>,
+    pub(crate) machine: Arc<Machine>,
+    devices: Lock<BTreeMap<String, Arc<Device>>>,
+    primary: Arc<Device>,
+    streams: Lock<Streams>,
+    pub(crate) guests: Lock<BTreeMap<String, Arc<Lock<ScriptedGuest>>>>,
+    sink: Lock<Option<EventSink>>,
+}
+
+type EventSink = Arc<dyn Fn(&str) + Send + Sync>;
+
+#[derive(Default)]
+struct Streams {
+    last: u64,
+    open: BTreeMap<StreamId, OpenedStream>,
 }
 
 impl Host {
@@ -32,36 +77,199 @@ impl Host {
     /// What is wrong in the configuration, and where.
     pub fn new(config: HostConfig) -> Result<Arc<Self>, HostError> {
         let machine = Machine::new(&config.topology)?;
-        let guest = Configuration::guest(&machine);
-        guest.set_apcb(config.mdev.matrix());
-        Ok(Arc::new(Self { config, guest }))
+        let defects = Defects::default();
+        let profile = config.profile.as_deref().map_or(Ok(Profile::Corrected), Profile::from_name)?;
+        for name in &config.defects {
+            defects.set(Defect::from_name(name)?, true);
+        }
+        let options = Options {
+            accept_format_0: config.accept_format_0,
+            host_is_secure: AtomicBool::new(config.host_is_secure),
+            guest_is_secure: AtomicBool::new(config.guest_is_secure),
+        };
+        profile.apply(&defects);
+        let bus = Bus {
+            default_adapters: config.default_adapters,
+            default_domains: config.default_domains,
+            unbound: config.unbound.iter().map(|queue| queue.0).collect(),
+            ..Bus::default()
+        };
+        let context = Arc::new(Context {
+            hardware: Hardware::new(Configuration::host(&machine)),
+            tables: Lock::new(Tables { bus, mdevs: BTreeMap::new() }),
+            log: Log::default(),
+            defects,
+            options,
+            counters: Counters::default(),
+            events: Lock::default(),
+        });
+        let primary = Self::device(&context, &machine, &config.mdev.uuid);
+        let host = Arc::new(Self {
+            name: config.name,
+            context,
+            machine,
+            devices: Lock::default(),
+            primary: Arc::clone(&primary),
+            streams: Lock::default(),
+            guests: Lock::default(),
+            sink: Lock::default(),
+        });
+        for mdev in std::iter::once(&config.mdev).chain(&config.others) {
+            let is_primary = mdev.uuid == primary.name();
+            let wrong = |reason| HostError::Mdev { uuid: mdev.uuid.clone(), reason };
+            let device =
+                if is_primary { Arc::clone(&primary) } else { Self::device(&host.context, &host.machine, &mdev.uuid) };
+            host.add(&device).map_err(wrong)?;
+            host.assign(&mdev.uuid, mdev.matrix()).map_err(wrong)?;
+            if is_primary || mdev.open {
+                device.open().map_err(wrong)?;
+            }
+        }
+        host.context.events.lock().clear();
+        Ok(host)
+    }
+
+    fn device(context: &Arc<Context>, machine: &Arc<Machine>, name: &str) -> Arc<Device> {
+        Arc::new(Device::new(name.to_owned(), Arc::clone(context), Configuration::guest(machine)))
+    }
+
+    fn add(&self, device: &Arc<Device>) -> Result<(), DeviceError> {
+        let name = device.name();
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            let reason = "the name of a mediated device is a UUID, or up to 64 letters, digits and hyphens";
+            return Err(DeviceError::refused(Errno::EINVAL, reason));
+        }
+        let mut devices = self.devices.lock();
+        if devices.contains_key(name) {
+            return Err(DeviceError::refused(Errno::EEXIST, "there is a mediated device of this name"));
+        }
+        let assignment = Assignment::new(Arc::clone(device.door()));
+        self.context.tables.lock().mdevs.insert(name.to_owned(), assignment);
+        devices.insert(name.to_owned(), Arc::clone(device));
+        Ok(())
+    }
+
+    fn assign(&self, name: &str, matrix: Matrix) -> Result<(), DeviceError> {
+        let mut tables = self.context.tables.lock();
+        self.context.set_new_guest_config(&mut tables, name, matrix, Filtering::Allowed)
+    }
+
+    /// Creates a mediated device with nothing assigned.
+    pub(crate) fn create(&self, name: &str) -> Result<(), DeviceError> {
+        self.add(&Self::device(&self.context, &self.machine, name))
+    }
+
+    /// Removes a mediated device that is not open; streams of it may be.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), DeviceError> {
+        let device = self.find(Some(name))?;
+        if device.is_open() {
+            let reason = format!("mediated device {name} is open; close it first");
+            return Err(DeviceError::refused(Errno::EBUSY, reason));
+        }
+        self.assign(name, Matrix::EMPTY)?;
+        self.context.tables.lock().mdevs.remove(name);
+        self.guests.lock().remove(name);
+        self.devices.lock().remove(name);
+        Ok(())
+    }
+
+    /// What people call this host.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The hardware of this host.
+    #[must_use]
+    pub const fn machine(&self) -> &Arc<Machine> {
+        &self.machine
     }
 
     /// The door for the vCPUs of QEMU's guest. No lock of this crate is behind it.
     #[must_use]
     pub fn guest(&self) -> &Arc<Configuration> {
-        &self.guest
+        self.primary.door()
     }
 
-    /// A vCPU runs again: a stopped device goes back to RUNNING before the guest's first instruction. Cheap when there
-    /// is nothing to do.
-    pub fn vcpu_resumed(&self) {}
+    /// A vCPU runs again: a device stopped for a migration goes back to RUNNING before the guest's first instruction.
+    /// One atomic load when there is nothing to do.
+    pub fn vcpu_resumed(&self) {
+        if self.primary.vcpu_resumed() {
+            self.send_events();
+        }
+    }
 
     /// A vCPU went idle, or QEMU stopped it.
     pub fn vcpu_idle(&self) {}
 
-    /// Answers one request of the control protocol. Never panics, whatever the line holds.
-    #[must_use]
-    pub fn control_line(&self, line: &str) -> String {
-        match RequestFrame::from_line(line) {
-            Ok(frame) => Reply::failure(CLASS_UNSUPPORTED, "not there yet").with_id(frame.id).to_line(),
-            Err(reply) => reply.to_line(),
-        }
-    }
-
     /// The first line on a new connection.
     #[must_use]
     pub fn greeting(&self) -> String {
-        serde_json::to_string(&Greeting::of(&self.config.name)).unwrap_or_default()
+        serde_json::to_string(&Greeting::of(&self.name)).unwrap_or_default()
     }
+
+    /// Has every event line from now on handed to `sink`, which must not block; it is called with no lock of this crate
+    /// held, possibly on a vCPU's thread.
+    pub fn on_event(&self, sink: impl Fn(&str) + Send + Sync + 'static) {
+        *self.sink.lock() = Some(Arc::new(sink));
+    }
+
+    pub(crate) fn send_events(&self) {
+        let events = std::mem::take(&mut *self.context.events.lock());
+        let sink = self.sink.lock().clone();
+        if let Some(sink) = sink {
+            events.iter().filter_map(|event| serde_json::to_string(event).ok()).for_each(|line| sink(&line));
+        }
+    }
+
+    /// The device of this name, or that of QEMU's guest.
+    pub(crate) fn find(&self, name: Option<&str>) -> Result<Arc<Device>, DeviceError> {
+        let name = name.unwrap_or_else(|| self.primary.name());
+        let device = self.devices.lock().get(name).cloned();
+        device.ok_or_else(|| DeviceError::refused(Errno::ENODEV, format!("there is no mediated device {name}")))
+    }
+
+    pub(crate) fn all_devices(&self) -> Vec<Arc<Device>> {
+        self.devices.lock().values().cloned().collect()
+    }
+
+    /// `set_state` of a device; the stream gets a number.
+    pub(crate) fn set_state(
+        &self,
+        mdev: Option<&str>,
+        state: DeviceState,
+    ) -> Result<(DeviceState, Option<StreamId>), DeviceError> {
+        let device = self.find(mdev)?;
+        if self.streams.lock().open.len() >= MAX_STREAMS {
+            let reason = format!("{MAX_STREAMS} streams are open; close some");
+            return Err(DeviceError::refused(Errno::EMFILE, reason));
+        }
+        let opened = device.set_state(state)?;
+        let stream = opened.map(|stream| {
+            let mut streams = self.streams.lock();
+            streams.last += 1;
+            let id = StreamId(streams.last);
+            streams.open.insert(id, stream);
+            id
+        });
+        Ok((device.state(), stream))
+    }
+
+    pub(crate) fn stream(&self, id: StreamId) -> Result<OpenedStream, DeviceError> {
+        self.streams.lock().open.get(&id).cloned().ok_or_else(|| no_stream(id))
+    }
+
+    /// Closes a stream. Its session goes on: only the device ends it.
+    pub(crate) fn close_stream(&self, id: StreamId) -> Result<(), DeviceError> {
+        let closed = self.streams.lock().open.remove(&id);
+        closed.map(|_| ()).ok_or_else(|| no_stream(id))
+    }
+
+    pub(crate) fn open_streams(&self) -> usize {
+        self.streams.lock().open.len()
+    }
+}
+
+fn no_stream(id: StreamId) -> DeviceError {
+    DeviceError::refused(Errno::EBADF, format!("stream {} is not open", id.0))
 }

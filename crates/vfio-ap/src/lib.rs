@@ -8,9 +8,27 @@
 //! guest's vCPUs go past it: they execute through [`Host::guest`] and take no lock of this crate.
 #![forbid(unsafe_code)]
 
+mod bus;
+mod config;
+mod context;
 pub mod control;
+pub mod defect;
+mod hardware;
 mod host;
 mod host_config;
+mod lock;
+mod log;
+mod message;
+mod migration;
+pub mod profile;
+mod queue_set;
+mod scripted;
+mod serve;
+mod sysfs;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use host::{Host, HostError};
 pub use host_config::{HostConfig, MdevConfig};

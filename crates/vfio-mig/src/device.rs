@@ -29,6 +29,12 @@ fn detail_text(detail: &str) -> String {
 }
 
 impl DeviceError {
+    /// The device's answer, with a sentence that says why.
+    #[must_use]
+    pub fn refused(errno: Errno, detail: impl Into<String>) -> Self {
+        Self::Refused { errno, detail: detail.into() }
+    }
+
     /// The device's error number, if the device answered at all.
     #[must_use]
     pub const fn errno(&self) -> Option<Errno> {

@@ -50,6 +50,7 @@ errno! {
     EEXIST = 17, "file exists";
     ENODEV = 19, "no such device";
     EINVAL = 22, "invalid argument";
+    EMFILE = 24, "too many open files";
     ENOTTY = 25, "inappropriate ioctl for device";
     ENOSPC = 28, "no space left on device";
     ESPIPE = 29, "illegal seek";

@@ -163,7 +163,7 @@ pub struct Counters {
 }
 
 /// A scripted guest after one instruction.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct GuestState {
     /// Condition code; absent after a program exception.

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Changing a guest's configuration: validate, filter, apply, reset. vfio-ap migration spec 6.
+//!
+//! A change is planned on the tables as they are and changes nothing; only a plan is carried out. So a refusal needs no
+//! roll-back: everything is as before because nothing was touched.
+
+use ap_arch::{Apid, Apqi, Apqn, Mask256, Matrix};
+use vfio_mig::{DeviceError, Errno, LogLevel};
+
+use crate::bus::Bus;
+use crate::context::{Context, Tables};
+use crate::hardware::HostConfiguration;
+use crate::message;
+use crate::queue_set::QueueSet;
+
+/// Whether adapters and domains that cannot be given may be left out silently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filtering {
+    /// An administrator's change: what is missing is filtered.
+    Allowed,
+    /// A migrated configuration: all or nothing.
+    Forbidden,
+}
+
+/// What a change comes to.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    matrix: Matrix,
+    shadow: Matrix,
+    linked: QueueSet,
+    /// Queues the guest has and will have no longer.
+    lost: QueueSet,
+}
+
+/// Why a change is refused, with the lines for the log.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) errno: Errno,
+    pub(crate) reason: String,
+    pub(crate) log: Vec<(LogLevel, String)>,
+}
+
+impl Refusal {
+    fn new(errno: Errno, reason: String) -> Self {
+        Self { errno, reason, log: Vec::new() }
+    }
+}
+
+/// Plans the change of a device's matrix to `candidate`. vfio-ap migration spec 6.1, steps 2 to 4.
+pub(crate) fn plan(
+    tables: &Tables,
+    host: &HostConfiguration,
+    name: &str,
+    candidate: Matrix,
+    filtering: Filtering,
+) -> Result<Plan, Refusal> {
+    let gone = || Refusal::new(Errno::ENODEV, format!("mediated device {name} does not exist"));
+    let present = tables.mdevs.get(name).ok_or_else(gone)?;
+    let queues = QueueSet::product(&candidate);
+    not_reserved(&tables.bus, &queues)?;
+    not_in_use(tables, name, &candidate)?;
+    within_limits(host, &candidate)?;
+    let bound = tables.bus.bound_to_vfio_ap(&host.matrix);
+    let shadow = filter(&bound.difference(&tables.bus.reset_failed), &host.matrix, &candidate);
+    if filtering == Filtering::Forbidden && shadow != candidate {
+        return Err(filtered(name, &bound.difference(&tables.bus.reset_failed), host, &candidate));
+    }
+    let lost = QueueSet::product(&present.shadow).difference(&QueueSet::product(&shadow));
+    Ok(Plan { matrix: candidate, shadow, linked: queues.intersection(&bound), lost })
+}
+
+/// Carries a plan out. vfio-ap migration spec 6.1, steps 4 to 6: link, plug, then reset what the guest lost.
+pub(crate) fn commit(context: &Context, tables: &mut Tables, name: &str, plan: Plan) {
+    let Some(present) = tables.mdevs.get_mut(name) else { return };
+    present.matrix = plan.matrix;
+    present.linked = plan.linked;
+    if present.shadow != plan.shadow {
+        present.shadow = plan.shadow;
+        present.plug();
+        context.emit("guest-matrix", name, &[("queues", plan.shadow.queue_count().into())]);
+    }
+    reset(context, &mut tables.bus, name, &plan.lost);
+}
+
+/// Resets and zeroizes queues; those that fail are marked, so that no guest gets them. Returns the first failure.
+pub(crate) fn reset(context: &Context, bus: &mut Bus, name: &str, queues: &QueueSet) -> Option<Apqn> {
+    let failed = context.hardware.zeroize(queues.iter());
+    bus.reset_failed = bus.reset_failed.difference(queues);
+    for (apqn, response) in &failed {
+        bus.reset_failed.insert(*apqn);
+        context.log.error(message::reset_failed(name, *apqn, *response));
+    }
+    failed.first().map(|(apqn, _)| *apqn)
+}
+
+/// What of `matrix` a guest can have: what the host has, without every adapter of which one queue is not usable,
+/// because a guest has products only. vfio-ap migration spec 1.
+pub(crate) fn filter(usable: &QueueSet, host: &Matrix, matrix: &Matrix) -> Matrix {
+    let mut shadow = matrix.intersection(host);
+    for adapter in shadow.adapters.iter() {
+        if !shadow.domains.is_subset_of(usable.row(adapter)) {
+            shadow.adapters.remove(adapter);
+        }
+    }
+    shadow
+}
+
+fn not_reserved(bus: &Bus, queues: &QueueSet) -> Result<(), Refusal> {
+    match queues.intersection(&bus.reserved()).first() {
+        None => Ok(()),
+        Some(apqn) => {
+            let reason = format!("queue {apqn} is reserved for the host's default drivers by apmask and aqmask");
+            Err(Refusal::new(Errno::EADDRNOTAVAIL, reason))
+        }
+    }
+}
+
+fn not_in_use(tables: &Tables, name: &str, candidate: &Matrix) -> Result<(), Refusal> {
+    for (other, assignment) in tables.mdevs.iter().filter(|(other, _)| *other != name) {
+        let shared = assignment.matrix.intersection(candidate);
+        if let Some(apqn) = shared.queues().next() {
+            let reason = format!("queue {apqn} is assigned to mediated device {other}");
+            let lines = shared.queues().map(|apqn| (LogLevel::Error, message::already_assigned(apqn, other)));
+            return Err(Refusal { log: lines.collect(), ..Refusal::new(Errno::EADDRINUSE, reason) });
+        }
+    }
+    Ok(())
+}
+
+fn within_limits(host: &HostConfiguration, candidate: &Matrix) -> Result<(), Refusal> {
+    let (adapter, domain) = host.limits;
+    let above = |what: &str, mask: Mask256, limit: u8| match mask.highest() {
+        Some(highest) if highest > limit => {
+            let reason = format!("{what} {highest:02x} is above the host's maximum, {limit:02x}");
+            Err(Refusal::new(Errno::ENODEV, reason))
+        }
+        _ => Ok(()),
+    };
+    above("adapter", candidate.adapters, adapter)?;
+    above("domain", candidate.domains, domain)?;
+    above("control domain", candidate.control_domains, domain)
+}
+
+/// The refusal for a candidate that would lose something, with one line for each cause.
+fn filtered(name: &str, usable: &QueueSet, host: &HostConfiguration, candidate: &Matrix) -> Refusal {
+    let common = candidate.intersection(&host.matrix);
+    let mut lines = Vec::new();
+    for adapter in candidate.adapters.difference(common.adapters).iter() {
+        lines.push(message::number_filtered(name, "Adapter", Apid(adapter)));
+    }
+    for domain in candidate.domains.difference(common.domains).iter() {
+        lines.push(message::number_filtered(name, "Domain", Apqi(domain)));
+    }
+    for domain in candidate.control_domains.difference(common.control_domains).iter() {
+        lines.push(message::number_filtered(name, "Control domain", Apqi(domain)));
+    }
+    for apqn in common.queues().filter(|apqn| !usable.contains(*apqn)) {
+        lines.push(message::queue_filtered(name, apqn));
+    }
+    let reason = lines.first().map_or_else(String::new, Clone::clone);
+    let log = lines.into_iter().map(|line| (LogLevel::Error, line)).collect();
+    Refusal { errno: Errno::ECANCELED, reason, log }
+}
+
+impl Context {
+    /// Changes a device's matrix, or refuses. vfio-ap migration spec 6.
+    pub(crate) fn set_new_guest_config(
+        &self,
+        tables: &mut Tables,
+        name: &str,
+        candidate: Matrix,
+        filtering: Filtering,
+    ) -> Result<(), DeviceError> {
+        let host = self.hardware.configuration();
+        match plan(tables, &host, name, candidate, filtering) {
+            Ok(plan) => {
+                commit(self, tables, name, plan);
+                Ok(())
+            }
+            Err(refusal) => {
+                refusal.log.into_iter().for_each(|(level, line)| self.log.push(level, line));
+                Err(DeviceError::refused(refusal.errno, refusal.reason))
+            }
+        }
+    }
+
+    /// Filters every device again after the host or its bindings changed. Queues that a guest loses are reset.
+    pub(crate) fn refilter(&self, tables: &mut Tables) {
+        let host = self.hardware.configuration();
+        let bound = tables.bus.bound_to_vfio_ap(&host.matrix);
+        let names: Vec<String> = tables.mdevs.keys().cloned().collect();
+        for name in names {
+            let Some(present) = tables.mdevs.get(&name) else { continue };
+            let shadow = filter(&bound.difference(&tables.bus.reset_failed), &host.matrix, &present.matrix);
+            let lost = QueueSet::product(&present.shadow).difference(&QueueSet::product(&shadow));
+            let linked = QueueSet::product(&present.matrix).intersection(&bound);
+            let plan = Plan { matrix: present.matrix, shadow, linked, lost };
+            commit(self, tables, &name, plan);
+        }
+    }
+}

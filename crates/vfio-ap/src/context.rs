@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What all parts of a host share: hardware, tables, log, defects. Devices and streams hold it by reference count, so
+//! that a stream may outlive its device.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use ap_arch::Matrix;
+use ap_machine::Configuration;
+
+use crate::bus::Bus;
+use crate::control::Event;
+use crate::defect::Defects;
+use crate::hardware::Hardware;
+use crate::lock::Lock;
+use crate::log::Log;
+use crate::queue_set::QueueSet;
+
+/// See the module's text.
+pub(crate) struct Context {
+    pub(crate) hardware: Hardware,
+    pub(crate) tables: Lock<Tables>,
+    pub(crate) log: Log,
+    pub(crate) defects: Defects,
+    pub(crate) options: Options,
+    pub(crate) counters: Counters,
+    /// Events that wait to be sent; a leaf lock.
+    pub(crate) events: Lock<Vec<Event>>,
+}
+
+/// Choices that are neither right nor wrong.
+pub(crate) struct Options {
+    /// A stream in format 0 is accepted.
+    pub(crate) accept_format_0: bool,
+    /// The host's kernel is under Secure Execution.
+    pub(crate) host_is_secure: AtomicBool,
+    /// The guest is under Secure Execution.
+    pub(crate) guest_is_secure: AtomicBool,
+}
+
+/// What is counted for tests.
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// Received configurations that were complete and so were validated.
+    pub(crate) validations: AtomicU64,
+    /// Received configurations that were applied.
+    pub(crate) applied: AtomicU64,
+    /// Times a vCPU's resume brought a device back to RUNNING.
+    pub(crate) resumed_by_vcpu: AtomicU64,
+}
+
+/// Who owns which queue: one lock for the host, because owning excludes others.
+#[derive(Default)]
+pub(crate) struct Tables {
+    pub(crate) bus: Bus,
+    pub(crate) mdevs: BTreeMap<String, Assignment>,
+}
+
+/// What one mediated device has.
+pub(crate) struct Assignment {
+    /// What the administrator assigned.
+    pub(crate) matrix: Matrix,
+    /// What of it the guest has or would have: after filtering.
+    pub(crate) shadow: Matrix,
+    /// Queues that refer to this device: assigned and bound to vfio_ap.
+    pub(crate) linked: QueueSet,
+    /// The guest's door.
+    pub(crate) door: Arc<Configuration>,
+    /// Whether the guest is attached.
+    pub(crate) attached: bool,
+}
+
+impl Assignment {
+    /// Nothing assigned, no guest attached.
+    pub(crate) fn new(door: Arc<Configuration>) -> Self {
+        Self { matrix: Matrix::EMPTY, shadow: Matrix::EMPTY, linked: QueueSet::default(), door, attached: false }
+    }
+
+    /// Gives the guest what it should have now.
+    pub(crate) fn plug(&self) {
+        self.door.set_apcb(if self.attached { self.shadow } else { Matrix::EMPTY });
+    }
+}
+
+impl Context {
+    /// Remembers an event about a device; it is sent when no lock is held any more.
+    pub(crate) fn emit(&self, event: &str, mdev: &str, members: &[(&str, serde_json::Value)]) {
+        let mut data = serde_json::Map::from_iter([("mdev".to_owned(), mdev.into())]);
+        data.extend(members.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        let mut events = self.events.lock();
+        if events.len() < MAX_WAITING_EVENTS {
+            events.push(Event { event: event.to_owned(), data: data.into() });
+        }
+    }
+}
+
+/// Events that wait at most; nobody relies on events alone.
+const MAX_WAITING_EVENTS: usize = 1024;

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The AP instructions that the driver issues, through the host's door, and what it makes of the answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use ap_arch::{Apqn, FunctionCode, Gr0, HwInfo, Matrix, ProgramCode, QciBlock, QueueStatus, ResponseCode};
+use ap_machine::{Configuration, Instruction, OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
+use vfio_mig::QueueAnswer;
+
+use crate::lock::Lock;
+
+/// How long the driver waits for resets before it gives a queue up.
+const RESET_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Pause between two looks at a queue that is being reset.
+const RESET_POLL: Duration = Duration::from_micros(200);
+
+/// What TAPQ tells the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tested {
+    pub(crate) status: QueueStatus,
+    pub(crate) info: HwInfo,
+}
+
+/// The host's AP instructions.
+pub(crate) struct Hardware {
+    door: Arc<Configuration>,
+    answers: Lock<BTreeMap<Apqn, QueueAnswer>>,
+    any_answer: AtomicBool,
+    resets: Box<[AtomicU32]>,
+}
+
+impl Hardware {
+    pub(crate) fn new(door: Arc<Configuration>) -> Self {
+        let resets = std::iter::repeat_with(AtomicU32::default).take(1 << 16).collect();
+        Self { door, answers: Lock::default(), any_answer: AtomicBool::new(false), resets }
+    }
+
+    /// Makes every [`Self::tapq`] of a queue answer so.
+    pub(crate) fn set_answer(&self, apqn: Apqn, answer: Option<QueueAnswer>) {
+        let mut answers = self.answers.lock();
+        match answer {
+            Some(answer) => answers.insert(apqn, answer),
+            None => answers.remove(&apqn),
+        };
+        self.any_answer.store(!answers.is_empty(), Ordering::Release);
+    }
+
+    /// TAPQ, with the T bit if `facilities` and the machine allows it.
+    pub(crate) fn tapq(&self, apqn: Apqn, facilities: bool) -> Tested {
+        let t = if facilities && self.door.facilities().apft { Gr0::T } else { 0 };
+        let tested = match self.pqap(Gr0::pqap(FunctionCode::TAPQ, apqn).with(t), 0, 0) {
+            Some(writes) => Tested {
+                status: QueueStatus::from_gr1(writes.get(1).unwrap_or_default()),
+                info: HwInfo(writes.get(2).unwrap_or_default()),
+            },
+            None => Tested { status: not_available(), info: HwInfo::default() },
+        };
+        if self.any_answer.load(Ordering::Acquire)
+            && let Some(answer) = self.answers.lock().get(&apqn)
+        {
+            let flags = tested.status.0 & !(QueueStatus::ASYNC | 0xff_0000);
+            let flags = if answer.asynchronous { flags | QueueStatus::ASYNC } else { flags };
+            let status = QueueStatus::new(flags, answer.response);
+            return Tested { status, info: answer.hw_info.unwrap_or(tested.info) };
+        }
+        tested
+    }
+
+    /// Resets and zeroizes these queues and waits until all are done. Returns those that failed, with the response code
+    /// that says why; every one of them is counted.
+    pub(crate) fn zeroize(&self, queues: impl Iterator<Item = Apqn>) -> Vec<(Apqn, ResponseCode)> {
+        let deadline = Instant::now() + RESET_DEADLINE;
+        let mut failed = Vec::new();
+        let mut running = Vec::new();
+        for apqn in queues {
+            self.resets[usize::from(apqn.bits())].fetch_add(1, Ordering::Relaxed);
+            match self.start_zeroize(apqn, deadline) {
+                ResponseCode::NORMAL | ResponseCode::RESET_IN_PROGRESS => running.push(apqn),
+                response => failed.push((apqn, response)),
+            }
+        }
+        for apqn in running {
+            match self.wait_until_reset(apqn, deadline) {
+                ResponseCode::NORMAL => {}
+                response => failed.push((apqn, response)),
+            }
+        }
+        failed
+    }
+
+    fn start_zeroize(&self, apqn: Apqn, deadline: Instant) -> ResponseCode {
+        self.repeat(deadline, &[ResponseCode::BUSY, ResponseCode::STATE_CHANGE_IN_PROGRESS], || {
+            self.status(Gr0::pqap(FunctionCode::ZAPQ, apqn), 0, 0).response()
+        })
+    }
+
+    fn wait_until_reset(&self, apqn: Apqn, deadline: Instant) -> ResponseCode {
+        let unfinished = [ResponseCode::RESET_IN_PROGRESS, ResponseCode::BUSY, ResponseCode::STATE_CHANGE_IN_PROGRESS];
+        self.repeat(deadline, &unfinished, || self.status(Gr0::pqap(FunctionCode::TAPQ, apqn), 0, 0).response())
+    }
+
+    fn repeat(&self, deadline: Instant, again: &[ResponseCode], look: impl Fn() -> ResponseCode) -> ResponseCode {
+        loop {
+            let response = look();
+            if !again.contains(&response) || Instant::now() >= deadline {
+                return response;
+            }
+            std::thread::sleep(RESET_POLL);
+        }
+    }
+
+    /// How often each queue was reset; queues never reset are left out.
+    pub(crate) fn reset_counts(&self) -> BTreeMap<Apqn, u64> {
+        let counts = self.resets.iter().map(|count| u64::from(count.load(Ordering::Relaxed)));
+        Apqn::all().zip(counts).filter(|(_, count)| *count != 0).collect()
+    }
+
+    /// What the host has: by QCI where the machine has it, else by asking for each queue.
+    pub(crate) fn configuration(&self) -> HostConfiguration {
+        let mut block = Block([0; QciBlock::SIZE]);
+        let gr0 = Gr0::pqap(FunctionCode::QCI, Apqn::default());
+        let operands = Operands { gr0: gr0.0, ..Operands::default() };
+        if self.door.facilities().apqci
+            && let Outcome::Completed { .. } = self.door.execute(Instruction::Pqap, &operands, &mut block)
+        {
+            let block = QciBlock::from_bytes(&block.0);
+            return HostConfiguration { matrix: block.matrix, limits: block.limits() };
+        }
+        let mut matrix = Matrix::EMPTY;
+        let limits = (63, 15);
+        for apqn in Apqn::all().filter(|apqn| apqn.apid.0 <= limits.0 && apqn.apqi.0 <= limits.1) {
+            if self.status(Gr0::pqap(FunctionCode::TAPQ, apqn), 0, 0).response() != ResponseCode::Q_NOT_AVAIL {
+                matrix.adapters.insert(apqn.apid.0);
+                matrix.domains.insert(apqn.apqi.0);
+            }
+        }
+        matrix.control_domains = matrix.domains;
+        HostConfiguration { matrix, limits }
+    }
+
+    fn status(&self, gr0: Gr0, gr1: u64, gr2: u64) -> QueueStatus {
+        let writes = self.pqap(gr0, gr1, gr2);
+        writes.map_or_else(not_available, |writes| QueueStatus::from_gr1(writes.get(1).unwrap_or_default()))
+    }
+
+    /// `None`: the machine does not know this instruction or this queue.
+    fn pqap(&self, gr0: Gr0, gr1: u64, gr2: u64) -> Option<RegisterWrites> {
+        let operands = Operands { gr0: gr0.0, gr1, gr2, ..Operands::default() };
+        match self.door.execute(Instruction::Pqap, &operands, &mut Block([0; QciBlock::SIZE])) {
+            Outcome::Completed { writes, .. } => Some(writes),
+            Outcome::Exception(_) => None,
+        }
+    }
+}
+
+fn not_available() -> QueueStatus {
+    QueueStatus::new(0, ResponseCode::Q_NOT_AVAIL)
+}
+
+/// What the host's AP configuration is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HostConfiguration {
+    /// Adapters, domains, control domains of the host.
+    pub(crate) matrix: Matrix,
+    /// Highest adapter and domain numbers that can exist.
+    pub(crate) limits: (u8, u8),
+}
+
+/// The driver's operand storage: one QCI block at address 0.
+struct Block([u8; QciBlock::SIZE]);
+
+impl Block {
+    fn range(&self, address: u64, len: usize) -> Result<std::ops::Range<usize>, ProgramException> {
+        let start = usize::try_from(address).ok();
+        let range = start.and_then(|start| Some(start..start.checked_add(len)?));
+        range.filter(|range| range.end <= self.0.len()).ok_or(ProgramException::new(ProgramCode::ADDRESSING))
+    }
+}
+
+impl OperandMemory for Block {
+    fn fetch(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), ProgramException> {
+        let range = self.range(address, buffer.len())?;
+        buffer.copy_from_slice(&self.0[range]);
+        Ok(())
+    }
+
+    fn check_store(&mut self, address: u64, len: usize) -> Result<(), ProgramException> {
+        self.range(address, len).map(|_| ())
+    }
+
+    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), ProgramException> {
+        let range = self.range(address, bytes.len())?;
+        self.0[range].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn absolute_is_valid(&mut self, _address: u64) -> bool {
+        true
+    }
+}

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The texts the driver logs, word for word. vfio-ap migration spec 5.5.
+//!
+//! In the templates `%s` is the name of the mediated device and `%q` a queue such as `05.0033`. Spellings that look
+//! wrong are the driver's: tests and administrators match them.
+
+use ap_arch::{Apqi, Apqn, HwInfo, ResponseCode};
+
+/// M1, prefixed by the device.
+pub(crate) fn secure_execution(mdev: &str) -> String {
+    format!("vfio_ap_mdev {mdev}: Migration not allowed from or to a Secure Execution guest")
+}
+
+/// M2: TAPQ response code 01.
+pub(crate) fn queue_gone(mdev: &str, apqn: Apqn, response: ResponseCode) -> String {
+    let text = "migration failed: Failed to get hwinfo for queue %q on target host: TAPQ rc=";
+    fill(&format!("vfio_ap_mdev %s: {text}{}", response.0), mdev, apqn)
+}
+
+/// M3: TAPQ failed otherwise.
+pub(crate) fn queue_failed(mdev: &str, apqn: Apqn, response: ResponseCode) -> String {
+    fill(&format!("vfio_ap_mdev %s: Failed to get hwinfo for queue %q: TAPQ rc={}", response.0), mdev, apqn)
+}
+
+/// M4: the queue is absent or not bound.
+pub(crate) fn queue_not_available(mdev: &str, apqn: Apqn) -> String {
+    fill("vfio_ap_mdev %s: Queue %q not available to vfio_ap driver on target host", mdev, apqn)
+}
+
+/// M5: heading of the details for one incompatible queue.
+pub(crate) fn not_compatible(mdev: &str, apqn: Apqn) -> String {
+    fill("vfio_ap_mdev %s: Migration failed: Source and target queue (%q) not compatible", mdev, apqn)
+}
+
+/// A control domain is not available; missing in the posted driver.
+pub(crate) fn control_domain_not_available(mdev: &str, domain: u8) -> String {
+    format!("vfio_ap_mdev {mdev}: Control domain {} not available on target host", Apqi(domain))
+}
+
+/// A queue takes its adapter out of the guest although filtering is forbidden; missing in the posted driver.
+pub(crate) fn queue_filtered(mdev: &str, apqn: Apqn) -> String {
+    fill("vfio_ap_mdev %s: Queue %q would have to be filtered on target host", mdev, apqn)
+}
+
+/// An adapter or domain is filtered without one of its queues being the cause; missing in the posted driver.
+pub(crate) fn number_filtered(mdev: &str, what: &str, number: impl std::fmt::Display) -> String {
+    format!("vfio_ap_mdev {mdev}: {what} {number} would have to be filtered on target host")
+}
+
+/// The in-tree driver's words when a queue belongs to another device.
+pub(crate) fn already_assigned(apqn: Apqn, owner: &str) -> String {
+    fill("Userspace may not re-assign queue %q already assigned to %s", owner, apqn)
+}
+
+/// A queue on the destination answers, but does not work: it is accepted with this warning.
+pub(crate) fn queue_does_not_work(mdev: &str, apqn: Apqn, response: ResponseCode) -> String {
+    let state = response.name().unwrap_or("not working");
+    fill(&format!("vfio_ap_mdev %s: Queue %q is {state} on target host"), mdev, apqn)
+}
+
+/// A queue could not be reset.
+pub(crate) fn reset_failed(mdev: &str, apqn: Apqn, response: ResponseCode) -> String {
+    fill(&format!("vfio_ap_mdev %s: Reset of queue %q failed: response code {:02x}", response.0), mdev, apqn)
+}
+
+/// D1: one arc.
+pub(crate) fn arc(from: u32, to: u32) -> String {
+    format!("vfio_ap_transition_to_state: {from} -> {to}")
+}
+
+/// D2: one request.
+pub(crate) fn request(target: u32) -> String {
+    format!("vfio_ap_set_device_state -> {target}")
+}
+
+/// The texts for one facility: source has it, then target has it not; source has it not, then target has it.
+struct Facility {
+    bit: u64,
+    source_has: [&'static str; 2],
+    source_lacks: [&'static str; 2],
+}
+
+const FACILITIES: [Facility; 8] = [
+    Facility {
+        bit: HwInfo::APSC,
+        source_has: [
+            "vfio_ap_mdev %s: APSC facility installed in source queue %q",
+            "vfio_ap_mdev %s: APSC facility not installed in target queue %q",
+        ],
+        source_lacks: [
+            "vfio_ap_mdev %s: APSC facility not installed in source queue %q",
+            "vfio_ap_mdev %s APSC facility installed in target queue %q",
+        ],
+    },
+    Facility {
+        bit: HwInfo::MEX4K,
+        source_has: [
+            "vfio_ap_mdev %s: mex4k facility installed in source queue %q",
+            "vfio_ap_mdev %s: mex4k facility not installed in target queue %q",
+        ],
+        source_lacks: [
+            "vfio_ap_mdev %s: mex4k facility not installed in source queue %q",
+            "vfio_ap_mdev %s: mex4k facility installed in target queue %q",
+        ],
+    },
+    Facility {
+        bit: HwInfo::CRT4K,
+        source_has: [
+            "vfio_ap_mdev %s: crt4k facility installed in source queue %q",
+            "vfio_ap_mdev %s: crt4k facility not installed in target queue %q",
+        ],
+        source_lacks: [
+            "vfio_ap_mdev %s: crt4k facility not installed in source queue %q",
+            "vfio_ap_mdev %s: crt4k facility installed in target queue %q",
+        ],
+    },
+    Facility {
+        bit: HwInfo::CCA,
+        source_has: [
+            "vfio_ap_mdev %s: Coprocessor-mode facility installed in source queue %q",
+            "vfio_ap_mdev %s: Coprocessor-mode  facility not installed target queue %q",
+        ],
+        source_lacks: [
+            "vfio_ap_mdev %s: Coprocessor-mode facility not installed in source queue %q",
+            "vfio_ap_mdev %s: Coprocessor-mode  facility installed target queue %q",
+        ],
+    },
+    Facility {
+        bit: HwInfo::ACCELERATOR,
+        source_has: [
+            "vfio_ap_mdev %s: Accelerator-mode facility installed source queue %q",
+            "vfio_ap_mdev %s: Accelerator-mode facility not installed target queue %q",
+        ],
+        source_lacks: [
+            "vfio_ap_mdev %s: Accelerator-mode facility not installed source queue %q",
+            "vfio_ap_mdev %s: Accelerator-mode facility installed target queue %q",
+        ],
+    },
+    Facility {
+        bit: HwInfo::EP11,
+        source_has: [
+            "vfio_ap_mdev %s: XCP-mode facility installed source queue %q",
+            "vfio_ap_mdev %s: XCP-mode facility not installed target queue %q",
+        ],
+        source_lacks: [
+            "vfio_ap_mdev %s: XCP-mode facility not installed source queue %q",
+            "vfio_ap_mdev %s: XCP-mode facility installed target queue %q",
+        ],
+    },
+    Facility {
+        bit: HwInfo::APXA,
+        source_has: [
+            "vfio_ap_mdev %s: AP-extended-addressing (APXA) facility installed in source queue %q",
+            "vfio_ap_mdev %s: AP-extended-addressing (APXA) facility not installed in target queue %q",
+        ],
+        source_lacks: [
+            "vfio_ap_mdev %s: AP-extended-addressing (APXA) facility not installed in source queue %q",
+            "vfio_ap_mdev %s: AP-extended-addressing (APXA) facility installed in target queue %q",
+        ],
+    },
+    Facility {
+        bit: HwInfo::SLCF,
+        source_has: [
+            "vfio_ap_mdev %s: Stateless-command-filtering (SLCF) available in source queue %q",
+            "vfio_ap_mdev %s: Stateless-command-filtering (SLCF) not available in target queue %q",
+        ],
+        source_lacks: [
+            "vfio_ap_mdev %s: Stateless-command-filtering (SLCF) not available in source queue %q",
+            "vfio_ap_mdev %s: Stateless-command-filtering (SLCF) available in target queue %q",
+        ],
+    },
+];
+
+/// The detail lines after M5: what differs between the source's and the target's hardware, in the driver's order.
+pub(crate) fn differences(mdev: &str, apqn: Apqn, source: HwInfo, target: HwInfo) -> Vec<String> {
+    let mut lines = Vec::new();
+    for facility in &FACILITIES {
+        let texts = match (source.has(facility.bit), target.has(facility.bit)) {
+            (true, false) => &facility.source_has,
+            (false, true) => &facility.source_lacks,
+            _ => continue,
+        };
+        lines.extend(texts.iter().map(|text| fill(text, mdev, apqn)));
+    }
+    let types = (source.ap_type().0, target.ap_type().0);
+    if types.0 > types.1 {
+        let text = format!("AP type of source ({:02x}) not compatible with target ({:02x})", types.0, types.1);
+        lines.push(format!("vfio_ap_mdev {mdev}: {text}"));
+    }
+    let bind = (source.bind_state().0, target.bind_state().0);
+    if bind != (0, 0) {
+        let text =
+            format!("Bind/associate state for source ({:01x}) and target ({:01x}) queue %q must be 0", bind.0, bind.1);
+        lines.push(fill(&format!("vfio_ap_mdev %s: {text}"), mdev, apqn));
+    }
+    if source.has(HwInfo::NATIVE) && !target.has(HwInfo::NATIVE) {
+        for text in [
+            "vfio_ap_mdev %s: Full native card function available on source queue %q",
+            "vfio_ap_mdev %s: Only stateless functions available on target queue %q",
+        ] {
+            lines.push(fill(text, mdev, apqn));
+        }
+    }
+    lines
+}
+
+fn fill(template: &str, mdev: &str, apqn: Apqn) -> String {
+    template.replace("%s", mdev).replace("%q", &apqn.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CCA8: u64 = 0xf380_0000_0e00_0000;
+
+    #[test]
+    fn an_accelerator_against_a_coprocessor_is_explained_line_by_line() {
+        let lines = differences("u", Apqn::new(4, 0x33), HwInfo(0xeb80_0000_0e00_0000), HwInfo(CCA8));
+        assert_eq!(
+            lines,
+            [
+                "vfio_ap_mdev u: Coprocessor-mode facility not installed in source queue 04.0033",
+                "vfio_ap_mdev u: Coprocessor-mode  facility installed target queue 04.0033",
+                "vfio_ap_mdev u: Accelerator-mode facility installed source queue 04.0033",
+                "vfio_ap_mdev u: Accelerator-mode facility not installed target queue 04.0033",
+            ]
+        );
+    }
+
+    #[test]
+    fn type_bind_state_and_class_come_last_in_this_order() {
+        let source = HwInfo(CCA8);
+        let target = HwInfo(0xf340_4000_0d00_0000);
+        assert_eq!(
+            differences("u", Apqn::new(4, 0x33), source, target),
+            [
+                "vfio_ap_mdev u: AP type of source (0e) not compatible with target (0d)",
+                "vfio_ap_mdev u: Bind/associate state for source (0) and target (1) queue 04.0033 must be 0",
+                "vfio_ap_mdev u: Full native card function available on source queue 04.0033",
+                "vfio_ap_mdev u: Only stateless functions available on target queue 04.0033",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_facility_logs_the_source_first() {
+        let all = differences("u", Apqn::new(4, 0x33), HwInfo(0xff << 56), HwInfo(0));
+        assert_eq!(all.len(), 16);
+        assert!(all.chunks(2).all(|pair| pair[0].contains("source") && pair[1].contains("target")));
+        assert_eq!(
+            differences("u", Apqn::new(4, 0x33), HwInfo(0), HwInfo(HwInfo::APSC)),
+            [
+                "vfio_ap_mdev u: APSC facility not installed in source queue 04.0033",
+                "vfio_ap_mdev u APSC facility installed in target queue 04.0033",
+            ]
+        );
+    }
+}

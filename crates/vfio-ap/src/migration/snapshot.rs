@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reading hardware information for a stream, on both sides, and writing the stream. vfio-ap migration spec 4.2 and 5.3.
+
+use ap_arch::stream::{QueueEntry, StreamFormat, StreamHeader};
+use ap_arch::{Apqn, HwInfo, Mask256, Matrix, QueueStatus, ResponseCode};
+use vfio_mig::{DeviceError, Errno};
+
+use crate::context::Context;
+use crate::defect::Defect;
+use crate::hardware::Tested;
+use crate::message;
+
+/// Hardware information of a queue, with the response code it came with. Logs what is wrong.
+///
+/// # Errors
+/// ENODEV, EIO: vfio-ap migration spec 5.3.
+pub(crate) fn hardware_info(context: &Context, mdev: &str, apqn: Apqn) -> Result<(HwInfo, ResponseCode), DeviceError> {
+    let Tested { status, info } = context.hardware.tapq(apqn, true);
+    let response = status.response();
+    let failure = |errno, line: String| {
+        context.log.error(line.as_str());
+        Err(DeviceError::refused(errno, line))
+    };
+    match response {
+        ResponseCode::NORMAL
+        | ResponseCode::RESET_IN_PROGRESS
+        | ResponseCode::DECONFIGURED
+        | ResponseCode::CHECKSTOPPED
+        | ResponseCode::BUSY => {}
+        ResponseCode::Q_NOT_AVAIL => return failure(Errno::ENODEV, message::queue_gone(mdev, apqn, response)),
+        _ if status.has(QueueStatus::ASYNC) => {}
+        _ => return failure(Errno::EIO, message::queue_failed(mdev, apqn, response)),
+    }
+    if info.0 == 0 {
+        return failure(Errno::EIO, message::queue_failed(mdev, apqn, response));
+    }
+    Ok((info, response))
+}
+
+/// What of the control domains is saved on one side and restored on the other.
+pub(crate) fn carried_control_domains(context: &Context, mask: Mask256) -> Mask256 {
+    if context.defects.on(Defect::ControlDomainsDropped) { Mask256::EMPTY } else { mask }
+}
+
+/// Bytes of the stream that carries `shadow`.
+pub(crate) fn size(format: StreamFormat, shadow: &Matrix) -> u64 {
+    format.stream_size(queue_count(shadow))
+}
+
+fn queue_count(shadow: &Matrix) -> u32 {
+    u32::try_from(shadow.queue_count()).unwrap_or(u32::MAX)
+}
+
+/// The stream that carries `shadow`, as it is now.
+///
+/// # Errors
+/// ENOMEM, and those of [`hardware_info`].
+pub(crate) fn take(context: &Context, mdev: &str, shadow: &Matrix) -> Result<Vec<u8>, DeviceError> {
+    let control_domains = carried_control_domains(context, shadow.control_domains);
+    let header = StreamHeader::new(context.format(), queue_count(shadow), control_domains);
+    let mut bytes = Vec::new();
+    let length = usize::try_from(header.stream_size()).unwrap_or(usize::MAX);
+    if bytes.try_reserve_exact(length).is_err() {
+        return Err(DeviceError::refused(Errno::ENOMEM, format!("no memory for a stream of {length} bytes")));
+    }
+    bytes.extend_from_slice(&header.to_bytes());
+    for apqn in shadow.queues() {
+        let (info, _) = hardware_info(context, mdev, apqn)?;
+        bytes.extend_from_slice(&QueueEntry { info, apqn }.to_bytes());
+    }
+    Ok(bytes)
+}
+
+impl Context {
+    /// The format this host emits.
+    pub(crate) fn format(&self) -> StreamFormat {
+        StreamFormat::Vfap
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the destination does with a complete stream: examine everything, say everything that is wrong, then apply it or
+//! leave all as it was. vfio-ap migration spec 4.3 item 8 and 5.
+
+use std::sync::atomic::Ordering;
+
+use ap_arch::stream::{StreamError, StreamView};
+use ap_arch::{HwInfo, Mask256, Matrix, ResponseCode};
+use vfio_mig::{DeviceError, Errno, LogLevel};
+
+use super::compat::is_compatible;
+use super::snapshot::{carried_control_domains, hardware_info};
+use crate::config::Filtering;
+use crate::context::{Context, Tables};
+use crate::hardware::HostConfiguration;
+use crate::message;
+
+/// Validates a complete stream and gives its configuration to the guest.
+///
+/// # Errors
+/// Those of vfio-ap migration spec 4.4; nothing has changed then.
+pub(crate) fn validate_and_apply(context: &Context, mdev: &str, view: &StreamView<'_>) -> Result<(), DeviceError> {
+    context.counters.validations.fetch_add(1, Ordering::Relaxed);
+    view.check_reserved().map_err(malformed)?;
+    let (adapters, domains) = view.product().map_err(malformed)?;
+    available(context, mdev, view)?;
+    compatible(context, mdev, view)?;
+    let mut tables = context.tables.lock();
+    let control_domains = control_domains(context, &tables, mdev, view)?;
+    let candidate = Matrix { adapters, domains, control_domains };
+    context.set_new_guest_config(&mut tables, mdev, candidate, Filtering::Forbidden)?;
+    context.counters.applied.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+/// The answer to bytes that are not what the format says.
+pub(crate) fn malformed(error: StreamError) -> DeviceError {
+    DeviceError::refused(Errno::EINVAL, error.to_string())
+}
+
+/// Every queue must exist and be bound to vfio_ap. vfio-ap migration spec 5.2.
+fn available(context: &Context, mdev: &str, view: &StreamView<'_>) -> Result<(), DeviceError> {
+    let bound = {
+        let tables = context.tables.lock();
+        tables.bus.bound_to_vfio_ap(&context.hardware.configuration().matrix)
+    };
+    let mut missing = view.entries().map(|entry| entry.apqn).filter(|apqn| !bound.contains(*apqn));
+    let Some(first) = missing.next() else { return Ok(()) };
+    for apqn in std::iter::once(first).chain(missing) {
+        context.log.error(message::queue_not_available(mdev, apqn));
+    }
+    Err(DeviceError::refused(Errno::ENODEV, message::queue_not_available(mdev, first)))
+}
+
+/// Every queue's hardware must be a continuation of the source's; the last failing queue decides the error. vfio-ap
+/// migration spec 5.3 and 5.4.
+fn compatible(context: &Context, mdev: &str, view: &StreamView<'_>) -> Result<(), DeviceError> {
+    let mut outcome = Ok(());
+    for entry in view.entries() {
+        match hardware_info(context, mdev, entry.apqn) {
+            Err(error) => outcome = Err(error),
+            Ok((target, response)) => {
+                note_dead_queue(context, mdev, entry.apqn, response);
+                if !is_compatible(entry.info, target, &context.defects) {
+                    outcome = Err(explain(context, mdev, entry.apqn, entry.info, target));
+                }
+            }
+        }
+    }
+    outcome
+}
+
+fn explain(context: &Context, mdev: &str, apqn: ap_arch::Apqn, source: HwInfo, target: HwInfo) -> DeviceError {
+    let heading = message::not_compatible(mdev, apqn);
+    let lines = message::differences(mdev, apqn, source, target);
+    let reason = lines.first().map_or_else(|| heading.clone(), |line| format!("{heading}; {line}"));
+    context.log.error(heading);
+    lines.into_iter().for_each(|line| context.log.error(line));
+    DeviceError::refused(Errno::EFAULT, reason)
+}
+
+/// A queue that answers but does not work is no reason to refuse, but an administrator should know.
+fn note_dead_queue(context: &Context, mdev: &str, apqn: ap_arch::Apqn, response: ResponseCode) {
+    if matches!(response, ResponseCode::DECONFIGURED | ResponseCode::CHECKSTOPPED) {
+        context.log.push(LogLevel::Warning, message::queue_does_not_work(mdev, apqn, response));
+    }
+}
+
+/// The control domains the guest is to have: those of the stream, all of which the host must have; with format 0, which
+/// carries none, those the administrator assigned. vfio-ap migration spec 3.3.
+fn control_domains(
+    context: &Context,
+    tables: &Tables,
+    mdev: &str,
+    view: &StreamView<'_>,
+) -> Result<Mask256, DeviceError> {
+    let Some(carried) = view.header().control_domains() else {
+        return Ok(tables.mdevs.get(mdev).map_or(Mask256::EMPTY, |present| present.matrix.control_domains));
+    };
+    let wanted = carried_control_domains(context, carried);
+    let HostConfiguration { matrix, .. } = context.hardware.configuration();
+    let missing = wanted.difference(matrix.control_domains);
+    for domain in missing.iter() {
+        context.log.error(message::control_domain_not_available(mdev, domain));
+    }
+    match missing.iter().next() {
+        None => Ok(wanted),
+        Some(domain) => Err(DeviceError::refused(Errno::ENODEV, message::control_domain_not_available(mdev, domain))),
+    }
+}

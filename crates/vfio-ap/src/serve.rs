@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Answers the requests of the control protocol.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ap_arch::{HwInfo, ResponseCode};
+use serde::Serialize;
+use serde_json::Value;
+use vfio_mig::{DeviceError, Errno, QueueAnswer, StreamId};
+
+use crate::Host;
+use crate::bus::Driver;
+use crate::control::{
+    CLASS_UNSUPPORTED, Counters, DataReply, DefectEntry, DefectList, Empty, Hex64, HexBytes, HostReply, LogReply,
+    MAX_READ, MdevReply, PROTOCOL_VERSION, QueueList, QueueName, QueueReply, Reply, Request, RequestFrame,
+    SetStateReply, SizeReply, StateReply, ValueReply, WriteReply,
+};
+use crate::defect::Defect;
+use crate::migration::{OpenedStream, UserBuffer};
+
+/// Lines that one `query-log` returns at most: they fit a line of the protocol.
+const MAX_LOG_LINES: usize = 16_384;
+
+/// Queues that one `query-queues` returns: all there can be would not fit a line, and nobody reads them.
+const MAX_QUEUES: usize = 8_192;
+
+/// Why a request has no answer.
+struct Failure {
+    class: String,
+    desc: String,
+}
+
+impl From<DeviceError> for Failure {
+    fn from(error: DeviceError) -> Self {
+        let class = error.errno().map_or_else(|| CLASS_UNSUPPORTED.to_owned(), |errno| errno.to_string());
+        let desc = match error {
+            DeviceError::Refused { errno, detail } if detail.is_empty() => errno.meaning().to_owned(),
+            DeviceError::Refused { detail, .. } | DeviceError::Transport(detail) => detail,
+        };
+        Self { class, desc }
+    }
+}
+
+impl Host {
+    /// Answers one request of the control protocol. Never panics, whatever the line holds.
+    #[must_use]
+    pub fn control_line(&self, line: &str) -> String {
+        let reply = match RequestFrame::from_line(line) {
+            Err(reply) => reply,
+            Ok(RequestFrame { request, id }) => match self.answer(request) {
+                Ok(value) => Reply { value: Some(value), error: None, id },
+                Err(Failure { class, desc }) => Reply::failure(class, desc).with_id(id),
+            },
+        };
+        self.send_events();
+        reply.to_line()
+    }
+
+    fn answer(&self, request: Request) -> Result<Value, Failure> {
+        match request {
+            Request::MigrationSetState { state, mdev } => {
+                let (state, stream) = self.set_state(mdev.as_deref(), state)?;
+                done(&SetStateReply { state, stream })
+            }
+            Request::MigrationGetState { mdev } => done(&StateReply { state: self.find(mdev.as_deref())?.state() }),
+            Request::MigrationDataSize { mdev } => done(&SizeReply { size: self.find(mdev.as_deref())?.data_size()? }),
+            Request::MigrationRead { stream, length, offset, fault_at } => {
+                let length = usize::try_from(length).unwrap_or(MAX_READ).min(MAX_READ);
+                let data = self.read(stream, length, offset, fault_at)?;
+                done(&DataReply { data: HexBytes(data) })
+            }
+            Request::MigrationWrite { stream, data, offset, fault_at } => {
+                let written = self.write(stream, &data.0, offset, fault_at)?;
+                done(&WriteReply { written: written as u64 })
+            }
+            Request::MigrationClose { stream } => finished(self.close_stream(stream)),
+            Request::DeviceReset { mdev } => finished(self.find(mdev.as_deref())?.reset()),
+            Request::DeviceOpen { mdev } => finished(self.find(mdev.as_deref())?.open()),
+            Request::DeviceClose { mdev } => finished(self.find(mdev.as_deref())?.close()),
+            Request::SysfsRead { path } => done(&ValueReply { value: self.sysfs_read(&path)? }),
+            Request::SysfsWrite { path, value } => finished(self.sysfs_write(&path, &value)),
+            Request::AdapterConfigure { .. }
+            | Request::AdapterDeconfigure { .. }
+            | Request::AdapterCheckstop { .. } => Err(Failure {
+                class: CLASS_UNSUPPORTED.to_owned(),
+                desc: "this machine's adapters keep the state of the topology".to_owned(),
+            }),
+            Request::QueueAnswer { queue, response, asynchronous, hw_info } => {
+                let answer = response.map(|code| QueueAnswer {
+                    response: ResponseCode(code),
+                    asynchronous,
+                    hw_info: hw_info.map(|info| HwInfo(info.0)),
+                });
+                self.context.hardware.set_answer(queue.0, answer);
+                done(&Empty {})
+            }
+            Request::SecureExecution { host, guest } => {
+                self.context.options.host_is_secure.store(host, Ordering::Relaxed);
+                self.context.options.guest_is_secure.store(guest, Ordering::Relaxed);
+                done(&Empty {})
+            }
+            Request::DefectSet { name, on } => {
+                let defect =
+                    Defect::from_name(&name).map_err(|error| DeviceError::refused(Errno::ENOENT, error.to_string()))?;
+                self.context.defects.set(defect, on);
+                done(&Empty {})
+            }
+            Request::QueryDefects {} => {
+                let entry = |defect: &Defect| DefectEntry {
+                    name: defect.name().to_owned(),
+                    on: self.context.defects.on(*defect),
+                };
+                done(&DefectList { defects: Defect::ALL.iter().map(entry).collect() })
+            }
+            Request::QueryHost {} => done(&self.describe()),
+            Request::QueryQueues {} => done(&self.queues()),
+            Request::QueryLog { since } => {
+                let excerpt = self.context.log.since(since, MAX_LOG_LINES);
+                done(&LogReply { lines: excerpt.lines, next: excerpt.next, lost: excerpt.lost })
+            }
+            Request::QueryCounters {} => done(&self.counters()),
+            Request::GuestExecute { mdev, instruction } => {
+                let device = self.find(Some(&mdev))?;
+                let guest = Arc::clone(self.guests.lock().entry(mdev).or_default());
+                let state = guest.lock().execute(device.door(), &instruction)?;
+                done(&state)
+            }
+        }
+    }
+
+    /// Reads from a stream. vfio-ap migration spec 4.1: positional calls ESPIPE, wrong direction EBADF.
+    pub(crate) fn read(
+        &self,
+        stream: StreamId,
+        length: usize,
+        offset: Option<u64>,
+        valid: Option<u64>,
+    ) -> Result<Vec<u8>, DeviceError> {
+        match self.stream(stream)? {
+            OpenedStream::Resuming(_) => Err(DeviceError::refused(Errno::EBADF, "the stream is open for writing")),
+            OpenedStream::Saving(_) if offset.is_some() => Err(no_offset()),
+            OpenedStream::Saving(stream) => stream.read(length, mapped(valid, length)),
+        }
+    }
+
+    /// Writes to a stream; as [`Self::read`].
+    pub(crate) fn write(
+        &self,
+        stream: StreamId,
+        bytes: &[u8],
+        offset: Option<u64>,
+        valid: Option<u64>,
+    ) -> Result<usize, DeviceError> {
+        match self.stream(stream)? {
+            OpenedStream::Saving(_) => Err(DeviceError::refused(Errno::EBADF, "the stream is open for reading")),
+            OpenedStream::Resuming(_) if offset.is_some() => Err(no_offset()),
+            OpenedStream::Resuming(stream) => stream.write(UserBuffer { bytes, valid: mapped(valid, bytes.len()) }),
+        }
+    }
+
+    fn describe(&self) -> HostReply {
+        let devices = self.all_devices();
+        let open: Vec<(String, bool)> = devices.iter().map(|d| (d.name().to_owned(), d.is_open())).collect();
+        let tables = self.context.tables.lock();
+        let mdevs = devices.iter().zip(open).filter_map(|(device, (uuid, open))| {
+            let present = tables.mdevs.get(&uuid)?;
+            let guest = device.door().apcb();
+            Some(MdevReply {
+                uuid,
+                open,
+                state: device.state(),
+                adapters: present.matrix.adapters.to_string(),
+                domains: present.matrix.domains.to_string(),
+                control_domains: present.matrix.control_domains.to_string(),
+                guest_adapters: guest.adapters.to_string(),
+                guest_domains: guest.domains.to_string(),
+                guest_control_domains: guest.control_domains.to_string(),
+            })
+        });
+        HostReply {
+            name: self.name().to_owned(),
+            version: PROTOCOL_VERSION,
+            mdevs: mdevs.collect(),
+            defects: self.context.defects.iter().map(|defect| defect.name().to_owned()).collect(),
+        }
+    }
+
+    fn queues(&self) -> QueueList {
+        let hardware = &self.context.hardware;
+        let host = hardware.configuration().matrix;
+        let resets = hardware.reset_counts();
+        let tables = self.context.tables.lock();
+        let queues = host.queues().take(MAX_QUEUES).map(|apqn| {
+            let tested = hardware.tapq(apqn, true);
+            let owner = tables.mdevs.iter().find(|(_, present)| present.matrix.contains(apqn));
+            QueueReply {
+                queue: QueueName(apqn),
+                driver: tables.bus.driver(apqn, &host).map(|driver| driver.name().to_owned()),
+                mdev: owner.map(|(name, _)| name.clone()),
+                hw_info: Hex64(tested.info.0),
+                status: Hex64(u64::from(tested.status.0)),
+                resets: resets.get(&apqn).copied().unwrap_or_default(),
+            }
+        });
+        QueueList { queues: queues.collect() }
+    }
+
+    fn counters(&self) -> Counters {
+        let counters = &self.context.counters;
+        let resets = self.context.hardware.reset_counts();
+        Counters {
+            resets: resets.into_iter().map(|(apqn, count)| (apqn.to_string(), count)).collect(),
+            validations: counters.validations.load(Ordering::Relaxed),
+            applied: counters.applied.load(Ordering::Relaxed),
+            open_streams: self.open_streams() as u64,
+            resumed_by_vcpu: counters.resumed_by_vcpu.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Driver {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::VfioAp => "vfio_ap",
+            Self::Default => "default",
+        }
+    }
+}
+
+fn mapped(valid: Option<u64>, length: usize) -> usize {
+    valid.map_or(length, |valid| usize::try_from(valid).unwrap_or(usize::MAX))
+}
+
+fn no_offset() -> DeviceError {
+    DeviceError::refused(Errno::ESPIPE, "a stream has no positions: read or write without an offset")
+}
+
+fn done(value: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure { class: Errno::EIO.to_string(), desc: error.to_string() })
+}
+
+fn finished(result: Result<(), DeviceError>) -> Result<Value, Failure> {
+    result?;
+    done(&Empty {})
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Tests of the attributes.
+
+use vfio_mig::Errno;
+
+use crate::testing::*;
+
+const MDEV: &str = "/sys/devices/vfio_ap/matrix";
+
+#[test]
+fn the_queues_are_listed_as_the_driver_lists_them() {
+    let host = host();
+    let read = |path: &str| host.sysfs_read(&format!("{MDEV}/{path}")).unwrap();
+    assert_eq!(read("features"), "guest_matrix hotplug ap_config migratable\n");
+    assert_eq!(read("a/matrix"), "04.0033\n04.003a\n05.0033\n05.003a\n");
+    assert_eq!(read("a/guest_matrix"), read("a/matrix"));
+    assert_eq!(read("a/control_domains"), "0033\n003a\n0044\n");
+    host.sysfs_write(&format!("{MDEV}/c/assign_adapter"), "0x7").unwrap();
+    assert_eq!(read("c/matrix"), "07.\n");
+    host.sysfs_write(&format!("{MDEV}/c/unassign_adapter"), "7\n").unwrap();
+    host.sysfs_write(&format!("{MDEV}/c/assign_domain"), "51").unwrap();
+    assert_eq!(read("c/matrix"), ".0033\n");
+}
+
+#[test]
+fn a_configuration_is_read_and_written_as_three_masks() {
+    let host = host();
+    let path = format!("{MDEV}/a/ap_config");
+    let text = host.sysfs_read(&path).unwrap();
+    let m = matrix_a();
+    assert_eq!(text, format!("{},{},{}\n", m.adapters, m.domains, m.control_domains));
+    host.sysfs_write(&path, "0x04,0x0,0x0").unwrap();
+    assert_eq!(host.guest_of(A), matrix(&[5], &[], &[]));
+    host.sysfs_write(&path, &text).unwrap();
+    assert_eq!(host.guest_of(A), m);
+    assert_eq!(host.sysfs_write(&path, "0x04,0x0").map_err(errno), Err(Errno::EINVAL));
+}
+
+#[test]
+fn a_device_is_created_and_removed_by_its_uuid() {
+    let host = host();
+    let create = format!("{MDEV}/mdev_supported_types/vfio_ap-passthrough/create");
+    host.sysfs_write(&create, "d").unwrap();
+    assert_eq!(host.sysfs_read(&format!("{MDEV}/d/matrix")).unwrap(), "");
+    assert_eq!(host.sysfs_write(&create, "d").map_err(errno), Err(Errno::EEXIST));
+    assert_eq!(host.sysfs_write(&create, "../d").map_err(errno), Err(Errno::EINVAL));
+    host.sysfs_write(&format!("{MDEV}/d/remove"), "1").unwrap();
+    assert_eq!(host.sysfs_read(&format!("{MDEV}/d/matrix")).map_err(errno), Err(Errno::ENOENT));
+}
+
+#[test]
+fn the_masks_of_the_bus_move_free_queues_only() {
+    let host = host();
+    host.sysfs_write("/sys/bus/ap/aqmask", "+0-255").unwrap();
+    host.sysfs_write("/sys/bus/ap/apmask", "+7").unwrap();
+    assert_eq!(host.sysfs_read("/sys/bus/ap/devices/07.0033/driver").unwrap(), "default\n");
+    assert_eq!(host.sysfs_write("/sys/bus/ap/apmask", "+4").map_err(errno), Err(Errno::EBUSY));
+    assert_eq!(host.sysfs_read("/sys/bus/ap/devices/04.0033/driver").unwrap(), "vfio_ap\n");
+    assert_eq!(host.guest_of(A), matrix_a());
+    let assigned = host
+        .sysfs_write(&format!("{MDEV}/c/assign_domain"), "0x33")
+        .and_then(|()| host.sysfs_write(&format!("{MDEV}/c/assign_adapter"), "7"));
+    assert_eq!(assigned.map_err(errno), Err(Errno::EADDRNOTAVAIL));
+    host.sysfs_write("/sys/bus/ap/apmask", "-7").unwrap();
+    host.sysfs_write(&format!("{MDEV}/c/assign_adapter"), "7").unwrap();
+    assert_eq!(host.guest_of(C), matrix(&[7], &[0x33], &[]));
+}
+
+#[test]
+fn masks_and_overrides_exclude_each_other() {
+    let mut config = config();
+    config.mdev = crate::MdevConfig { uuid: A.to_owned(), ..Default::default() };
+    config.others.clear();
+    config.default_adapters = ap_arch::Mask256::FULL;
+    config.default_domains = ap_arch::Mask256::FULL;
+    let host = crate::Host::new(config).unwrap();
+    let choose = "/sys/bus/ap/devices/04.0033/driver_override";
+    assert_eq!(host.sysfs_read(choose).unwrap(), "(null)\n");
+    host.sysfs_write(choose, "vfio_ap").unwrap();
+    assert_eq!(host.sysfs_read("/sys/bus/ap/devices/04.0033/driver").unwrap(), "vfio_ap\n");
+    assert_eq!(host.sysfs_write("/sys/bus/ap/apmask", "-4").map_err(errno), Err(Errno::EINVAL));
+    host.sysfs_write(choose, "").unwrap();
+    host.sysfs_write("/sys/bus/ap/apmask", "-4").unwrap();
+    assert_eq!(host.sysfs_write(choose, "vfio_ap").map_err(errno), Err(Errno::EINVAL));
+}
+
+#[test]
+fn cards_show_their_type_and_functions() {
+    let host = host();
+    let read = |path: &str| host.sysfs_read(&format!("/sys/bus/ap/{path}")).unwrap();
+    assert_eq!(read("devices/card04/ap_functions"), "0xF3800000\n");
+    assert_eq!(read("devices/card04/hwtype"), "14\n");
+    assert_eq!(read("ap_control_domain_mask"), format!("{}\n", mask(&[0x33, 0x3a, 0x44, 0x55])));
+}
+
+#[test]
+fn what_is_not_there_or_not_writable_is_said() {
+    let host = host();
+    for path in ["/", "/sys/bus/ap/", "/sys/bus/ap/devices/09.0033/driver", "/sys/devices/vfio_ap/matrix/a/colour"] {
+        assert_eq!(host.sysfs_read(path).map_err(errno), Err(Errno::ENOENT), "{path}");
+        assert_eq!(host.sysfs_write(path, "1").map_err(errno), Err(Errno::ENOENT), "{path}");
+    }
+    assert_eq!(host.sysfs_write(&format!("{MDEV}/a/matrix"), "1").map_err(errno), Err(Errno::EACCES));
+    assert_eq!(host.sysfs_write("/sys/bus/ap/devices/card04/hwtype", "1").map_err(errno), Err(Errno::EACCES));
+    for bad in ["", "x", "-1", "0x", "1 2"] {
+        let outcome = host.sysfs_write(&format!("{MDEV}/a/assign_adapter"), bad);
+        assert_eq!(outcome.map_err(errno), Err(Errno::EINVAL), "{bad:?}");
+    }
+    assert_eq!(host.sysfs_write(&format!("{MDEV}/a/assign_adapter"), "256").map_err(errno), Err(Errno::ENODEV));
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Attributes of the vfio_ap driver and its mediated devices.
+
+use ap_arch::{Apid, Apqi, Mask256, Matrix};
+use vfio_mig::{DeviceError, Errno};
+
+use super::{VFIO_AP, invalid, mask, no_access, no_such, number};
+use crate::Host;
+use crate::config::Filtering;
+
+const FEATURES: &str = "features";
+const CREATE: &str = "mdev_supported_types/vfio_ap-passthrough/create";
+
+pub(super) fn read(host: &Host, path: &str) -> Result<String, DeviceError> {
+    let full = || format!("{VFIO_AP}{path}");
+    if path == FEATURES {
+        return Ok("guest_matrix hotplug ap_config migratable\n".to_owned());
+    }
+    let (name, attribute) = path.split_once('/').ok_or_else(|| no_such(&full()))?;
+    let tables = host.context.tables.lock();
+    let present = tables.mdevs.get(name).ok_or_else(|| no_such(&full()))?;
+    match attribute {
+        "matrix" => Ok(queue_lines(&present.matrix)),
+        "guest_matrix" => Ok(queue_lines(&present.shadow)),
+        "control_domains" => {
+            Ok(present.matrix.control_domains.iter().map(|domain| format!("{}\n", Apqi(domain))).collect())
+        }
+        "ap_config" => {
+            let Matrix { adapters, domains, control_domains } = present.matrix;
+            Ok(format!("{adapters},{domains},{control_domains}\n"))
+        }
+        "remove" => Err(no_access(&full(), "read")),
+        _ if assignment(attribute).is_some() => Err(no_access(&full(), "read")),
+        _ => Err(no_such(&full())),
+    }
+}
+
+/// One queue a line; where there are only adapters or only domains, those with the dot.
+fn queue_lines(matrix: &Matrix) -> String {
+    if matrix.domains.is_empty() {
+        return matrix.adapters.iter().map(|adapter| format!("{}.\n", Apid(adapter))).collect();
+    }
+    if matrix.adapters.is_empty() {
+        return matrix.domains.iter().map(|domain| format!(".{}\n", Apqi(domain))).collect();
+    }
+    matrix.queues().map(|apqn| format!("{apqn}\n")).collect()
+}
+
+pub(super) fn write(host: &Host, path: &str, value: &str) -> Result<(), DeviceError> {
+    let full = || format!("{VFIO_AP}{path}");
+    if path == CREATE {
+        return host.create(value);
+    }
+    if path == FEATURES {
+        return Err(no_access(&full(), "written"));
+    }
+    let (name, attribute) = path.split_once('/').ok_or_else(|| no_such(&full()))?;
+    host.find(Some(name)).map_err(|_| no_such(&full()))?;
+    match attribute {
+        "remove" => host.remove(name),
+        "ap_config" => {
+            let config = masks(value)?;
+            let mut tables = host.context.tables.lock();
+            host.context.set_new_guest_config(&mut tables, name, config, Filtering::Allowed)
+        }
+        "matrix" | "guest_matrix" | "control_domains" => Err(no_access(&full(), "written")),
+        _ => {
+            let change = assignment(attribute).ok_or_else(|| no_such(&full()))?;
+            change.carry_out(host, name, value)
+        }
+    }
+}
+
+fn masks(value: &str) -> Result<Matrix, DeviceError> {
+    let parts: Vec<&str> = value.split(',').collect();
+    let [adapters, domains, control_domains] = parts[..] else {
+        return Err(invalid(value, "three masks separated by commas: adapters, domains, control domains"));
+    };
+    let whole = |text: &str| mask::whole(text.trim());
+    Ok(Matrix { adapters: whole(adapters)?, domains: whole(domains)?, control_domains: whole(control_domains)? })
+}
+
+/// One of the six attributes that change a single number.
+struct SingleChange {
+    on: bool,
+    of: fn(&mut Matrix) -> &mut Mask256,
+    what: &'static str,
+}
+
+fn assignment(attribute: &str) -> Option<SingleChange> {
+    let (on, what) = match attribute.strip_prefix("un") {
+        Some(rest) => (false, rest),
+        None => (true, attribute),
+    };
+    let (of, what): (fn(&mut Matrix) -> &mut Mask256, _) = match what {
+        "assign_adapter" => (|matrix| &mut matrix.adapters, "adapter"),
+        "assign_domain" => (|matrix| &mut matrix.domains, "domain"),
+        "assign_control_domain" => (|matrix| &mut matrix.control_domains, "control domain"),
+        _ => return None,
+    };
+    Some(SingleChange { on, of, what })
+}
+
+impl SingleChange {
+    fn carry_out(&self, host: &Host, name: &str, value: &str) -> Result<(), DeviceError> {
+        let too_high = || {
+            let reason = format!("{} {value} is above the host's maximum", self.what);
+            DeviceError::refused(Errno::ENODEV, reason)
+        };
+        let n = u8::try_from(number(value)?).map_err(|_| too_high())?;
+        let mut tables = host.context.tables.lock();
+        let present = tables.mdevs.get(name).map(|present| present.matrix);
+        let mut matrix = present.ok_or_else(|| DeviceError::from(Errno::ENODEV))?;
+        let mask = (self.of)(&mut matrix);
+        if self.on {
+            mask.insert(n)
+        } else {
+            mask.remove(n)
+        }
+        host.context.set_new_guest_config(&mut tables, name, matrix, Filtering::Allowed)
+    }
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Tests of a whole host, by the subjects of the vfio-ap migration spec.
+
+mod config;
+mod control;
+mod life_cycle;
+mod states;
+mod streams;
+mod validation;
