@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A client of the plugin's control socket: typed calls, one at a time, each with one answer. The protocol's types are
+//! `vfio_ap::control`'s; events between question and answer go into the transcript.
+//!
+//! A call that is abandoned (its deadline passed) leaves the connection usable: late answers carry the number of their
+//! question and are skipped.
+
+use std::path::Path;
+
+use futures::{SinkExt, StreamExt};
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::sync::Mutex;
+use tokio_util::codec::{Framed, LinesCodec};
+use vfio_ap::control::{
+    DataReply, Empty, Greeting, HexBytes, LogReply, MAX_LINE, PROTOCOL_VERSION, Reply, Request, RequestFrame,
+    SetStateReply, WriteReply,
+};
+use vfio_mig::{DeviceState, Errno, StreamId};
+
+use crate::transcript::Transcript;
+
+/// Why a call had no answer of use.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The device or the host said no, with a number of the uAPI.
+    #[error("{errno}: {desc}")]
+    Errno {
+        /// The number.
+        errno: Errno,
+        /// The host's explanation.
+        desc: String,
+    },
+    /// The host did not understand or does not implement the request.
+    #[error("the plugin did not accept the request: {0}")]
+    Refused(String),
+    /// The connection could not be made or ended.
+    #[error("the plugin's control connection: {0}")]
+    Lost(String),
+}
+
+fn lost(reason: impl ToString) -> ControlError {
+    ControlError::Lost(reason.to_string())
+}
+
+/// One connection to one plugin.
+pub struct Control {
+    line: Mutex<Line>,
+    transcript: Transcript,
+}
+
+struct Line {
+    frames: Framed<UnixStream, LinesCodec>,
+    next: u64,
+}
+
+impl Control {
+    /// Connects and checks the greeting.
+    ///
+    /// # Errors
+    /// [`ControlError::Lost`] if nobody is there, or somebody who speaks another protocol.
+    pub async fn connect(path: &Path, transcript: Transcript) -> Result<Self, ControlError> {
+        let stream = UnixStream::connect(path).await.map_err(lost)?;
+        let mut frames = Framed::new(stream, LinesCodec::new_with_max_length(MAX_LINE + 1));
+        let line = frames.next().await.ok_or_else(|| lost("it ended before the greeting"))?.map_err(lost)?;
+        transcript.received(&line);
+        let greeting: Greeting = serde_json::from_str(&line).map_err(|_| lost("the first line is no greeting"))?;
+        if greeting.body.version != PROTOCOL_VERSION {
+            let versions = (greeting.body.version, PROTOCOL_VERSION);
+            return Err(lost(format!(
+                "the plugin speaks version {}, the harness {}; build both anew",
+                versions.0, versions.1
+            )));
+        }
+        Ok(Self { line: Mutex::new(Line { frames, next: 1 }), transcript })
+    }
+
+    async fn call<T: DeserializeOwned>(&self, request: Request) -> Result<T, ControlError> {
+        let mut line = self.line.lock().await;
+        let id = line.next;
+        line.next += 1;
+        let text = RequestFrame::new(request, id).to_line();
+        self.transcript.sent(&text);
+        line.frames.send(text).await.map_err(lost)?;
+        loop {
+            let text = line.frames.next().await.ok_or_else(|| lost("it ended"))?.map_err(lost)?;
+            self.transcript.received(&text);
+            let Ok(reply) = serde_json::from_str::<Reply>(&text) else { continue };
+            if reply.id.as_ref().and_then(serde_json::Value::as_u64) != Some(id) {
+                continue;
+            }
+            return reply.into_result().map_err(|error| match Errno::from_name(&error.class) {
+                Some(errno) => ControlError::Errno { errno, desc: error.desc },
+                None => ControlError::Refused(error.to_string()),
+            });
+        }
+    }
+
+    /// Requests a migration state.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn set_state(&self, state: DeviceState) -> Result<SetStateReply, ControlError> {
+        self.call(Request::MigrationSetState { state, mdev: None }).await
+    }
+
+    /// Reads at most `length` bytes of a stream; none at its end.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn read(&self, stream: StreamId, length: usize) -> Result<Vec<u8>, ControlError> {
+        let request = Request::MigrationRead { stream, length: length as u64, offset: None, fault_at: None };
+        self.call(request).await.map(|reply: DataReply| reply.data.0)
+    }
+
+    /// Writes to a stream; returns how many bytes were taken.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn write(&self, stream: StreamId, data: &[u8]) -> Result<usize, ControlError> {
+        let request = Request::MigrationWrite { stream, data: HexBytes(data.to_vec()), offset: None, fault_at: None };
+        self.call(request).await.map(|reply: WriteReply| usize::try_from(reply.written).unwrap_or(usize::MAX))
+    }
+
+    /// Closes a stream.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn close(&self, stream: StreamId) -> Result<(), ControlError> {
+        self.call(Request::MigrationClose { stream }).await.map(|Empty {}| ())
+    }
+
+    /// The driver's log from line `since` on.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn log(&self, since: u64) -> Result<LogReply, ControlError> {
+        self.call(Request::QueryLog { since }).await
+    }
+
+    /// Switches a defect on or off.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn set_defect(&self, name: &str, on: bool) -> Result<(), ControlError> {
+        self.call(Request::DefectSet { name: name.to_owned(), on }).await.map(|Empty {}| ())
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The harness: migrates a guest between two QEMUs, hands the AP configuration over, judges what the guest and the hosts
+//! say, reports. [`run`] is the story of one run; everything else serves it.
+//!
+//! What QEMU, the guest, a file or a plugin says is untrusted: every wait has a deadline, every buffer a bound, and
+//! whatever goes wrong has a verdict of its own ([`verdict::Kind`]).
+#![forbid(unsafe_code)]
+
+pub mod console;
+pub mod control;
+pub mod events;
+pub mod guest;
+pub mod image;
+pub mod judge;
+pub mod log;
+pub mod machine;
+pub mod observed;
+pub mod qemu;
+pub mod qmp;
+pub mod report;
+pub mod run;
+pub mod run_folder;
+pub mod scenario;
+pub mod tools;
+pub mod transcript;
+pub mod verdict;

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One QEMU: started, reached over QMP, its console and the plugin's control socket, and ended whatever happens.
+//!
+//! The harness listens and QEMU connects, so nothing is polled; the plugin listens before QEMU greets. A dropped machine
+//! is a killed machine; if the harness itself is killed, QEMU notices that its parent is gone.
+
+pub mod arguments;
+mod console;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use qapi_spec::Command;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::process::Child;
+use tokio::sync::oneshot;
+
+use crate::control::{Control, ControlError};
+use crate::events::What;
+use crate::image::Place;
+use crate::observed::Observed;
+use crate::qmp::command::{Capabilities, HumanMonitor, PhysicalMemorySave, SetCapabilities, Switch};
+use crate::qmp::{Notice, Qmp, QmpError};
+use crate::run_folder::RunFolder;
+use crate::scenario::HostSpec;
+use crate::transcript::Transcript;
+use arguments::Setup;
+use console::ConsoleSocket;
+
+/// What can go wrong with one machine. The run makes a verdict of it: only the run knows what it was doing.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Its process ended.
+    #[error("QEMU ended")]
+    Died,
+    /// It did not do something in time.
+    #[error("{0} did not come in time")]
+    Late(&'static str),
+    /// QMP.
+    #[error(transparent)]
+    Qmp(#[from] QmpError),
+    /// The plugin.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// A file or a socket of ours.
+    #[error("{0}: {1}")]
+    Io(&'static str, io::Error),
+}
+
+/// A process that is killed when this is dropped.
+struct Process {
+    kill: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+impl Process {
+    fn kill(&self) {
+        self.kill.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// One QEMU that answers.
+pub struct Machine {
+    /// Its place in [`crate::observed::State::machines`].
+    pub index: usize,
+    /// The host it stands for.
+    pub host: String,
+    /// The plugin, if QEMU has it.
+    control: Option<Control>,
+    qmp: Qmp,
+    process: Process,
+    console: Arc<ConsoleSocket>,
+    observed: Observed,
+    answer: Duration,
+    folder: PathBuf,
+    prefix: String,
+}
+
+/// One QEMU that was started and does not answer yet.
+pub struct Launching {
+    /// Its place in [`crate::observed::State::machines`].
+    pub index: usize,
+    process: Process,
+    console: UnixListener,
+    qmp: UnixListener,
+    control: Option<PathBuf>,
+    observed: Observed,
+    host: String,
+    records: Records,
+    answer: Duration,
+    folder: PathBuf,
+    prefix: String,
+}
+
+/// What was said to and by a machine.
+#[derive(Clone)]
+pub struct Records {
+    /// File name prefix in the run folder, `00-A`.
+    pub prefix: String,
+    /// QMP.
+    pub qmp: Transcript,
+    /// The control socket.
+    pub control: Transcript,
+}
+
+/// Everything about a machine that is to be started.
+pub struct Plan<'a> {
+    /// The host's name.
+    pub host: &'a str,
+    /// The host's description, for the plugin; `None` runs QEMU without the plugin.
+    pub spec: Option<&'a HostSpec>,
+    /// What all machines of the run have in common.
+    pub setup: &'a Setup<'a>,
+    /// Whether it waits for a guest instead of booting one.
+    pub incoming: bool,
+    /// The run's folder.
+    pub folder: &'a RunFolder,
+    /// When the run began.
+    pub started: Instant,
+    /// How long an answer may take.
+    pub answer: Duration,
+}
+
+impl Launching {
+    /// Starts a QEMU. It has connected to nothing yet.
+    ///
+    /// # Errors
+    /// [`Trouble::Io`].
+    pub fn launch(plan: &Plan<'_>, observed: &Observed) -> Result<(Self, Records), Trouble> {
+        let index = observed.add_machine(plan.host);
+        let prefix = format!("{index:02}-{}", plan.host);
+        let file = |kind: &str| plan.folder.file(&format!("{prefix}.{kind}"));
+        let console = UnixListener::bind(file("console-socket")).map_err(|e| Trouble::Io("console socket", e))?;
+        let qmp = UnixListener::bind(file("qmp-socket")).map_err(|e| Trouble::Io("QMP socket", e))?;
+        let mut control = None;
+        if let Some(spec) = plan.spec {
+            let host = plan.folder.write_json(&format!("{prefix}.host.json"), &spec.config(plan.host));
+            host.map_err(|e| Trouble::Io("host description", e))?;
+            let given = spec.control.as_ref().map(|path| plan.folder.path().join(path.get_ref()));
+            control = Some(given.unwrap_or_else(|| file("control-socket")));
+        }
+        let arguments = arguments::arguments(plan.setup, &file, control.as_deref(), plan.incoming);
+        let command_line = arguments::for_people(plan.setup.qemu, &arguments);
+        plan.folder.write(&format!("{prefix}.command"), command_line).map_err(|e| Trouble::Io("command line", e))?;
+        let stderr = plan.folder.create_file(&format!("{prefix}.stderr")).map_err(|e| Trouble::Io("error file", e))?;
+        let child = tokio::process::Command::new(plan.setup.qemu)
+            .args(&arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| Trouble::Io("QEMU", e))?;
+        observed.event(Some(index), What::Launched { pid: child.id().unwrap_or_default() });
+        let (kill, killed) = oneshot::channel();
+        tokio::spawn(reap(child, killed, observed.clone(), index));
+        let transcript = || Transcript::new(plan.started);
+        let records = Records { prefix: prefix.clone(), qmp: transcript(), control: transcript() };
+        let process = Process { kill: Mutex::new(Some(kill)) };
+        let launching = Self {
+            index,
+            process,
+            console,
+            qmp,
+            control,
+            observed: observed.clone(),
+            host: plan.host.to_owned(),
+            records: records.clone(),
+            answer: plan.answer,
+            folder: plan.folder.path().to_owned(),
+            prefix,
+        };
+        Ok((launching, records))
+    }
+
+    /// Ends it, as a crash would.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Waits until QEMU and the plugin answer.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn ready(self, patience: Duration) -> Result<Machine, Trouble> {
+        let deadline = Instant::now() + patience;
+        let (index, observed) = (self.index, self.observed.clone());
+        let gone = observed.until(deadline, |state| state.machines[index].exit.is_some().then_some(()));
+        tokio::select! {
+            machine = self.connect() => machine,
+            gone = gone => Err(gone.map_or(Trouble::Late("QEMU's greeting"), |()| Trouble::Died)),
+        }
+    }
+
+    async fn connect(self) -> Result<Machine, Trouble> {
+        let index = self.index;
+        let accept = |listener: UnixListener, what: &'static str| async move {
+            listener.accept().await.map(|(stream, _): (UnixStream, _)| stream).map_err(|e| Trouble::Io(what, e))
+        };
+        let (console, qmp) =
+            tokio::try_join!(accept(self.console, "console connection"), accept(self.qmp, "QMP connection"))?;
+        let console = ConsoleSocket::new(console).map_err(|e| Trouble::Io("console connection", e))?;
+        let console = Arc::new(console);
+        tokio::spawn(Arc::clone(&console).listen(self.observed.clone(), index));
+        let teller = self.observed.clone();
+        let qmp = Qmp::new(qmp, self.records.qmp, move |notice| match notice {
+            Notice::Greeting(version) => teller.write(|state| state.machines[index].version = Some(version)),
+            Notice::Event(event) => teller.qmp_event(index, &event),
+            Notice::Closed => teller.write(|state| state.machines[index].qmp_closed = true),
+        });
+        // The caller has the deadline; this one only bounds what must be bounded.
+        let greeted = self.observed.until(Instant::now() + Duration::from_secs(3600), |state| {
+            (state.machines[index].version.is_some() || state.machines[index].qmp_closed).then_some(())
+        });
+        greeted.await.map_err(|_| Trouble::Late("QEMU's greeting"))?;
+        qmp.execute(Capabilities {}).await?;
+        // Events tell each step; the pause gives the time in which the AP configuration goes over.
+        let on = |capability| Switch { capability, state: true };
+        qmp.execute(SetCapabilities { capabilities: vec![on("events"), on("pause-before-switchover")] }).await?;
+        let control = match &self.control {
+            Some(path) => Some(Control::connect(path, self.records.control).await?),
+            None => None,
+        };
+        self.observed.event(Some(index), What::Ready);
+        Ok(Machine {
+            index,
+            host: self.host,
+            control,
+            qmp,
+            process: self.process,
+            console,
+            observed: self.observed,
+            answer: self.answer,
+            folder: self.folder,
+            prefix: self.prefix,
+        })
+    }
+}
+
+/// Waits for the process, or for the order to kill it; the order is also given by dropping it.
+async fn reap(mut child: Child, mut killed: oneshot::Receiver<()>, observed: Observed, index: usize) {
+    let status = tokio::select! {
+        status = child.wait() => status,
+        _ = &mut killed => {
+            _ = child.start_kill();
+            child.wait().await
+        }
+    };
+    let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+    observed.write(|state| {
+        if !state.machines[index].dismissed {
+            state.event(Some(index), What::Ended { how: how.clone() });
+        }
+        state.machines[index].exit = Some(how);
+    });
+}
+
+impl Machine {
+    /// Sends a QMP command.
+    ///
+    /// # Errors
+    /// [`Trouble`]; a QEMU that died meanwhile is [`Trouble::Died`], whatever the connection says.
+    pub async fn ask<C: Command>(&self, command: C) -> Result<C::Ok, Trouble> {
+        let deadline = tokio::time::Instant::now() + self.answer;
+        match tokio::time::timeout_at(deadline, self.qmp.execute(command)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error @ QmpError::Closed(_))) => Err(self.died_or(error.into()).await),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(Trouble::Late(C::NAME)),
+        }
+    }
+
+    /// Calls the plugin.
+    ///
+    /// # Errors
+    /// [`Trouble`]; a QEMU that died meanwhile is [`Trouble::Died`], whatever the connection says.
+    pub async fn call<'a, T, F: Future<Output = Result<T, ControlError>>>(
+        &'a self,
+        call: impl FnOnce(&'a Control) -> F,
+    ) -> Result<T, Trouble> {
+        let control = self.control.as_ref().ok_or_else(|| ControlError::Lost("this QEMU has no plugin".to_owned()))?;
+        let deadline = tokio::time::Instant::now() + self.answer;
+        match tokio::time::timeout_at(deadline, call(control)).await {
+            Ok(Err(error @ ControlError::Lost(_))) => Err(self.died_or(error.into()).await),
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(ControlError::Lost("no answer in time".to_owned()).into()),
+        }
+    }
+
+    /// A connection ended: because QEMU did? Its end is seen a moment later than the connection's.
+    async fn died_or(&self, otherwise: Trouble) -> Trouble {
+        let soon = Instant::now() + self.answer.min(Duration::from_secs(2));
+        let index = self.index;
+        let died = self.observed.until(soon, |state| state.machines[index].exit.is_some().then_some(())).await;
+        died.map_or(otherwise, |()| Trouble::Died)
+    }
+
+    /// Presses the key the guest waits for.
+    ///
+    /// # Errors
+    /// [`Trouble::Io`].
+    pub async fn press_key(&self) -> Result<(), Trouble> {
+        self.console.press(ap_arch::report::handshake::KEY).await.map_err(|e| Trouble::Io("console", e))?;
+        self.observed.event(Some(self.index), What::Key);
+        Ok(())
+    }
+
+    /// Takes what the guest printed and nobody has read yet. The guest must be stopped: then this is all.
+    pub fn drain_console(&self) {
+        self.console.drain(&self.observed, self.index);
+    }
+
+    /// Reads guest memory.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn read_memory(&self, place: Place) -> Result<Vec<u8>, Trouble> {
+        let path = self.folder.join(format!("{}.memory", self.prefix));
+        let filename = path.display().to_string();
+        self.ask(PhysicalMemorySave { val: place.address, size: place.size, filename }).await?;
+        let bytes = std::fs::read(&path).map_err(|e| Trouble::Io("saved memory", e))?;
+        _ = std::fs::remove_file(&path);
+        Ok(bytes)
+    }
+
+    /// Reads a doubleword of guest memory.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn read_doubleword(&self, address: u64) -> Result<u64, Trouble> {
+        let text = self.ask(HumanMonitor { command_line: format!("xp /1gx {address:#x}") }).await?;
+        let value = text.trim().rsplit_once(' ').and_then(|(_, value)| value.strip_prefix("0x"));
+        let value = value.and_then(|value| u64::from_str_radix(value, 16).ok());
+        value.ok_or_else(|| QmpError::Unexpected { command: "human-monitor-command", reason: text }.into())
+    }
+
+    /// Ends it, as a crash would.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Ends it because it is not needed any more.
+    pub fn dismiss(self) {
+        self.observed.write(|state| state.machines[self.index].dismissed = true);
+        self.kill();
+    }
+}

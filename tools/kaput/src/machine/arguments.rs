@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! QEMU's command line, each argument with its reason.
+
+use std::path::{Path, PathBuf};
+
+/// What all machines of a run have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// The program.
+    pub qemu: &'a Path,
+    /// The machine type.
+    pub machine: &'a str,
+    /// The plugin.
+    pub plugin: &'a Path,
+    /// The guest image.
+    pub image: &'a Path,
+    /// The image's command line.
+    pub append: &'a str,
+}
+
+/// The arguments. `file` gives the path of one of the machine's files; `control` is where the plugin is to listen, without
+/// it there is no plugin.
+pub(super) fn arguments(
+    setup: &Setup<'_>,
+    file: &impl Fn(&str) -> PathBuf,
+    control: Option<&Path>,
+    incoming: bool,
+) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut add = |arguments: &[&str]| all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+    // A versioned machine and a named CPU are the same on both sides; `max` or an alias may differ between builds.
+    add(&["-machine", setup.machine, "-cpu", "qemu", "-accel", "tcg", "-m", "128M"]);
+    // Nothing the guest does not use: each device costs start and migration time.
+    add(&["-nodefaults", "-display", "none"]);
+    // The guest's end and its crash both pause QEMU, so that its memory can still be read; a guest that resets itself ends.
+    add(&["-action", "panic=pause,shutdown=pause,reboot=shutdown"]);
+    // Children die with their parent, also when it is killed.
+    add(&["-run-with", "exit-with-parent=on"]);
+    // The harness listens, QEMU connects at its start and never again.
+    let chardev = |id: &str, path: &Path| format!("socket,id={id},path={},server=off", escaped(path));
+    add(&["-chardev", &chardev("console", &file("console-socket")), "-device", "sclpconsole,chardev=console"]);
+    add(&["-qmp", &format!("unix:{},server=off", escaped(&file("qmp-socket")))]);
+    if let Some(control) = control {
+        let host = file("host.json");
+        let (plugin, host, control) = (escaped(setup.plugin), escaped(&host), escaped(control));
+        add(&["-plugin", &format!("{plugin},config={host},control={control}")]);
+    }
+    // A destination is told by QMP where to listen, and has no use for a kernel but needs the same machine.
+    add(&["-kernel", &setup.image.display().to_string(), "-append", setup.append]);
+    if incoming {
+        add(&["-incoming", "defer"]);
+    }
+    all
+}
+
+/// A path inside an option with commas: a comma in it is doubled.
+fn escaped(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+/// The command line as one can paste it into a shell.
+pub(super) fn for_people(program: &Path, arguments: &[String]) -> String {
+    let mut line = quoted(&program.display().to_string());
+    for argument in arguments {
+        line.push_str(if argument.starts_with('-') { " \\\n    " } else { " " });
+        line.push_str(&quoted(argument));
+    }
+    line.push('\n');
+    line
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup() -> Setup<'static> {
+        let path = Path::new;
+        let (machine, append) = ("s390-ccw-virtio-11.1", "suites=presence");
+        Setup { qemu: path("qemu"), machine, plugin: path("/p,q.so"), image: path("/image"), append }
+    }
+
+    #[test]
+    fn a_comma_in_a_path_does_not_end_the_option() {
+        let all = arguments(&setup(), &|kind| PathBuf::from(format!("/run/00-A.{kind}")), Some(Path::new("/c")), false);
+        assert!(all.contains(&"/p,,q.so,config=/run/00-A.host.json,control=/c".to_owned()), "{all:?}");
+    }
+
+    #[test]
+    fn a_machine_without_plugin_and_a_destination_differ_from_the_usual_in_these_arguments_only() {
+        let file = |kind: &str| PathBuf::from(format!("/run/00-A.{kind}"));
+        let usual = arguments(&setup(), &file, Some(Path::new("/c")), false);
+        let bare = arguments(&setup(), &file, None, false);
+        let incoming = arguments(&setup(), &file, Some(Path::new("/c")), true);
+        assert!(usual.contains(&"-plugin".to_owned()) && !bare.contains(&"-plugin".to_owned()));
+        assert_eq!(incoming.strip_prefix(&usual[..]), Some(&["-incoming".to_owned(), "defer".to_owned()][..]));
+    }
+
+    #[test]
+    fn the_command_line_can_be_pasted() {
+        let text = for_people(Path::new("/my qemu"), &["-append".into(), "it's".into(), "-m".into(), "1".into()]);
+        assert_eq!(text, "'/my qemu' \\\n    -append 'it'\\''s' \\\n    -m 1\n");
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A machine's end of the guest's console. Read when there is something, and once more, to the last byte, when the guest
+//! is known to stand still: that makes the order of two consoles certain.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream as Direct;
+use std::sync::Arc;
+
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+use crate::observed::Observed;
+
+/// The connection, not blocking. The runtime's half says when to look, the direct one asks the kernel: the runtime believes a
+/// socket empty until it has looked itself.
+pub(super) struct ConsoleSocket {
+    watched: UnixStream,
+    direct: Direct,
+}
+
+impl ConsoleSocket {
+    pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
+        let direct = stream.into_std()?;
+        Ok(Self { watched: UnixStream::from_std(direct.try_clone()?)?, direct })
+    }
+
+    /// Hands on what comes until the other side closes.
+    pub(super) async fn listen(self: Arc<Self>, observed: Observed, index: usize) {
+        while self.watched.readable().await.is_ok() {
+            let drained = self.watched.try_io(Interest::READABLE, || match self.drain(&observed, index) {
+                State::Open => Err(io::ErrorKind::WouldBlock.into()),
+                State::Closed => Ok(()),
+            });
+            if drained.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Hands on what is in the socket now.
+    pub(super) fn drain(&self, observed: &Observed, index: usize) -> State {
+        let mut buffer = [0; 4096];
+        loop {
+            match (&self.direct).read(&mut buffer) {
+                Ok(0) => return State::Closed,
+                Ok(length) => observed.console(index, &buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return State::Open,
+                Err(_) => return State::Closed,
+            }
+        }
+    }
+
+    /// Types one key.
+    pub(super) async fn press(&self, key: u8) -> io::Result<()> {
+        loop {
+            self.watched.writable().await?;
+            match self.watched.try_io(Interest::WRITABLE, || (&self.direct).write(&[key])) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return written.map(|_| ()),
+            }
+        }
+    }
+}
+
+/// Whether more can come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// More can come.
+    Open,
+    /// The other side is gone.
+    Closed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[tokio::test]
+    async fn what_stands_in_the_socket_is_drained_without_waiting() {
+        let observed = Observed::new(Instant::now());
+        let index = observed.add_machine("A");
+        let (ours, theirs) = tokio::net::UnixStream::pair().expect("a pair");
+        let socket = ConsoleSocket::new(ours).expect("registered");
+        let mut theirs = theirs.into_std().expect("taken");
+        theirs.write_all(b"PASS: a: b\nunfinished").expect("written");
+        assert_eq!(socket.drain(&observed, index), State::Open);
+        assert_eq!((observed.look().guest.cases.len(), observed.look().unfinished_line()), (1, "unfinished".into()));
+    }
+
+    #[tokio::test]
+    async fn a_key_arrives_and_lines_are_heard_until_the_end() {
+        let observed = Observed::new(Instant::now());
+        let index = observed.add_machine("A");
+        let (ours, theirs) = tokio::net::UnixStream::pair().expect("a pair");
+        let socket = Arc::new(ConsoleSocket::new(ours).expect("registered"));
+        let listener = tokio::spawn(Arc::clone(&socket).listen(observed.clone(), index));
+        socket.press(b'\n').await.expect("typed");
+        let mut theirs = theirs.into_std().expect("taken");
+        let mut key = [0];
+        theirs.read_exact(&mut key).expect("a key");
+        theirs.write_all(b"EXIT: STATUS=1\n").expect("written");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let ended = observed.until(deadline, |state| state.guest.has_ended().then_some(())).await;
+        assert_eq!((key, ended), ([b'\n'], Ok(())));
+        drop(theirs);
+        listener.await.expect("it ends with the connection");
+    }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a QEMU can do, asked once and remembered: the machine to use, and whether it takes plugins. The answer is kept
+//! in the user's cache, because asking costs as much time as booting.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+
+/// The machine all QEMUs of a scenario are to be: versions must agree between source and destination.
+const MACHINE: (u32, u32) = (11, 1);
+
+/// How long QEMU may take to print a list.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why a QEMU cannot be used. Each is one paragraph for people.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum QemuError {
+    /// It cannot be started.
+    #[error("cannot start QEMU, {}: {reason}", path.display())]
+    #[diagnostic(help(
+        "`cargo xtask doctor` says which QEMU is used and how to get one; --qemu or KAPUT_QEMU names another"
+    ))]
+    Start {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// It is of no use.
+    #[error("{} cannot be used: {reason}", path.display())]
+    #[diagnostic(help("QEMU 11.1 or newer for s390x with plugins is needed: `cargo xtask doctor` says how to get it"))]
+    Unfit {
+        /// The program.
+        path: PathBuf,
+        /// What it lacks.
+        reason: String,
+    },
+}
+
+/// The machine type to use with a QEMU, for example `s390-ccw-virtio-11.1`.
+///
+/// # Errors
+/// [`QemuError`].
+pub async fn machine_type(qemu: &Path) -> Result<String, QemuError> {
+    let stamp = Stamp::of(qemu);
+    let cache = cache_file();
+    let mut known: BTreeMap<String, Known> = cache.as_deref().and_then(read).unwrap_or_default();
+    let key = qemu.display().to_string();
+    if let Some(found) = known.get(&key).filter(|found| stamp.as_ref() == Some(&found.stamp)) {
+        return Ok(found.machine.clone());
+    }
+    let machine = newest_machine(&output(qemu, &["-M", "help"]).await?).map_err(|reason| unfit(qemu, reason))?;
+    if !output(qemu, &["-help"]).await?.lines().any(|line| line.starts_with("-plugin ")) {
+        return Err(unfit(qemu, "it was built without plugins".to_owned()));
+    }
+    if let (Some(stamp), Some(cache)) = (stamp, cache) {
+        known.insert(key, Known { stamp, machine: machine.clone() });
+        // Without a cache the next run asks again, no more.
+        _ = write(&cache, &known);
+    }
+    Ok(machine)
+}
+
+fn unfit(qemu: &Path, reason: String) -> QemuError {
+    QemuError::Unfit { path: qemu.to_owned(), reason }
+}
+
+/// Picks from the list that `-M help` prints: our version if it is there, else the newest; never one that is too old.
+fn newest_machine(help: &str) -> Result<String, String> {
+    let versions = help.lines().filter_map(|line| {
+        let (major, minor) = line.split_whitespace().next()?.strip_prefix("s390-ccw-virtio-")?.split_once('.')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    });
+    let versions: Vec<(u32, u32)> = versions.collect();
+    let newest = versions.iter().copied().max().ok_or("it has no machine s390-ccw-virtio, so it is not for s390x")?;
+    if newest < MACHINE {
+        let ((major, minor), (least, least_minor)) = (newest, MACHINE);
+        return Err(format!("its newest machine is {major}.{minor}, so it is older than {least}.{least_minor}"));
+    }
+    let (major, minor) = if versions.contains(&MACHINE) { MACHINE } else { newest };
+    Ok(format!("s390-ccw-virtio-{major}.{minor}"))
+}
+
+async fn output(qemu: &Path, arguments: &[&str]) -> Result<String, QemuError> {
+    let start = |reason: String| QemuError::Start { path: qemu.to_owned(), reason };
+    let mut command = Command::new(qemu);
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    let answer = tokio::time::timeout(PATIENCE, command.output()).await;
+    let answer = answer.map_err(|_| start(format!("`{}` does not end", arguments.join(" "))))?;
+    let answer = answer.map_err(|error| start(error.to_string()))?;
+    if !answer.status.success() {
+        let said = String::from_utf8_lossy(&answer.stderr);
+        return Err(start(format!("`{}` ended with {}: {}", arguments.join(" "), answer.status, said.trim())));
+    }
+    Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
+}
+
+/// By what a replaced program is noticed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    size: u64,
+    modified: u64,
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs();
+        Some(Self { size: metadata.len(), modified })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Known {
+    stamp: Stamp,
+    machine: String,
+}
+
+/// `KAPUT_CACHE`, or the user's cache folder.
+fn cache_file() -> Option<PathBuf> {
+    let ours = |base: &str, below: &str| std::env::var_os(base).map(|base| PathBuf::from(base).join(below));
+    let folder =
+        ours("KAPUT_CACHE", "").or_else(|| ours("XDG_CACHE_HOME", "kaput")).or_else(|| ours("HOME", ".cache/kaput"))?;
+    Some(folder.join("qemu-machines.json"))
+}
+
+fn read(cache: &Path) -> Option<BTreeMap<String, Known>> {
+    serde_json::from_slice(&std::fs::read(cache).ok()?).ok()
+}
+
+fn write(cache: &Path, known: &BTreeMap<String, Known>) -> std::io::Result<()> {
+    let folder = cache.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    // Renamed into place: another harness may write at the same time.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    serde_json::to_writer(&mut file, known)?;
+    file.persist(cache)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELP: &str = "Supported machines are:\nnone    empty machine\ns390-ccw-virtio-10.2 Virtual s390x machine\n\
+                        s390-ccw-virtio Virtual s390x machine (alias)\ns390-ccw-virtio-11.1 Virtual s390x machine (default)\n";
+
+    #[test]
+    fn our_machine_is_taken_where_it_is_and_the_newest_where_it_is_not() {
+        assert_eq!(newest_machine(HELP).as_deref(), Ok("s390-ccw-virtio-11.1"));
+        let newer = format!("{HELP}s390-ccw-virtio-12.0 Virtual\n");
+        assert_eq!(newest_machine(&newer).as_deref(), Ok("s390-ccw-virtio-11.1"));
+        assert_eq!(
+            newest_machine("s390-ccw-virtio-12.0 x\ns390-ccw-virtio-11.2 x").as_deref(),
+            Ok("s390-ccw-virtio-12.0")
+        );
+    }
+
+    #[test]
+    fn too_old_and_not_for_s390x_are_two_different_reasons() {
+        assert!(newest_machine("s390-ccw-virtio-10.2 x").is_err_and(|reason| reason.contains("older than 11.1")));
+        assert!(newest_machine("pc-q35-9.0 x").is_err_and(|reason| reason.contains("not for s390x")));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_no_qemu_is_told_in_one_paragraph() {
+        let error = output(Path::new("/nonexistent/qemu"), &["-M", "help"]).await.expect_err("no such program");
+        assert!(error.to_string().starts_with("cannot start QEMU, /nonexistent/qemu: "));
+    }
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The story of one run: QEMUs are started, the guest is migrated when it asks, the AP configuration goes over while it
+//! stands still, and everybody is asked how it went. [`Run::story`] and [`Run::migrate`] read like the design's list; what goes
+//! wrong on the way ends the story with a verdict.
+
+mod aftermath;
+mod handover;
+mod trouble;
+
+use std::time::Instant;
+
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::events::{Event, What};
+use crate::judge::{self, Evidence};
+use crate::machine::arguments::Setup;
+use crate::machine::{Launching, Machine, Plan, Records, Trouble};
+use crate::observed::{Observed, State};
+use crate::qmp::command::{
+    Migrate, MigrateCancel, MigrateContinue, MigrateIncoming, MigrationStatus, QueryMigrate, QueryStatus, RunState,
+    SetParameters, Stop,
+};
+use crate::run_folder::{FolderError, RunFolder};
+use crate::scenario::load::Loaded;
+use crate::scenario::{Deed, Hop, Moment, Scenario};
+use crate::tools::Tools;
+use crate::verdict::{Kind, Verdict};
+
+pub use handover::{Refused, Transfer};
+
+/// A run that is over.
+#[derive(Debug)]
+pub struct Finished {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The judgement.
+    pub verdict: Verdict,
+    /// Everything that happened.
+    pub events: Vec<Event>,
+    /// The cases of the guest's report, in its order.
+    pub cases: Vec<crate::guest::Case>,
+}
+
+/// What is wanted besides the verdict.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    /// Keep the run folder whatever the verdict is.
+    pub keep: bool,
+}
+
+/// Runs a scenario to its verdict.
+///
+/// # Errors
+/// [`FolderError`] if there is no place for a run; everything else is a verdict.
+pub async fn run(tools: &Tools, loaded: &Loaded, wishes: Wishes) -> Result<Finished, FolderError> {
+    let folder = RunFolder::create()?;
+    let mut run = Run::new(tools, &loaded.scenario, folder);
+    let story = run.story().await;
+    Ok(run.close(story, loaded, wishes).await)
+}
+
+struct Run<'a> {
+    tools: &'a Tools,
+    scenario: &'a Scenario,
+    append: String,
+    folder: RunFolder,
+    started: Instant,
+    observed: Observed,
+    records: Vec<Records>,
+    transfers: Vec<Transfer>,
+    /// The machine the guest is on.
+    home: Option<Machine>,
+    /// Which migration the story is at, from 0.
+    hop: usize,
+}
+
+/// A destination that is being started while other things happen.
+type Preparing = AbortOnDropHandle<Result<Machine, Trouble>>;
+
+impl<'a> Run<'a> {
+    fn new(tools: &'a Tools, scenario: &'a Scenario, folder: RunFolder) -> Self {
+        let started = Instant::now();
+        let append = scenario.command_line();
+        let observed = Observed::new(started);
+        let (records, transfers) = (Vec::new(), Vec::new());
+        Self { tools, scenario, append, folder, started, observed, records, transfers, home: None, hop: 0 }
+    }
+
+    /// From the first QEMU's start to the guest's end.
+    async fn story(&mut self) -> Result<(), Box<Verdict>> {
+        let scenario = self.scenario;
+        let hops = scenario.hops();
+        let source = self.launch(scenario.start(), false)?;
+        let mut next = self.prepare(hops.first())?;
+        self.home = Some(self.arrive(source).await?);
+        self.the_guest_speaks().await?;
+        for (number, hop) in hops.iter().enumerate() {
+            self.hop = number;
+            if !self.the_guest_asks(number).await? {
+                return Ok(());
+            }
+            let Some(preparing) = next.take() else { break };
+            let destination = self.wait_for_destination(preparing).await?;
+            next = self.prepare(hops.get(number + 1))?;
+            let Some(source) = self.home.take() else { break };
+            let accepted = self.migrate(&source, &destination, hop).await;
+            let arrived = *accepted.as_ref().unwrap_or(&self.is_gone(&source));
+            let (home, other) = if arrived { (destination, source) } else { (source, destination) };
+            other.dismiss();
+            let home = self.home.insert(home);
+            accepted?;
+            home.press_key()
+                .await
+                .map_err(|trouble| trouble::verdict(&self.observed, home, "the key is pressed", trouble))?;
+        }
+        self.the_guest_ends().await
+    }
+
+    /// One migration. Returns whether the guest is at the destination; if not, it runs on at the source.
+    async fn migrate(&mut self, source: &Machine, destination: &Machine, hop: &Hop<'_>) -> Result<bool, Box<Verdict>> {
+        let (number, to) = (self.hop + 1, hop.to.to_owned());
+        self.observed.event(Some(source.index), What::MigrationBegun { migration: number, to });
+        self.moment(Moment::Asked, source, destination).await?;
+
+        // Memory goes while the guest runs; QEMU pauses once the guest must stand still.
+        let channel = format!("unix:{}", self.folder.file(&format!("{number:02}-migration-socket")).display());
+        let listen = MigrateIncoming { uri: channel.clone(), exit_on_error: false };
+        self.ask(destination, "it is made to listen", listen).await?;
+        self.ask(source, "the limits are set", limits(hop, hop.with.mid_run)).await?;
+        self.ask(source, "the migration is started", Migrate { uri: channel }).await?;
+        self.status(source, destination, "memory moves", |status| (*status != "" && *status != "setup").then_some(()))
+            .await?;
+        self.moment(Moment::Active, source, destination).await?;
+        if hop.with.mid_run {
+            self.prove_mid_run(source, hop).await?;
+        }
+        let paused = |status: &MigrationStatus| (*status == MigrationStatus::PRE_SWITCHOVER).then_some(());
+        self.status(source, destination, "memory moves", paused).await?;
+        self.moment(Moment::PreSwitchover, source, destination).await?;
+        source.drain_console();
+
+        // The AP configuration goes from device to device.
+        let transfer = self.hand_over(source, destination, hop.with).await?;
+        self.moment(Moment::HandedOver, source, destination).await?;
+        let accepted = transfer.refused.is_none();
+        self.transfers.push(transfer);
+
+        if accepted {
+            self.ask(source, "it is told to go on", MigrateContinue { state: MigrationStatus::PRE_SWITCHOVER }).await?;
+            self.moment(Moment::Continued, source, destination).await?;
+            let done = |status: &MigrationStatus| (*status == MigrationStatus::COMPLETED).then_some(());
+            self.status(source, destination, "the guest goes over", done).await?;
+            self.status(destination, source, "the guest goes over", done).await?;
+        } else {
+            // The device first: when the guest runs again, its device must.
+            self.restore_source(source).await?;
+            self.ask(source, "the migration is cancelled", MigrateCancel {}).await?;
+            let over = |status: &MigrationStatus| (*status == MigrationStatus::CANCELLED).then_some(());
+            self.status(source, destination, "the migration is cancelled", over).await?;
+            self.wait(source, "the guest runs on", |state| {
+                (state.machines[source.index].running == Some(true)).then_some(())
+            })
+            .await?;
+        }
+        self.end_states(source, destination, accepted).await?;
+        Ok(accepted)
+    }
+
+    /// Keeps the migration from converging until the guest has done something useful while pages moved.
+    async fn prove_mid_run(&self, source: &Machine, hop: &Hop<'_>) -> Result<(), Box<Verdict>> {
+        let count = || async {
+            let count = source.read_doubleword(self.tools.image.progress.address).await;
+            count.map_err(|trouble| trouble::verdict(&self.observed, source, "its progress is read", trouble))
+        };
+        let before = count().await?;
+        let mut passes = 0;
+        loop {
+            let seen = |state: &State| {
+                let known = &state.machines[source.index];
+                (known.passes > passes || known.migration != MigrationStatus::ACTIVE).then_some(known.passes)
+            };
+            let now = self.wait(source, "memory moves", seen).await?;
+            if now <= passes {
+                return Err(self.not_mid_run(source));
+            }
+            passes = now;
+            let operations = count().await?.wrapping_sub(before);
+            if operations > 0 {
+                self.observed.event(Some(source.index), What::MidRun { operations });
+                break;
+            }
+        }
+        self.ask(source, "the limits are opened", limits(hop, false)).await.map(|_| ())
+    }
+
+    /// After every migration both QEMUs must be in the states that go with its outcome.
+    async fn end_states(&self, source: &Machine, destination: &Machine, accepted: bool) -> Result<(), Box<Verdict>> {
+        let doing = "its end state is asked";
+        let ours = self.ask(source, doing, QueryStatus {}).await?;
+        let theirs = self.ask(destination, doing, QueryStatus {}).await?;
+        let left = self.ask(source, doing, QueryMigrate {}).await?;
+        let arrived = self.ask(destination, doing, QueryMigrate {}).await?;
+        let expected = if accepted {
+            [RunState::POSTMIGRATE, MigrationStatus::COMPLETED, RunState::RUNNING, MigrationStatus::COMPLETED]
+        } else {
+            // What becomes of the destination's own status is QEMU's business; its guest must not run.
+            [RunState::RUNNING, MigrationStatus::CANCELLED, &*theirs.status.0, &*arrived.status.0]
+        };
+        let seen = [&*ours.status.0, &*left.status.0, &*theirs.status.0, &*arrived.status.0];
+        if seen != expected || (!accepted && theirs.running) {
+            return Err(self.wrong_end_states(source, destination, &expected, &seen));
+        }
+        let (downtime, transferred) = (left.downtime, left.ram.map(|ram| ram.transferred));
+        let done = What::MigrationDone { migration: self.hop + 1, accepted, downtime, transferred };
+        self.observed.event(Some(source.index), done);
+        Ok(())
+    }
+
+    /// Starts a QEMU for a host.
+    fn launch(&mut self, host: &str, incoming: bool) -> Result<Launching, Box<Verdict>> {
+        let spec = self.scenario.host(host).filter(|_| self.scenario.plugin);
+        let (qemu, machine, plugin) = (&*self.tools.qemu, &*self.tools.machine, &*self.tools.plugin);
+        let setup = Setup { qemu, machine, plugin, image: &self.tools.image.path, append: &self.append };
+        let (folder, started, answer) = (&self.folder, self.started, self.scenario.deadlines.answer);
+        let plan = Plan { host, spec, setup: &setup, incoming, folder, started, answer };
+        let (launching, records) =
+            Launching::launch(&plan, &self.observed).map_err(|t| self.launch_failed(host, incoming, &t))?;
+        self.records.push(records);
+        Ok(launching)
+    }
+
+    /// Starts the destination of a migration in the background.
+    fn prepare(&mut self, hop: Option<&Hop<'_>>) -> Result<Option<Preparing>, Box<Verdict>> {
+        let Some(hop) = hop else { return Ok(None) };
+        let launching = self.launch(hop.to, true)?;
+        let patience = self.scenario.deadlines.start;
+        Ok(Some(AbortOnDropHandle::new(tokio::spawn(launching.ready(patience)))))
+    }
+
+    /// Waits for the first QEMU.
+    async fn arrive(&mut self, launching: Launching) -> Result<Machine, Box<Verdict>> {
+        let index = launching.index;
+        for deed in self.deeds(Moment::Boot) {
+            self.observed.event(Some(index), What::Action { action: deed.to_string() });
+            if deed == Deed::KillSource {
+                launching.kill();
+            }
+        }
+        launching
+            .ready(self.scenario.deadlines.start)
+            .await
+            .map_err(|trouble| self.never_started(index, false, trouble))
+    }
+
+    async fn wait_for_destination(&self, preparing: Preparing) -> Result<Machine, Box<Verdict>> {
+        let index = self.observed.look().machines.len() - 1;
+        match preparing.await {
+            Ok(ready) => ready.map_err(|trouble| self.never_started(index, true, trouble)),
+            Err(error) => {
+                Err(Verdict::new(Kind::HarnessFailed, format!("a task of the harness ended: {error}")).ended())
+            }
+        }
+    }
+
+    /// The guest's first line.
+    async fn the_guest_speaks(&self) -> Result<(), Box<Verdict>> {
+        let Some(home) = &self.home else { return Ok(()) };
+        let spoke =
+            |state: &State| (state.guest.lines > 0 || state.machines[home.index].guest_ended.is_some()).then_some(());
+        self.guest(home, "its first line", spoke).await?;
+        self.moment(Moment::Suites, home, home).await
+    }
+
+    /// The guest's request for a migration; false if it ended instead.
+    async fn the_guest_asks(&self, number: usize) -> Result<bool, Box<Verdict>> {
+        let Some(home) = &self.home else { return Ok(false) };
+        let ready = |state: &State| {
+            (state.guest.asked > number || state.machines[home.index].guest_ended.is_some()).then_some(())
+        };
+        self.guest(home, "its request for a migration", ready).await?;
+        // The news of the end can overtake the last lines, which are all in the socket by then.
+        home.drain_console();
+        Ok(self.observed.look().guest.asked > number)
+    }
+
+    /// The guest's end, on the machine it is on now.
+    async fn the_guest_ends(&self) -> Result<(), Box<Verdict>> {
+        let Some(home) = &self.home else { return Ok(()) };
+        // One request more than there are migrations would wait for ever: it ends the story, and the judge names it.
+        let hops = self.scenario.hops().len();
+        let ended = |state: &State| {
+            (state.machines[home.index].guest_ended.is_some() || state.guest.asked > hops).then_some(())
+        };
+        self.guest(home, "its end", ended).await?;
+        home.drain_console();
+        Ok(())
+    }
+
+    /// Carries out what the scenario wants done at this moment of the present migration.
+    async fn moment(&self, moment: Moment, source: &Machine, destination: &Machine) -> Result<(), Box<Verdict>> {
+        for deed in self.deeds(moment) {
+            self.observed.event(None, What::Action { action: deed.to_string() });
+            match deed {
+                Deed::KillSource => source.kill(),
+                Deed::KillDestination => destination.kill(),
+                Deed::StopGuest => _ = self.ask(source, "the guest is stopped", Stop {}).await?,
+                Deed::GarbageOnConsole => self.observed.console(source.index, b"\xff\xfe\x00 no text \x1b[0m\n"),
+            }
+        }
+        Ok(())
+    }
+
+    fn deeds(&self, moment: Moment) -> Vec<Deed> {
+        let now = |action: &&crate::scenario::Action| action.at == moment && action.migration.get() == self.hop + 1;
+        self.scenario.actions.iter().filter(now).map(|action| action.deed).collect()
+    }
+}
+
+/// The migration's limits: as the scenario says, or so tight that a guest that works keeps it from converging.
+fn limits(hop: &Hop<'_>, tight: bool) -> SetParameters {
+    if tight {
+        return SetParameters { max_bandwidth: Some(1 << 20), downtime_limit: Some(0) };
+    }
+    let bandwidth = hop.with.bandwidth.unwrap_or(1 << 40);
+    SetParameters { max_bandwidth: Some(bandwidth), downtime_limit: Some(hop.with.downtime.unwrap_or(2000)) }
+}

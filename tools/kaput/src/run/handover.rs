@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The AP configuration goes from the source's device to the destination's, as vfio-ap migration spec 10 has it: the
+//! source is read to its end, the destination written in whatever pieces the scenario asks for.
+
+use vfio_ap::control::MAX_READ;
+use vfio_mig::{DeviceState, Errno, StreamId};
+
+use super::Run;
+use crate::control::ControlError;
+use crate::events::What;
+use crate::machine::{Machine, Trouble};
+use crate::scenario::How;
+use crate::verdict::{Kind, Verdict};
+
+/// Bytes a stream may have: the largest there is has a little more than a mebibyte.
+const LARGEST_STREAM: usize = 4 << 20;
+
+/// What went over, or did not.
+#[derive(Clone, Debug, Default)]
+pub struct Transfer {
+    /// Where it went.
+    pub to: String,
+    /// Bytes of the stream.
+    pub bytes: usize,
+    /// Pieces it was written in.
+    pub writes: usize,
+    /// Why the destination did not take it.
+    pub refused: Option<Refused>,
+}
+
+/// A refusal of the destination's device.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// What was asked of it when it refused.
+    pub during: &'static str,
+    /// The error.
+    pub errno: Errno,
+    /// The host's explanation.
+    pub desc: String,
+    /// What the driver logged during the transfer.
+    pub messages: Vec<String>,
+}
+
+impl Run<'_> {
+    /// Steps 2 to 5 of the sequence. A destination that refuses is an outcome; a source that fails is a verdict.
+    pub(super) async fn hand_over(
+        &self,
+        source: &Machine,
+        destination: &Machine,
+        how: &How,
+    ) -> Result<Transfer, Box<Verdict>> {
+        self.state(source, DeviceState::STOP).await?;
+        let stream = self.state(source, DeviceState::STOP_COPY).await?;
+        let stream = stream.ok_or_else(|| no_stream(source, DeviceState::STOP_COPY))?;
+        let data = self.read_to_end(source, stream, how).await?;
+
+        let mut transfer = Transfer { to: destination.host.clone(), bytes: data.len(), ..Transfer::default() };
+        let log_before = self.device(destination, "its log is read", destination.call(|c| c.log(u64::MAX)).await)?.next;
+        match self.deliver(destination, &data, how, &mut transfer.writes).await? {
+            Ok(()) => {
+                self.state(source, DeviceState::STOP).await?;
+                let (bytes, writes) = (transfer.bytes, transfer.writes);
+                self.observed.event(Some(destination.index), What::HandedOver { bytes, writes });
+            }
+            Err(mut refused) => {
+                let log = self.device(destination, "its log is read", destination.call(|c| c.log(log_before)).await)?;
+                refused.messages = log.lines.into_iter().map(|line| line.text).collect();
+                let (errno, messages) = (refused.errno.to_string(), refused.messages.clone());
+                self.observed.event(Some(destination.index), What::Refused { errno, messages });
+                transfer.refused = Some(refused);
+            }
+        }
+        Ok(transfer)
+    }
+
+    /// Brings the source's device back to what it was: the guest will run on here.
+    pub(super) async fn restore_source(&self, source: &Machine) -> Result<(), Box<Verdict>> {
+        self.state(source, DeviceState::STOP).await?;
+        self.state(source, DeviceState::RUNNING).await.map(|_| ())
+    }
+
+    async fn read_to_end(&self, source: &Machine, stream: StreamId, how: &How) -> Result<Vec<u8>, Box<Verdict>> {
+        let doing = "its stream is read";
+        let length = how.read_chunk.map_or(MAX_READ, std::num::NonZeroUsize::get).min(MAX_READ);
+        let mut data = Vec::new();
+        loop {
+            let piece = self.device(source, doing, source.call(|c| c.read(stream, length)).await)?;
+            if piece.is_empty() {
+                break;
+            }
+            data.extend_from_slice(&piece);
+            if data.len() > LARGEST_STREAM {
+                let verdict = Verdict::new(
+                    Kind::DeviceFailed,
+                    format!("the device's stream on host {} does not end", source.host),
+                );
+                return Err(verdict.on(&source.host).expected(format!("at most {LARGEST_STREAM} bytes")).ended());
+            }
+        }
+        self.device(source, doing, source.call(|c| c.close(stream)).await)?;
+        Ok(data)
+    }
+
+    /// Everything that is asked of the destination; the inner error is its refusal.
+    async fn deliver(
+        &self,
+        destination: &Machine,
+        data: &[u8],
+        how: &How,
+        writes: &mut usize,
+    ) -> Result<Result<(), Refused>, Box<Verdict>> {
+        let state = |state: DeviceState| async move {
+            let reply = destination.call(|c| c.set_state(state)).await?;
+            self.observed.event(Some(destination.index), What::Device { state: reply.state.to_string() });
+            Ok::<_, Trouble>(reply.stream)
+        };
+        let steps = async {
+            let resuming = state(DeviceState::RESUMING).await.map_err(|t| ("set state resuming", t))?;
+            let Some(stream) = resuming else { return Ok(Err(no_stream(destination, DeviceState::RESUMING))) };
+            let length = how.write_chunk.map_or(data.len(), std::num::NonZeroUsize::get).max(1);
+            let mut rest = data;
+            while !rest.is_empty() {
+                let piece = &rest[..length.min(rest.len())];
+                let taken = destination.call(|c| c.write(stream, piece)).await.map_err(|t| ("write", t))?;
+                *writes += 1;
+                if taken == 0 || taken > piece.len() {
+                    return Ok(Err(odd_write(destination, taken, piece.len())));
+                }
+                rest = &rest[taken..];
+            }
+            state(DeviceState::STOP).await.map_err(|t| ("set state stop", t))?;
+            destination.call(|c| c.close(stream)).await.map_err(|t| ("close", t))?;
+            state(DeviceState::RUNNING).await.map_err(|t| ("set state running", t))?;
+            Ok(Ok(()))
+        };
+        match steps.await {
+            Ok(Ok(())) => Ok(Ok(())),
+            Ok(Err(verdict)) => Err(verdict),
+            Err((during, Trouble::Control(ControlError::Errno { errno, desc }))) => {
+                Ok(Err(Refused { during, errno, desc, messages: Vec::new() }))
+            }
+            Err((_, trouble)) => {
+                Err(super::trouble::verdict(&self.observed, destination, "the AP configuration goes over", trouble))
+            }
+        }
+    }
+
+    /// Requests a state of a device that has no reason to refuse.
+    async fn state(&self, machine: &Machine, state: DeviceState) -> Result<Option<StreamId>, Box<Verdict>> {
+        let reply = self.device(machine, "its device changes its state", machine.call(|c| c.set_state(state)).await)?;
+        self.observed.event(Some(machine.index), What::Device { state: reply.state.to_string() });
+        Ok(reply.stream)
+    }
+
+    /// An answer of a device that has no reason to refuse.
+    fn device<T>(&self, machine: &Machine, doing: &str, answer: Result<T, Trouble>) -> Result<T, Box<Verdict>> {
+        answer.map_err(|trouble| super::trouble::verdict(&self.observed, machine, doing, trouble))
+    }
+}
+
+fn no_stream(machine: &Machine, state: DeviceState) -> Box<Verdict> {
+    let happened = format!("the device on host {} went to {state} and gave no stream", machine.host);
+    Verdict::new(Kind::DeviceFailed, happened).on(&machine.host).expected("a stream goes with this state").ended()
+}
+
+fn odd_write(machine: &Machine, taken: usize, offered: usize) -> Box<Verdict> {
+    let happened = format!("the device on host {} took {taken} of {offered} bytes", machine.host);
+    Verdict::new(Kind::DeviceFailed, happened)
+        .on(&machine.host)
+        .expected("at least one byte and at most all of them")
+        .ended()
+}

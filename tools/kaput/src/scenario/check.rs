@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What no parser can see: names that must exist, parts that must go together. Each fault has its place in the file.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::{Outcome, Scenario};
+
+/// What is wrong, where, and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// What is wrong.
+    pub(super) message: String,
+    /// Bytes of the file; none if the fault is that something is missing.
+    pub(super) place: Option<Range<usize>>,
+    /// What is allowed.
+    pub(super) help: String,
+}
+
+fn fault(message: impl Into<String>, place: Option<Range<usize>>, help: impl Into<String>) -> Fault {
+    Fault { message: message.into(), place, help: help.into() }
+}
+
+/// The longest path of a unix socket, in bytes, on every system we know.
+pub(crate) const LONGEST_SOCKET: usize = 103;
+
+impl Scenario {
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        self.check_hosts()?;
+        self.check_migrations()?;
+        self.check_expectation()
+    }
+
+    fn check_hosts(&self) -> Result<(), Fault> {
+        let names = || self.hosts.keys().map(|name| name.get_ref().as_str()).collect::<Vec<_>>().join(", ");
+        if self.hosts.is_empty() {
+            return Err(fault("the scenario has no host", None, "add a table [hosts.A] with a topology"));
+        }
+        for name in self.hosts.keys() {
+            let text = name.get_ref();
+            if text.is_empty() || text.len() > 16 || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+                let help = "a host's name has 1 to 16 letters, digits and hyphens: it becomes a part of file names";
+                return Err(fault(format!("`{text}` cannot be a host's name"), Some(name.span()), help));
+            }
+        }
+        let destinations = self.migrations.iter().flat_map(|step| &step.to);
+        for name in destinations.chain(&self.guest.start) {
+            if self.host(name.get_ref()).is_none() {
+                let message = format!("there is no host `{}`", name.get_ref());
+                return Err(fault(message, Some(name.span()), format!("the hosts of this scenario are {}", names())));
+            }
+        }
+        let mut sockets = BTreeMap::new();
+        for (name, host) in &self.hosts {
+            let Some(path) = &host.control else { continue };
+            if path.get_ref().is_empty() || path.get_ref().len() > LONGEST_SOCKET {
+                let help = format!(
+                    "a socket's path has 1 to {LONGEST_SOCKET} bytes; leave `control` out for one in the run folder"
+                );
+                return Err(fault("this cannot be a socket's path", Some(path.span()), help));
+            }
+            if let Some(other) = sockets.insert(path.get_ref(), name.get_ref()) {
+                let message = format!("hosts {other} and {} have the same socket path", name.get_ref());
+                let help = "each host needs its own; leave `control` out for one in the run folder";
+                return Err(fault(message, Some(path.span()), help));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_migrations(&self) -> Result<(), Fault> {
+        let mut at = self.start();
+        for step in &self.migrations {
+            for _ in 0..step.rounds.get().min(2) {
+                for to in &step.to {
+                    if to.get_ref() == at {
+                        let message = format!("the guest is on host {at} already");
+                        return Err(fault(message, Some(to.span()), "a migration goes to another host"));
+                    }
+                    at = to.get_ref();
+                }
+            }
+        }
+        if !self.plugin && !self.migrations.is_empty() {
+            let help = "remove `plugin = false`, or the migrations";
+            return Err(fault("without the plugin there is no AP device to migrate", None, help));
+        }
+        Ok(())
+    }
+
+    fn check_expectation(&self) -> Result<(), Fault> {
+        let expect = &self.expect;
+        if (expect.result == Outcome::Refused) != expect.refused.is_some() {
+            let help = "`result = \"refused\"` and a table [expect.refused] with errno and messages go together";
+            return Err(fault("the expectation is incomplete", None, help));
+        }
+        if (expect.result == Outcome::GuestFails) == expect.failing.is_empty() {
+            let help = "`result = \"guest-fails\"` and a list `failing` of the cases that fail go together";
+            return Err(fault("the expectation is incomplete", None, help));
+        }
+        let migrations = self.hops().len();
+        if let Some(number) = expect.refused.as_ref().and_then(|refusal| refusal.migration.as_ref())
+            && number.get_ref().get() > migrations
+        {
+            let message = format!("there is no migration {}", number.get_ref());
+            return Err(fault(message, Some(number.span()), format!("the scenario has {migrations}")));
+        }
+        if expect.result == Outcome::Refused && migrations == 0 {
+            return Err(fault("nothing can be refused without a migration", None, "add a table [[migrations]]"));
+        }
+        Ok(())
+    }
+}

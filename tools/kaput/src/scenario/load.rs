@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Finds scenario files and reads them. What is wrong is told with its place in the file and what is allowed there.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use miette::{Diagnostic, NamedSource, SourceSpan};
+use thiserror::Error;
+
+use super::Scenario;
+
+/// Bytes a scenario file may have.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// Why there is no scenario.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ScenarioError {
+    /// No file of that name.
+    #[error("there is no scenario `{name}`")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        #[help]
+        known: String,
+    },
+    /// The folder or a file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    #[diagnostic(help("name a scenario from `kaput list`, or the path of a scenario file"))]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The content is wrong.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Content(Box<ContentError>),
+}
+
+/// What is wrong in a scenario file, and where.
+#[derive(Debug, Error, Diagnostic)]
+#[error("{message}")]
+pub struct ContentError {
+    message: String,
+    #[source_code]
+    file: NamedSource<String>,
+    #[label("here")]
+    place: Option<SourceSpan>,
+    #[help]
+    help: Option<String>,
+}
+
+impl ScenarioError {
+    /// A fault at a place of a scenario file.
+    pub(crate) fn at(
+        path: &Path,
+        text: &str,
+        message: String,
+        place: Option<Range<usize>>,
+        help: Option<String>,
+    ) -> Self {
+        let file = NamedSource::new(path.display().to_string(), text.to_owned()).with_language("TOML");
+        Self::Content(Box::new(ContentError { message, file, place: place.map(SourceSpan::from), help }))
+    }
+}
+
+/// A scenario with the text it was read from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Its file.
+    pub path: PathBuf,
+    /// The file's content.
+    pub text: String,
+}
+
+impl Loaded {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ScenarioError`].
+    pub fn from_file(path: &Path) -> Result<Self, ScenarioError> {
+        let io_error = |source| ScenarioError::Io { path: path.to_owned(), source };
+        if std::fs::metadata(path).map_err(io_error)?.len() > LARGEST_FILE {
+            return Err(io_error(io::Error::new(io::ErrorKind::FileTooLarge, "a scenario has at most 1 MiB")));
+        }
+        let text = std::fs::read_to_string(path).map_err(io_error)?;
+        Self::from_text(path, text)
+    }
+
+    /// Reads a text as if it stood in a file of this name.
+    ///
+    /// # Errors
+    /// [`ScenarioError::Content`].
+    pub fn from_text(path: &Path, text: String) -> Result<Self, ScenarioError> {
+        let mut scenario: Scenario = toml::from_str(&text)
+            .map_err(|error| ScenarioError::at(path, &text, error.message().to_owned(), error.span(), None))?;
+        scenario.name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        scenario.check().map_err(|f| ScenarioError::at(path, &text, f.message, f.place, Some(f.help)))?;
+        Ok(Self { scenario, path: path.to_owned(), text })
+    }
+
+    /// A fault that showed when the scenario met the image.
+    #[must_use]
+    pub fn fault(&self, message: String, place: Option<Range<usize>>, help: String) -> ScenarioError {
+        ScenarioError::at(&self.path, &self.text, message, place, Some(help))
+    }
+}
+
+/// The names of all scenarios in a folder, sorted.
+///
+/// # Errors
+/// [`ScenarioError::Io`].
+pub fn names(folder: &Path) -> Result<Vec<String>, ScenarioError> {
+    let io_error = |source| ScenarioError::Io { path: folder.to_owned(), source };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io_error)? {
+        let path = entry.map_err(io_error)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Finds a scenario by its name in the folder, or by the path of its file.
+///
+/// # Errors
+/// [`ScenarioError`].
+pub fn find(folder: &Path, name: &str) -> Result<Loaded, ScenarioError> {
+    if name.contains('/') || Path::new(name).extension().is_some_and(|extension| extension == "toml") {
+        return Loaded::from_file(Path::new(name));
+    }
+    let known = names(folder)?;
+    if known.iter().any(|known| known == name) {
+        return Loaded::from_file(&folder.join(format!("{name}.toml")));
+    }
+    Err(ScenarioError::Unknown { name: name.to_owned(), known: format!("the scenarios are {}", known.join(", ")) })
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where the harness finds what it needs: QEMU, the plugin, the image, the scenarios. From options, else from the
+//! environment (`cargo xtask` sets it), else next to the program. Everything is checked before anything is started.
+
+use std::path::{Path, PathBuf};
+
+use crate::image::{Image, ImageError};
+use crate::qemu::{self, QemuError};
+
+/// What the user named.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Named {
+    /// QEMU for s390x, 11.1 or newer [default: qemu-system-s390x in PATH]
+    #[arg(long, value_name = "PROGRAM", env = "KAPUT_QEMU", global = true)]
+    pub qemu: Option<PathBuf>,
+    /// The QEMU plugin [default: libqemu_ap.so next to this program]
+    #[arg(long, value_name = "FILE", env = "KAPUT_PLUGIN", global = true)]
+    pub plugin: Option<PathBuf>,
+    /// The guest image [default: kaput-image next to this program]
+    #[arg(long, value_name = "FILE", env = "KAPUT_IMAGE", global = true)]
+    pub image: Option<PathBuf>,
+    /// The folder with the scenarios [default: scenarios next to this program]
+    #[arg(long, value_name = "FOLDER", env = "KAPUT_SCENARIOS", global = true)]
+    pub scenarios: Option<PathBuf>,
+}
+
+/// Why the harness cannot start anything.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum ToolError {
+    /// A file is not there.
+    #[error("there is no {what} at {}", path.display())]
+    #[diagnostic(help("name it with --{option}, or use `cargo xtask kaput`, which builds and names everything"))]
+    Missing {
+        /// What.
+        what: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+        /// The option that names it.
+        option: &'static str,
+    },
+    /// A path that QEMU cannot be told.
+    #[error("the path {} is not text in UTF-8", path.display())]
+    #[diagnostic(help("move or link it to a path that is"))]
+    NotText {
+        /// The path.
+        path: PathBuf,
+    },
+    /// QEMU is of no use.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Qemu(#[from] QemuError),
+    /// The image is not ours.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Image(#[from] ImageError),
+}
+
+/// Everything a run needs, checked.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// QEMU.
+    pub qemu: PathBuf,
+    /// The machine type it is started with.
+    pub machine: String,
+    /// The plugin.
+    pub plugin: PathBuf,
+    /// The image.
+    pub image: Image,
+}
+
+impl Named {
+    /// The folder with the scenarios.
+    ///
+    /// # Errors
+    /// [`ToolError::Missing`].
+    pub fn scenarios(&self) -> Result<PathBuf, ToolError> {
+        let path = self.scenarios.clone().unwrap_or_else(|| beside("scenarios"));
+        if path.is_dir() {
+            Ok(path)
+        } else {
+            Err(ToolError::Missing { what: "scenario folder", path, option: "scenarios" })
+        }
+    }
+
+    /// Finds and checks the rest.
+    ///
+    /// # Errors
+    /// [`ToolError`].
+    pub async fn find(&self) -> Result<Tools, ToolError> {
+        let plugin = self.plugin.clone().unwrap_or_else(|| beside("libqemu_ap.so"));
+        if !plugin.is_file() {
+            return Err(ToolError::Missing { what: "plugin", path: plugin, option: "plugin" });
+        }
+        let plugin = std::path::absolute(&plugin).unwrap_or(plugin);
+        let image = Image::read(&self.image.clone().unwrap_or_else(|| beside("kaput-image")))?;
+        let qemu = self.qemu.clone().unwrap_or_else(|| in_path("qemu-system-s390x"));
+        for path in [&plugin, &image.path, &qemu] {
+            if path.to_str().is_none() {
+                return Err(ToolError::NotText { path: path.clone() });
+            }
+        }
+        let machine = qemu::machine_type(&qemu).await?;
+        Ok(Tools { qemu, machine, plugin, image })
+    }
+}
+
+/// A program in `PATH`; the bare name if it is not there, so that starting it says so.
+fn in_path(name: &str) -> PathBuf {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| PathBuf::from(name))
+}
+
+/// A file in the folder of this program.
+fn beside(name: &str) -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.parent().unwrap_or(Path::new(".")).join(name)
+}
