@@ -7,7 +7,8 @@ use crate::migrate::Hop;
 use crate::report;
 use alloc::vec::Vec;
 use ap_arch::survival::{self, Survival};
-use ap_arch::{Apqn, BindState, QueueStatus, ResponseCode};
+use ap_arch::{Apqn, BindState, HwInfo, QueueStatus, ResponseCode};
+use core::fmt;
 
 cases!("migration-queues" for Hop:
     available,
@@ -44,11 +45,21 @@ fn compatible(hop: &Hop) -> Outcome {
     for (apqn, before, after) in survivors(hop)? {
         match survival::compare(before.info, after.info) {
             Ok(Survival::SameType) => {}
-            Ok(Survival::NewerType) => report::info(format_args!("{apqn}: {} became {}", before.info, after.info)),
+            Ok(Survival::NewerType) => {
+                report::info(format_args!("{apqn}: {} became {}", card(before.info), card(after.info)));
+            }
             Err(damage) => return Err(failed!("{apqn}: {damage}")),
         }
     }
     Ok(())
+}
+
+/// A card by its name, or by its hardware information if it has none.
+fn card(info: HwInfo) -> impl fmt::Display {
+    fmt::from_fn(move |f| match (info.ap_type().name(), info.mode()) {
+        (Some(name), Some(mode)) => write!(f, "{name}{}", mode.letter()),
+        _ => write!(f, "{info}"),
+    })
 }
 
 /// The bind and associate state is 0.

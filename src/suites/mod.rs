@@ -2,6 +2,7 @@
 //! The suites. One file each; a case is a function that says what it asserts and ends with `Ok`, or with why it failed or was
 //! not judged. `cases!` lists the cases of a suite, once: it makes the table that runs and exports the names to the ELF file, where
 //! the harness reads which verdicts to wait for.
+#![deny(unsafe_code)]
 
 mod config_info;
 mod migration_apcb;
@@ -110,6 +111,7 @@ macro_rules! cases {
             const EXPORTED: &str = concat!($suite, "/", stringify!($case), "\0");
             #[used]
             // SAFETY: the section is not loaded, its contents are only read by the harness.
+            #[allow(unsafe_code)]
             #[unsafe(link_section = ".kaput.cases")]
             static NAME: [u8; EXPORTED.len()] = $crate::suites::hyphenated(EXPORTED);
         };)+
