@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The AP instructions as the suites use them: architected values in and out, each execution logged. Who holds an [`Ap`]
-//! has executed one and found AP installed, so that none of these ends in an operation exception.
+//! The AP instructions as the suites use them: architected values in and out, each execution logged. Who holds an
+//! [`Ap`] has executed one and found AP installed, so that none of these ends in an operation exception.
 
 use crate::log;
 use crate::machine::trap::{ProgramInterruption, expect_exception};

@@ -40,7 +40,8 @@ impl Guest {
         configuration(&self.ap()?)
     }
 
-    /// The queues of the matrix, each with what TAPQ answers once its reset is over; without a queue a case is not judged.
+    /// The queues of the matrix, each with what TAPQ answers once its reset is over; without a queue a case is not
+    /// judged.
     pub(crate) fn queues(&self) -> Result<Vec<(Apqn, Answer)>, Stop> {
         let queues = observe::queues(&self.ap()?, &self.configuration()?.matrix);
         if queues.is_empty() { Err(skipped!("the matrix has no queue")) } else { Ok(queues) }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is logged: each AP instruction with its registers before and after, and the events of a run. For people who want to know
-//! what happened, not for the verdict.
+//! What is logged: each AP instruction with its registers before and after, and the events of a run. For people who
+//! want to know what happened, not for the verdict.
 
 use crate::machine::trap::ProgramInterruption;
 use ap_arch::{Apqn, ConditionCode, FunctionCode, Gr0};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! kaput's guest image: a bare-metal s390x program that asks, with the AP instructions themselves, whether it can use its
-//! crypto adapters, and whether it still can after it was migrated.
+//! kaput's guest image: a bare-metal s390x program that asks, with the AP instructions themselves, whether it can use
+//! its crypto adapters, and whether it still can after it was migrated.
 //!
 //! Started by boot/entry.S; the command line says which suites run (`ap_arch::image`), the console takes the report
 //! (`ap_arch::report`), and QEMU ends with the guest.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The one place that asks for a migration and waits for it. Everything is observed and computed before, the harness is told, the
-//! guest goes on computing until a key is pressed, and everything is observed and computed again. The guest does not know whether
-//! it was migrated or the migration was refused: the same must hold either way.
+//! The one place that asks for a migration and waits for it. Everything is observed and computed before, the harness is
+//! told, the guest goes on computing until a key is pressed, and everything is observed and computed again. The guest
+//! does not know whether it was migrated or the migration was refused: the same must hold either way.
 
 use crate::ap::Ap;
 use crate::guest::Guest;
@@ -21,7 +21,8 @@ use ap_arch::report::{Verdict, handshake};
 
 /// A runner that was told there is nothing to migrate for presses the key at once, if at all.
 const SKIP_KEY_LIMIT_MILLIS: u64 = 3000;
-/// How often the key is looked for. Every look is a service call, which in QEMU takes the lock that the migration needs too.
+/// How often the key is looked for. Every look is a service call, which in QEMU takes the lock that the migration needs
+/// too.
 const KEY_INTERVAL_MILLIS: u64 = 1;
 
 /// What was seen and computed around one migration.

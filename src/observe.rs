@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the guest sees of its AP configuration: taken with QCI and TAPQ, and found out again after a migration. What may have
-//! changed on one queue is `ap_arch::survival`'s to say.
+//! What the guest sees of its AP configuration: taken with QCI and TAPQ, and found out again after a migration. What
+//! may have changed on one queue is `ap_arch::survival`'s to say.
 
 use crate::ap::{Answer, Ap};
 use crate::guest;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The report: which case runs, what became of it, how many there were. The words and numbers are `ap_arch::report`'s. It is one
-//! for the whole guest, because a trap or a panic must be able to finish it.
+//! The report: which case runs, what became of it, how many there were. The words and numbers are `ap_arch::report`'s.
+//! It is one for the whole guest, because a trap or a panic must be able to finish it.
 
 use crate::log;
 use crate::machine::{self, console};

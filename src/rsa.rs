@@ -76,8 +76,8 @@ impl Vector {
 /// Why there is no right answer.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The queue is empty, and the reply to our request was never delivered. Happens when the guest is migrated in between:
-    /// what is in a queue does not migrate.
+    /// The queue is empty, and the reply to our request was never delivered. Happens when the guest is migrated in
+    /// between: what is in a queue does not migrate.
     Lost,
     /// Anything else, in words.
     Wrong(String),

@@ -8,8 +8,8 @@ use ap_arch::image::Options;
 const AT: usize = 0x10480;
 const END: usize = 0x11000;
 
-/// The options, with suites that are all known. What is wrong with the command line is reported as a failure: nobody is served by a
-/// guest that runs something else than it was asked to.
+/// The options, with suites that are all known. What is wrong with the command line is reported as a failure: nobody is
+/// served by a guest that runs something else than it was asked to.
 pub(crate) fn options(known_suite: impl Fn(&str) -> bool) -> Option<Options<'static>> {
     report::begin("command-line", "understood");
     let text = match core::str::from_utf8(read()) {

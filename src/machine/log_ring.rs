@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The log's home: defmt frames go into a ring in guest memory, which migrates with the guest and can be read from outside
-//! at any time, also after a crash. The layout is `ap_arch::log_ring`'s. Traps do not log: they could interrupt a frame.
+//! The log's home: defmt frames go into a ring in guest memory, which migrates with the guest and can be read from
+//! outside at any time, also after a crash. The layout is `ap_arch::log_ring`'s. Traps do not log: they could interrupt
+//! a frame.
 
 use super::clock;
 use ap_arch::log_ring::{HEADER_LEN, MAGIC};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The bare machine: what stands between the first instruction and a test. It knows nothing of AP; nearly all `unsafe` of the
-//! image is here. One CPU runs, without translation, every interruption masked off; waiting is polling with a bound.
+//! The bare machine: what stands between the first instruction and a test. It knows nothing of AP; nearly all `unsafe`
+//! of the image is here. One CPU runs, without translation, every interruption masked off; waiting is polling with a
+//! bound.
 
 pub(crate) mod clock;
 pub(crate) mod command_line;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Service calls, polled: the service-signal interruption that follows each call stays pending and masked off, because waiting
-//! for it would make the guest depend on how an emulator delivers it.
+//! Service calls, polled: the service-signal interruption that follows each call stays pending and masked off, because
+//! waiting for it would make the guest depend on how an emulator delivers it.
 
 use super::clock::Deadline;
 use super::cpus;
@@ -81,7 +81,8 @@ pub(crate) fn read_info() -> Result<u64, Error> {
     })
 }
 
-/// Gives the block up to whoever asks next. Only for a guest that is about to end and may have been interrupted in a call.
+/// Gives the block up to whoever asks next. Only for a guest that is about to end and may have been interrupted in a
+/// call.
 pub(crate) fn break_lock() {
     if PAGE.is_locked() {
         // SAFETY: there is one CPU, and the code that held the lock is never returned to.

@@ -45,8 +45,8 @@ pub(crate) struct ProgramInterruption {
 static EXPECTING: AtomicBool = AtomicBool::new(false);
 static RECORDED: AtomicU32 = AtomicU32::new(0);
 
-/// Runs `body`, in which one program interruption may happen: the instruction that caused it is passed over, with the registers as
-/// they were. `Err` says that it happened.
+/// Runs `body`, in which one program interruption may happen: the instruction that caused it is passed over, with the
+/// registers as they were. `Err` says that it happened.
 pub(crate) fn expect_exception<T>(body: impl FnOnce() -> T) -> Result<T, ProgramInterruption> {
     RECORDED.store(0, Ordering::Relaxed);
     EXPECTING.store(true, Ordering::SeqCst);

@@ -6,7 +6,12 @@ use crate::migrate::Hop;
 use crate::report;
 use ap_arch::Mask256;
 
-cases!("migration-apcb" for Hop: adapters_unchanged, domains_unchanged, control_domains_unchanged, extended_addressing_unchanged);
+cases!("migration-apcb" for Hop:
+    adapters_unchanged,
+    domains_unchanged,
+    control_domains_unchanged,
+    extended_addressing_unchanged,
+);
 
 fn unchanged(what: &str, before: Mask256, after: Mask256) -> Outcome {
     let (lost, gained) = (before.difference(after), after.difference(before));
@@ -29,8 +34,8 @@ fn control_domains_unchanged(hop: &Hop) -> Outcome {
     unchanged("control domains", hop.before()?.matrix().control_domains, hop.after()?.matrix().control_domains)
 }
 
-/// The format of the masks is the same: with APXA before, with APXA after. The other flags and the maxima are the host's own; they
-/// may change, which is told.
+/// The format of the masks is the same: with APXA before, with APXA after. The other flags and the maxima are the
+/// host's own; they may change, which is told.
 fn extended_addressing_unchanged(hop: &Hop) -> Outcome {
     let (before, after) = (hop.before()?.block, hop.after()?.block);
     if (before.flags, before.limits()) != (after.flags, after.limits()) {

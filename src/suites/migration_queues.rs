@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every queue is there after a migration and is what it was, and no other queue has appeared. vfio-ap migration spec 5.4 and 10.
+//! Every queue is there after a migration and is what it was, and no other queue has appeared. vfio-ap migration spec
+//! 5.4 and 10.
 
 use super::{Outcome, Stop, cases, failed, require, skipped};
 use crate::ap::Answer;

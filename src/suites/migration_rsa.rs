@@ -19,8 +19,8 @@ fn right_before(hop: &Hop) -> Outcome {
     judge(hop, &hop.rsa_before)
 }
 
-/// Each answer between the announcement and the key was the known one; none was missing, but for at most one request that was in
-/// a queue when the guest left it.
+/// Each answer between the announcement and the key was the known one; none was missing, but for at most one request
+/// that was in a queue when the guest left it.
 fn right_on_the_way(hop: &Hop) -> Outcome {
     judge(hop, &hop.rsa_on_the_way)
 }

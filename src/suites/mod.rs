@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The suites. One file each; a case is a function that says what it asserts and ends with `Ok`, or with why it failed or was
-//! not judged. `cases!` lists the cases of a suite, once: it makes the table that runs and exports the names to the ELF file, where
-//! the harness reads which verdicts to wait for.
+//! The suites. One file each; a case is a function that says what it asserts and ends with `Ok`, or with why it failed
+//! or was not judged. `cases!` lists the cases of a suite, once: it makes the table that runs and exports the names to
+//! the ELF file, where the harness reads which verdicts to wait for.
 #![deny(unsafe_code)]
 
 mod config_info;

@@ -32,7 +32,8 @@ fn information(guest: &Guest) -> Result<Vec<(Apqn, HwInfo)>, Stop> {
     Ok(guest.queues()?.into_iter().map(|(apqn, answer)| (apqn, answer.info)).collect())
 }
 
-/// Every queue of the product answers with response code 00, if need be after its reset is over. AP reference 2.3 and 9.5.
+/// Every queue of the product answers with response code 00, if need be after its reset is over. AP reference 2.3 and
+/// 9.5.
 fn inside_the_matrix_available(guest: &Guest) -> Outcome {
     for (apqn, Answer { status, .. }) in guest.queues()? {
         require!(status.response() == ResponseCode::NORMAL, "{apqn} answered {status}");
@@ -68,7 +69,8 @@ fn stranger(block: &QciBlock) -> Option<Apqn> {
     Apqn::all().filter(nameable).find(|apqn| !block.matrix.contains(*apqn))
 }
 
-/// A queue nobody uses says that it is empty, holds no reply and is not full, and has interruption off. AP reference 2.2.
+/// A queue nobody uses says that it is empty, holds no reply and is not full, and has interruption off. AP reference
+/// 2.2.
 fn idle_queue_is_empty(guest: &Guest) -> Outcome {
     let other = QueueStatus::REPLIES_WAITING | QueueStatus::FULL | QueueStatus::INTERRUPT_ENABLED;
     for (apqn, Answer { status, .. }) in guest.queues()? {

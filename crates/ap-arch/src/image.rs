@@ -8,7 +8,8 @@ use core::fmt;
 pub const CASES_SECTION: &str = ".kaput.cases";
 /// Symbol of the log ring in guest memory; its layout stands in [`crate::log_ring`].
 pub const LOG_SYMBOL: &str = "KAPUT_LOG";
-/// Symbol of a `u64`, big-endian in guest memory: how many cryptographic operations the guest has finished and found right.
+/// Symbol of a `u64`, big-endian in guest memory: how many cryptographic operations the guest has finished and found
+/// right.
 pub const PROGRESS_SYMBOL: &str = "KAPUT_PROGRESS";
 
 /// Suites whose name begins so are judged across a migration and run only where the command line names them.

@@ -2,9 +2,9 @@
 //! The log in guest memory: a ring of defmt frames behind a header, written by the image, read by the harness from a
 //! copy of the memory, also after a crash. It migrates with the guest. The oldest bytes are lost first.
 //!
-//! Layout, every number big-endian: [`MAGIC`], capacity, bytes written since boot, frames written since boot, four `u64`;
-//! then `capacity` bytes, of which byte *n* written stands at *n* mod capacity. A frame ends with a zero byte (rzCOBS), which
-//! occurs nowhere else, so a reader that starts in the middle drops what stands before the first zero.
+//! Layout, every number big-endian: [`MAGIC`], capacity, bytes written since boot, frames written since boot, four
+//! `u64`; then `capacity` bytes, of which byte *n* written stands at *n* mod capacity. A frame ends with a zero byte
+//! (rzCOBS), which occurs nowhere else, so a reader that starts in the middle drops what stands before the first zero.
 
 /// First doubleword of the header.
 pub const MAGIC: u64 = u64::from_be_bytes(*b"KAPUTLOG");
@@ -87,8 +87,8 @@ impl Header {
     }
 }
 
-/// The bytes that are still there, oldest first, in two pieces to be put one behind the other. They begin in the middle of a
-/// frame if bytes were lost.
+/// The bytes that are still there, oldest first, in two pieces to be put one behind the other. They begin in the middle
+/// of a frame if bytes were lost.
 ///
 /// # Errors
 /// `memory` does not begin with a whole ring.

@@ -2,8 +2,8 @@
 //! The report a guest writes on its console, line by line in the grammar of kvm-unit-tests, and how it is read again.
 //!
 //! One case is one line, `VERDICT: suite: case (detail)`, the detail and its parentheses only where there is something
-//! to say. `INFO:` lines may stand anywhere. At the end come `SUMMARY:` and `EXIT: STATUS=n`; a report without them was cut off.
-//! The reader takes any text: what it does not know is [`Line::Other`].
+//! to say. `INFO:` lines may stand anywhere. At the end come `SUMMARY:` and `EXIT: STATUS=n`; a report without them was
+//! cut off. The reader takes any text: what it does not know is [`Line::Other`].
 
 use core::fmt;
 
@@ -107,7 +107,8 @@ impl Summary {
         }
     }
 
-    /// How a guest with these counts ends: skipped if it judged nothing, failed after an unexpected failure, else passed.
+    /// How a guest with these counts ends: skipped if it judged nothing, failed after an unexpected failure, else
+    /// passed.
     #[must_use]
     pub const fn exit_status(&self) -> ExitStatus {
         if self.tests == self.skipped {
@@ -136,7 +137,8 @@ impl Summary {
 }
 
 impl fmt::Display for Summary {
-    /// `SUMMARY: 5 tests, 1 unexpected failures, 2 skipped`: counts of 0 are left out, and nothing is put in the singular.
+    /// `SUMMARY: 5 tests, 1 unexpected failures, 2 skipped`: counts of 0 are left out, and nothing is put in the
+    /// singular.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SUMMARY: {} tests", self.tests)?;
         let counts = [self.unexpected_failures, self.known_failures, self.expected_failures, self.skipped];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a guest may see change on a queue when it is migrated, and what not: vfio-ap migration spec 5.4 and 10, from the
-//! guest's side. The host's own validation is written elsewhere, so that an error in one does not hide in the other.
+//! What a guest may see change on a queue when it is migrated, and what not: vfio-ap migration spec 5.4 and 10, from
+//! the guest's side. The host's own validation is written elsewhere, so that an error in one does not hide in the
+//! other.
 
 use crate::{BindState, HwInfo};
 use core::fmt;

@@ -8,8 +8,8 @@
 use crate::{FacilityList, Psw, Tod};
 use core::arch::asm;
 
-/// The condition code that stands before an AP instruction. PQAP never sets it, NQAP only for a message of several parts; after
-/// DQAP a queue status that is still [`POISON_REGISTER`] tells.
+/// The condition code that stands before an AP instruction. PQAP never sets it, NQAP only for a message of several
+/// parts; after DQAP a queue status that is still [`POISON_REGISTER`] tells.
 pub const POISON_CC: u8 = 1;
 /// What the output-only general registers hold before an AP instruction.
 pub const POISON_REGISTER: u64 = 0xdead_beef_dead_beef;
@@ -75,7 +75,8 @@ pub unsafe fn servc(command: u32, sccb: *mut u8) -> u8 {
 /// Order of SIGNAL PROCESSOR: the addressed CPU stops.
 pub const SIGP_STOP: u8 = 5;
 
-/// SIGNAL PROCESSOR without a parameter. Condition code 0: accepted; 1: status stored; 2: busy; 3: there is no such CPU.
+/// SIGNAL PROCESSOR without a parameter. Condition code 0: accepted; 1: status stored; 2: busy; 3: there is no such
+/// CPU.
 ///
 /// # Safety
 /// Whatever the addressed CPU was doing may be ended by the order.
