@@ -93,8 +93,12 @@ impl Apt {
                 self.write("sources.list", &source_lines(self.keyring, mirror, suites))?;
                 let what = format!("package lists of {}", suites.join(", "));
                 let update = self.fetch(&["-q", "update"], LISTS_DEADLINE, &what)?;
-                complaints.extend(errors(&update.stderr));
+                complaints.extend(complaints_of(&update.stderr));
                 let offers = self.offers(package)?;
+                if offers.is_empty() {
+                    // Every suite has the package in some version: this is no Debian mirror, or it is out of reach.
+                    break;
+                }
                 if let Some(offer) = choose(&offers) {
                     return Ok(offer);
                 }
@@ -130,7 +134,7 @@ impl Apt {
         arguments.extend(install);
         let fetched = self.fetch(&arguments, FETCH_DEADLINE, &what)?;
         if !fetched.status.success() {
-            bail!("apt could not fetch {wanted}: {}", errors(&fetched.stderr).join("; "));
+            bail!("apt could not fetch {wanted}: {}", complaints_of(&fetched.stderr).join("; "));
         }
         let bar = progress(&format!("unpacking {}", offer.package));
         for (index, (file, _)) in files.iter().enumerate() {
@@ -226,8 +230,16 @@ fn offer(line: &str) -> Option<Offer> {
     Some(Offer { package: package.to_owned(), version: version.to_owned(), suite: suite.to_owned() })
 }
 
-fn errors(stderr: &str) -> Vec<String> {
-    stderr.lines().filter_map(|line| line.strip_prefix("E: ")).map(str::to_owned).collect()
+/// What apt says went wrong. An address it cannot reach is but a warning to it.
+fn complaints_of(stderr: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in stderr.lines() {
+        let unreached =
+            line.strip_prefix("W: Failed to fetch ").map(|rest| rest.split_once("  ").map_or(rest, |parts| parts.1));
+        let complaint = unreached.or(line.strip_prefix("E: ")).map(|text| text.trim().to_owned());
+        found.extend(complaint.filter(|complaint| !found.contains(complaint)));
+    }
+    found
 }
 
 fn source_lines(keyring: &str, mirror: &str, suites: &[&str]) -> String {
@@ -302,6 +314,14 @@ mod tests {
         assert_eq!(percentage("dlstatus:86:84.6862:Retrieving file 86 of 87"), Some(84));
         assert_eq!(percentage("dlstatus:1:nan:x"), None);
         assert_eq!(percentage("Reading package lists..."), None);
+    }
+
+    #[test]
+    fn complaints_name_the_reason_once() {
+        let stderr = "W: Failed to fetch http://m.example/dists/a/InRelease  Temporary failure resolving 'm.example'\n\
+                      W: Failed to fetch http://m.example/dists/b/InRelease  Temporary failure resolving 'm.example'\n\
+                      W: Some index files failed to download.\nE: The repository is not signed.\n";
+        assert_eq!(complaints_of(stderr), ["Temporary failure resolving 'm.example'", "The repository is not signed."]);
     }
 
     #[test]
