@@ -123,6 +123,12 @@ impl Machine {
         }
     }
 
+    /// Whether a reply that somebody is to be interrupted for is still on its way.
+    #[must_use]
+    pub fn expects_notification(&self) -> bool {
+        self.timer.has_entries()
+    }
+
     /// A number that no other configuration of this machine has.
     pub(crate) fn name_configuration(&self) -> u64 {
         self.configurations.fetch_add(1, Ordering::Relaxed)

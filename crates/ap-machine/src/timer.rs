@@ -69,6 +69,11 @@ impl Timer {
         self.entries().take_due(now)
     }
 
+    /// Whether anything is still to become due.
+    pub(crate) fn has_entries(&self) -> bool {
+        !self.entries().due.is_empty()
+    }
+
     /// Ends the thread.
     pub(crate) fn end(&self) {
         self.entries().ended = true;

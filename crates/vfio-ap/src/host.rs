@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use ap_arch::Matrix;
-use ap_machine::{Configuration, Machine, TopologyError};
+use ap_arch::stream::StreamFormat;
+use ap_machine::{Clock, Configuration, Machine, MonotonicClock, TopologyError};
 use vfio_mig::{DeviceError, DeviceState, Errno, StreamId};
 
 use crate::HostConfig;
+use crate::behaviour::Behaviour;
 use crate::bus::Bus;
 use crate::config::Filtering;
-use crate::context::{Assignment, Context, Counters, Options, Tables};
+use crate::context::{Assignment, Context, Counters, Security, Tables};
 use crate::control::Greeting;
 use crate::defect::{Defect, Defects, UnknownDefect};
 use crate::hardware::Hardware;
@@ -76,18 +78,30 @@ impl Host {
     /// # Errors
     /// What is wrong in the configuration, and where.
     pub fn new(config: HostConfig) -> Result<Arc<Self>, HostError> {
-        let machine = Machine::new(&config.topology)?;
+        Self::with_clock(config, Arc::new(MonotonicClock::default()))
+    }
+
+    /// As [`Self::new`], with another source of the machine's time.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_clock(config: HostConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>, HostError> {
+        let machine = Machine::with_clock(&config.topology, clock)?;
         let defects = Defects::default();
         let profile = config.profile.as_deref().map_or(Ok(Profile::Corrected), Profile::from_name)?;
+        profile.defects().iter().for_each(|defect| defects.set(*defect, true));
         for name in &config.defects {
             defects.set(Defect::from_name(name)?, true);
         }
-        let options = Options {
-            accept_format_0: config.accept_format_0,
+        let behaviour = Behaviour {
+            accept_format_0: config.accept_format_0 || config.emit_format_0 || profile.behaviour().accept_format_0,
+            format: if config.emit_format_0 { StreamFormat::Posted } else { profile.behaviour().format },
+            ..profile.behaviour()
+        };
+        let security = Security {
             host_is_secure: AtomicBool::new(config.host_is_secure),
             guest_is_secure: AtomicBool::new(config.guest_is_secure),
         };
-        profile.apply(&defects);
         let bus = Bus {
             default_adapters: config.default_adapters,
             default_domains: config.default_domains,
@@ -99,7 +113,9 @@ impl Host {
             tables: Lock::new(Tables { bus, mdevs: BTreeMap::new() }),
             log: Log::default(),
             defects,
-            options,
+            behaviour,
+            security,
+            poison: Lock::default(),
             counters: Counters::default(),
             events: Lock::default(),
         });
@@ -197,6 +213,16 @@ impl Host {
         if self.primary.vcpu_resumed() {
             self.send_events();
         }
+    }
+
+    /// QEMU's guest was reset: VFIO_DEVICE_RESET, as QEMU's own vfio code issues it. vfio-ap migration spec 2.6.
+    ///
+    /// # Errors
+    /// A queue could not be reset; the device's state is then what it was.
+    pub fn guest_reset(&self) -> Result<(), DeviceError> {
+        let done = self.primary.reset();
+        self.send_events();
+        done
     }
 
     /// A vCPU went idle, or QEMU stopped it.

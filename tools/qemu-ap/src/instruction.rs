@@ -13,6 +13,7 @@ use ap_machine::{Instruction, Operands, Outcome, ProgramException};
 
 use crate::dat;
 use crate::ffi;
+use crate::interrupt;
 use crate::memory::GuestStorage;
 use crate::plugin::{Plugin, plugin};
 use crate::sites::Site;
@@ -54,6 +55,7 @@ fn execute(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers, site: &Site<
     let operands = read_operands(vcpu, registers, site.instruction, psw_mask);
     let mut storage = GuestStorage::new(&mut vcpu.exchange, registers, psw_mask);
     let outcome = guest.execute(site.instruction, &operands, &mut storage);
+    interrupt::collect(plugin, &mut vcpu.exchange);
     match outcome {
         Outcome::Completed { cc, writes } => {
             for (number, value) in writes.iter() {

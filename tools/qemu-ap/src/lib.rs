@@ -12,8 +12,10 @@ mod dat;
 mod facilities;
 mod ffi;
 mod instruction;
+mod interrupt;
 mod memory;
 mod plugin;
+mod reset;
 mod server;
 mod sites;
 mod vcpu;
@@ -44,7 +46,9 @@ impl Arguments {
                 Some(("config", path)) => arguments.config = Some(path.into()),
                 Some(("control", path)) => arguments.control = Some(path.into()),
                 Some(("probe", "on")) => arguments.probe = true,
-                _ => return Err(format!("unknown argument {word:?}: allowed are config=FILE, control=SOCKET, probe=on")),
+                _ => {
+                    return Err(format!("unknown argument {word:?}: allowed are config=FILE, control=SOCKET, probe=on"));
+                }
             }
         }
         Ok(arguments)
@@ -115,10 +119,7 @@ mod tests {
     #[test]
     fn arguments_are_taken_by_name() {
         let parsed = Arguments::parse(["config=/a", "control=/b"].into_iter());
-        assert_eq!(
-            parsed,
-            Ok(Arguments { config: Some("/a".into()), control: Some("/b".into()), probe: false })
-        );
+        assert_eq!(parsed, Ok(Arguments { config: Some("/a".into()), control: Some("/b".into()), probe: false }));
     }
 
     #[test]

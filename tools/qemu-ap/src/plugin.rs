@@ -11,6 +11,8 @@ use vfio_ap::Host;
 use crate::facilities;
 use crate::ffi::{self, Tb, TbPtr};
 use crate::instruction;
+use crate::interrupt::{self, Interruptions, PswLoad};
+use crate::reset::{self, Diagnose};
 use crate::sites::Sites;
 use crate::vcpu::Vcpus;
 
@@ -18,7 +20,11 @@ use crate::vcpu::Vcpus;
 pub(crate) struct Plugin {
     pub(crate) host: Arc<Host>,
     pub(crate) vcpus: Vcpus,
+    /// `None` where the guest has no AP-queue interruption facility: then nothing watches for interruptions at all.
+    pub(crate) interruptions: Option<Interruptions>,
     instructions: Sites<Instruction>,
+    psw_loads: Sites<PswLoad>,
+    diagnoses: Sites<Diagnose>,
 }
 
 static PLUGIN: OnceLock<Plugin> = OnceLock::new();
@@ -33,9 +39,23 @@ pub(crate) fn plugin() -> Option<&'static Plugin> {
 /// # Errors
 /// A sentence: the plugin was loaded twice.
 pub(crate) fn install(id: u64, host: Arc<Host>, max_vcpus: usize) -> Result<(), String> {
-    let vcpus = Vcpus::new(max_vcpus);
-    let plugin = Plugin { host, vcpus, instructions: Sites::new() };
+    let interruptions = host.guest().facilities().apqi.then(Interruptions::new);
+    let plugin = Plugin {
+        host,
+        vcpus: Vcpus::new(max_vcpus),
+        interruptions,
+        instructions: Sites::new(),
+        psw_loads: Sites::new(),
+        diagnoses: Sites::new(),
+    };
     PLUGIN.set(plugin).map_err(|_| "this plugin is loaded twice; give -plugin once".to_owned())?;
+    if let Some(plugin) = self::plugin() {
+        plugin.host.guest().set_waker(Box::new(|| {
+            if let Some((plugin, interruptions)) = self::plugin().and_then(|p| Some((p, p.interruptions.as_ref()?))) {
+                interruptions.announce(plugin);
+            }
+        }));
+    }
     let qemu = ffi::Plugin(id);
     qemu.on_vcpu_init(on_vcpu_init);
     qemu.on_vcpu_resume(on_vcpu_resume);
@@ -69,6 +89,8 @@ extern "C" fn on_vcpu_idle(_: c_uint, _: *mut c_void) {
 extern "C" fn on_flush(_: *mut c_void) {
     if let Some(plugin) = plugin() {
         plugin.instructions.clear();
+        plugin.psw_loads.clear();
+        plugin.diagnoses.clear();
     }
 }
 
@@ -80,6 +102,9 @@ extern "C" fn on_translation(tb: TbPtr, _: *mut c_void) {
     // exception.
     if tb.insn(0).is_none_or(|first| !first.has_storage()) {
         return;
+    }
+    if let Some(interruptions) = &plugin.interruptions {
+        tb.on_execution_if(interruptions.flag(), interrupt::on_block);
     }
     let mut after_stfl = false;
     for insn in (0..tb.len()).filter_map(|index| tb.insn(index)) {
@@ -94,6 +119,12 @@ extern "C" fn on_translation(tb: TbPtr, _: *mut c_void) {
         if let Some(decoded) = Instruction::decode(word) {
             let site = plugin.instructions.intern(insn.address(), bytes, decoded);
             insn.on_execution(instruction::on_execution, site);
+        } else if let Some(load) = PswLoad::decode(bytes).filter(|_| plugin.interruptions.is_some()) {
+            let site = plugin.psw_loads.intern(insn.address(), bytes, load);
+            insn.on_execution(interrupt::on_psw_load, site);
+        } else if let Some(diagnose) = Diagnose::decode(bytes) {
+            let site = plugin.diagnoses.intern(insn.address(), bytes, diagnose);
+            insn.on_execution_reading(reset::on_diagnose, site);
         }
     }
 }

@@ -2,20 +2,27 @@
 //! The control socket: one JSON object a line, answered by the host model. This file only moves lines; what they mean
 //! stands in `vfio-ap`. Threads here never touch guest memory or registers: QEMU allows that on vCPU threads alone.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use vfio_ap::Host;
 
-/// Longest request line in bytes, newline included: a whole stream of 65,536 queues in hex fits twice.
+/// Longest request line in bytes, newline included: a whole stream of 65,536 queues in hex fits.
 const MAX_LINE: u64 = 4 << 20;
 
 /// How many clients may be connected at once.
 const MAX_CLIENTS: usize = 8;
+
+/// How many lines may wait for a client that does not read; events beyond are not sent to it.
+const MAX_WAITING: usize = 1024;
+
+/// Where lines for the connected clients go, by the number each client got.
+type Clients = Arc<Mutex<BTreeMap<u64, SyncSender<String>>>>;
 
 /// Listens on `path` and serves until the process ends.
 ///
@@ -23,66 +30,91 @@ const MAX_CLIENTS: usize = 8;
 /// The socket cannot be created: the path is taken, too long, or not writable.
 pub(crate) fn start(path: &Path, host: Arc<Host>) -> io::Result<()> {
     let listener = UnixListener::bind(path)?;
-    thread::Builder::new().name("kaput-control".into()).spawn(move || accept(&listener, &host))?;
+    let clients = Clients::default();
+    let receivers = Arc::clone(&clients);
+    host.on_event(move |line| {
+        // May run on a vCPU's thread, so it must not wait: a client that does not read misses the event.
+        lock(&receivers).values().for_each(|client| drop(client.try_send(line.to_owned())));
+    });
+    thread::Builder::new().name("kaput-control".into()).spawn(move || accept(&listener, &host, &clients))?;
     Ok(())
 }
 
-fn accept(listener: &UnixListener, host: &Arc<Host>) {
-    let clients = Arc::new(AtomicUsize::new(0));
-    for stream in listener.incoming().flatten() {
-        let seat = Seat::take(&clients);
-        let host = Arc::clone(host);
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn accept(listener: &UnixListener, host: &Arc<Host>, clients: &Clients) {
+    for (number, stream) in (0..).zip(listener.incoming().flatten()) {
+        let (lines, waiting) = sync_channel(MAX_WAITING);
         // A client for whom there is no seat or no thread sees its connection closed.
-        if let Some(seat) = seat {
-            let served = move || serve(stream, &host, seat);
-            drop(thread::Builder::new().name("kaput-client".into()).spawn(served));
-        }
+        let Some(seat) = Seat::take(clients, number, lines.clone()) else { continue };
+        let host = Arc::clone(host);
+        let served = move || drop(serve(stream, &host, &lines, waiting, seat));
+        drop(thread::Builder::new().name("kaput-client".into()).spawn(served));
     }
 }
 
 /// One client's place among [`MAX_CLIENTS`].
-struct Seat(Arc<AtomicUsize>);
+struct Seat {
+    clients: Clients,
+    number: u64,
+}
 
 impl Seat {
-    fn take(clients: &Arc<AtomicUsize>) -> Option<Self> {
-        let seat = Self(Arc::clone(clients));
-        (clients.fetch_add(1, Ordering::Relaxed) < MAX_CLIENTS).then_some(seat)
+    fn take(clients: &Clients, number: u64, lines: SyncSender<String>) -> Option<Self> {
+        let mut seats = lock(clients);
+        if seats.len() >= MAX_CLIENTS {
+            return None;
+        }
+        seats.insert(number, lines);
+        Some(Self { clients: Arc::clone(clients), number })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        lock(&self.clients).remove(&self.number);
     }
 }
 
-fn serve(stream: UnixStream, host: &Host, _seat: Seat) {
-    let Ok(mut replies) = stream.try_clone() else { return };
+/// Answers one client until it leaves. Replies and events go through one channel, so that lines never mix.
+fn serve(
+    stream: UnixStream,
+    host: &Host,
+    lines: &SyncSender<String>,
+    waiting: Receiver<String>,
+    _seat: Seat,
+) -> io::Result<()> {
+    let mut out = stream.try_clone()?;
+    let write = move || {
+        for mut line in waiting {
+            line.push('\n');
+            if out.write_all(line.as_bytes()).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("kaput-writer".into()).spawn(write)?;
+
+    let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+    lines.send(host.greeting()).map_err(gone)?;
     let mut requests = BufReader::new(stream);
     let mut line = Vec::new();
-    if send(&mut replies, host.greeting()).is_err() {
-        return;
-    }
     loop {
         line.clear();
-        match requests.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
+        if requests.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
         }
         let request = String::from_utf8_lossy(&line);
         if request.trim().is_empty() {
             continue;
         }
-        // A line over the limit is answered as the broken JSON it then is; what follows cannot be told apart, so the
-        // connection ends.
-        let complete = line.ends_with(b"\n");
-        if send(&mut replies, host.control_line(request.trim())).is_err() || !complete {
-            return;
+        lines.send(host.control_line(request.trim())).map_err(gone)?;
+        // A line over the limit was answered as the broken JSON it then is; what follows of it cannot be told from a
+        // request, so the connection ends.
+        if !line.ends_with(b"\n") {
+            return Ok(());
         }
     }
-}
-
-fn send(stream: &mut UnixStream, mut line: String) -> io::Result<()> {
-    line.push('\n');
-    stream.write_all(line.as_bytes())
 }

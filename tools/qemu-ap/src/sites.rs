@@ -14,8 +14,11 @@ pub(crate) struct Site<I> {
     pub(crate) instruction: I,
 }
 
+/// Address and bytes: an address can hold another instruction later, or in another address space.
+type Key = (u64, [u8; 6]);
+
 /// All sites of one kind of instruction in the code cache.
-pub(crate) struct Sites<I>(Mutex<HashMap<(u64, [u8; 6]), Box<Site<I>>>>);
+pub(crate) struct Sites<I>(Mutex<HashMap<Key, Box<Site<I>>>>);
 
 impl<I> Sites<I> {
     pub(crate) fn new() -> Self {

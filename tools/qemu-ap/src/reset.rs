@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Guest resets, of which QEMU tells a plugin nothing: DIAGNOSE 308 is recognised here, and `system_reset` by whoever
+//! sees QMP's RESET event, who sends `device-reset`. Both end in the same call, as VFIO_DEVICE_RESET does.
+
+use std::ffi::{c_uint, c_void};
+
+use crate::plugin::{Plugin, plugin};
+use crate::sites::Site;
+use crate::vcpu::{Registers, Vcpu};
+
+const PSW_PROBLEM_STATE: u64 = 1 << 48;
+const RESET_AND_IPL: u64 = 0x308;
+
+/// Subcodes of DIAGNOSE 308 that reset the subsystem: modified clear, normal, IPL with and without clear.
+const RESETTING: [u64; 4] = [0, 1, 3, 4];
+
+/// DIAGNOSE: the register that holds the subcode, and where the function code comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Diagnose {
+    subcode: u8,
+    base: u8,
+    displacement: u16,
+}
+
+impl Diagnose {
+    /// `83` R1 R3 B2 D2; `None` for anything else.
+    pub(crate) const fn decode(bytes: [u8; 6]) -> Option<Self> {
+        match bytes {
+            [0x83, registers, high, low, ..] => Some(Self {
+                subcode: registers & 0xf,
+                base: high >> 4,
+                displacement: (high as u16 & 0xf) << 8 | low as u16,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Execution callback of a DIAGNOSE; `site` is its [`Site`].
+pub(crate) extern "C" fn on_diagnose(vcpu: c_uint, site: *mut c_void) {
+    let Some(plugin) = plugin() else { return };
+    // SAFETY: the table of sites keeps each site until the code cache, and with it this callback, is thrown away.
+    let site = unsafe { &*site.cast::<Site<Diagnose>>() };
+    // SAFETY: this is a callback of that vCPU, and the borrow ends with it.
+    let Some((vcpu, registers)) = (unsafe { plugin.vcpus.current(vcpu as usize) }) else { return };
+    reset_if_asked(plugin, vcpu, registers, site.instruction);
+}
+
+fn reset_if_asked(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers, diagnose: Diagnose) {
+    let Diagnose { subcode, base, displacement } = diagnose;
+    let mut read = |number: u8| vcpu.exchange.read_register(registers.general[usize::from(number & 15)]);
+    let base = if base == 0 { 0 } else { read(base) };
+    let function = base.wrapping_add(u64::from(displacement)) & 0xffff;
+    let resets = function == RESET_AND_IPL && RESETTING.contains(&read(subcode));
+    if resets && vcpu.exchange.read_register(registers.psw_mask) & PSW_PROBLEM_STATE == 0 {
+        if let Err(error) = plugin.host.guest_reset() {
+            eprintln!("kaput-qemu-ap: the guest was reset, but its AP queues were not: {error}");
+        }
+        if let Some(interruptions) = &plugin.interruptions {
+            interruptions.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diagnose_decodes() {
+        let wanted = Diagnose { subcode: 4, base: 0, displacement: 0x308 };
+        assert_eq!(Diagnose::decode([0x83, 0x24, 0x03, 0x08, 0, 0]), Some(wanted));
+        assert_eq!(Diagnose::decode([0x82, 0x24, 0x03, 0x08, 0, 0]), None);
+    }
+}
