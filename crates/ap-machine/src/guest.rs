@@ -113,8 +113,7 @@ impl Configuration {
     }
 
     /// Takes all notifications that wait, and clears [`Self::pending`]. For each, store [`Notification::INDICATOR`] at
-    /// the absolute address and then make the adapter interruption pending.
-    #[must_use]
+    /// the absolute address and then make the adapter interruption pending. After a guest's reset, drop them.
     pub fn take_notifications(&self) -> Vec<Notification> {
         self.notifications.take()
     }
