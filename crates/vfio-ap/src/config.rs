@@ -9,6 +9,7 @@ use vfio_mig::{DeviceError, Errno, LogLevel};
 
 use crate::bus::Bus;
 use crate::context::{Context, Tables};
+use crate::defect::Defect;
 use crate::hardware::HostConfiguration;
 use crate::message;
 use crate::queue_set::QueueSet;
@@ -28,8 +29,8 @@ pub(crate) struct Plan {
     matrix: Matrix,
     shadow: Matrix,
     linked: QueueSet,
-    /// Queues the guest has and will have no longer.
-    lost: QueueSet,
+    /// What to reset: the queues the guest has and will have no longer, each once.
+    resets: Vec<Apqn>,
 }
 
 /// Why a change is refused, with the lines for the log.
@@ -48,6 +49,7 @@ impl Refusal {
 
 /// Plans the change of a device's matrix to `candidate`. vfio-ap migration spec 6.1, steps 2 to 4.
 pub(crate) fn plan(
+    context: &Context,
     tables: &Tables,
     host: &HostConfiguration,
     name: &str,
@@ -61,31 +63,82 @@ pub(crate) fn plan(
     not_in_use(tables, name, &candidate)?;
     within_limits(host, &candidate)?;
     let bound = tables.bus.bound_to_vfio_ap(&host.matrix);
-    let shadow = filter(&bound.difference(&tables.bus.reset_failed), &host.matrix, &candidate);
-    if filtering == Filtering::Forbidden && shadow != candidate {
-        return Err(filtered(name, &bound.difference(&tables.bus.reset_failed), host, &candidate));
+    let usable = bound.difference(&tables.bus.reset_failed);
+    let shadow = filter(&usable, &host.matrix, &candidate);
+    if filtering == Filtering::Forbidden && loses_something(context, &present.shadow, &candidate, &shadow) {
+        return Err(filtered(name, &usable, host, &candidate));
     }
-    let lost = QueueSet::product(&present.shadow).difference(&QueueSet::product(&shadow));
-    Ok(Plan { matrix: candidate, shadow, linked: queues.intersection(&bound), lost })
+    let resets = queues_to_reset(context, host, &present.shadow, &shadow)?;
+    Ok(Plan { matrix: candidate, shadow, linked: queues.intersection(&bound), resets })
+}
+
+/// Whether filtering takes anything from the candidate; an imitated driver looks only at adapters the guest had before.
+fn loses_something(context: &Context, present: &Matrix, candidate: &Matrix, shadow: &Matrix) -> bool {
+    if context.defects.on(Defect::FilterReportIgnoresNewAdapters) {
+        let lost = candidate.adapters.difference(shadow.adapters);
+        return !lost.intersection(present.adapters).is_empty();
+    }
+    shadow != candidate
+}
+
+/// The queues of the product of `before` that are not in that of `after`. What imitated drivers reset instead follows
+/// from how they gather queues: by removed adapters and by removed domains.
+fn queues_to_reset(
+    context: &Context,
+    host: &HostConfiguration,
+    before: &Matrix,
+    after: &Matrix,
+) -> Result<Vec<Apqn>, Refusal> {
+    let on = |defect| context.defects.on(defect);
+    let adapters = before.adapters.difference(after.adapters);
+    let domains = before.domains.difference(after.domains);
+    let of =
+        |adapters: Mask256, domains: Mask256| Matrix { adapters, domains, control_domains: Mask256::EMPTY }.queues();
+    if !adapters.is_empty() && on(Defect::NullMdevInQueueCollection) {
+        let reason = "BUG: the queues of no device are collected: the host crashes (HostOops)".to_owned();
+        let log = vec![(LogLevel::Error, format!("model: {reason}"))];
+        return Err(Refusal { log, ..Refusal::new(Errno::EFAULT, reason) });
+    }
+    if adapters.is_empty() && on(Defect::DomainOnlyRemovalSkipsReset) {
+        return Ok(Vec::new());
+    }
+    let both = on(Defect::IntersectionQueuesNotReset);
+    let mut resets: Vec<Apqn> =
+        of(adapters, before.domains).filter(|apqn| !(both && domains.contains(apqn.apqi.0))).collect();
+    if on(Defect::WrongListResetForDomains) {
+        resets.extend(of(adapters, before.domains));
+    } else {
+        resets.extend(of(before.adapters.difference(adapters), domains));
+    }
+    if on(Defect::ResetBitmapUninitialised) {
+        resets.extend(of(context.poison.lock().adapters, host.matrix.domains));
+    }
+    resets.sort_unstable();
+    Ok(resets)
 }
 
 /// Carries a plan out. vfio-ap migration spec 6.1, steps 4 to 6: link, plug, then reset what the guest lost.
 pub(crate) fn commit(context: &Context, tables: &mut Tables, name: &str, plan: Plan) {
     let Some(present) = tables.mdevs.get_mut(name) else { return };
     present.matrix = plan.matrix;
-    present.linked = plan.linked;
+    present.link(plan.linked);
     if present.shadow != plan.shadow {
         present.shadow = plan.shadow;
         present.plug();
         context.emit("guest-matrix", name, &[("queues", plan.shadow.queue_count().into())]);
     }
-    reset(context, &mut tables.bus, name, &plan.lost);
+    reset(context, &mut tables.bus, name, plan.resets);
 }
 
 /// Resets and zeroizes queues; those that fail are marked, so that no guest gets them. Returns the first failure.
-pub(crate) fn reset(context: &Context, bus: &mut Bus, name: &str, queues: &QueueSet) -> Option<Apqn> {
-    let failed = context.hardware.zeroize(queues.iter());
-    bus.reset_failed = bus.reset_failed.difference(queues);
+pub(crate) fn reset(
+    context: &Context,
+    bus: &mut Bus,
+    name: &str,
+    queues: impl IntoIterator<Item = Apqn>,
+) -> Option<Apqn> {
+    let reset_one = |apqn: &Apqn| bus.reset_failed.remove(*apqn);
+    let failed = context.hardware.zeroize(queues.into_iter().inspect(reset_one));
     for (apqn, response) in &failed {
         bus.reset_failed.insert(*apqn);
         context.log.error(message::reset_failed(name, *apqn, *response));
@@ -103,6 +156,15 @@ pub(crate) fn filter(usable: &QueueSet, host: &Matrix, matrix: &Matrix) -> Matri
         }
     }
     shadow
+}
+
+/// What the imitated driver does before it looks at anything: the queues go over to this device, and no roll-back brings
+/// them back to their owner.
+fn link_unvalidated(tables: &mut Tables, host: &Matrix, name: &str, candidate: &Matrix) {
+    let queues = QueueSet::product(candidate).intersection(&tables.bus.bound_to_vfio_ap(host));
+    for (_, other) in tables.mdevs.iter_mut().filter(|(other, _)| *other != name) {
+        other.link(other.linked.difference(&queues));
+    }
 }
 
 fn not_reserved(bus: &Bus, queues: &QueueSet) -> Result<(), Refusal> {
@@ -172,7 +234,10 @@ impl Context {
         filtering: Filtering,
     ) -> Result<(), DeviceError> {
         let host = self.hardware.configuration();
-        match plan(tables, &host, name, candidate, filtering) {
+        if self.defects.on(Defect::QueuesLinkedBeforeValidation) {
+            link_unvalidated(tables, &host.matrix, name, &candidate);
+        }
+        match plan(self, tables, &host, name, candidate, filtering) {
             Ok(plan) => {
                 commit(self, tables, name, plan);
                 Ok(())
@@ -192,9 +257,9 @@ impl Context {
         for name in names {
             let Some(present) = tables.mdevs.get(&name) else { continue };
             let shadow = filter(&bound.difference(&tables.bus.reset_failed), &host.matrix, &present.matrix);
-            let lost = QueueSet::product(&present.shadow).difference(&QueueSet::product(&shadow));
+            let resets = QueueSet::product(&present.shadow).difference(&QueueSet::product(&shadow)).iter().collect();
             let linked = QueueSet::product(&present.matrix).intersection(&bound);
-            let plan = Plan { matrix: present.matrix, shadow, linked, lost };
+            let plan = Plan { matrix: present.matrix, shadow, linked, resets };
             commit(self, tables, &name, plan);
         }
     }

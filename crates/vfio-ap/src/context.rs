@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ap_arch::Matrix;
 use ap_machine::Configuration;
 
+use crate::behaviour::Behaviour;
 use crate::bus::Bus;
 use crate::control::Event;
 use crate::defect::Defects;
@@ -23,20 +24,33 @@ pub(crate) struct Context {
     pub(crate) tables: Lock<Tables>,
     pub(crate) log: Log,
     pub(crate) defects: Defects,
-    pub(crate) options: Options,
+    pub(crate) behaviour: Behaviour,
+    pub(crate) security: Security,
+    /// What uninitialised memory holds, for the defects that use it; a leaf lock.
+    pub(crate) poison: Lock<Matrix>,
     pub(crate) counters: Counters,
     /// Events that wait to be sent; a leaf lock.
     pub(crate) events: Lock<Vec<Event>>,
 }
 
-/// Choices that are neither right nor wrong.
-pub(crate) struct Options {
-    /// A stream in format 0 is accepted.
-    pub(crate) accept_format_0: bool,
+/// Who is under Secure Execution.
+pub(crate) struct Security {
     /// The host's kernel is under Secure Execution.
     pub(crate) host_is_secure: AtomicBool,
     /// The guest is under Secure Execution.
     pub(crate) guest_is_secure: AtomicBool,
+}
+
+impl Security {
+    /// Whether the host's kernel is.
+    pub(crate) fn host(&self) -> bool {
+        self.host_is_secure.load(Ordering::Relaxed)
+    }
+
+    /// Whether the guest is.
+    pub(crate) fn guest(&self) -> bool {
+        self.guest_is_secure.load(Ordering::Relaxed)
+    }
 }
 
 /// What is counted for tests.
@@ -75,6 +89,11 @@ impl Assignment {
     /// Nothing assigned, no guest attached.
     pub(crate) fn new(door: Arc<Configuration>) -> Self {
         Self { matrix: Matrix::EMPTY, shadow: Matrix::EMPTY, linked: QueueSet::default(), door, attached: false }
+    }
+
+    /// Changes which queues refer to this device.
+    pub(crate) fn link(&mut self, queues: QueueSet) {
+        self.linked = queues;
     }
 
     /// Gives the guest what it should have now.

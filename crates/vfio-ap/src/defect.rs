@@ -40,12 +40,98 @@ macro_rules! defects {
 }
 
 defects! {
+    // Observable by the guest.
     ControlDomainsDropped = "control-domains-dropped",
         "Control domains are neither saved nor restored.";
+    GuestMatrixUninitialised = "guest-matrix-uninitialised",
+        "The matrix rebuilt from the stream starts from uninitialised memory.";
+    QueuesLinkedBeforeValidation = "queues-linked-before-validation",
+        "Queues are linked to the device before anything is checked, and taken from their owner.";
+    DomainOnlyRemovalSkipsReset = "domain-only-removal-skips-reset",
+        "Removing only domains resets no queue.";
+    WrongListResetForDomains = "wrong-list-reset-for-domains",
+        "The queues of removed adapters are reset twice, those of removed domains never.";
+    ResetBitmapUninitialised = "reset-bitmap-uninitialised",
+        "Adapters named by uninitialised memory are reset as well.";
     BindStateCheckBypassed = "bind-state-check-bypassed",
         "Equal hardware words are accepted whatever their bind state.";
+    StopDoesNotQuiesceQueues = "stop-does-not-quiesce-queues",
+        "RUNNING to STOP leaves interruption enabled.";
+    IncompleteResumeAccepted = "incomplete-resume-accepted",
+        "RESUMING to STOP succeeds whatever arrived.";
+    StreamUsableAfterLeavingState = "stream-usable-after-leaving-state",
+        "Leaving STOP_COPY or RESUMING does not disconnect the stream.";
+    // Observable at the uAPI.
+    ConfigSzNeverSet = "config-sz-never-set",
+        "The length field of format 0 stays zero, and zero is accepted.";
+    StreamRegeneratedPerRead = "stream-regenerated-per-read",
+        "Every read rebuilds the stream.";
+    SizeTInWireStruct = "size-t-in-wire-struct",
+        "The length field of format 0 is as wide as a 32-bit size_t.";
+    RedundantSizeFieldsDisagree = "redundant-size-fields-disagree",
+        "The declared length decides how much is awaited, the count how much is looked at.";
+    ShortHeaderWriteStartsValidation = "short-header-write-starts-validation",
+        "A first write shorter than the header is validated as a whole stream.";
+    PartialWriteNotPersisted = "partial-write-not-persisted",
+        "A write that does not complete the stream loses its buffer.";
+    PlainWriteRefusedWithEspipe = "plain-write-refused-with-espipe",
+        "Plain reads and writes are refused like positional ones.";
+    LargeContiguousAllocation = "large-contiguous-allocation",
+        "Buffers must be contiguous; more than 64 KiB cannot be had.";
+    ResetLeavesStaleStreams = "reset-leaves-stale-streams",
+        "VFIO_DEVICE_RESET only rewrites the state.";
+    FailedArcKeepsValidState = "failed-arc-keeps-valid-state",
+        "A failed arc leaves state and stream as they were.";
+    UnratelimitedSeRefusalLog = "unratelimited-se-refusal-log",
+        "Every refusal under Secure Execution is logged.";
     FacilityWordEqualityDefeatsClassRule = "facility-word-equality-defeats-class-rule",
         "The whole facility word must be equal, its classification included.";
+    NullMdevInQueueCollection = "null-mdev-in-queue-collection",
+        "Collecting queues of removed adapters reads a device that is not there: the host crashes.";
+    AsyncErrorCheckInverted = "async-error-check-inverted",
+        "The asynchronous-error bit is tested the wrong way round.";
+    // Beyond the review.
+    NonrectangularQueueList = "x-nonrectangular-queue-list",
+        "The shape of the queue list is not checked.";
+    FilterReportIgnoresNewAdapters = "x-filter-report-ignores-new-adapters",
+        "Only adapters the guest had before count as filtered.";
+    ControlDomainAvailabilityUnchecked = "x-control-domain-availability-unchecked",
+        "Control domains the host lacks are dropped without a word.";
+    IntersectionQueuesNotReset = "x-intersection-queues-not-reset",
+        "A queue whose adapter and domain both go is not reset.";
+    SePredicateTestsHost = "x-se-predicate-tests-host",
+        "Secure Execution of the guest is not looked at.";
+    TapqWithoutTBit = "x-tapq-without-t-bit",
+        "TAPQ is issued without the T bit: there are no facility bits to compare.";
+    ZeroHwinfoAccepted = "x-zero-hwinfo-accepted",
+        "Hardware information of all zeros counts as information.";
+    SizeLimitErrorBecomesSize = "x-size-limit-error-becomes-size",
+        "A count above the limit in a later write is taken for a size.";
+    ZeroLengthFirstWriteValidates = "x-zero-length-first-write-validates",
+        "A first write of no bytes is validated as a whole stream.";
+    MagicUncheckedInSingleWrite = "x-magic-unchecked-in-single-write",
+        "Magic and version are looked at only by a write after the one that completed the header.";
+    DeadQueueAccepted = "x-dead-queue-accepted",
+        "A deconfigured or checkstopped queue is accepted without a word.";
+    // Visible in the later code.
+    FirstBodyWriteOverflows = "l-first-body-write-overflows",
+        "The write that completes the header may be longer than the stream.";
+    SnapshotSurvivesSession = "l-snapshot-survives-session",
+        "A second session sends the snapshot of the first.";
+    HeaderBufferSurvives = "l-header-buffer-survives",
+        "A reset does not forget that a header was received: later writes are refused.";
+    OldHeaderRulesNewSession = "l-old-header-rules-new-session",
+        "A second session is sized by the header of the first.";
+    PositionAdvancedBeforeCopy = "l-position-advanced-before-copy",
+        "A fault in the user's buffer advances the position.";
+    SilentFiltering = "l-silent-filtering",
+        "A migrated configuration is filtered silently.";
+    StateRequestInErrorSucceeds = "l-state-request-in-error-succeeds",
+        "A state request in ERROR succeeds and does nothing.";
+    LimitHidesQueues = "l-limit-hides-queues",
+        "Only ten lines of a kind are logged.";
+    PaddingIgnored = "l-padding-ignored",
+        "Reserved bytes are not looked at.";
 }
 
 impl Defect {

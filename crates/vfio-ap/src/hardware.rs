@@ -7,13 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use ap_arch::{Apqn, FunctionCode, Gr0, HwInfo, Matrix, ProgramCode, QciBlock, QueueStatus, ResponseCode};
-use ap_machine::{Configuration, Instruction, OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
+use ap_machine::{
+    Configuration, Instruction, Notification, OperandMemory, Operands, Outcome, ProgramException, RegisterWrites,
+};
 use vfio_mig::QueueAnswer;
 
 use crate::lock::Lock;
 
 /// How long the driver waits for resets before it gives a queue up.
 const RESET_DEADLINE: Duration = Duration::from_secs(10);
+
+/// AQIC, GR1: enable.
+const AQIC_ENABLE: u64 = 1 << 47;
 
 /// Pause between two looks at a queue that is being reset.
 const RESET_POLL: Duration = Duration::from_micros(200);
@@ -80,16 +85,66 @@ impl Hardware {
             self.resets[usize::from(apqn.bits())].fetch_add(1, Ordering::Relaxed);
             match self.start_zeroize(apqn, deadline) {
                 ResponseCode::NORMAL | ResponseCode::RESET_IN_PROGRESS => running.push(apqn),
+                response if holds_nothing(response) => {}
                 response => failed.push((apqn, response)),
             }
         }
         for apqn in running {
             match self.wait_until_reset(apqn, deadline) {
                 ResponseCode::NORMAL => {}
+                response if holds_nothing(response) => {}
                 response => failed.push((apqn, response)),
             }
         }
         failed
+    }
+
+    /// Whether the machine has AQIC.
+    pub(crate) fn has_interruption(&self) -> bool {
+        self.door.facilities().apqi
+    }
+
+    /// What a guest registered for a queue by AQIC.
+    pub(crate) fn interruption(&self, apqn: Apqn) -> Option<Notification> {
+        self.door.machine().interruption(apqn)
+    }
+
+    /// AQIC with IR = 0, until TAPQ shows it off.
+    pub(crate) fn disable_interruption(&self, apqn: Apqn) -> ResponseCode {
+        let deadline = Instant::now() + RESET_DEADLINE;
+        let gr0 = Gr0::pqap(FunctionCode::AQIC, apqn);
+        let response = self.repeat(deadline, &[ResponseCode::BUSY], || self.status(gr0, 0, 0).response());
+        if response == ResponseCode::NORMAL {
+            while self.tapq(apqn, false).status.has(QueueStatus::INTERRUPT_ENABLED) {
+                if Instant::now() >= deadline {
+                    return ResponseCode::BUSY;
+                }
+                std::thread::sleep(RESET_POLL);
+            }
+        }
+        response
+    }
+
+    /// AQIC with IR = 1 on behalf of `guest`; that TAPQ shows it on is not waited for.
+    pub(crate) fn enable_interruption(
+        &self,
+        apqn: Apqn,
+        notification: Notification,
+        guest: &Configuration,
+    ) -> ResponseCode {
+        let deadline = Instant::now() + RESET_DEADLINE;
+        let gr0 = Gr0::pqap(FunctionCode::AQIC, apqn).0;
+        let gr1 = AQIC_ENABLE | u64::from(notification.isc);
+        let operands = Operands { gr0, gr1, gr2: notification.nib, ..Operands::default() };
+        self.repeat(deadline, &[ResponseCode::BUSY], || {
+            let mut memory = Block([0; QciBlock::SIZE]);
+            match self.door.execute_for(guest, Instruction::Pqap, &operands, &mut memory) {
+                Outcome::Completed { writes, .. } => {
+                    QueueStatus::from_gr1(writes.get(1).unwrap_or_default()).response()
+                }
+                Outcome::Exception(_) => ResponseCode::Q_NOT_AVAIL,
+            }
+        })
     }
 
     fn start_zeroize(&self, apqn: Apqn, deadline: Instant) -> ResponseCode {
@@ -155,6 +210,11 @@ impl Hardware {
             Outcome::Exception(_) => None,
         }
     }
+}
+
+/// A queue that is gone, deconfigured or checkstopped was cleared when it became so.
+fn holds_nothing(response: ResponseCode) -> bool {
+    matches!(response, ResponseCode::Q_NOT_AVAIL | ResponseCode::DECONFIGURED | ResponseCode::CHECKSTOPPED)
 }
 
 fn not_available() -> QueueStatus {

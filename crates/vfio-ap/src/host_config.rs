@@ -43,6 +43,9 @@ pub struct HostConfig {
     /// Whether a stream in format 0 is accepted. vfio-ap migration spec 3.3.
     #[serde(default)]
     pub accept_format_0: bool,
+    /// Whether streams are emitted in format 0, and so accepted as well.
+    #[serde(default)]
+    pub emit_format_0: bool,
     /// The host's kernel runs under Secure Execution.
     #[serde(default)]
     pub host_is_secure: bool,

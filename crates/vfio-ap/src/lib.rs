@@ -8,6 +8,7 @@
 //! guest's vCPUs go past it: they execute through [`Host::guest`] and take no lock of this crate.
 #![forbid(unsafe_code)]
 
+mod behaviour;
 mod bus;
 mod config;
 mod context;
@@ -18,6 +19,7 @@ mod host;
 mod host_config;
 mod lock;
 mod log;
+mod machine;
 mod message;
 mod migration;
 pub mod profile;

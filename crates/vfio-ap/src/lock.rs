@@ -6,7 +6,7 @@
 //! anything is called. Each device has its own migration state and each stream its own lock, so that one guest's owner
 //! cannot stall another's; the tables say who owns which queue and are one for the host.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// A mutex whose data stay usable after a panic: every change here is complete before anything can panic.
 #[derive(Default)]
@@ -19,5 +19,14 @@ impl<T> Lock<T> {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The data, unless somebody has them.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }

@@ -11,8 +11,11 @@ pub(crate) fn secure_execution(mdev: &str) -> String {
     format!("vfio_ap_mdev {mdev}: Migration not allowed from or to a Secure Execution guest")
 }
 
-/// M2: TAPQ response code 01.
-pub(crate) fn queue_gone(mdev: &str, apqn: Apqn, response: ResponseCode) -> String {
+/// M2: TAPQ response code 01. Tidied, it is as M3.
+pub(crate) fn queue_gone(mdev: &str, apqn: Apqn, response: ResponseCode, tidied: bool) -> String {
+    if tidied {
+        return queue_failed(mdev, apqn, response);
+    }
     let text = "migration failed: Failed to get hwinfo for queue %q on target host: TAPQ rc=";
     fill(&format!("vfio_ap_mdev %s: {text}{}", response.0), mdev, apqn)
 }
@@ -32,9 +35,13 @@ pub(crate) fn not_compatible(mdev: &str, apqn: Apqn) -> String {
     fill("vfio_ap_mdev %s: Migration failed: Source and target queue (%q) not compatible", mdev, apqn)
 }
 
-/// A control domain is not available; missing in the posted driver.
-pub(crate) fn control_domain_not_available(mdev: &str, domain: u8) -> String {
-    format!("vfio_ap_mdev {mdev}: Control domain {} not available on target host", Apqi(domain))
+/// A control domain is not available; missing in the posted driver, worded otherwise in the later one.
+pub(crate) fn control_domain_not_available(mdev: &str, domain: u8, tidied: bool) -> String {
+    let domain = Apqi(domain);
+    if tidied {
+        return format!("vfio_ap_mdev: {mdev}: Control domain {domain} not available on the destination host");
+    }
+    format!("vfio_ap_mdev {mdev}: Control domain {domain} not available on target host")
 }
 
 /// A queue takes its adapter out of the guest although filtering is forbidden; missing in the posted driver.
@@ -172,7 +179,7 @@ const FACILITIES: [Facility; 8] = [
 ];
 
 /// The detail lines after M5: what differs between the source's and the target's hardware, in the driver's order.
-pub(crate) fn differences(mdev: &str, apqn: Apqn, source: HwInfo, target: HwInfo) -> Vec<String> {
+pub(crate) fn differences(mdev: &str, apqn: Apqn, source: HwInfo, target: HwInfo, tidied: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for facility in &FACILITIES {
         let texts = match (source.has(facility.bit), target.has(facility.bit)) {
@@ -180,7 +187,8 @@ pub(crate) fn differences(mdev: &str, apqn: Apqn, source: HwInfo, target: HwInfo
             (false, true) => &facility.source_lacks,
             _ => continue,
         };
-        lines.extend(texts.iter().map(|text| fill(text, mdev, apqn)));
+        let texts = texts.iter().map(|text| if tidied { tidy(text) } else { (*text).to_owned() });
+        lines.extend(texts.map(|text| fill(&text, mdev, apqn)));
     }
     let types = (source.ap_type().0, target.ap_type().0);
     if types.0 > types.1 {
@@ -204,6 +212,14 @@ pub(crate) fn differences(mdev: &str, apqn: Apqn, source: HwInfo, target: HwInfo
     lines
 }
 
+/// The spellings of the later driver: colon, one space, "in".
+fn tidy(template: &str) -> String {
+    let text = template.replace("%s APSC", "%s: APSC").replace("  ", " ");
+    ["source", "target"]
+        .iter()
+        .fold(text, |text, side| text.replace(&format!("installed {side}"), &format!("installed in {side}")))
+}
+
 fn fill(template: &str, mdev: &str, apqn: Apqn) -> String {
     template.replace("%s", mdev).replace("%q", &apqn.to_string())
 }
@@ -216,7 +232,7 @@ mod tests {
 
     #[test]
     fn an_accelerator_against_a_coprocessor_is_explained_line_by_line() {
-        let lines = differences("u", Apqn::new(4, 0x33), HwInfo(0xeb80_0000_0e00_0000), HwInfo(CCA8));
+        let lines = differences("u", Apqn::new(4, 0x33), HwInfo(0xeb80_0000_0e00_0000), HwInfo(CCA8), false);
         assert_eq!(
             lines,
             [
@@ -233,7 +249,7 @@ mod tests {
         let source = HwInfo(CCA8);
         let target = HwInfo(0xf340_4000_0d00_0000);
         assert_eq!(
-            differences("u", Apqn::new(4, 0x33), source, target),
+            differences("u", Apqn::new(4, 0x33), source, target, false),
             [
                 "vfio_ap_mdev u: AP type of source (0e) not compatible with target (0d)",
                 "vfio_ap_mdev u: Bind/associate state for source (0) and target (1) queue 04.0033 must be 0",
@@ -245,15 +261,28 @@ mod tests {
 
     #[test]
     fn every_facility_logs_the_source_first() {
-        let all = differences("u", Apqn::new(4, 0x33), HwInfo(0xff << 56), HwInfo(0));
+        let all = differences("u", Apqn::new(4, 0x33), HwInfo(0xff << 56), HwInfo(0), false);
         assert_eq!(all.len(), 16);
         assert!(all.chunks(2).all(|pair| pair[0].contains("source") && pair[1].contains("target")));
         assert_eq!(
-            differences("u", Apqn::new(4, 0x33), HwInfo(0), HwInfo(HwInfo::APSC)),
+            differences("u", Apqn::new(4, 0x33), HwInfo(0), HwInfo(HwInfo::APSC), false),
             [
                 "vfio_ap_mdev u: APSC facility not installed in source queue 04.0033",
                 "vfio_ap_mdev u APSC facility installed in target queue 04.0033",
             ]
         );
+    }
+
+    #[test]
+    fn tidied_texts_are_regular() {
+        for (source, target) in [(0xff << 56, 0), (0, 0xff << 56)] {
+            for line in differences("u", Apqn::new(4, 0x33), HwInfo(source), HwInfo(target), true) {
+                assert!(line.starts_with("vfio_ap_mdev u: ") && !line.contains("  "), "{line}");
+                assert!(
+                    line.contains(" in source queue 04.0033") || line.contains(" in target queue 04.0033"),
+                    "{line}"
+                );
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! A guest that executes what it is told, one AP instruction at a time, through the same door as a vCPU.
 
 use ap_arch::ProgramCode;
-use ap_machine::{Configuration, Instruction, OperandMemory, Operands, Outcome, ProgramException};
+use ap_machine::{Configuration, Instruction, Notification, OperandMemory, Operands, Outcome, ProgramException};
 use vfio_mig::{DeviceError, Errno};
 
 use crate::control::{GuestInstruction, GuestState, Hex64, HexBytes};
@@ -22,14 +22,31 @@ impl Default for ScriptedGuest {
 }
 
 impl ScriptedGuest {
+    /// What the hardware stores into the guest's memory when a reply becomes available: the notification bytes.
+    fn take_notifications(&mut self, door: &Configuration) {
+        for notification in door.take_notifications() {
+            let _outside_of_memory = self.store(notification.nib, &[Notification::INDICATOR]);
+        }
+    }
+
+    /// Bytes of the memory, as they are now.
+    ///
+    /// # Errors
+    /// EFAULT for addresses outside of it.
+    pub(crate) fn read(&mut self, door: &Configuration, address: u64, length: usize) -> Result<Vec<u8>, DeviceError> {
+        self.take_notifications(door);
+        let range = self.range(address, length).map_err(|_| outside())?;
+        Ok(self.memory[range].to_vec())
+    }
+
     /// Stores, executes, fetches.
     ///
     /// # Errors
     /// EINVAL for bytes that are no AP instruction, EFAULT for addresses outside of the memory.
     pub(crate) fn execute(&mut self, door: &Configuration, what: &GuestInstruction) -> Result<GuestState, DeviceError> {
-        let outside = |_| DeviceError::refused(Errno::EFAULT, format!("a guest's memory has {MEMORY} bytes from 0"));
+        self.take_notifications(door);
         for image in &what.store {
-            self.store(image.address.0, &image.data.0).map_err(outside)?;
+            self.store(image.address.0, &image.data.0).map_err(|_| outside())?;
         }
         let code = <[u8; 4]>::try_from(what.code.0.as_slice()).ok();
         let instruction = code.and_then(Instruction::decode).ok_or_else(|| {
@@ -52,8 +69,7 @@ impl ScriptedGuest {
             Outcome::Exception(exception) => state.exception = Some(exception.code.0),
         }
         if let Some((address, length)) = what.fetch {
-            let range = self.range(address.0, length as usize).map_err(outside)?;
-            state.fetched = Some(HexBytes(self.memory[range].to_vec()));
+            state.fetched = Some(HexBytes(self.read(door, address.0, length as usize)?));
         }
         Ok(state)
     }
@@ -63,6 +79,10 @@ impl ScriptedGuest {
         let range = start.and_then(|start| Some(start..start.checked_add(len)?));
         range.filter(|range| range.end <= MEMORY).ok_or(ProgramException::new(ProgramCode::ADDRESSING))
     }
+}
+
+fn outside() -> DeviceError {
+    DeviceError::refused(Errno::EFAULT, format!("a guest's memory has {MEMORY} bytes from address 0"))
 }
 
 impl OperandMemory for ScriptedGuest {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Answers the requests of the control protocol.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ap_arch::{HwInfo, ResponseCode};
+use ap_arch::{HwInfo, Matrix, ResponseCode};
+use ap_machine::AdapterState;
 use serde::Serialize;
 use serde_json::Value;
 use vfio_mig::{DeviceError, Errno, QueueAnswer, StreamId};
@@ -63,7 +63,9 @@ impl Host {
                 let (state, stream) = self.set_state(mdev.as_deref(), state)?;
                 done(&SetStateReply { state, stream })
             }
-            Request::MigrationGetState { mdev } => done(&StateReply { state: self.find(mdev.as_deref())?.state() }),
+            Request::MigrationGetState { mdev } => {
+                done(&StateReply { state: self.find(mdev.as_deref())?.reported_state()? })
+            }
             Request::MigrationDataSize { mdev } => done(&SizeReply { size: self.find(mdev.as_deref())?.data_size()? }),
             Request::MigrationRead { stream, length, offset, fault_at } => {
                 let length = usize::try_from(length).unwrap_or(MAX_READ).min(MAX_READ);
@@ -80,12 +82,22 @@ impl Host {
             Request::DeviceClose { mdev } => finished(self.find(mdev.as_deref())?.close()),
             Request::SysfsRead { path } => done(&ValueReply { value: self.sysfs_read(&path)? }),
             Request::SysfsWrite { path, value } => finished(self.sysfs_write(&path, &value)),
-            Request::AdapterConfigure { .. }
-            | Request::AdapterDeconfigure { .. }
-            | Request::AdapterCheckstop { .. } => Err(Failure {
-                class: CLASS_UNSUPPORTED.to_owned(),
-                desc: "this machine's adapters keep the state of the topology".to_owned(),
-            }),
+            Request::AdapterConfigure { adapter } => finished(self.adapter_state(&adapter, AdapterState::Configured)),
+            Request::AdapterDeconfigure { adapter } => {
+                finished(self.adapter_state(&adapter, AdapterState::Deconfigured))
+            }
+            Request::AdapterCheckstop { adapter } => finished(self.adapter_state(&adapter, AdapterState::Checkstopped)),
+            Request::AdapterPlug { adapter, card } => finished(self.plug(&adapter, &card)),
+            Request::AdapterUnplug { adapter } => finished(self.unplug(&adapter)),
+            Request::QueueBusy { queue, busy } => finished(self.busy(queue.0, busy)),
+            Request::QueueError { queue, response } => finished(self.queue_error(queue.0, ResponseCode(response))),
+            Request::PoisonSet { adapters, domains, control_domains } => {
+                *self.context.poison.lock() = Matrix { adapters, domains, control_domains };
+                done(&Empty {})
+            }
+            Request::GuestMemory { mdev, address, length } => {
+                done(&DataReply { data: HexBytes(self.guest_memory(&mdev, address.0, length)?) })
+            }
             Request::QueueAnswer { queue, response, asynchronous, hw_info } => {
                 let answer = response.map(|code| QueueAnswer {
                     response: ResponseCode(code),
@@ -96,8 +108,8 @@ impl Host {
                 done(&Empty {})
             }
             Request::SecureExecution { host, guest } => {
-                self.context.options.host_is_secure.store(host, Ordering::Relaxed);
-                self.context.options.guest_is_secure.store(guest, Ordering::Relaxed);
+                self.context.security.host_is_secure.store(host, Ordering::Relaxed);
+                self.context.security.guest_is_secure.store(guest, Ordering::Relaxed);
                 done(&Empty {})
             }
             Request::DefectSet { name, on } => {
@@ -120,12 +132,7 @@ impl Host {
                 done(&LogReply { lines: excerpt.lines, next: excerpt.next, lost: excerpt.lost })
             }
             Request::QueryCounters {} => done(&self.counters()),
-            Request::GuestExecute { mdev, instruction } => {
-                let device = self.find(Some(&mdev))?;
-                let guest = Arc::clone(self.guests.lock().entry(mdev).or_default());
-                let state = guest.lock().execute(device.door(), &instruction)?;
-                done(&state)
-            }
+            Request::GuestExecute { mdev, instruction } => done(&self.guest_execute(&mdev, &instruction)?),
         }
     }
 
@@ -139,7 +146,7 @@ impl Host {
     ) -> Result<Vec<u8>, DeviceError> {
         match self.stream(stream)? {
             OpenedStream::Resuming(_) => Err(DeviceError::refused(Errno::EBADF, "the stream is open for writing")),
-            OpenedStream::Saving(_) if offset.is_some() => Err(no_offset()),
+            OpenedStream::Saving(_) if self.refuses_offset(offset) => Err(no_offset()),
             OpenedStream::Saving(stream) => stream.read(length, mapped(valid, length)),
         }
     }
@@ -154,9 +161,14 @@ impl Host {
     ) -> Result<usize, DeviceError> {
         match self.stream(stream)? {
             OpenedStream::Saving(_) => Err(DeviceError::refused(Errno::EBADF, "the stream is open for reading")),
-            OpenedStream::Resuming(_) if offset.is_some() => Err(no_offset()),
+            OpenedStream::Resuming(_) if self.refuses_offset(offset) => Err(no_offset()),
             OpenedStream::Resuming(stream) => stream.write(UserBuffer { bytes, valid: mapped(valid, bytes.len()) }),
         }
+    }
+
+    /// Streams have no positions; an imitated driver takes plain calls for positional ones.
+    fn refuses_offset(&self, offset: Option<u64>) -> bool {
+        offset.is_some() || self.context.defects.on(Defect::PlainWriteRefusedWithEspipe)
     }
 
     fn describe(&self) -> HostReply {
@@ -201,6 +213,7 @@ impl Host {
                 hw_info: Hex64(tested.info.0),
                 status: Hex64(u64::from(tested.status.0)),
                 resets: resets.get(&apqn).copied().unwrap_or_default(),
+                activity: self.machine.queue_snapshot(apqn).and_then(|snapshot| serde_json::to_value(snapshot).ok()),
             }
         });
         QueueList { queues: queues.collect() }

@@ -133,6 +133,9 @@ pub struct QueueReply {
     pub status: Hex64,
     /// How often the driver reset it.
     pub resets: u64,
+    /// What it holds and what happened to it; absent for a queue that was never used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<serde_json::Value>,
 }
 
 /// Lines of the driver's log.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can be asked of a host.
 
+use ap_arch::Mask256;
+use ap_machine::AdapterSpec;
+use ap_machine::topology::hex;
 use serde::{Deserialize, Serialize};
 use vfio_mig::{DeviceState, StreamId};
 
@@ -113,6 +116,32 @@ pub enum Request {
         /// Adapter number in hex.
         adapter: String,
     },
+    /// Puts a card into an empty adapter. Returns [`super::Empty`].
+    AdapterPlug {
+        /// Adapter number in hex.
+        adapter: String,
+        /// The card, as in a topology: `"cex8c"` or a table.
+        card: AdapterSpec,
+    },
+    /// Takes a card out. Returns [`super::Empty`].
+    AdapterUnplug {
+        /// Adapter number in hex.
+        adapter: String,
+    },
+    /// Lets a queue answer 05 (busy), or no longer. Returns [`super::Empty`].
+    QueueBusy {
+        /// The queue.
+        queue: QueueName,
+        /// Whether it is busy.
+        busy: bool,
+    },
+    /// Lets a queue report an asynchronous error until its next reset. Returns [`super::Empty`].
+    QueueError {
+        /// The queue.
+        queue: QueueName,
+        /// Response code.
+        response: u8,
+    },
     /// Makes the driver's TAPQ on a queue answer so, until it is set again; without `response` the queue answers for
     /// itself again. Returns [`super::Empty`].
     QueueAnswer {
@@ -135,6 +164,18 @@ pub enum Request {
         /// The guest.
         guest: bool,
     },
+    /// Says what uninitialised memory of the driver holds, for the defects that use it. Returns [`super::Empty`].
+    PoisonSet {
+        /// Adapters.
+        #[serde(default, with = "hex::adapters")]
+        adapters: Mask256,
+        /// Domains.
+        #[serde(default, with = "hex::domains")]
+        domains: Mask256,
+        /// Control domains.
+        #[serde(default, with = "hex::domains")]
+        control_domains: Mask256,
+    },
     /// Switches a defect on or off. Returns [`super::Empty`].
     DefectSet {
         /// Its name in the catalogue.
@@ -156,6 +197,16 @@ pub enum Request {
     },
     /// Counts of what happened. Returns [`super::Counters`].
     QueryCounters {},
+    /// Reads the memory of a scripted guest, with everything that the hardware stored into it until now. Returns
+    /// [`super::DataReply`].
+    GuestMemory {
+        /// The device.
+        mdev: String,
+        /// Where.
+        address: Hex64,
+        /// How many bytes.
+        length: u32,
+    },
     /// Executes one AP instruction as a scripted guest. Returns [`super::GuestState`].
     GuestExecute {
         /// The device whose guest executes it; not the one QEMU runs.

@@ -5,6 +5,7 @@ use ap_arch::stream::{QueueEntry, StreamFormat, StreamHeader};
 use ap_arch::{Apqn, HwInfo, Mask256, Matrix, QueueStatus, ResponseCode};
 use vfio_mig::{DeviceError, Errno};
 
+use super::quirk;
 use crate::context::Context;
 use crate::defect::Defect;
 use crate::hardware::Tested;
@@ -15,7 +16,8 @@ use crate::message;
 /// # Errors
 /// ENODEV, EIO: vfio-ap migration spec 5.3.
 pub(crate) fn hardware_info(context: &Context, mdev: &str, apqn: Apqn) -> Result<(HwInfo, ResponseCode), DeviceError> {
-    let Tested { status, info } = context.hardware.tapq(apqn, true);
+    let with_facilities = !context.defects.on(Defect::TapqWithoutTBit);
+    let Tested { status, info } = context.hardware.tapq(apqn, with_facilities);
     let response = status.response();
     let failure = |errno, line: String| {
         context.log.error(line.as_str());
@@ -27,11 +29,14 @@ pub(crate) fn hardware_info(context: &Context, mdev: &str, apqn: Apqn) -> Result
         | ResponseCode::DECONFIGURED
         | ResponseCode::CHECKSTOPPED
         | ResponseCode::BUSY => {}
-        ResponseCode::Q_NOT_AVAIL => return failure(Errno::ENODEV, message::queue_gone(mdev, apqn, response)),
-        _ if status.has(QueueStatus::ASYNC) => {}
+        ResponseCode::Q_NOT_AVAIL => {
+            let tidied = context.behaviour.tidied_messages;
+            return failure(Errno::ENODEV, message::queue_gone(mdev, apqn, response, tidied));
+        }
+        _ if status.has(QueueStatus::ASYNC) != context.defects.on(Defect::AsyncErrorCheckInverted) => {}
         _ => return failure(Errno::EIO, message::queue_failed(mdev, apqn, response)),
     }
-    if info.0 == 0 {
+    if info.0 == 0 && !context.defects.on(Defect::ZeroHwinfoAccepted) {
         return failure(Errno::EIO, message::queue_failed(mdev, apqn, response));
     }
     Ok((info, response))
@@ -57,13 +62,11 @@ fn queue_count(shadow: &Matrix) -> u32 {
 /// ENOMEM, and those of [`hardware_info`].
 pub(crate) fn take(context: &Context, mdev: &str, shadow: &Matrix) -> Result<Vec<u8>, DeviceError> {
     let control_domains = carried_control_domains(context, shadow.control_domains);
-    let header = StreamHeader::new(context.format(), queue_count(shadow), control_domains);
+    let header = StreamHeader::new(context.behaviour.format, queue_count(shadow), control_domains);
     let mut bytes = Vec::new();
     let length = usize::try_from(header.stream_size()).unwrap_or(usize::MAX);
-    if bytes.try_reserve_exact(length).is_err() {
-        return Err(DeviceError::refused(Errno::ENOMEM, format!("no memory for a stream of {length} bytes")));
-    }
-    bytes.extend_from_slice(&header.to_bytes());
+    allocate(context, &mut bytes, length, length)?;
+    bytes.extend(quirk::header_bytes(context, &header));
     for apqn in shadow.queues() {
         let (info, _) = hardware_info(context, mdev, apqn)?;
         bytes.extend_from_slice(&QueueEntry { info, apqn }.to_bytes());
@@ -71,9 +74,17 @@ pub(crate) fn take(context: &Context, mdev: &str, shadow: &Matrix) -> Result<Vec
     Ok(bytes)
 }
 
-impl Context {
-    /// The format this host emits.
-    pub(crate) fn format(&self) -> StreamFormat {
-        StreamFormat::Vfap
+/// The most that can be had contiguously where that is asked for.
+const LARGEST_CONTIGUOUS_BLOCK: usize = 64 * 1024;
+
+/// Makes room for `more` bytes in a buffer that is to hold `total`.
+///
+/// # Errors
+/// ENOMEM.
+pub(crate) fn allocate(context: &Context, buffer: &mut Vec<u8>, total: usize, more: usize) -> Result<(), DeviceError> {
+    let contiguous = total > LARGEST_CONTIGUOUS_BLOCK && context.defects.on(Defect::LargeContiguousAllocation);
+    if contiguous || buffer.try_reserve_exact(more).is_err() {
+        return Err(DeviceError::refused(Errno::ENOMEM, format!("no memory for a stream of {total} bytes")));
     }
+    Ok(())
 }

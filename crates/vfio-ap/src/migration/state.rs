@@ -2,37 +2,19 @@
 //! The state machine of one device. vfio-ap migration spec 2.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
-use ap_machine::Configuration;
 use vfio_mig::{DeviceError, DeviceState, Errno};
 
+use super::device::{Device, Migration};
+use super::quiesce;
+use super::quirk;
+use super::read_stream::Snapshots;
 use super::snapshot;
 use super::{ReadStream, WriteStream};
-use crate::config;
 use crate::context::Context;
-use crate::lock::Lock;
+use crate::defect::Defect;
 use crate::message;
-
-/// A mediated device as its opener sees it.
-pub(crate) struct Device {
-    name: String,
-    context: Arc<Context>,
-    door: Arc<Configuration>,
-    migration: Lock<Migration>,
-    /// The state once more, for readers that must not wait: vCPUs and get_state.
-    visible: AtomicU32,
-}
-
-/// What exists while the device is open.
-struct Migration {
-    open: bool,
-    state: DeviceState,
-    saving: Option<Arc<ReadStream>>,
-    resuming: Option<Arc<WriteStream>>,
-    /// The refusal under Secure Execution was logged since the device was opened.
-    refusal_logged: bool,
-}
 
 /// The stream that an arc opened.
 #[derive(Clone)]
@@ -44,111 +26,9 @@ pub(crate) enum OpenedStream {
 }
 
 impl Device {
-    /// A device that is not open.
-    pub(crate) fn new(name: String, context: Arc<Context>, door: Arc<Configuration>) -> Self {
-        let migration =
-            Migration { open: false, state: DeviceState::RUNNING, saving: None, resuming: None, refusal_logged: false };
-        let visible = AtomicU32::new(DeviceState::RUNNING.0);
-        Self { name, context, door, migration: Lock::new(migration), visible }
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) const fn door(&self) -> &Arc<Configuration> {
-        &self.door
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.migration.lock().open
-    }
-
-    /// The state; never refused. vfio-ap migration spec 2.3.
-    pub(crate) fn state(&self) -> DeviceState {
-        DeviceState(self.visible.load(Ordering::Acquire))
-    }
-
-    /// Opens the device: the guest gets its queues. vfio-ap migration spec 2.8.
-    pub(crate) fn open(&self) -> Result<(), DeviceError> {
-        let mut migration = self.migration.lock();
-        if migration.open {
-            return Err(DeviceError::refused(Errno::EBUSY, format!("mediated device {} is open already", self.name)));
-        }
-        let mut tables = self.context.tables.lock();
-        let Some(present) = tables.mdevs.get_mut(&self.name) else {
-            return Err(DeviceError::refused(Errno::ENODEV, format!("mediated device {} was removed", self.name)));
-        };
-        present.attached = true;
-        present.plug();
-        migration.open = true;
-        migration.refusal_logged = false;
-        self.enter(&mut migration, DeviceState::RUNNING);
-        Ok(())
-    }
-
-    /// Closes the device: streams are cut off, the guest loses its queues, which are reset.
-    pub(crate) fn close(&self) -> Result<(), DeviceError> {
-        let mut migration = self.migration.lock();
-        self.check_open(&migration)?;
-        if let Some(stream) = migration.saving.take() {
-            stream.device_closed();
-        }
-        if let Some(stream) = migration.resuming.take() {
-            stream.device_closed();
-        }
-        migration.open = false;
-        self.enter(&mut migration, DeviceState::RUNNING);
-        let mut tables = self.context.tables.lock();
-        let tables = &mut *tables;
-        if let Some(present) = tables.mdevs.get_mut(&self.name) {
-            present.attached = false;
-            present.plug();
-            config::reset(&self.context, &mut tables.bus, &self.name, &present.linked);
-        }
-        Ok(())
-    }
-
-    /// VFIO_DEVICE_RESET. vfio-ap migration spec 2.6.
-    pub(crate) fn reset(&self) -> Result<(), DeviceError> {
-        let mut migration = self.migration.lock();
-        self.check_open(&migration)?;
-        {
-            let mut tables = self.context.tables.lock();
-            let tables = &mut *tables;
-            if let Some(present) = tables.mdevs.get(&self.name)
-                && let Some(apqn) = config::reset(&self.context, &mut tables.bus, &self.name, &present.linked)
-            {
-                return Err(DeviceError::refused(Errno::EIO, format!("queue {apqn} could not be reset")));
-            }
-        }
-        self.end_streams(&mut migration);
-        self.enter(&mut migration, DeviceState::RUNNING);
-        Ok(())
-    }
-
-    fn end_streams(&self, migration: &mut Migration) {
-        if let Some(stream) = migration.saving.take() {
-            stream.end();
-        }
-        if let Some(stream) = migration.resuming.take() {
-            let _whether_complete = stream.end();
-        }
-    }
-
-    /// Bytes of the stream: of the snapshot in STOP_COPY, else of one taken now. vfio-ap migration spec 3.4.
-    pub(crate) fn data_size(&self) -> Result<u64, DeviceError> {
-        if let Some(stream) = &self.migration.lock().saving {
-            return Ok(stream.length());
-        }
-        let tables = self.context.tables.lock();
-        let present = tables.mdevs.get(&self.name);
-        let gone = || DeviceError::refused(Errno::ENODEV, format!("mediated device {} was removed", self.name));
-        present.map(|present| snapshot::size(self.context.format(), &present.shadow)).ok_or_else(gone)
-    }
-
     /// Requests a state. vfio-ap migration spec 2.2 to 2.4.
     pub(crate) fn set_state(&self, target: DeviceState) -> Result<Option<OpenedStream>, DeviceError> {
+        self.offers_migration()?;
         let mut migration = self.migration.lock();
         self.context.log.debug(message::request(target.0));
         self.refuse_secure_execution(&mut migration)?;
@@ -162,6 +42,9 @@ impl Device {
             return Err(DeviceError::refused(Errno::EINVAL, reason));
         }
         if migration.state == DeviceState::ERROR {
+            if self.context.defects.on(Defect::StateRequestInErrorSucceeds) {
+                return Ok(None);
+            }
             let reason = format!("the device is in the error state; only a reset leads out of it, not {target}");
             return Err(DeviceError::refused(Errno::EINVAL, reason));
         }
@@ -173,87 +56,132 @@ impl Device {
         Ok(opened)
     }
 
-    /// One arc of vfio-ap migration spec 2.2.
-    fn arc(&self, migration: &mut Migration, to: DeviceState) -> Result<Option<OpenedStream>, DeviceError> {
-        self.context.log.debug(message::arc(migration.state.0, to.0));
-        let opened = match (migration.state, to) {
-            (DeviceState::STOP, DeviceState::STOP_COPY) => {
-                let stream = Arc::new(ReadStream::new(self.take_snapshot()?));
-                migration.saving = Some(Arc::clone(&stream));
-                Some(OpenedStream::Saving(stream))
-            }
-            (DeviceState::STOP, DeviceState::RESUMING) => {
-                let stream = Arc::new(WriteStream::new(Arc::clone(&self.context), self.name.clone()));
-                migration.resuming = Some(Arc::clone(&stream));
-                Some(OpenedStream::Resuming(stream))
-            }
-            (DeviceState::STOP_COPY, _) => {
-                if let Some(stream) = migration.saving.take() {
-                    stream.end();
-                }
-                None
-            }
-            (DeviceState::RESUMING, _) => {
-                if let Some(stream) = migration.resuming.take()
-                    && let Err(error) = stream.end()
-                {
-                    self.enter(migration, DeviceState::ERROR);
-                    return Err(error);
-                }
-                None
-            }
-            _ => None,
-        };
-        self.enter(migration, to);
-        Ok(opened)
-    }
-
-    fn take_snapshot(&self) -> Result<Vec<u8>, DeviceError> {
-        let shadow = self.context.tables.lock().mdevs.get(&self.name).map(|present| present.shadow);
-        let shadow = shadow.ok_or_else(|| DeviceError::from(Errno::ENODEV))?;
-        snapshot::take(&self.context, &self.name, &shadow)
-    }
-
     /// vfio-ap migration spec 2.7: refused under Secure Execution, logged once per open.
     fn refuse_secure_execution(&self, migration: &mut Migration) -> Result<(), DeviceError> {
-        let options = &self.context.options;
-        if !options.host_is_secure.load(Ordering::Relaxed) && !options.guest_is_secure.load(Ordering::Relaxed) {
+        let security = &self.context.security;
+        let guest = security.guest() && !self.context.defects.on(Defect::SePredicateTestsHost);
+        if !security.host() && !guest {
             return Ok(());
         }
-        if !migration.refusal_logged {
+        if !migration.refusal_logged || self.context.defects.on(Defect::UnratelimitedSeRefusalLog) {
             migration.refusal_logged = true;
             self.context.log.error(message::secure_execution(&self.name));
         }
         Err(DeviceError::refused(Errno::EPERM, "a guest under Secure Execution cannot be migrated"))
     }
 
-    fn check_open(&self, migration: &Migration) -> Result<(), DeviceError> {
-        if migration.open {
-            return Ok(());
+    /// One arc of vfio-ap migration spec 2.2.
+    fn arc(&self, migration: &mut Migration, to: DeviceState) -> Result<Option<OpenedStream>, DeviceError> {
+        self.context.log.debug(message::arc(migration.state.0, to.0));
+        let mut opened = None;
+        match (migration.state, to) {
+            (DeviceState::RUNNING, _) => self.stop(migration)?,
+            (DeviceState::STOP_COPY, _) => self.leave_saving(migration),
+            (DeviceState::RESUMING, _) => self.leave_resuming(migration)?,
+            (_, DeviceState::STOP_COPY) => opened = Some(OpenedStream::Saving(self.start_saving(migration)?)),
+            (_, DeviceState::RESUMING) => opened = Some(OpenedStream::Resuming(self.start_resuming(migration))),
+            _ => self.run(migration)?,
         }
-        Err(DeviceError::refused(Errno::ENODEV, format!("mediated device {} is not open", self.name)))
+        self.enter(migration, to);
+        Ok(opened)
     }
 
-    fn enter(&self, migration: &mut Migration, state: DeviceState) {
-        let from = std::mem::replace(&mut migration.state, state);
-        self.visible.store(state.0, Ordering::Release);
-        if from != state {
-            let member = |state: DeviceState| serde_json::to_value(state).unwrap_or_default();
-            self.context.emit("migration-state", &self.name, &[("from", member(from)), ("to", member(state))]);
+    /// RUNNING to STOP. If a queue cannot be quiesced, the others are put back; if that fails too, the state is ERROR.
+    fn stop(&self, migration: &mut Migration) -> Result<(), DeviceError> {
+        let shadow = self.shadow()?;
+        match quiesce::quiesce(&self.context, &shadow) {
+            Ok(armed) => {
+                migration.armed = armed;
+                Ok(())
+            }
+            Err((error, armed)) => {
+                if quiesce::restore(&self.context, &self.door, &shadow, &armed).is_err() {
+                    self.enter(migration, DeviceState::ERROR);
+                }
+                Err(error)
+            }
         }
+    }
+
+    /// STOP to RUNNING.
+    fn run(&self, migration: &mut Migration) -> Result<(), DeviceError> {
+        quiesce::restore(&self.context, &self.door, &self.shadow()?, &migration.armed)?;
+        migration.armed.clear();
+        Ok(())
+    }
+
+    fn start_saving(&self, migration: &mut Migration) -> Result<Arc<ReadStream>, DeviceError> {
+        let source = Arc::new(SnapshotSource { context: Arc::clone(&self.context), name: self.name.clone() });
+        let again = self.context.defects.on(Defect::SnapshotSurvivesSession);
+        let bytes = match migration.last_snapshot.take().filter(|_| again) {
+            Some(bytes) => Some(bytes),
+            None if self.context.behaviour.snapshot_at_first_read => None,
+            None => Some(source.take()?),
+        };
+        let stream = Arc::new(ReadStream::new(source, bytes));
+        if let Some(superseded) = migration.saving.replace(Arc::clone(&stream)) {
+            superseded.end();
+        }
+        Ok(stream)
+    }
+
+    fn leave_saving(&self, migration: &mut Migration) {
+        if let Some(stream) = migration.saving.take() {
+            migration.last_snapshot = stream.bytes();
+            if self.streams_outlive_their_state() {
+                migration.saving = Some(stream);
+            } else {
+                stream.end();
+            }
+        }
+    }
+
+    fn start_resuming(&self, migration: &mut Migration) -> Arc<WriteStream> {
+        let old_header = Arc::clone(&migration.old_header);
+        let stream = Arc::new(WriteStream::new(Arc::clone(&self.context), self.name.clone(), old_header));
+        if let Some(superseded) = migration.resuming.replace(Arc::clone(&stream)) {
+            let _whether_complete = superseded.end();
+        }
+        stream
+    }
+
+    /// RESUMING to STOP: a complete configuration must have been accepted, else the state is ERROR.
+    fn leave_resuming(&self, migration: &mut Migration) -> Result<(), DeviceError> {
+        let Some(stream) = migration.resuming.take() else { return Ok(()) };
+        let keeps_state = self.context.defects.on(Defect::FailedArcKeepsValidState);
+        let stays = keeps_state || self.streams_outlive_their_state();
+        let result = if stays { stream.result() } else { stream.end() };
+        let result = if self.context.defects.on(Defect::IncompleteResumeAccepted) { Ok(()) } else { result };
+        migration.resuming = Some(stream).filter(|_| stays);
+        match result {
+            Ok(()) => {
+                migration.old_header.lock().leave(&self.context);
+                // What was armed belongs to the configuration that was replaced.
+                migration.armed.clear();
+            }
+            Err(_) if keeps_state => {}
+            Err(_) => self.enter(migration, DeviceState::ERROR),
+        }
+        result
+    }
+
+    fn streams_outlive_their_state(&self) -> bool {
+        self.context.defects.on(Defect::StreamUsableAfterLeavingState)
     }
 
     /// A vCPU of the guest is about to run: a device that was stopped for a migration goes back to RUNNING. One load
     /// when there is nothing to do. Returns whether there was.
     pub(crate) fn vcpu_resumed(&self) -> bool {
-        if !matches!(self.state(), DeviceState::STOP | DeviceState::STOP_COPY) {
+        let stopped = |state| matches!(state, DeviceState::STOP | DeviceState::STOP_COPY);
+        if !stopped(self.state()) {
             return false;
         }
         let mut migration = self.migration.lock();
         let mut moved = false;
-        while matches!(migration.state, DeviceState::STOP | DeviceState::STOP_COPY) {
-            let next = if migration.state == DeviceState::STOP { DeviceState::RUNNING } else { DeviceState::STOP };
-            if self.arc(&mut migration, next).is_err() {
+        while stopped(migration.state) {
+            let to = if migration.state == DeviceState::STOP { DeviceState::RUNNING } else { DeviceState::STOP };
+            if let Err(error) = self.arc(&mut migration, to) {
+                self.context.log.error(format!("vfio_ap_mdev {}: the guest runs, but the device: {error}", self.name));
                 break;
             }
             moved = true;
@@ -265,10 +193,24 @@ impl Device {
     }
 }
 
-#[cfg(test)]
-impl Device {
-    /// Keeps the device's own lock, as a request that is under way does.
-    pub(crate) fn hold_state_lock(&self) -> impl Sized + '_ {
-        self.migration.lock()
+/// A device's snapshots, for a stream that may outlive the device.
+struct SnapshotSource {
+    context: Arc<Context>,
+    name: String,
+}
+
+impl Snapshots for SnapshotSource {
+    fn take(&self) -> Result<Arc<[u8]>, DeviceError> {
+        let shadow = self.context.tables.lock().mdevs.get(&self.name).map(|present| present.shadow);
+        let gone = || DeviceError::refused(Errno::ENODEV, format!("mediated device {} was removed", self.name));
+        snapshot::take(&self.context, &self.name, &shadow.ok_or_else(gone)?).map(Into::into)
+    }
+
+    fn at_every_read(&self) -> bool {
+        self.context.defects.on(Defect::StreamRegeneratedPerRead)
+    }
+
+    fn faults_advance(&self) -> bool {
+        quirk::faults_advance(&self.context)
     }
 }

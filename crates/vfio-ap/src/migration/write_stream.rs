@@ -4,13 +4,16 @@
 
 use std::sync::Arc;
 
-use ap_arch::stream::{StreamFormat, StreamHeader, StreamView};
+use ap_arch::stream::{StreamError, StreamFormat, StreamHeader, StreamView};
 use vfio_mig::{DeviceError, Errno};
 
 use super::gate::Gate;
+use super::quirk::{self, OldHeader};
 use super::read_stream::end_of;
+use super::snapshot::allocate;
 use super::validate::{malformed, validate_and_apply};
 use crate::context::Context;
+use crate::defect::Defect;
 use crate::lock::Lock;
 
 /// What a caller wants written: `bytes`, of which the first `valid` can be fetched.
@@ -26,6 +29,8 @@ pub(crate) struct WriteStream {
     context: Arc<Context>,
     mdev: String,
     session: Lock<Session>,
+    /// Of the device; it and its lock, a leaf, are there for imitated drivers only.
+    old_header: Arc<Lock<OldHeader>>,
 }
 
 #[derive(Default)]
@@ -50,9 +55,23 @@ enum Outcome {
     Refused(DeviceError),
 }
 
+/// Why a piece was not taken.
+enum Failure {
+    /// The session is spoilt.
+    Latched(DeviceError),
+    /// The next piece may still succeed.
+    Passing(DeviceError),
+}
+
+impl From<DeviceError> for Failure {
+    fn from(error: DeviceError) -> Self {
+        Self::Latched(error)
+    }
+}
+
 impl WriteStream {
-    pub(crate) fn new(context: Arc<Context>, mdev: String) -> Self {
-        Self { gate: Gate::default(), context, mdev, session: Lock::default() }
+    pub(crate) fn new(context: Arc<Context>, mdev: String, old_header: Arc<Lock<OldHeader>>) -> Self {
+        Self { gate: Gate::default(), context, mdev, session: Lock::default(), old_header }
     }
 
     /// Takes one piece, all of it or nothing.
@@ -60,91 +79,207 @@ impl WriteStream {
     /// # Errors
     /// Those of vfio-ap migration spec 4.4. But for a session that is over, they latch.
     pub(crate) fn write(&self, buffer: UserBuffer<'_>) -> Result<usize, DeviceError> {
-        let mut session = self.session.lock();
+        let mut session = if self.context.behaviour.second_writer_is_refused {
+            let busy = || DeviceError::refused(Errno::EBUSY, "another write is under way");
+            self.session.try_lock().ok_or_else(busy)?
+        } else {
+            self.session.lock()
+        };
         self.gate.check(Errno::ENXIO)?;
         if let Outcome::Refused(error) = &session.outcome {
             return Err(error.clone());
         }
-        let result = self.take(&mut session, buffer);
-        if let Err(error) = &result {
-            session.outcome = Outcome::Refused(error.clone());
-            session.staging = Vec::new();
+        match self.take(&mut session, buffer) {
+            Ok(length) => Ok(length),
+            Err(Failure::Passing(error)) => Err(error),
+            Err(Failure::Latched(error)) => {
+                session.outcome = Outcome::Refused(error.clone());
+                session.staging = Vec::new();
+                Err(error)
+            }
         }
-        result
     }
 
-    fn take(&self, session: &mut Session, buffer: UserBuffer<'_>) -> Result<usize, DeviceError> {
+    fn take(&self, session: &mut Session, buffer: UserBuffer<'_>) -> Result<usize, Failure> {
         let length = buffer.bytes.len();
         let end = end_of(session.position, length)
             .ok_or_else(|| DeviceError::refused(Errno::ERANGE, "the position overflows"))?;
         if length == 0 {
-            return Ok(0);
+            return self.take_nothing(session);
         }
+        self.check_old_header(session)?;
         if buffer.valid < length {
-            let reason = format!("the user's buffer is not readable from byte {} on", buffer.valid);
-            return Err(DeviceError::refused(Errno::EIO, reason));
+            return Err(self.fault(session, buffer, end));
         }
-        if session.total.is_none() {
-            session.total = self.total(&session.staging, buffer.bytes)?;
+        let header_is_new = session.total.is_none();
+        if header_is_new {
+            session.total = self.total(session, buffer.bytes)?;
+        } else if self.magic_is_wrong(session) {
+            return Err(Failure::Passing(malformed(StreamError::Magic(0))));
         }
         if let Some(total) = session.total {
             if end > total {
-                let reason = format!("the write ends at byte {end}, the configuration has {total} bytes");
-                return Err(DeviceError::refused(Errno::EIO, reason));
+                return self.too_long(session, end, total, header_is_new);
             }
-            let missing = total - session.staging.len();
-            if session.staging.try_reserve_exact(missing).is_err() {
-                let reason = format!("no memory for a configuration of {total} bytes");
-                return Err(DeviceError::refused(Errno::ENOMEM, reason));
-            }
+            let missing = total - session.staging.len().min(total);
+            allocate(&self.context, &mut session.staging, total, missing)?;
         }
         session.staging.extend_from_slice(buffer.bytes);
         session.position = end;
         if session.total == Some(end) {
-            let staging = std::mem::take(&mut session.staging);
-            let view = StreamView::parse(&staging, self.context.options.accept_format_0).map_err(malformed)?;
-            validate_and_apply(&self.context, &self.mdev, &view)?;
+            self.apply(&std::mem::take(&mut session.staging))?;
             session.outcome = Outcome::Accepted;
+        } else if self.context.defects.on(Defect::PartialWriteNotPersisted) {
+            let reason = "the position is not zero but there is no buffer";
+            session.outcome = Outcome::Refused(DeviceError::refused(Errno::EFAULT, reason));
+        }
+        if session.total.is_some() {
+            self.old_header.lock().buffer = true;
         }
         Ok(length)
     }
 
-    /// Length of the whole stream, if `received` and `next` together hold its header.
-    fn total(&self, received: &[u8], next: &[u8]) -> Result<Option<usize>, DeviceError> {
-        let mut first = [0; StreamFormat::MAX_HEADER_SIZE];
-        let bytes = received.iter().chain(next);
-        let count = first.iter_mut().zip(bytes).map(|(to, from)| *to = *from).count();
-        let header = StreamHeader::decode(&first[..count], self.context.options.accept_format_0).map_err(malformed)?;
-        Ok(header.and_then(|header| usize::try_from(header.stream_size()).ok()))
+    /// A write of no bytes.
+    fn take_nothing(&self, session: &Session) -> Result<usize, Failure> {
+        if session.position == 0 && self.context.defects.on(Defect::ZeroLengthFirstWriteValidates) {
+            return Err(premature(0).into());
+        }
+        match self.context.behaviour.empty_write {
+            Some(errno) => Err(Failure::Passing(DeviceError::refused(errno, "a write of no bytes"))),
+            None => Ok(0),
+        }
     }
 
-    /// Ends the session: later writes are refused, what was received is freed. Waits for a write that is under way.
+    /// Bytes that cannot be fetched from the user.
+    fn fault(&self, session: &mut Session, buffer: UserBuffer<'_>, end: usize) -> Failure {
+        let reason = format!("the user's buffer is not readable from byte {} on", buffer.valid);
+        let error = DeviceError::refused(self.context.behaviour.write_fault, reason);
+        let inside = session.total.is_some_and(|total| end <= total);
+        if inside && quirk::faults_advance(&self.context) {
+            session.staging.resize(end, 0);
+            session.position = end;
+            return Failure::Passing(error);
+        }
+        Failure::Latched(error)
+    }
+
+    /// Length of the whole stream, if what was received and `next` together hold its header.
+    fn total(&self, session: &Session, next: &[u8]) -> Result<Option<usize>, DeviceError> {
+        let mut first = [0; StreamFormat::MAX_HEADER_SIZE];
+        let bytes = session.staging.iter().chain(next);
+        let count = first.iter_mut().zip(bytes).map(|(to, from)| *to = *from).count();
+        let first = &mut first[..count];
+        let header_size = self.context.behaviour.format.header_size();
+        let short = count < header_size && session.position == 0;
+        if short && self.context.defects.on(Defect::ShortHeaderWriteStartsValidation) {
+            return Err(premature(count));
+        }
+        quirk::overlook(&self.context, first);
+        if count < header_size && quirk::magic_is_unchecked(&self.context) {
+            return Ok(None);
+        }
+        let total = match StreamHeader::decode(first, self.context.behaviour.accept_format_0) {
+            Ok(None) => return Ok(None),
+            Ok(Some(header)) => header.stream_size(),
+            Err(StreamError::DeclaredSize { declared, .. })
+                if self.context.defects.on(Defect::RedundantSizeFieldsDisagree) =>
+            {
+                declared
+            }
+            Err(error @ StreamError::TooManyQueues(_)) => {
+                let as_size = session.position > 0 && self.context.defects.on(Defect::SizeLimitErrorBecomesSize);
+                let reason = "the error of the size check, taken for a size, is too much memory";
+                return Err(if as_size { DeviceError::refused(Errno::ENOMEM, reason) } else { malformed(error) });
+            }
+            Err(error) => return Err(malformed(error)),
+        };
+        let total = usize::try_from(total).unwrap_or(usize::MAX);
+        *self.old_header.lock() = OldHeader { total: Some(total), buffer: false };
+        Ok(Some(total))
+    }
+
+    /// Imitated drivers only: the first piece of a session meets the header of an earlier one.
+    fn check_old_header(&self, session: &mut Session) -> Result<(), DeviceError> {
+        if session.position != 0 || session.total.is_some() {
+            return Ok(());
+        }
+        let old = self.old_header.lock();
+        if old.total.is_some() && !old.buffer {
+            let reason = "a header was received, but there is no buffer";
+            return Err(DeviceError::refused(Errno::EFAULT, reason));
+        }
+        session.total = old.total;
+        Ok(())
+    }
+
+    /// Imitated drivers only: others looked at the magic as soon as it was there.
+    fn magic_is_wrong(&self, session: &Session) -> bool {
+        quirk::magic_is_unchecked(&self.context)
+            && !matches!(StreamHeader::detect(&session.staging, false), Ok(Some(_)))
+    }
+
+    fn too_long(&self, session: &mut Session, end: usize, total: usize, header_is_new: bool) -> Result<usize, Failure> {
+        let reason = format!("the write ends at byte {end}, the configuration has {total} bytes");
+        let error = DeviceError::refused(Errno::EIO, reason);
+        if header_is_new && self.context.defects.on(Defect::FirstBodyWriteOverflows) {
+            self.context.log.error(format!("model: a write of {end} bytes runs past a buffer of {total} (overflow)"));
+            session.outcome = Outcome::Refused(error);
+            return Ok(end - session.position);
+        }
+        Err(error.into())
+    }
+
+    fn apply(&self, received: &[u8]) -> Result<(), DeviceError> {
+        let mut received = received.to_vec();
+        quirk::overlook(&self.context, &mut received);
+        match StreamView::parse(&received, self.context.behaviour.accept_format_0) {
+            Ok(view) => validate_and_apply(&self.context, &self.mdev, &view),
+            Err(error @ StreamError::DeclaredSize { .. }) => {
+                self.context.log.error(format!("model: {error}: the host reads beyond its buffer (out of bounds)"));
+                Err(DeviceError::refused(Errno::EIO, error.to_string()))
+            }
+            Err(error) => Err(malformed(error)),
+        }
+    }
+
+    /// Ends the session: later writes are refused. Waits for a write that is under way.
     ///
     /// # Errors
     /// The latched error, or EINVAL, if no complete configuration was accepted.
     pub(crate) fn end(&self) -> Result<(), DeviceError> {
         self.gate.end();
-        self.finish()
+        let mut session = self.session.lock();
+        session.staging = Vec::new();
+        session.result()
+    }
+
+    /// What [`Self::end`] would say, and the session goes on: for imitated drivers that do not end it.
+    pub(crate) fn result(&self) -> Result<(), DeviceError> {
+        self.session.lock().result()
     }
 
     /// The device is closed.
     pub(crate) fn device_closed(&self) {
         self.gate.device_closed();
-        let _incomplete_is_fine = self.finish();
+        self.session.lock().staging = Vec::new();
     }
+}
 
-    fn finish(&self) -> Result<(), DeviceError> {
-        let mut session = self.session.lock();
-        session.staging = Vec::new();
-        match (&session.outcome, session.total) {
-            (Outcome::Accepted, _) => Ok(()),
-            (Outcome::Refused(error), _) => Err(error.clone()),
-            (Outcome::Incomplete, total) => {
-                let expected = total.map_or_else(|| "a whole header".to_owned(), |total| format!("{total} bytes"));
-                let reason =
-                    format!("the configuration is incomplete: {} bytes, expected {expected}", session.position);
+impl Session {
+    fn result(&self) -> Result<(), DeviceError> {
+        match &self.outcome {
+            Outcome::Accepted => Ok(()),
+            Outcome::Refused(error) => Err(error.clone()),
+            Outcome::Incomplete => {
+                let expected = self.total.map_or_else(|| "a whole header".to_owned(), |total| format!("{total} bytes"));
+                let reason = format!("the configuration is incomplete: {} bytes, expected {expected}", self.position);
                 Err(DeviceError::refused(Errno::EINVAL, reason))
             }
         }
     }
+}
+
+/// What the imitated driver makes of a buffer smaller than a header.
+fn premature(length: usize) -> DeviceError {
+    DeviceError::refused(Errno::ENODEV, format!("{length} bytes were taken for a whole configuration"))
 }

@@ -64,8 +64,11 @@ fn a_number_above_the_hosts_maximum_is_refused() {
     assert_eq!(set(&host, matrix(&[4], &[0x33], &[0x61]), Filtering::Allowed), Err(Errno::ENODEV));
 }
 
+/// Per device: assigned, filtered, linked, what the door has.
+type Configurations = Vec<(Matrix, Matrix, QueueSet, Matrix)>;
+
 /// Everything that must be as before after a refusal: masks, doors, links, resets.
-fn everything(host: &Arc<Host>) -> (Vec<(Matrix, Matrix, QueueSet, Matrix)>, BTreeMap<Apqn, u64>) {
+fn everything(host: &Arc<Host>) -> (Configurations, BTreeMap<Apqn, u64>) {
     let tables = host.context.tables.lock();
     let mdevs = tables.mdevs.values();
     let all = mdevs.map(|mdev| (mdev.matrix, mdev.shadow, mdev.linked.clone(), mdev.door.apcb())).collect();

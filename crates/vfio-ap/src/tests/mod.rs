@@ -4,6 +4,7 @@
 mod config;
 mod control;
 mod life_cycle;
+mod quiesce;
 mod states;
 mod streams;
 mod validation;
