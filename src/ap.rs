@@ -3,15 +3,18 @@
 //! [`Ap`] has executed one and found AP installed, so that none of these ends in an operation exception.
 
 use crate::log;
+use crate::machine::Machine;
 use crate::machine::trap::{ProgramInterruption, expect_exception};
 use ap_arch::{Apqn, ConditionCode, FunctionCode, Gr0, HwInfo, QciBlock, QueueStatus, ResponseCode, facility};
 use core::mem::offset_of;
+use core::sync::atomic::AtomicU8;
 use s390x_asm::{FacilityList, asm};
 
 /// AP, installed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ap {
     facilities: FacilityList,
+    storage_end: u64,
 }
 
 /// What TAPQ, RAPQ or ZAPQ answered.
@@ -54,14 +57,19 @@ const MAX_PARTS: usize = 1000;
 
 impl Ap {
     /// Executes TAPQ on queue 00.0000; the interruption says that AP is not installed. AP reference 4.
-    pub(crate) fn find(facilities: FacilityList) -> Result<Self, ProgramInterruption> {
-        let ap = Self { facilities };
+    pub(crate) fn find(machine: &Machine) -> Result<Self, ProgramInterruption> {
+        let ap = Self { facilities: machine.facilities, storage_end: machine.memory };
         ap.execute(Gr0::pqap(FunctionCode::TAPQ, Apqn::default())).map(|_| ap)
     }
 
     /// Whether the facility is installed.
     pub(crate) fn has(&self, bit: u32) -> bool {
         self.facilities.has(bit)
+    }
+
+    /// The first address behind main storage.
+    pub(crate) fn storage_end(&self) -> u64 {
+        self.storage_end
     }
 
     /// TAPQ, with the T bit where it is allowed.
@@ -85,6 +93,30 @@ impl Ap {
     fn tapq_gr0(&self, apqn: Apqn) -> Gr0 {
         let gr0 = Gr0::pqap(FunctionCode::TAPQ, apqn);
         if self.has(facility::APFT) { gr0.with(Gr0::T) } else { gr0 }
+    }
+
+    /// RAPQ or ZAPQ with these bits set besides the queue.
+    pub(crate) fn reset(
+        &self,
+        apqn: Apqn,
+        function: FunctionCode,
+        bits: u64,
+    ) -> Result<QueueStatus, ProgramInterruption> {
+        self.execute(Gr0::pqap(function, apqn).with(bits)).map(|answer| answer.status)
+    }
+
+    /// AQIC: interruption of subclass `isc` on, with our notification byte, or off for `None`.
+    pub(crate) fn aqic(&self, apqn: Apqn, isc: Option<u8>) -> QueueStatus {
+        const ENABLE: u64 = 1 << 47;
+        /// Written by the machine whenever a reply becomes available.
+        static NOTIFICATION: AtomicU8 = AtomicU8::new(0);
+        let gr0 = Gr0::pqap(FunctionCode::AQIC, apqn);
+        let gr1 = isc.map_or(0, |isc| ENABLE | u64::from(isc));
+        let gr2 = NOTIFICATION.as_ptr().expose_provenance() as u64;
+        // SAFETY: the notification byte exists for ever.
+        let raw = unsafe { asm::pqap(gr0.0, gr1, gr2) };
+        log::pqap(gr0, gr1, gr2, Ok(&raw));
+        QueueStatus::from_gr1(raw.gr1)
     }
 
     /// A PQAP that may end in a program interruption and names no storage.
@@ -121,15 +153,24 @@ impl Ap {
         let mut parts = 0;
         let raw = loop {
             // SAFETY: the registers designate what is left of `message`.
-            let raw = unsafe { asm::nqap(gr0.0, psmid, rest) };
+            let raw = unsafe { asm::nqap::<4, 6>(gr0.0, psmid, rest) };
             let again = raw.cc == ConditionCode::CC2.bits() && raw.message.1 < rest.1 && raw.message.1 > 0;
             (rest, parts) = (raw.message, parts + 1);
             if !again || parts == MAX_PARTS {
                 break raw;
             }
         };
-        log::nqap(gr0, psmid, message.len(), &raw);
+        log::nqap(gr0, psmid, message.len() as u64, Ok(&raw));
         QueueStatus::from_gr1(raw.gr1)
+    }
+
+    /// DQAP, one execution, with this in GR0: the beginning of a reply, or what follows what an earlier one delivered.
+    pub(crate) fn dqap_part(&self, gr0: Gr0, buffer: &mut [u8]) -> asm::Dqap {
+        let (address, length) = (buffer.as_mut_ptr().expose_provenance() as u64, buffer.len() as u64);
+        // SAFETY: the registers designate `buffer`.
+        let raw = unsafe { asm::dqap::<4, 6>(gr0.0, 0, (address, length)) };
+        log::dqap(gr0, length, Ok(&raw));
+        raw
     }
 
     /// DQAP into a buffer, executed again as long as it completes in part and there is room. An answer that no reply is
@@ -141,7 +182,7 @@ impl Ap {
         let mut parts = 0;
         let raw = loop {
             // SAFETY: the registers designate what is left of `buffer`.
-            let raw = unsafe { asm::dqap(gr0, 0, room) };
+            let raw = unsafe { asm::dqap::<4, 6>(gr0, 0, room) };
             let partial = raw.cc == ConditionCode::CC1.bits() || raw.cc == ConditionCode::CC2.bits();
             let again = partial && raw.buffer.1 < room.1 && raw.buffer.1 > 0;
             (gr0, room, parts) = (raw.gr0, raw.buffer, parts + 1);
@@ -156,7 +197,7 @@ impl Ap {
             residual: raw.gr2,
         };
         if answer.status.response() != ResponseCode::NO_PENDING_REPLY {
-            log::dqap(start, &raw);
+            log::dqap(start, buffer.len() as u64, Ok(&raw));
         }
         answer
     }

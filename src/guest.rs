@@ -2,12 +2,13 @@
 //! What the suites are given: AP if it is installed, and what the command line says about it.
 
 use crate::ap::{Answer, Ap};
+use crate::errand::Queue;
 use crate::machine::Machine;
 use crate::machine::trap::ProgramInterruption;
 use crate::observe;
-use crate::suites::{Stop, failed, skipped};
+use crate::suites::{Stop, Subject, failed, skipped};
 use alloc::vec::Vec;
-use ap_arch::{Apqn, Matrix, QciBlock, facility};
+use ap_arch::{Apqn, FunctionCode, Matrix, QciBlock, ResponseCode, facility};
 use s390x_asm::FacilityList;
 
 /// The guest's view of itself.
@@ -22,7 +23,7 @@ pub(crate) struct Guest {
 impl Guest {
     /// Looks for AP.
     pub(crate) fn new(machine: &Machine, expect: Option<Matrix>) -> Self {
-        Self { facilities: machine.facilities, expect, ap: Ap::find(machine.facilities) }
+        Self { facilities: machine.facilities, expect, ap: Ap::find(machine) }
     }
 
     /// AP; without it a case is not judged.
@@ -45,6 +46,50 @@ impl Guest {
     pub(crate) fn queues(&self) -> Result<Vec<(Apqn, Answer)>, Stop> {
         let queues = observe::queues(&self.ap()?, &self.configuration()?.matrix);
         if queues.is_empty() { Err(skipped!("the matrix has no queue")) } else { Ok(queues) }
+    }
+}
+
+impl Guest {
+    /// The operational queues whose mode is known; without one a case is not judged.
+    pub(crate) fn usable_queues(&self) -> Result<Vec<Queue>, Stop> {
+        let usable = |(apqn, answer): (Apqn, Answer)| {
+            let mode = answer.info.mode().filter(|_| answer.status.response() == ResponseCode::NORMAL)?;
+            Some(Queue { apqn, info: answer.info, mode })
+        };
+        let queues: Vec<Queue> = self.queues()?.into_iter().filter_map(usable).collect();
+        if queues.is_empty() {
+            Err(skipped!("no queue of the matrix is operational and has a mode"))
+        } else {
+            Ok(queues)
+        }
+    }
+
+    /// The first queue up to the maxima that is not in the matrix; without one a case is not judged.
+    pub(crate) fn stranger(&self) -> Result<Apqn, Stop> {
+        let block = self.configuration()?;
+        let (max_adapter, max_domain) = block.limits();
+        let nameable = |apqn: &Apqn| apqn.apid.0 <= max_adapter && apqn.apqi.0 <= max_domain;
+        let stranger = Apqn::all().filter(nameable).find(|apqn| !block.matrix.contains(*apqn));
+        stranger.ok_or_else(|| skipped!("every queue is in the matrix"))
+    }
+
+    /// The first one of each adapter.
+    pub(crate) fn one_queue_a_card(&self) -> Result<Vec<Queue>, Stop> {
+        let mut queues = self.usable_queues()?;
+        queues.dedup_by_key(|queue| queue.apqn.apid);
+        Ok(queues)
+    }
+}
+
+impl Subject for Guest {
+    /// A case that failed may have left messages behind or interruption on: the queues of the matrix are reset.
+    fn recover(&self) {
+        let (Ok(ap), Ok(queues)) = (self.ap(), self.queues()) else { return };
+        for (apqn, _) in queues {
+            // What cannot be reset the next case reports.
+            let _ = ap.reset(apqn, FunctionCode::RAPQ, 0);
+            observe::settled(&ap, apqn);
+        }
     }
 }
 

@@ -44,35 +44,62 @@ pub(crate) fn pqap(gr0: Gr0, gr1: u64, gr2: u64, result: Result<&asm::Pqap, &Pro
 }
 
 /// NQAP, after its last execution.
-pub(crate) fn nqap(gr0: Gr0, psmid: u64, length: usize, raw: &asm::Nqap) {
-    defmt::debug!(
-        "NQAP {=u8:02x}.{=u8:04x} gr0 {=u64:#x} psmid {=u64:#x} {=u32} bytes -> cc {=u8} gr1 {=u64:#x} rest {=u64}",
-        gr0.apqn().apid.0,
-        gr0.apqn().apqi.0,
-        gr0.0,
-        psmid,
-        length as u32,
-        raw.cc,
-        raw.gr1,
-        raw.message.1
-    );
+pub(crate) fn nqap(gr0: Gr0, psmid: u64, length: u64, result: Result<&asm::Nqap, &ProgramInterruption>) {
+    let Apqn { apid, apqi } = gr0.apqn();
+    match result {
+        Ok(raw) => defmt::debug!(
+            "NQAP {=u8:02x}.{=u8:04x} gr0 {=u64:#x} psmid {=u64:#x} {=u64} bytes -> cc {=u8} gr1 {=u64:#x} rest {=u64}",
+            apid.0,
+            apqi.0,
+            gr0.0,
+            psmid,
+            length,
+            raw.cc,
+            raw.gr1,
+            raw.message.1
+        ),
+        Err(ended) => defmt::debug!(
+            "NQAP {=u8:02x}.{=u8:04x} gr0 {=u64:#x} psmid {=u64:#x} {=u64} bytes -> program interruption {=u16:04x}",
+            apid.0,
+            apqi.0,
+            gr0.0,
+            psmid,
+            length,
+            ended.code.0
+        ),
+    }
 }
 
 /// DQAP, after its last execution.
-pub(crate) fn dqap(gr0: Gr0, raw: &asm::Dqap) {
-    defmt::debug!(
-        "DQAP {=u8:02x}.{=u8:04x} gr0 {=u64:#x} -> cc {=u8} gr0 {=u64:#x} gr1 {=u64:#x} gr2 {=u64} psmid {=u64:#x} {=u64:#x} room {=u64}",
-        gr0.apqn().apid.0,
-        gr0.apqn().apqi.0,
-        gr0.0,
-        raw.cc,
-        raw.gr0,
-        raw.gr1,
-        raw.gr2,
-        raw.psmid.0,
-        raw.psmid.1,
-        raw.buffer.1
-    );
+pub(crate) fn dqap(gr0: Gr0, length: u64, result: Result<&asm::Dqap, &ProgramInterruption>) {
+    let Apqn { apid, apqi } = gr0.apqn();
+    match result {
+        Ok(raw) => {
+            let psmid = raw.psmid.0 << 32 | raw.psmid.1 & 0xffff_ffff;
+            defmt::debug!(
+                "DQAP {=u8:02x}.{=u8:04x} gr0 {=u64:#x} {=u64} bytes -> cc {=u8} gr0 {=u64:#x} gr1 {=u64:#x} \
+                 gr2 {=u64} psmid {=u64:#x} rest {=u64}",
+                apid.0,
+                apqi.0,
+                gr0.0,
+                length,
+                raw.cc,
+                raw.gr0,
+                raw.gr1,
+                raw.gr2,
+                psmid,
+                raw.buffer.1
+            );
+        }
+        Err(ended) => defmt::debug!(
+            "DQAP {=u8:02x}.{=u8:04x} gr0 {=u64:#x} {=u64} bytes -> program interruption {=u16:04x}",
+            apid.0,
+            apqi.0,
+            gr0.0,
+            length,
+            ended.code.0
+        ),
+    }
 }
 
 /// A whole range was probed, without a line for each instruction.

@@ -10,6 +10,9 @@
 extern crate alloc;
 
 mod ap;
+mod attempt;
+mod errand;
+mod exchange;
 mod guest;
 mod log;
 mod machine;

@@ -4,14 +4,15 @@
 //! does not know whether it was migrated or the migration was refused: the same must hold either way.
 
 use crate::ap::Ap;
+use crate::exchange::Failure;
 use crate::guest::Guest;
 use crate::log;
 use crate::machine::clock::Deadline;
 use crate::machine::{console, progress};
 use crate::observe::Observation;
 use crate::report;
-use crate::rsa::{self, Failure, Vector};
-use crate::suites::{Stop, Suite};
+use crate::rsa::{self, Vector};
+use crate::suites::{Stop, Subject, Suite};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -38,6 +39,8 @@ pub(crate) struct Hop {
     /// RSA on each accelerator queue, after.
     pub(crate) rsa_after: Result<(), String>,
 }
+
+impl Subject for Hop {}
 
 impl Hop {
     /// What was seen before.

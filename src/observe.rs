@@ -104,7 +104,7 @@ pub(crate) fn queues(ap: &Ap, matrix: &Matrix) -> Vec<(Apqn, Answer)> {
 }
 
 /// TAPQ, until the queue is no longer in reset or the limit is over.
-fn settled(ap: &Ap, apqn: Apqn) -> Answer {
+pub(crate) fn settled(ap: &Ap, apqn: Apqn) -> Answer {
     let mut answer = ap.tapq(apqn);
     if answer.status.response() == ResponseCode::RESET_IN_PROGRESS {
         let deadline = Deadline::in_millis(RESET_LIMIT_MILLIS);

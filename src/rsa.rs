@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! RSA on an accelerator queue: one request in, its reply out, compared with an answer that was computed elsewhere.
-//! AP reference 6 and 7.2.
+//! RSA on an accelerator queue: requests with answers that were computed elsewhere. AP reference 7.2.
 
 use crate::ap::{Answer, Ap};
-use crate::machine::clock::Deadline;
+use crate::errand;
+use crate::exchange::{self, Failure};
 use crate::machine::progress;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use ap_arch::message::{Reply, parse_reply, type50};
-use ap_arch::{Apqn, CardMode, QueueStatus, ResponseCode};
-use core::sync::atomic::{AtomicU32, Ordering};
+use ap_arch::{Apqn, CardMode, ResponseCode};
 
-/// How long an accelerator may take. A real one answers within milliseconds, an emulated one may be starved.
-const REPLY_LIMIT_MILLIS: u64 = 10_000;
+/// Bytes of a request for 1024 bits.
+const REQUEST_LEN: usize = 400;
 
 /// A 1024-bit key with a message and its cipher, both ways computed by Python's `pow`, which knows nothing of this project:
 ///
@@ -73,16 +73,6 @@ impl Vector {
     }
 }
 
-/// Why there is no right answer.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// The queue is empty, and the reply to our request was never delivered. Happens when the guest is migrated in
-    /// between: what is in a queue does not migrate.
-    Lost,
-    /// Anything else, in words.
-    Wrong(String),
-}
-
 /// Those of the queues that are operational and belong to an accelerator.
 pub(crate) fn accelerators(queues: &[(Apqn, Answer)]) -> Vec<Apqn> {
     let usable = |answer: &Answer| {
@@ -91,58 +81,36 @@ pub(crate) fn accelerators(queues: &[(Apqn, Answer)]) -> Vec<Apqn> {
     queues.iter().filter(|(_, answer)| usable(answer)).map(|(apqn, _)| *apqn).collect()
 }
 
+/// The request to compute the vector.
+pub(crate) fn request(vector: Vector) -> Vec<u8> {
+    let (exponent, input, _) = vector.exponent_input_answer();
+    let mut message = vec![0; REQUEST_LEN];
+    // All operands have 1024 bits at most, and the buffer is as long as the request for these.
+    let length = type50::mex(&mut message, &known::MODULUS, exponent, input).unwrap_or(0);
+    message.truncate(length);
+    message
+}
+
+/// Whether this is the right reply to the request; if not, what it is.
+pub(crate) fn judge(vector: Vector, reply: &[u8]) -> Result<(), String> {
+    let (_, _, answer) = vector.exponent_input_answer();
+    match parse_reply(reply) {
+        Ok(Reply::Rsa(result)) if right_justified(result, answer) => Ok(()),
+        Ok(Reply::Rsa(_)) => Err("wrong result".into()),
+        Ok(other) => Err(errand::unexpected(&other)),
+        Err(error) => Err(format!("malformed reply: {error}")),
+    }
+}
+
 /// Has the queue compute the vector, and counts a right answer as progress.
 pub(crate) fn compute(ap: &Ap, apqn: Apqn, vector: Vector) -> Result<(), Failure> {
-    let (exponent, input, answer) = vector.exponent_input_answer();
-    let mut request = [0; 400];
-    let length = type50::mex(&mut request, &known::MODULUS, exponent, input)
-        .map_err(|error| Failure::Wrong(format!("{apqn}: no request: {error}")))?;
-    let psmid = next_psmid();
-    let status = ap.nqap(apqn, psmid, &request[..length]);
-    if status.response() != ResponseCode::NORMAL {
-        return Err(Failure::Wrong(format!("{apqn}: NQAP answered {status}")));
-    }
+    let psmid = exchange::next_psmid();
+    exchange::send(ap, apqn, psmid, &request(vector))?;
     let mut buffer = [0; 1024];
-    let reply = receive(ap, apqn, psmid, &mut buffer)?;
-    match parse_reply(reply) {
-        Ok(Reply::Rsa(result)) if right_justified(result, answer) => {}
-        Ok(Reply::Rsa(_)) => return Err(Failure::Wrong(format!("{apqn}: wrong result, {vector:?}"))),
-        Ok(other) => return Err(Failure::Wrong(format!("{apqn}: unexpected reply {other:?}"))),
-        Err(error) => return Err(Failure::Wrong(format!("{apqn}: malformed reply: {error}"))),
-    }
+    let reply = exchange::receive(ap, apqn, psmid, &mut buffer)?;
+    judge(vector, reply).map_err(|reason| Failure::Wrong(format!("{apqn}: {reason}")))?;
     progress::step();
     Ok(())
-}
-
-/// Waits for the reply to our request, the only one in the queue.
-fn receive<'a>(ap: &Ap, apqn: Apqn, psmid: u64, buffer: &'a mut [u8]) -> Result<&'a [u8], Failure> {
-    let deadline = Deadline::in_millis(REPLY_LIMIT_MILLIS);
-    loop {
-        let dequeued = ap.dqap(apqn, buffer);
-        if dequeued.residual != 0 {
-            return Err(Failure::Wrong(format!("{apqn}: the reply does not fit into {} bytes", buffer.len())));
-        }
-        let status = dequeued.status;
-        match status.response() {
-            ResponseCode::NORMAL if dequeued.psmid != psmid => {
-                let other = dequeued.psmid;
-                return Err(Failure::Wrong(format!("{apqn}: the reply is for {other:#x}, not for {psmid:#x}")));
-            }
-            ResponseCode::NORMAL => return Ok(&buffer[..dequeued.length]),
-            ResponseCode::NO_PENDING_REPLY if status.has(QueueStatus::EMPTY) => return Err(Failure::Lost),
-            ResponseCode::NO_PENDING_REPLY if deadline.is_over() => {
-                return Err(Failure::Wrong(format!("{apqn}: no reply within {REPLY_LIMIT_MILLIS} ms")));
-            }
-            ResponseCode::NO_PENDING_REPLY => {}
-            _ => return Err(Failure::Wrong(format!("{apqn}: DQAP answered {status}"))),
-        }
-    }
-}
-
-/// A message identifier that was not used before.
-fn next_psmid() -> u64 {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    0x6b61_7075_0000_0000 | u64::from(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn right_justified(result: &[u8], answer: &[u8]) -> bool {

@@ -45,6 +45,8 @@ core::arch::global_asm!(
 /// What there is.
 #[derive(Debug)]
 pub(crate) struct Machine {
+    /// Main storage in bytes.
+    pub(crate) memory: u64,
     /// The facility list.
     pub(crate) facilities: FacilityList,
 }
@@ -75,7 +77,7 @@ pub(crate) fn start() -> Result<Machine, StartError> {
     console::start().map_err(StartError::Sclp)?;
     let memory = sclp::read_info().map_err(StartError::Sclp)?;
     heap::start(memory).ok_or(StartError::Memory(memory))?;
-    Ok(Machine { facilities: s390x_asm::asm::stfle() })
+    Ok(Machine { memory, facilities: s390x_asm::asm::stfle() })
 }
 
 /// Makes console and report usable for a guest that is about to end, whatever it was doing.

@@ -7,7 +7,7 @@ use crate::report;
 use ap_arch::exception::ProgramCode;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use s390x_asm::{Lowcore, Psw};
+use s390x_asm::{Lowcore, Psw, PswMask, asm};
 
 /// The six interruption classes, as the entries in boot/interruptions.S name them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,22 +39,41 @@ impl Class {
 pub(crate) struct ProgramInterruption {
     /// Its code.
     pub(crate) code: ProgramCode,
+    /// Bytes of the instruction that caused it.
+    pub(crate) length: u8,
 }
 
-/// Whether the next program interruption is expected, and the code of the one that came: never 0.
+/// Whether the next program interruption is expected, and the one that came: length and code, which is never 0.
 static EXPECTING: AtomicBool = AtomicBool::new(false);
 static RECORDED: AtomicU32 = AtomicU32::new(0);
 
 /// Runs `body`, in which one program interruption may happen: the instruction that caused it is passed over, with the
-/// registers as they were. `Err` says that it happened.
-pub(crate) fn expect_exception<T>(body: impl FnOnce() -> T) -> Result<T, ProgramInterruption> {
+/// registers as they were.
+pub(crate) fn catch_exception<T>(body: impl FnOnce() -> T) -> (T, Option<ProgramInterruption>) {
     RECORDED.store(0, Ordering::Relaxed);
     EXPECTING.store(true, Ordering::SeqCst);
     let value = body();
     EXPECTING.store(false, Ordering::SeqCst);
-    match RECORDED.load(Ordering::Relaxed) {
-        0 => Ok(value),
-        code => Err(ProgramInterruption { code: ProgramCode(code as u16) }),
+    let recorded = RECORDED.load(Ordering::Relaxed);
+    let interruption = ProgramInterruption { code: ProgramCode(recorded as u16), length: (recorded >> 16) as u8 };
+    (value, (recorded != 0).then_some(interruption))
+}
+
+/// As [`catch_exception`], where what `body` yields means nothing after an interruption.
+pub(crate) fn expect_exception<T>(body: impl FnOnce() -> T) -> Result<T, ProgramInterruption> {
+    let (value, interruption) = catch_exception(body);
+    interruption.map_or(Ok(value), Err)
+}
+
+/// Runs `body` in the problem state. What is privileged ends in a program interruption there, our own instructions too.
+pub(crate) fn in_problem_state<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: what is privileged in `body` is expected to be refused, or the guest ends with a report; SUPERVISOR CALL
+    // in the problem state is answered by going on in the supervisor state.
+    unsafe {
+        asm::enter_problem_state();
+        let value = body();
+        asm::svc();
+        value
     }
 }
 
@@ -71,11 +90,16 @@ extern "C" fn kaput_interruption(class: u64) {
     let class = Class(class);
     if class == Class::PROGRAM && EXPECTING.swap(false, Ordering::SeqCst) {
         let code: u16 = lowcore(offset_of!(Lowcore, program_code));
-        RECORDED.store(u32::from(code), Ordering::Relaxed);
+        let length: u16 = lowcore(offset_of!(Lowcore, program_ilc));
+        RECORDED.store(u32::from(length & 0x6) << 16 | u32::from(code), Ordering::Relaxed);
         if is_nullifying(ProgramCode(code)) {
-            skip_instruction();
+            change_old_psw(class, |psw| psw.address = psw.address.wrapping_add(u64::from(length & 0x6)));
         }
         return;
+    }
+    let (_, old_psw) = class.name_and_old_psw();
+    if class == Class::SVC && lowcore::<Psw>(old_psw).mask.contains(PswMask::PROBLEM) {
+        return change_old_psw(class, |psw| psw.mask.remove(PswMask::PROBLEM));
     }
     unexpected(class)
 }
@@ -93,11 +117,10 @@ fn is_nullifying(code: ProgramCode) -> bool {
     )
 }
 
-fn skip_instruction() {
-    let length: u16 = lowcore(offset_of!(Lowcore, program_ilc));
-    let at = offset_of!(Lowcore, program_old);
+fn change_old_psw(class: Class, change: impl FnOnce(&mut Psw)) {
+    let (_, at) = class.name_and_old_psw();
     let mut psw: Psw = lowcore(at);
-    psw.address = psw.address.wrapping_add(u64::from(length & 0x6));
+    change(&mut psw);
     // SAFETY: as for `lowcore`; the entry loads this PSW when we return.
     unsafe { core::ptr::with_exposed_provenance_mut::<Psw>(at).write_volatile(psw) };
 }

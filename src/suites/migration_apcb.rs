@@ -15,7 +15,8 @@ cases!("migration-apcb" for Hop:
 
 fn unchanged(what: &str, before: Mask256, after: Mask256) -> Outcome {
     let (lost, gained) = (before.difference(after), after.difference(before));
-    require!(lost.is_empty() && gained.is_empty(), "{what}: lost {lost:?}, gained {gained:?}");
+    require!(lost.is_empty(), "{what} lost: {lost:?}");
+    require!(gained.is_empty(), "{what} gained: {gained:?}");
     Ok(())
 }
 

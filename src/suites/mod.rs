@@ -5,11 +5,17 @@
 #![deny(unsafe_code)]
 
 mod config_info;
+mod dqap_exceptions;
+mod messages;
 mod migration_apcb;
 mod migration_queues;
 mod migration_rsa;
+mod nqap_exceptions;
+mod pqap_exceptions;
 mod presence;
+mod privileged;
 mod queues;
+mod reset;
 mod rsa;
 
 use crate::guest::Guest;
@@ -20,7 +26,18 @@ use alloc::string::String;
 use ap_arch::report::Verdict;
 
 /// Suites that judge the guest where it is, in the order in which they run.
-pub(crate) const PLAIN: &[Suite<Guest>] = &[presence::SUITE, config_info::SUITE, queues::SUITE, rsa::SUITE];
+pub(crate) const PLAIN: &[Suite<Guest>] = &[
+    presence::SUITE,
+    privileged::SUITE,
+    pqap_exceptions::SUITE,
+    nqap_exceptions::SUITE,
+    dqap_exceptions::SUITE,
+    config_info::SUITE,
+    queues::SUITE,
+    reset::SUITE,
+    messages::SUITE,
+    rsa::SUITE,
+];
 
 /// Suites that judge what a migration left, in the order in which they run.
 pub(crate) const MIGRATION: &[Suite<Hop>] = &[migration_apcb::SUITE, migration_queues::SUITE, migration_rsa::SUITE];
@@ -53,13 +70,24 @@ pub(crate) struct Case<T: 'static> {
     pub(crate) run: fn(&T) -> Outcome,
 }
 
-impl<T> Suite<T> {
+/// What cases look at.
+pub(crate) trait Subject {
+    /// Makes the subject fit to be looked at by the next case.
+    fn recover(&self) {}
+}
+
+impl<T: Subject> Suite<T> {
     /// Runs all cases on `subject`.
     pub(crate) fn run(&self, subject: &T) {
         let start = clock::now();
         for case in self.cases {
             report::begin(self.name, case.name);
-            report::outcome((case.run)(subject));
+            let outcome = (case.run)(subject);
+            let failed = matches!(outcome, Err(Stop::Fail(_)));
+            report::outcome(outcome);
+            if failed {
+                subject.recover();
+            }
         }
         let micros = clock::now().micros_since(start);
         report::info(format_args!("{} took {}.{:03} ms", self.name, micros / 1000, micros % 1000));

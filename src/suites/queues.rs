@@ -9,7 +9,7 @@ use crate::machine::clock;
 use crate::observe::Outside;
 use crate::report;
 use alloc::vec::Vec;
-use ap_arch::{ApType, Apqn, ConditionCode, HwInfo, QciBlock, QueueStatus, ResponseCode, facility};
+use ap_arch::{ApType, Apqn, ConditionCode, HwInfo, QueueStatus, ResponseCode, facility};
 
 cases!("queues" for Guest:
     inside_the_matrix_available,
@@ -55,18 +55,11 @@ fn outside_the_matrix_not_available(guest: &Guest) -> Outcome {
 fn condition_code_follows_the_response_code(guest: &Guest) -> Outcome {
     let ap = guest.ap()?;
     let mut answers = guest.queues()?;
-    answers.extend(stranger(&guest.configuration()?).map(|apqn| (apqn, ap.tapq(apqn))));
+    answers.extend(guest.stranger().ok().map(|apqn| (apqn, ap.tapq(apqn))));
     for (apqn, Answer { cc, status, .. }) in answers {
         require!(cc == ConditionCode::of(status), "{apqn} answered {status} with condition code {}", cc.bits());
     }
     Ok(())
-}
-
-/// The first queue that is not in the matrix.
-fn stranger(block: &QciBlock) -> Option<Apqn> {
-    let (max_adapter, max_domain) = block.limits();
-    let nameable = |apqn: &Apqn| apqn.apid.0 <= max_adapter && apqn.apqi.0 <= max_domain;
-    Apqn::all().filter(nameable).find(|apqn| !block.matrix.contains(*apqn))
 }
 
 /// A queue nobody uses says that it is empty, holds no reply and is not full, and has interruption off. AP reference

@@ -2,8 +2,9 @@
 //! Clear-key RSA on every accelerator queue: known answers. AP reference 6 and 7.2.
 
 use super::{Outcome, Stop, cases, failed, skipped};
+use crate::exchange::Failure;
 use crate::guest::Guest;
-use crate::rsa::{self, Failure, Vector};
+use crate::rsa::{self, Vector};
 
 cases!("rsa" for Guest: mex_1024, mex_1024_public);
 

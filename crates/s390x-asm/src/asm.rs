@@ -5,7 +5,7 @@
 //! The AP instructions set the condition code to a value of their own first, so that an instruction that was skipped or
 //! left the condition code alone is told from one that was executed.
 
-use crate::{FacilityList, Psw, Tod};
+use crate::{FacilityList, Psw, PswMask, Tod};
 use core::arch::asm;
 
 /// The condition code that stands before an AP instruction. PQAP never sets it, NQAP only for a message of several
@@ -107,6 +107,36 @@ pub unsafe fn lpswe(psw: &Psw) -> ! {
     unsafe { asm!("lpswe 0({psw})", psw = in(reg_addr) psw, options(noreturn)) }
 }
 
+/// LOAD PSW EXTENDED of a PSW that goes on here, in the problem state.
+///
+/// # Safety
+/// What is executed until the supervisor state is back must not be privileged, or must be expected to end in a program
+/// interruption.
+pub unsafe fn enter_problem_state() {
+    let mut psw = [PswMask::MODE_64.union(PswMask::PROBLEM).bits(), 0];
+    // SAFETY: the PSW differs from the present one only in its problem bit, and leads to the next instruction.
+    unsafe {
+        asm!(
+            "larl {next}, 2f",
+            "stg {next}, 8({psw})",
+            "lpswe 0({psw})",
+            "2:",
+            psw = in(reg_addr) psw.as_mut_ptr(),
+            next = out(reg) _,
+            options(nostack)
+        );
+    }
+}
+
+/// SUPERVISOR CALL with number 0.
+///
+/// # Safety
+/// The interruption handler must go on behind the instruction.
+pub unsafe fn svc() {
+    // SAFETY: the caller answers for the handler.
+    unsafe { asm!("svc 0", options(nostack)) }
+}
+
 /// What PQAP left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pqap {
@@ -156,27 +186,31 @@ pub struct Nqap {
     pub message: (u64, u64),
 }
 
-/// NQAP, ENQUEUE TO ADJUNCT PROCESSOR QUEUE: one execution.
+/// NQAP, ENQUEUE TO ADJUNCT PROCESSOR QUEUE: one execution, of the instruction with these register numbers in its text.
+/// The operands are in the pairs 4 and 6, which are the numbers to use; others are for tests of what is refused.
 ///
 /// # Safety
 /// `message` (address, length) designates storage that may be read.
 #[must_use]
-pub unsafe fn nqap(gr0: u64, psmid: u64, message: (u64, u64)) -> Nqap {
+pub unsafe fn nqap<const R1: u8, const R2: u8>(gr0: u64, psmid: u64, message: (u64, u64)) -> Nqap {
     let (cc, out1, address, length): (u64, u64, u64, u64);
     // SAFETY: all registers the instruction has are operands; the caller answers for the storage.
     unsafe {
         asm!(
             "spm {poison}",
-            ".insn rre,0xb2ad0000,%r4,%r6",
+            ".insn rre,0xb2ad0000,%r{r1},%r{r2}",
             "ipm {cc}",
             poison = in(reg) POISON_PROGRAM_MASK,
             cc = out(reg) cc,
+            r1 = const R1,
+            r2 = const R2,
             in("r0") gr0,
             inout("r1") POISON_REGISTER => out1,
             in("r4") psmid >> 32,
             in("r5") psmid & 0xffff_ffff,
             inout("r6") message.0 => address,
             inout("r7") message.1 => length,
+            out("r8") _,
             options(nostack)
         );
     }
@@ -200,21 +234,24 @@ pub struct Dqap {
     pub buffer: (u64, u64),
 }
 
-/// DQAP, DEQUEUE FROM ADJUNCT PROCESSOR QUEUE: one execution.
+/// DQAP, DEQUEUE FROM ADJUNCT PROCESSOR QUEUE: one execution, of the instruction with these register numbers in its
+/// text. The operands are in the pairs 4 and 6, which are the numbers to use; others are for tests of what is refused.
 ///
 /// # Safety
 /// `buffer` (address, length) designates storage that may be stored into.
 #[must_use]
-pub unsafe fn dqap(gr0: u64, gr2: u64, buffer: (u64, u64)) -> Dqap {
+pub unsafe fn dqap<const R1: u8, const R2: u8>(gr0: u64, gr2: u64, buffer: (u64, u64)) -> Dqap {
     let (cc, out0, out1, out2, high, low, address, length): (u64, u64, u64, u64, u64, u64, u64, u64);
     // SAFETY: all registers the instruction has are operands; the caller answers for the storage.
     unsafe {
         asm!(
             "spm {poison}",
-            ".insn rre,0xb2ae0000,%r4,%r6",
+            ".insn rre,0xb2ae0000,%r{r1},%r{r2}",
             "ipm {cc}",
             poison = in(reg) POISON_PROGRAM_MASK,
             cc = out(reg) cc,
+            r1 = const R1,
+            r2 = const R2,
             inout("r0") gr0 => out0,
             inout("r1") POISON_REGISTER => out1,
             inout("r2") gr2 => out2,
@@ -222,6 +259,7 @@ pub unsafe fn dqap(gr0: u64, gr2: u64, buffer: (u64, u64)) -> Dqap {
             inout("r5") POISON_REGISTER => low,
             inout("r6") buffer.0 => address,
             inout("r7") buffer.1 => length,
+            out("r8") _,
             options(nostack)
         );
     }

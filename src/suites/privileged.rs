@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The AP instructions are privileged: in the problem state each ends in a privileged-operation exception, whatever
+//! else is wrong with it. AP reference 1.3.
+
+use super::{Outcome, cases};
+use crate::attempt::{At, Registers, State};
+use crate::guest::Guest;
+use ap_arch::{Apqn, FunctionCode, Gr0, ProgramCode};
+
+cases!("privileged" for Guest:
+    tapq,
+    rapq,
+    zapq,
+    aqic,
+    qci,
+    nqap,
+    dqap,
+    undefined_function,
+    odd_registers,
+);
+
+const PRIVILEGED: ProgramCode = ProgramCode::PRIVILEGED_OPERATION;
+/// Enough for any operand that is not too long.
+const LENGTH: u64 = 256;
+
+fn pqap(guest: &Guest, function: FunctionCode) -> Outcome {
+    let gr0 = Gr0::pqap(function, Apqn::default());
+    guest.ap()?.attempt_pqap(State::Problem, gr0, At::Scratch(0)).require(format_args!("{function}"), PRIVILEGED)
+}
+
+/// PQAP(TAPQ).
+fn tapq(guest: &Guest) -> Outcome {
+    pqap(guest, FunctionCode::TAPQ)
+}
+
+/// PQAP(RAPQ).
+fn rapq(guest: &Guest) -> Outcome {
+    pqap(guest, FunctionCode::RAPQ)
+}
+
+/// PQAP(ZAPQ).
+fn zapq(guest: &Guest) -> Outcome {
+    pqap(guest, FunctionCode::ZAPQ)
+}
+
+/// PQAP(AQIC).
+fn aqic(guest: &Guest) -> Outcome {
+    pqap(guest, FunctionCode::AQIC)
+}
+
+/// PQAP(QCI).
+fn qci(guest: &Guest) -> Outcome {
+    pqap(guest, FunctionCode::QCI)
+}
+
+/// NQAP.
+fn nqap(guest: &Guest) -> Outcome {
+    let (gr0, registers) = (Gr0::nqap(Apqn::default()), Registers::BothEven);
+    guest
+        .ap()?
+        .attempt_nqap(State::Problem, gr0, registers, At::Scratch(0), LENGTH)
+        .require(format_args!("NQAP"), PRIVILEGED)
+}
+
+/// DQAP.
+fn dqap(guest: &Guest) -> Outcome {
+    let (gr0, registers) = (Gr0::dqap(Apqn::default()), Registers::BothEven);
+    guest
+        .ap()?
+        .attempt_dqap(State::Problem, gr0, registers, At::Scratch(0), LENGTH)
+        .require(format_args!("DQAP"), PRIVILEGED)
+}
+
+/// A PQAP function that does not exist: the problem state is looked at first.
+fn undefined_function(guest: &Guest) -> Outcome {
+    pqap(guest, FunctionCode(42))
+}
+
+/// NQAP and DQAP with odd registers: the problem state is looked at first.
+fn odd_registers(guest: &Guest) -> Outcome {
+    let (ap, state, odd, at) = (guest.ap()?, State::Problem, Registers::BothOdd, At::Scratch(0));
+    ap.attempt_nqap(state, Gr0::nqap(Apqn::default()), odd, at, LENGTH).require(format_args!("NQAP"), PRIVILEGED)?;
+    ap.attempt_dqap(state, Gr0::dqap(Apqn::default()), odd, at, LENGTH).require(format_args!("DQAP"), PRIVILEGED)
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! RAPQ and ZAPQ: what a reset answers, how long it lasts, and that nothing of before is left in the queue. AP
+//! reference 2.6. Only queues of the guest's own matrix are reset.
+
+use super::{Outcome, Stop, cases, failed, require, skipped};
+use crate::ap::Ap;
+use crate::errand::{Errand, Queue};
+use crate::guest::Guest;
+use crate::machine::clock::Deadline;
+use crate::observe;
+use ap_arch::{Apqn, FunctionCode, Gr0, QueueStatus, ResponseCode, facility};
+
+cases!("reset" for Guest:
+    rapq_ends,
+    zapq_ends,
+    information_during_a_reset,
+    reset_during_a_reset,
+    unbind_bit_accepted,
+    rapq_discards_requests,
+    zapq_discards_requests,
+    rapq_discards_replies,
+    zapq_discards_replies,
+    rapq_turns_interruption_off,
+    zapq_turns_interruption_off,
+    usable_afterwards,
+    information_unchanged,
+    other_queues_keep_their_replies,
+    outside_the_matrix_not_available,
+);
+
+/// How long a reset may last, and interruption take to come on. The architecture names no limit.
+const LIMIT_MILLIS: u64 = 10_000;
+/// Any interruption subclass; interruptions are masked off.
+const ISC: u8 = 3;
+
+/// Starts a reset; it must be accepted.
+fn start(ap: &Ap, apqn: Apqn, function: FunctionCode, bits: u64) -> Outcome {
+    let status = ap
+        .reset(apqn, function, bits)
+        .map_err(|ended| failed!("{apqn}: {function} ended in program interruption {}", ended.code))?;
+    match status.response() {
+        ResponseCode::NORMAL | ResponseCode::RESET_IN_PROGRESS => Ok(()),
+        _ => Err(failed!("{apqn}: {function} answered {status}")),
+    }
+}
+
+/// Waits until the reset is over: the queue answers 00, and is empty.
+fn finish(ap: &Ap, apqn: Apqn) -> Outcome {
+    let status = observe::settled(ap, apqn).status;
+    require!(status.response() == ResponseCode::NORMAL, "{apqn} answered {status} after a reset");
+    let other = QueueStatus::REPLIES_WAITING | QueueStatus::FULL;
+    require!(status.has(QueueStatus::EMPTY) && !status.has(other), "{apqn} is not empty after a reset: {status}");
+    Ok(())
+}
+
+fn reset(ap: &Ap, apqn: Apqn, function: FunctionCode) -> Outcome {
+    start(ap, apqn, function, 0)?;
+    finish(ap, apqn)
+}
+
+fn on_every_queue(guest: &Guest, act: impl Fn(&Ap, Apqn) -> Outcome) -> Outcome {
+    let ap = guest.ap()?;
+    guest.queues()?.into_iter().try_for_each(|(apqn, _)| act(&ap, apqn))
+}
+
+fn on_one_queue_a_card(guest: &Guest, act: impl Fn(&Ap, &Queue) -> Outcome) -> Outcome {
+    let ap = guest.ap()?;
+    guest.one_queue_a_card()?.iter().try_for_each(|queue| act(&ap, queue))
+}
+
+/// RAPQ answers 00 or 02, and then TAPQ comes to answer 00.
+fn rapq_ends(guest: &Guest) -> Outcome {
+    on_every_queue(guest, |ap, apqn| reset(ap, apqn, FunctionCode::RAPQ))
+}
+
+/// ZAPQ answers 00 or 02, and then TAPQ comes to answer 00.
+fn zapq_ends(guest: &Guest) -> Outcome {
+    on_every_queue(guest, |ap, apqn| reset(ap, apqn, FunctionCode::ZAPQ))
+}
+
+/// While a queue is in reset, TAPQ tells of its card all the same. AP reference 2.3.
+fn information_during_a_reset(guest: &Guest) -> Outcome {
+    on_every_queue(guest, |ap, apqn| {
+        start(ap, apqn, FunctionCode::RAPQ, 0)?;
+        let answer = ap.tapq(apqn);
+        finish(ap, apqn)?;
+        require!(answer.info.0 != 0, "{apqn} answered {} without information", answer.status);
+        Ok(())
+    })
+}
+
+/// A reset on top of a reset answers 00 or 02, never 05. AP reference 8.2.
+fn reset_during_a_reset(guest: &Guest) -> Outcome {
+    on_every_queue(guest, |ap, apqn| {
+        start(ap, apqn, FunctionCode::RAPQ, 0)?;
+        let second = start(ap, apqn, FunctionCode::RAPQ, 0);
+        finish(ap, apqn)?;
+        second
+    })
+}
+
+/// RAPQ and ZAPQ take bit 41. Without Secure Execution there is nothing to unbind, and it is a reset like any other.
+fn unbind_bit_accepted(guest: &Guest) -> Outcome {
+    on_every_queue(guest, |ap, apqn| {
+        [FunctionCode::RAPQ, FunctionCode::ZAPQ].into_iter().try_for_each(|function| {
+            start(ap, apqn, function, Gr0::BIT_41)?;
+            finish(ap, apqn)
+        })
+    })
+}
+
+/// A queue with work in it is empty after the reset, and what comes out of it later is of later.
+fn discards(guest: &Guest, function: FunctionCode, wait: bool) -> Outcome {
+    on_one_queue_a_card(guest, |ap, queue| {
+        for _ in 0..2 {
+            let errand = Errand::send(ap, queue)?;
+            if wait {
+                errand.wait_for_reply()?;
+            }
+        }
+        reset(ap, queue.apqn, function)?;
+        Errand::send(ap, queue)?.fetch()?;
+        let status = ap.tapq(queue.apqn).status;
+        require!(status.has(QueueStatus::EMPTY), "{} has more than it was given: {status}", queue.apqn);
+        Ok(())
+    })
+}
+
+/// Requests that RAPQ finds in the queue are never answered.
+fn rapq_discards_requests(guest: &Guest) -> Outcome {
+    discards(guest, FunctionCode::RAPQ, false)
+}
+
+/// Requests that ZAPQ finds in the queue are never answered.
+fn zapq_discards_requests(guest: &Guest) -> Outcome {
+    discards(guest, FunctionCode::ZAPQ, false)
+}
+
+/// Replies that RAPQ finds in the queue are gone.
+fn rapq_discards_replies(guest: &Guest) -> Outcome {
+    discards(guest, FunctionCode::RAPQ, true)
+}
+
+/// Replies that ZAPQ finds in the queue are gone.
+fn zapq_discards_replies(guest: &Guest) -> Outcome {
+    discards(guest, FunctionCode::ZAPQ, true)
+}
+
+/// Waits until TAPQ says that interruption is on, or off.
+fn wait_for_interruption(ap: &Ap, apqn: Apqn, on: bool) -> Outcome {
+    let deadline = Deadline::in_millis(LIMIT_MILLIS);
+    loop {
+        let status = ap.probe(apqn).status;
+        if status.has(QueueStatus::INTERRUPT_ENABLED) == on {
+            return Ok(());
+        }
+        require!(!deadline.is_over(), "{apqn} still answers {status} after {LIMIT_MILLIS} ms");
+    }
+}
+
+fn turns_interruption_off(guest: &Guest, function: FunctionCode) -> Outcome {
+    if !guest.ap()?.has(facility::APQI) {
+        return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
+    }
+    on_every_queue(guest, |ap, apqn| {
+        let status = ap.aqic(apqn, Some(ISC));
+        require!(status.response() == ResponseCode::NORMAL, "{apqn}: AQIC answered {status}");
+        wait_for_interruption(ap, apqn, true)?;
+        reset(ap, apqn, function)?;
+        let status = ap.tapq(apqn).status;
+        require!(!status.has(QueueStatus::INTERRUPT_ENABLED), "{apqn} answered {status} after {function}");
+        Ok(())
+    })
+}
+
+/// After RAPQ interruption is off.
+fn rapq_turns_interruption_off(guest: &Guest) -> Outcome {
+    turns_interruption_off(guest, FunctionCode::RAPQ)
+}
+
+/// After ZAPQ interruption is off.
+fn zapq_turns_interruption_off(guest: &Guest) -> Outcome {
+    turns_interruption_off(guest, FunctionCode::ZAPQ)
+}
+
+/// A queue that was reset works.
+fn usable_afterwards(guest: &Guest) -> Outcome {
+    on_one_queue_a_card(guest, |ap, queue| {
+        reset(ap, queue.apqn, FunctionCode::ZAPQ)?;
+        Errand::send(ap, queue)?.fetch()
+    })
+}
+
+/// A reset changes nothing that TAPQ tells of the card.
+fn information_unchanged(guest: &Guest) -> Outcome {
+    on_every_queue(guest, |ap, apqn| {
+        let before = observe::settled(ap, apqn).info;
+        reset(ap, apqn, FunctionCode::RAPQ)?;
+        let after = ap.tapq(apqn).info;
+        require!(before == after, "{apqn}: {before} became {after}");
+        Ok(())
+    })
+}
+
+/// Resetting one queue leaves the replies in another one of the same card alone.
+fn other_queues_keep_their_replies(guest: &Guest) -> Outcome {
+    let ap = guest.ap()?;
+    let queues = guest.usable_queues()?;
+    let neighbours = queues.iter().zip(queues.iter().skip(1)).find(|(a, b)| a.apqn.apid == b.apqn.apid);
+    let (reset_one, other) = neighbours.ok_or_else(|| skipped!("no card has two queues in the matrix"))?;
+    let errand = Errand::send(&ap, other)?;
+    errand.wait_for_reply()?;
+    let outcome = reset(&ap, reset_one.apqn, FunctionCode::ZAPQ);
+    errand.fetch()?;
+    outcome
+}
+
+/// RAPQ and ZAPQ of a queue outside of the matrix answer 01. AP reference 9.5.
+fn outside_the_matrix_not_available(guest: &Guest) -> Outcome {
+    let (ap, apqn) = (guest.ap()?, guest.stranger()?);
+    for function in [FunctionCode::RAPQ, FunctionCode::ZAPQ] {
+        let status = ap.reset(apqn, function, 0).map_err(|ended| stop(apqn, function, ended.code))?;
+        require!(status.response() == ResponseCode::Q_NOT_AVAIL, "{apqn}: {function} answered {status}");
+    }
+    Ok(())
+}
+
+fn stop(apqn: Apqn, function: FunctionCode, code: ap_arch::ProgramCode) -> Stop {
+    failed!("{apqn}: {function} ended in program interruption {code}")
+}
