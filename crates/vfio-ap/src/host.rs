@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use ap_arch::Matrix;
-use ap_arch::stream::StreamFormat;
 use ap_machine::{Clock, Configuration, Machine, MonotonicClock, TopologyError};
 use vfio_mig::{DeviceError, DeviceState, Errno, StreamId};
 
@@ -94,8 +93,7 @@ impl Host {
             defects.set(Defect::from_name(name)?, true);
         }
         let behaviour = Behaviour {
-            accept_format_0: config.accept_format_0 || config.emit_format_0 || profile.behaviour().accept_format_0,
-            format: if config.emit_format_0 { StreamFormat::Posted } else { profile.behaviour().format },
+            accept_format_0: config.accept_format_0 || profile.behaviour().accept_format_0,
             ..profile.behaviour()
         };
         let security = Security {

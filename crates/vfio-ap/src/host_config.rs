@@ -37,15 +37,12 @@ pub struct HostConfig {
     /// Names of the defects that are switched on from the start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub defects: Vec<String>,
-    /// A named set of defects and options: `corrected` (as without), `v3`, `later`.
+    /// A named set of defects and choices: `corrected` (as without), `format-0`, `v3`, `later`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
     /// Whether a stream in format 0 is accepted. vfio-ap migration spec 3.3.
     #[serde(default)]
     pub accept_format_0: bool,
-    /// Whether streams are emitted in format 0, and so accepted as well.
-    #[serde(default)]
-    pub emit_format_0: bool,
     /// The host's kernel runs under Secure Execution.
     #[serde(default)]
     pub host_is_secure: bool,

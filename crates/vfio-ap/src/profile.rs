@@ -11,6 +11,8 @@ use crate::defect::Defect;
 pub enum Profile {
     /// What the specification says.
     Corrected,
+    /// What the specification says, in the format of the posted series.
+    Format0,
     /// The series as posted (v3): format 0 and all its confirmed defects.
     V3,
     /// The code seen after it.
@@ -23,7 +25,7 @@ pub struct UnknownProfile(String);
 
 impl fmt::Display for UnknownProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no profile is called `{}`, there are: corrected, v3, later", self.0)
+        write!(f, "no profile is called `{}`, there are: corrected, format-0, v3, later", self.0)
     }
 }
 
@@ -90,13 +92,14 @@ const LATER: &[Defect] = &[
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Corrected, Self::V3, Self::Later];
+    pub const ALL: [Self; 4] = [Self::Corrected, Self::Format0, Self::V3, Self::Later];
 
     /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Corrected => "corrected",
+            Self::Format0 => "format-0",
             Self::V3 => "v3",
             Self::Later => "later",
         }
@@ -114,7 +117,7 @@ impl Profile {
     #[must_use]
     pub const fn defects(self) -> &'static [Defect] {
         match self {
-            Self::Corrected => &[],
+            Self::Corrected | Self::Format0 => &[],
             Self::V3 => V3,
             Self::Later => LATER,
         }
@@ -123,7 +126,7 @@ impl Profile {
     pub(crate) const fn behaviour(self) -> Behaviour {
         match self {
             Self::Corrected => Behaviour::SPECIFIED,
-            Self::V3 => Behaviour::POSTED,
+            Self::Format0 | Self::V3 => Behaviour::POSTED,
             Self::Later => Behaviour::LATER,
         }
     }
