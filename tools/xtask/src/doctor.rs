@@ -14,7 +14,8 @@ use crate::artifacts::{self, Host};
 use crate::layout::{Layout, in_path};
 use crate::process;
 use crate::setup::guest_library::{self, GuestLibrary, TARGET};
-use crate::setup::{probe, qemu};
+use crate::setup::probe;
+use crate::setup::qemu::{self, Origin};
 use crate::state::State;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -121,14 +122,17 @@ fn qemus(report: &mut Report, layout: &Layout, state: &mut State, host: &Host) {
                 report.good("QEMU", &format!("{}, plugin API {min} to {current}, {place}", fit.version));
                 types(report, &candidate.path);
             }
-            Err(unfit) => {
-                report.note("QEMU", &format!("{place} is {unfit}"));
-                refused.push((candidate, unfit));
-            }
+            Err(unfit) => refused.push((candidate, unfit)),
         }
     }
-    if !chosen {
-        report.missing("QEMU", &qemu::paragraph(&refused, None), "cargo xtask setup");
+    if chosen {
+        for (candidate, unfit) in refused {
+            report.note("QEMU", &format!("{} ({}) is {unfit}", candidate.path.display(), candidate.origin));
+        }
+    } else {
+        let named = refused.iter().any(|(candidate, _)| candidate.origin == Origin::Variable);
+        let unset = format!("unset {}", qemu::VARIABLE);
+        report.missing("QEMU", &qemu::paragraph(&refused, None), if named { &unset } else { "cargo xtask setup" });
     }
 }
 

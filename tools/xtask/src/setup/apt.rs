@@ -71,7 +71,7 @@ impl Apt {
         if mirrors.is_empty() {
             bail!("the apt sources of this system name no Debian mirror (name one by {MIRROR_VARIABLE}=ADDRESS)");
         }
-        for part in ["lists/partial", "cache/archives/partial", "state"] {
+        for part in ["lists/partial", "cache/archives/partial", "plan/partial", "state"] {
             let part = folder.join(part);
             fs::create_dir_all(&part).with_context(|| format!("cannot create {}", part.display()))?;
         }
@@ -122,7 +122,9 @@ impl Apt {
     pub(crate) fn unpack(&self, offer: &Offer, target: &Path) -> Result<()> {
         let wanted = format!("{}={}", offer.package, offer.version);
         let install = ["-y", "-t", &offer.suite, "install", &wanted];
-        let plan = output(self.apt("apt-get").args(["-qq", "--print-uris"]).args(install))?;
+        // What an interrupted call has fetched would be left out of the plan.
+        let nowhere = format!("Dir::Cache::archives={}", self.folder.join("plan").display());
+        let plan = output(self.apt("apt-get").args(["-qq", "--print-uris", "-o", &nowhere]).args(install))?;
         let files: Vec<(&str, u64)> = plan.lines().filter_map(planned_file).collect();
         if files.is_empty() {
             bail!("apt plans no download for {wanted}: {plan}");
