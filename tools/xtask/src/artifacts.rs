@@ -45,7 +45,7 @@ impl Host {
 
 /// Where the image is, built or not.
 pub(crate) fn image_place(layout: &Layout) -> PathBuf {
-    layout.target.join("image").join(TARGET).join("release/kaput-image")
+    layout.target.join("image").join(TARGET).join("image/kaput-image")
 }
 
 /// Builds the plugin and the harness, in release.
@@ -60,7 +60,7 @@ pub(crate) fn host(layout: &Layout, state: &mut State) -> Result<Host> {
     Ok(host)
 }
 
-/// Builds the image, in release.
+/// Builds the image, in the profile of its own that keeps it small.
 ///
 /// # Errors
 /// When cargo fails; it has said why.
@@ -83,7 +83,7 @@ pub(crate) fn host_cargo(layout: &Layout, subcommand: &str) -> Command {
 pub(crate) fn image_cargo(layout: &Layout, library: &GuestLibrary, subcommand: &str) -> Command {
     let mut command = Command::new(&layout.toolchain.cargo);
     command.current_dir(&layout.root).arg(subcommand).env("CARGO_TARGET_DIR", layout.target.join("image"));
-    command.args(["--release", "--package", "kaput-image", "--target", TARGET]);
+    command.args(["--profile", "image", "--package", "kaput-image", "--target", TARGET]);
     if let GuestLibrary::Sources(folder) = library {
         command.args(["-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"]);
         command.env("RUSTC_BOOTSTRAP", "1").env("__CARGO_TESTS_ONLY_SRC_ROOT", folder);
