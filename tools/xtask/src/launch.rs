@@ -86,16 +86,6 @@ impl Ready {
             .env("KAPUT_SCENARIOS", layout.root.join("tools/kaput/scenarios"))
     }
 
-    /// The QEMU to use.
-    pub(crate) fn qemu(&self) -> &std::path::Path {
-        &self.qemu
-    }
-
-    /// The image.
-    pub(crate) fn image(&self) -> &std::path::Path {
-        &self.image
-    }
-
     /// Becomes the harness. Its deadlines are its own; signals, terminal and exit status need nobody between.
     pub(crate) fn start(&self, layout: &Layout, args: &[OsString]) -> anyhow::Error {
         let harness = &self.host.harness;

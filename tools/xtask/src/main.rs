@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 mod artifacts;
-mod bare;
 mod doctor;
 mod launch;
 mod layout;
@@ -65,7 +64,7 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Run every test: formatting, lints, host tests, all scenarios in the real QEMU, a boot without the plugin.
+    /// Run every test: formatting, lints, host tests, all scenarios in the real QEMU.
     Test {
         /// Only these.
         #[arg(value_enum)]

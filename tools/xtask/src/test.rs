@@ -4,7 +4,6 @@
 //! A step that fails does not stop the others. The last line is `N passed, N failed[, N skipped]` over all tests that
 //! the steps ran; a step without tests of its own counts as one.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,6 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::artifacts::{host_cargo, image_cargo};
-use crate::bare;
 use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
@@ -32,10 +30,8 @@ pub(crate) enum Step {
     LintImage,
     /// The tests that need no QEMU.
     Host,
-    /// All scenarios and all guest cases, in the real QEMU.
+    /// All scenarios and guest cases in the real QEMU, with the plugin and without.
     Scenarios,
-    /// One boot without the plugin.
-    Bare,
 }
 
 /// What a step's tests came to.
@@ -117,18 +113,8 @@ impl Step {
                 command.args(["--release", "--package", "kaput", "--test", "scenarios"]);
                 tests(ready.tell(layout, &mut command))
             }
-            Self::Bare => {
-                let ready = Ready::make(layout, state)?;
-                bare_boot(ready.qemu(), ready.image())
-            }
         }
     }
-}
-
-fn bare_boot(qemu: &Path, image: &Path) -> Result<Count> {
-    let skipped = bare::boot(qemu, image)?;
-    println!("without the plugin the image skips {skipped} cases, each with its reason");
-    Ok(Count::PASSED)
 }
 
 /// A command that is one test itself.
