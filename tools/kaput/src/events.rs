@@ -98,7 +98,10 @@ pub enum What {
     /// The key the guest waits for was pressed.
     Key,
     /// The guest ended.
-    GuestEnded,
+    GuestEnded {
+        /// How, in words.
+        how: String,
+    },
     /// An action of the scenario was carried out.
     Action {
         /// What was done.

@@ -1,3 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Placeholder.
-fn main() {}
+//! The command line of the harness.
+
+use std::process::ExitCode;
+
+mod cli;
+
+fn main() -> ExitCode {
+    cli::main()
+}

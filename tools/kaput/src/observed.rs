@@ -157,9 +157,15 @@ impl Observed {
                     known.running = Some(event.name == "RESUME");
                     return;
                 }
+                // A wait that nothing can end is a shutdown if its address says so, and a crash if not.
+                "SHUTDOWN" if event.data.get("guest") == Some(&true.into()) => {
+                    known.guest_ended = Some("shut down".to_owned());
+                    What::GuestEnded { how: "shut down".to_owned() }
+                }
                 "GUEST_PANICKED" | "GUEST_CRASHLOADED" => {
-                    known.guest_ended = Some(describe_end(event));
-                    What::GuestEnded
+                    let how = describe_end(event);
+                    known.guest_ended = Some(how.clone());
+                    What::GuestEnded { how }
                 }
                 name => What::Unheeded { name: name.to_owned() },
             };

@@ -7,6 +7,7 @@ mod aftermath;
 mod handover;
 mod trouble;
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use tokio_util::task::AbortOnDropHandle;
@@ -72,6 +73,8 @@ struct Run<'a> {
     home: Option<Machine>,
     /// Which migration the story is at, from 0.
     hop: usize,
+    /// Keys the guest got without a migration.
+    keys_without_migration: Cell<usize>,
 }
 
 /// A destination that is being started while other things happen.
@@ -83,7 +86,19 @@ impl<'a> Run<'a> {
         let append = scenario.command_line();
         let observed = Observed::new(started);
         let (records, transfers) = (Vec::new(), Vec::new());
-        Self { tools, scenario, append, folder, started, observed, records, transfers, home: None, hop: 0 }
+        Self {
+            tools,
+            scenario,
+            append,
+            folder,
+            started,
+            observed,
+            records,
+            transfers,
+            home: None,
+            hop: 0,
+            keys_without_migration: Cell::new(0),
+        }
     }
 
     /// From the first QEMU's start to the guest's end.
@@ -265,8 +280,7 @@ impl<'a> Run<'a> {
     /// The guest's first line.
     async fn the_guest_speaks(&self) -> Result<(), Box<Verdict>> {
         let Some(home) = &self.home else { return Ok(()) };
-        let spoke =
-            |state: &State| (state.guest.lines > 0 || state.machines[home.index].guest_ended.is_some()).then_some(());
+        let spoke = |state: &State| state.guest.lines > 0 || has_ended(state, home);
         self.guest(home, "its first line", spoke).await?;
         self.moment(Moment::Suites, home, home).await
     }
@@ -274,9 +288,7 @@ impl<'a> Run<'a> {
     /// The guest's request for a migration; false if it ended instead.
     async fn the_guest_asks(&self, number: usize) -> Result<bool, Box<Verdict>> {
         let Some(home) = &self.home else { return Ok(false) };
-        let ready = |state: &State| {
-            (state.guest.asked > number || state.machines[home.index].guest_ended.is_some()).then_some(())
-        };
+        let ready = |state: &State| state.guest.asked > number || has_ended(state, home);
         self.guest(home, "its request for a migration", ready).await?;
         // The news of the end can overtake the last lines, which are all in the socket by then.
         home.drain_console();
@@ -288,9 +300,7 @@ impl<'a> Run<'a> {
         let Some(home) = &self.home else { return Ok(()) };
         // One request more than there are migrations would wait for ever: it ends the story, and the judge names it.
         let hops = self.scenario.hops().len();
-        let ended = |state: &State| {
-            (state.machines[home.index].guest_ended.is_some() || state.guest.asked > hops).then_some(())
-        };
+        let ended = |state: &State| state.guest.asked > hops || has_ended(state, home);
         self.guest(home, "its end", ended).await?;
         home.drain_console();
         Ok(())
@@ -314,6 +324,11 @@ impl<'a> Run<'a> {
         let now = |action: &&crate::scenario::Action| action.at == moment && action.migration.get() == self.hop + 1;
         self.scenario.actions.iter().filter(now).map(|action| action.deed).collect()
     }
+}
+
+/// Whether the guest has stopped itself on this machine.
+fn has_ended(state: &State, machine: &Machine) -> bool {
+    state.machines[machine.index].guest_ended.is_some()
 }
 
 /// The migration's limits: as the scenario says, or so tight that a guest that works keeps it from converging.

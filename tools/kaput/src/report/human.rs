@@ -1,2 +1,146 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The report for people at a terminal: one screen.
+
+use std::fmt::Write as _;
+
+use ap_arch::Mask256;
+use ap_arch::report::Verdict as CaseVerdict;
+
+use super::timeline::Timeline;
+use crate::guest::Case;
+use crate::run::Finished;
+use crate::scenario::{HostSpec, Scenario};
+use crate::verdict::Verdict;
+
+/// Everything about one run, in the order in which one asks: what was there, what happened, how long, and how it ended.
+#[must_use]
+pub fn screen(scenario: &Scenario, finished: &Finished) -> String {
+    let mut text = String::new();
+    _ = writeln!(text, "{}: {}", finished.scenario, scenario.summary);
+    for (name, host) in &scenario.hosts {
+        _ = writeln!(text, "  host {:<9} {}", name.get_ref(), describe(host, scenario.plugin));
+    }
+    let timeline = Timeline::of(&finished.events);
+    suites(&mut text, &finished.cases);
+    for migration in &timeline.migrations {
+        _ = writeln!(text, "  {migration}");
+    }
+    if !timeline.split.is_empty() {
+        _ = writeln!(text, "  time           {}", timeline.split);
+    }
+    verdict(&mut text, &finished.verdict);
+    text
+}
+
+fn describe(host: &HostSpec, plugin: bool) -> String {
+    if !plugin {
+        return "stock QEMU, no plugin".to_owned();
+    }
+    let topology = &host.topology;
+    let mut cards: Vec<(String, Vec<String>)> = Vec::new();
+    for (apid, spec) in &topology.adapters {
+        cards.push((spec.kind.to_string().to_uppercase(), vec![apid.to_string()]));
+    }
+    cards.dedup_by(|next, kept| {
+        next.0 == kept.0 && {
+            kept.1.append(&mut next.1);
+            true
+        }
+    });
+    let cards: Vec<String> = cards
+        .into_iter()
+        .map(|(kind, numbers)| match numbers.as_slice() {
+            [first, .., last] => format!("{first}-{last} {kind}"),
+            _ => format!("{} {kind}", numbers.concat()),
+        })
+        .collect();
+    let matrix = topology.matrix();
+    let mut text = format!("{}; domains {}", cards.join(", "), numbers(matrix.domains));
+    _ = write!(text, "; control domains {}", numbers(matrix.control_domains));
+    let assigned = host.mdev.matrix();
+    if assigned.queue_count() > 0 {
+        _ = write!(text, "; assigned {} x {}", numbers(assigned.adapters), numbers(assigned.domains));
+        _ = write!(text, " + control {}", numbers(assigned.control_domains));
+    }
+    if !host.defects.is_empty() {
+        let names: Vec<&str> = host.defects.iter().map(|name| name.get_ref().as_str()).collect();
+        _ = write!(text, "; DEFECT {}", names.join(", "));
+    }
+    text
+}
+
+fn numbers(mask: Mask256) -> String {
+    let all: Vec<String> = mask.iter().take(8).map(|n| format!("{n:02x}")).collect();
+    let more = if mask.len() > 8 { format!(",… ({})", mask.len()) } else { String::new() };
+    format!("{}{more}", all.join(","))
+}
+
+/// One line a suite, with a case named only where it did not pass.
+fn suites(text: &mut String, cases: &[Case]) {
+    let mut names: Vec<&str> = Vec::new();
+    for case in cases {
+        let suite = case.name.split('/').next().unwrap_or_default();
+        if !names.contains(&suite) {
+            names.push(suite);
+        }
+    }
+    let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
+    for suite in names {
+        let mine = || cases.iter().filter(|case| case.name.split('/').next() == Some(suite));
+        let counts = CaseVerdict::ALL.iter().filter_map(|verdict| {
+            let count = mine().filter(|case| case.verdict == *verdict).count();
+            (count > 0).then(|| format!("{count} {}", verdict.word()))
+        });
+        _ = writeln!(text, "  guest          {suite:<width$}  {}", counts.collect::<Vec<_>>().join(", "));
+        let loud = mine().filter(|case| !matches!(case.verdict, CaseVerdict::Pass | CaseVerdict::Skip));
+        for case in loud.take(5) {
+            let detail = case.detail.as_deref().map_or(String::new(), |detail| format!(": {detail}"));
+            _ = writeln!(text, "                 {} {}{detail}", case.verdict.word(), case.name);
+        }
+    }
+}
+
+fn verdict(text: &mut String, verdict: &Verdict) {
+    let word = if verdict.is_as_expected() { "AS EXPECTED" } else { "NOT AS EXPECTED" };
+    let kind = if verdict.is_as_expected() { String::new() } else { format!(" ({})", verdict.kind) };
+    _ = writeln!(text, "  {word}{kind}: {}", verdict.happened);
+    if !verdict.findings.is_empty() {
+        _ = writeln!(text, "  finding        {}", verdict.findings.join(", "));
+    }
+    paragraph(text, "host", verdict.host.as_deref().filter(|_| !verdict.is_as_expected()).unwrap_or_default());
+    paragraph(text, "expected", &verdict.expected);
+    paragraph(text, "seen", &verdict.seen);
+    paragraph(text, "last AP", &verdict.last_instructions.join("\n"));
+    paragraph(text, "next", &verdict.next);
+    if let Some(folder) = &verdict.run_folder {
+        _ = writeln!(text, "  run folder     {}", folder.display());
+    }
+}
+
+fn paragraph(text: &mut String, title: &str, content: &str) {
+    for (number, line) in content.lines().enumerate() {
+        _ = writeln!(text, "  {:<14} {line}", if number == 0 { title } else { "" });
+    }
+}
+
+/// Figures over many runs of one scenario; `seconds` are the times of the runs, in any order.
+#[must_use]
+pub fn statistics(scenario: &str, times: u32, right: u32, mut seconds: Vec<f64>) -> String {
+    seconds.sort_by(f64::total_cmp);
+    let at = |index: usize| seconds.get(index).map_or(0.0, |seconds| seconds * 1e3);
+    let (first, middle, last) = (at(0), at(seconds.len() / 2), at(seconds.len().saturating_sub(1)));
+    format!(
+        "{scenario}: {right} of {times} runs as expected; milliseconds a run: least {first:.0}, median {middle:.0}, most {last:.0}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_do_not_depend_on_the_order_of_the_runs() {
+        let text = statistics("survive", 3, 2, vec![0.3, 0.1, 0.2]);
+        assert_eq!(text, "survive: 2 of 3 runs as expected; milliseconds a run: least 100, median 200, most 300\n");
+    }
+}

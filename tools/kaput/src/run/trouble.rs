@@ -110,19 +110,32 @@ impl Run<'_> {
         }
     }
 
-    /// Waits for the guest's next milestone on the machine it is on.
-    pub(super) async fn guest<T>(
+    /// Waits for the guest's next milestone on the machine it is on. A guest that has nothing to migrate for waits for a key all
+    /// the same, and gets it.
+    pub(super) async fn guest(
         &self,
         home: &Machine,
         milestone: &str,
-        mut ready: impl FnMut(&State) -> Option<T>,
-    ) -> Result<T, Box<Verdict>> {
+        ready: impl Fn(&State) -> bool,
+    ) -> Result<(), Box<Verdict>> {
         let patience = self.scenario.deadlines.guest;
-        let look = |state: &State| alive(state, home.index, &mut ready);
-        match self.observed.until(Instant::now() + patience, look).await {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(index)) => Err(of_host(&self.observed, index, "the guest ran", &Trouble::Died)),
-            Err(_late) => Err(self.silent(home, milestone, patience)),
+        let deadline = Instant::now() + patience;
+        loop {
+            let pressed = self.keys_without_migration.get();
+            let mut look = |state: &State| {
+                ready(state).then_some(true).or_else(|| (state.guest.asked_for_key > pressed).then_some(false))
+            };
+            match self.observed.until(deadline, |state| alive(state, home.index, &mut look)).await {
+                Ok(Ok(true)) => return Ok(()),
+                Ok(Ok(false)) => {
+                    self.keys_without_migration.set(pressed + 1);
+                    home.press_key()
+                        .await
+                        .map_err(|trouble| verdict(&self.observed, home, "the key is pressed", trouble))?;
+                }
+                Ok(Err(index)) => return Err(of_host(&self.observed, index, "the guest ran", &Trouble::Died)),
+                Err(_late) => return Err(self.silent(home, milestone, patience)),
+            }
         }
     }
 

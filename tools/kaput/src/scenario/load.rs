@@ -9,6 +9,7 @@ use miette::{Diagnostic, NamedSource, SourceSpan};
 use thiserror::Error;
 
 use super::Scenario;
+use crate::image::Image;
 
 /// Bytes a scenario file may have.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -104,10 +105,33 @@ impl Loaded {
         Ok(Self { scenario, path: path.to_owned(), text })
     }
 
-    /// A fault that showed when the scenario met the image.
-    #[must_use]
-    pub fn fault(&self, message: String, place: Option<Range<usize>>, help: String) -> ScenarioError {
-        ScenarioError::at(&self.path, &self.text, message, place, Some(help))
+    /// Checks the names of suites and cases against an image.
+    ///
+    /// # Errors
+    /// [`ScenarioError::Content`] at the first name that the image does not have.
+    pub fn check_against(&self, image: &Image) -> Result<(), ScenarioError> {
+        let suites = image.suites();
+        let chosen = image.cases_of(&self.scenario.suites());
+        for suite in &self.scenario.guest.suites {
+            if !suites.contains(&suite.get_ref().as_str()) {
+                let help = format!("the image has the suites {}", suites.join(", "));
+                return Err(self.fault(format!("the image has no suite `{}`", suite.get_ref()), suite.span(), help));
+            }
+        }
+        let expect = &self.scenario.expect;
+        let patterns = expect.skipped.iter().filter(|pattern| !pattern.get_ref().ends_with('*'));
+        for case in expect.failing.iter().chain(patterns) {
+            if !chosen.contains(&case.get_ref().as_str()) {
+                let help = format!("the chosen suites have the cases {}", chosen.join(", "));
+                let message = format!("there is no case `{}` in the chosen suites", case.get_ref());
+                return Err(self.fault(message, case.span(), help));
+            }
+        }
+        Ok(())
+    }
+
+    fn fault(&self, message: String, place: Range<usize>, help: String) -> ScenarioError {
+        ScenarioError::at(&self.path, &self.text, message, Some(place), Some(help))
     }
 }
 

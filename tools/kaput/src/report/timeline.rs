@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Times out of the stream of events: what a run spent where, and how each migration went.
+
+use std::fmt;
+
+use crate::events::{Event, What};
+
+/// A run in times.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    /// Each migration in a line.
+    pub migrations: Vec<MigrationLine>,
+    /// The whole, in parts.
+    pub split: String,
+}
+
+/// One migration.
+#[derive(Debug, Default)]
+pub struct MigrationLine {
+    number: usize,
+    hosts: String,
+    begun: f64,
+    paused: Option<f64>,
+    handed: Option<f64>,
+    done: Option<f64>,
+    outcome: String,
+}
+
+/// More migrations than this are shown as one line.
+const SHOWN: usize = 3;
+
+impl Timeline {
+    /// Reads the events of a run.
+    #[must_use]
+    pub fn of(events: &[Event]) -> Self {
+        let mut migrations: Vec<MigrationLine> = Vec::new();
+        for event in events {
+            if let What::MigrationBegun { migration, to } = &event.what {
+                let hosts = format!("{} to {to}", event.host.as_deref().unwrap_or_default());
+                migrations.push(MigrationLine {
+                    number: *migration,
+                    hosts,
+                    begun: event.at,
+                    ..MigrationLine::default()
+                });
+            }
+            let Some(line) = migrations.last_mut() else { continue };
+            match &event.what {
+                What::Migration { status } if status == "pre-switchover" => line.paused = Some(event.at),
+                What::HandedOver { bytes, writes } => {
+                    line.handed = Some(event.at);
+                    let writes = if *writes == 1 { "1 write".to_owned() } else { format!("{writes} writes") };
+                    line.outcome = format!("{bytes} bytes of AP configuration in {writes}");
+                }
+                What::Refused { errno, .. } => {
+                    line.handed = Some(event.at);
+                    line.outcome = format!("refused with {errno}");
+                }
+                What::MigrationDone { downtime, transferred, .. } => {
+                    line.done = Some(event.at);
+                    let downtime = downtime.map_or(String::new(), |ms| format!(", guest stood still {ms} ms"));
+                    let memory = transferred.map_or(String::new(), |bytes| format!(", {} KiB of memory", bytes / 1024));
+                    line.outcome.push_str(&format!("{downtime}{memory}"));
+                }
+                _ => {}
+            }
+        }
+        let split = split(events, &migrations);
+        if migrations.len() > SHOWN {
+            migrations = vec![summed_up(&migrations)];
+        }
+        Self { migrations, split }
+    }
+}
+
+/// The parts of a run, which add up to the whole.
+fn split(events: &[Event], migrations: &[MigrationLine]) -> String {
+    let first = |wanted: fn(&What) -> bool| events.iter().find(|event| wanted(&event.what)).map(|event| event.at);
+    let Some(end) = events.last().map(|event| event.at) else { return String::new() };
+    let Some(boot) = first(|what| matches!(what, What::Console { .. })) else {
+        return format!("{:.0} ms, without a word of the guest", end * 1e3);
+    };
+    let begun = migrations.first().map(|line| line.begun);
+    let done = migrations.last().and_then(|line| line.done);
+    let mut text = format!("{:.0} ms: QEMU boot {:.0}", end * 1e3, boot * 1e3);
+    match (begun, done) {
+        (Some(begun), Some(done)) => {
+            let hand_over: f64 = migrations.iter().filter_map(MigrationLine::hand_over).sum();
+            let moving: f64 = migrations.iter().filter_map(|line| Some(line.done? - line.begun)).sum();
+            let between = done - begun - moving;
+            text.push_str(&format!(
+                ", suites {:.0}, migration {:.0}",
+                (begun - boot) * 1e3,
+                (moving - hand_over) * 1e3
+            ));
+            text.push_str(&format!(", AP hand-over {:.1}", hand_over * 1e3));
+            if migrations.len() > 1 {
+                text.push_str(&format!(", between migrations {:.0}", between * 1e3));
+            }
+            text.push_str(&format!(", end {:.0}", (end - done) * 1e3));
+        }
+        _ => text.push_str(&format!(", suites and end {:.0}", (end - boot) * 1e3)),
+    }
+    text
+}
+
+fn summed_up(migrations: &[MigrationLine]) -> MigrationLine {
+    let (first, last) = (&migrations[0], &migrations[migrations.len() - 1]);
+    let mut each: Vec<f64> = migrations.iter().filter_map(|line| Some((line.done? - line.begun) * 1e3)).collect();
+    each.sort_by(f64::total_cmp);
+    let middle = each.get(each.len() / 2).copied().unwrap_or_default();
+    let (least, most) = (each.first().copied().unwrap_or_default(), each.last().copied().unwrap_or_default());
+    MigrationLine {
+        number: migrations.len(),
+        hosts: format!("migrations, {} first", first.hosts),
+        outcome: format!(
+            "each {least:.1} to {most:.1} ms, median {middle:.1}; {:.0} ms from the first's begin to the last's end",
+            (last.done.unwrap_or(last.begun) - first.begun) * 1e3
+        ),
+        ..MigrationLine::default()
+    }
+}
+
+impl MigrationLine {
+    fn hand_over(&self) -> Option<f64> {
+        Some(self.handed? - self.paused?)
+    }
+}
+
+impl fmt::Display for MigrationLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(paused) = self.paused else {
+            let what = if self.outcome.is_empty() { "did not get to the switch-over" } else { &self.outcome };
+            return write!(f, "migration      {} {}: {what}", self.number, self.hosts);
+        };
+        write!(f, "migration {:<4} {}: memory {:.1} ms", self.number, self.hosts, (paused - self.begun) * 1e3)?;
+        if let Some(hand_over) = self.hand_over() {
+            write!(f, ", AP hand-over {:.1} ms", hand_over * 1e3)?;
+        }
+        if let (Some(handed), Some(done)) = (self.handed, self.done) {
+            write!(f, ", the rest {:.1} ms", (done - handed) * 1e3)?;
+        }
+        if self.outcome.is_empty() { Ok(()) } else { write!(f, "; {}", self.outcome) }
+    }
+}
