@@ -11,6 +11,8 @@ use crate::topology::{AdapterSpec, AdapterState};
 
 /// What is plugged into an adapter.
 pub(crate) struct Card {
+    /// Tells cards apart; not 0.
+    pub(crate) number: u64,
     pub(crate) mode: CardMode,
     /// As TAPQ with T shows it, but for the bind state.
     pub(crate) info: HwInfo,
@@ -22,8 +24,9 @@ pub(crate) struct Card {
 }
 
 impl Card {
-    pub(crate) fn new(apid: Apid, spec: &AdapterSpec, info: HwInfo, secure: bool) -> Self {
+    pub(crate) fn new(number: u64, apid: Apid, spec: &AdapterSpec, info: HwInfo, secure: bool) -> Self {
         Self {
+            number,
             mode: spec.kind.mode,
             info,
             max_request: spec.max_request,
@@ -38,6 +41,8 @@ impl Card {
 pub(crate) struct Adapter {
     /// The card's hardware information once more, for TAPQ.
     info: AtomicU64,
+    /// The card's number once more, 0 if there is none.
+    card_number: AtomicU64,
     state: AtomicU8,
     card: RwLock<Option<Arc<Card>>>,
     queues: OnceLock<Box<[Queue]>>,
@@ -50,6 +55,7 @@ impl Adapter {
         self.info.store(card.info.0, Ordering::Relaxed);
         *self.card.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&card));
         let queues = self.queues.get_or_init(|| std::iter::repeat_with(Queue::default).take(256).collect());
+        self.card_number.store(card.number, Ordering::Release);
         queues.iter().for_each(|queue| queue.plug(&card));
         self.set_state(state);
     }
@@ -57,7 +63,13 @@ impl Adapter {
     /// Takes the card out.
     pub(crate) fn unplug(&self) {
         self.info.store(0, Ordering::Relaxed);
+        self.card_number.store(0, Ordering::Release);
         *self.card.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether this is the card that is in.
+    pub(crate) fn has(&self, card: &Card) -> bool {
+        self.card_number.load(Ordering::Acquire) == card.number
     }
 
     pub(crate) fn card(&self) -> Option<Arc<Card>> {

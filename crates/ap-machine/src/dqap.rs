@@ -33,7 +33,7 @@ pub(crate) fn execute(
     if let Some(hindrance) = queue.hindrance() {
         return nothing(hindrance);
     }
-    if let Some(refusal) = queue.binding.refusal(configuration.name) {
+    if let Some(refusal) = queue.binding.refusal(configuration.number) {
         return nothing(queue.answer(refusal));
     }
     let (receive, otherwise) = if gr0.has(Gr0::DQAP_FIRST) {
@@ -51,18 +51,22 @@ pub(crate) fn execute(
     let part = rest.len().min(room).min(machine.segment.unwrap_or(usize::MAX));
     let residual = (rest.len() - part) as u64;
     memory.store(address, &rest[..part])?;
-    let buffer = RegisterWrites::none()
-        .with(r2, address.wrapping_add(part as u64))
-        .with(r2 + 1, length - part as u64)
-        .with(2, residual);
+    let (next, left) = (address.wrapping_add(part as u64), length - part as u64);
     if residual > 0 {
         queue.keep_rest(&receive, part);
         let cc = if part == room { ConditionCode::CC1 } else { ConditionCode::CC2 };
-        return Ok(Outcome::Completed { cc, writes: buffer.with(0, gr0.0 & !Gr0::DQAP_FIRST) });
+        let continuation = gr0.0 & !Gr0::DQAP_FIRST;
+        let writes = RegisterWrites::none().with(0, continuation).with(2, residual).with(r2, next).with(r2 + 1, left);
+        return Ok(Outcome::Completed { cc, writes });
     }
     queue.complete(&receive);
     let status = queue.answer(ResponseCode::NORMAL);
-    let psmid = RegisterWrites::none().with(r1, receive.psmid >> 32).with(r1 + 1, receive.psmid & 0xffff_ffff);
-    let writes = buffer.iter().fold(psmid, |writes, (number, value)| writes.with(number, value));
-    Ok(Outcome::Completed { cc: ConditionCode::CC0, writes: writes.with(1, u64::from(status.0)) })
+    let writes = RegisterWrites::none()
+        .with(r1, receive.psmid >> 32)
+        .with(r1 + 1, receive.psmid & 0xffff_ffff)
+        .with(r2, next)
+        .with(r2 + 1, left)
+        .with(2, 0)
+        .with(1, u64::from(status.0));
+    Ok(Outcome::Completed { cc: ConditionCode::CC0, writes })
 }

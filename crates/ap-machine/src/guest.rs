@@ -22,7 +22,7 @@ pub struct Configuration {
     pub(crate) machine: Arc<Machine>,
     pub(crate) apcb: SharedMatrix,
     /// Tells configurations apart where a queue is bound to one.
-    pub(crate) name: u64,
+    pub(crate) number: u64,
     pub(crate) notifications: Arc<Notifications>,
 }
 
@@ -41,9 +41,9 @@ impl Configuration {
     }
 
     fn new(machine: &Arc<Machine>, apcb: &Matrix) -> Arc<Self> {
-        let name = machine.name_configuration();
+        let number = machine.next_number();
         let apcb = SharedMatrix::new(apcb);
-        Arc::new(Self { machine: Arc::clone(machine), apcb, name, notifications: Arc::default() })
+        Arc::new(Self { machine: Arc::clone(machine), apcb, number, notifications: Arc::default() })
     }
 
     /// The machine it is a view of.

@@ -95,31 +95,35 @@ impl ProgramException {
 /// A short list of (register number, value), in the order in which they are to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct RegisterWrites {
-    writes: [(u8, u64); Self::CAPACITY],
+    values: [u64; Self::CAPACITY],
+    numbers: [u8; Self::CAPACITY],
     len: u8,
 }
 
 impl RegisterWrites {
-    /// GR0, GR1, GR2 and two pairs make seven.
+    /// More than GR0, GR1, GR2 and two pairs need.
     const CAPACITY: usize = 8;
 
     /// No register.
     #[must_use]
     pub const fn none() -> Self {
-        Self { writes: [(0, 0); Self::CAPACITY], len: 0 }
+        Self { values: [0; Self::CAPACITY], numbers: [0; Self::CAPACITY], len: 0 }
     }
 
     /// With register `number` (0 to 15) written as well.
+    #[inline]
     #[must_use]
     pub(crate) const fn with(mut self, number: u8, value: u64) -> Self {
-        self.writes[self.len as usize] = (number & 0xf, value);
+        self.values[self.len as usize] = value;
+        self.numbers[self.len as usize] = number & 0xf;
         self.len += 1;
         self
     }
 
     /// The register numbers (0 to 15) and their new values.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (u8, u64)> {
-        self.writes.into_iter().take(usize::from(self.len))
+        self.numbers.into_iter().zip(self.values).take(usize::from(self.len))
     }
 
     /// The value written to register `number`, if it is written.

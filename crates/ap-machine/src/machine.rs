@@ -36,7 +36,8 @@ pub struct Machine {
     timed: bool,
     timer: Arc<Timer>,
     me: Weak<Self>,
-    configurations: AtomicU64,
+    /// How many cards and configurations have been numbered.
+    numbers: AtomicU64,
 }
 
 impl Machine {
@@ -70,7 +71,7 @@ impl Machine {
             timed: topology.timing != Timing::default(),
             timer: Arc::default(),
             me: Weak::clone(me),
-            configurations: AtomicU64::new(0),
+            numbers: AtomicU64::new(0),
         });
         for (apid, spec) in &topology.adapters {
             machine.adapter(*apid).plug(machine.card(*apid, spec), spec.state);
@@ -83,7 +84,7 @@ impl Machine {
     pub(crate) fn card(&self, apid: Apid, spec: &AdapterSpec) -> Card {
         let has = |flag| self.qci.has(flag);
         let info = spec.hw_info(has(QciBlock::APXA), has(QciBlock::APSC), self.qci.max_domain);
-        Card::new(apid, spec, info, has(QciBlock::APSB))
+        Card::new(self.next_number(), apid, spec, info, has(QciBlock::APSB))
     }
 
     /// Whether an adapter and a domain of these numbers can exist; naming another one is a specification exception.
@@ -129,9 +130,9 @@ impl Machine {
         self.timer.has_entries()
     }
 
-    /// A number that no other configuration of this machine has.
-    pub(crate) fn name_configuration(&self) -> u64 {
-        self.configurations.fetch_add(1, Ordering::Relaxed)
+    /// A number that no other card or configuration of this machine has; not 0.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 

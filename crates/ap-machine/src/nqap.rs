@@ -38,7 +38,7 @@ pub(crate) fn execute(
     let card = std::sync::Arc::clone(&queue.card);
     let [address, length] = operands.r2;
     let special = gr0.has(Gr0::BIT_41);
-    let refusal = queue.binding.refusal(configuration.name).or_else(|| {
+    let refusal = queue.binding.refusal(configuration.number).or_else(|| {
         if !gr0.has(Gr0::NQAP_LAST) || (special && !card.info.has(HwInfo::APSC)) {
             Some(ResponseCode::REQ_FAC_NOT_INST)
         } else if card.max_request.is_some_and(|max| length > u64::from(max)) {
@@ -72,7 +72,7 @@ pub(crate) fn execute(
         });
     }
 
-    let foreign_domain = engine::foreign_domain(&card, apqn.apqi, &configuration.control_domains(), &bytes);
+    let foreign_domain = engine::foreign_domain(&card, apqn.apqi, || configuration.control_domains(), &bytes);
     if foreign_domain && !machine.qci.has(ap_arch::QciBlock::RC8A) {
         return status(queue.answer(ResponseCode::INVALID_DOMAIN));
     }

@@ -184,7 +184,7 @@ fn qact(configuration: &Configuration, apqn: Apqn, asked: u64) -> (QueueStatus, 
 fn bapq(configuration: &Configuration, apqn: Apqn) -> QueueStatus {
     match configuration.reach(apqn) {
         Ok(mut queue) => queue.hindrance().unwrap_or_else(|| {
-            let response = queue.binding.bind(configuration.name);
+            let response = queue.binding.bind(configuration.number);
             queue.answer(response)
         }),
         Err(status) => status,
@@ -203,7 +203,7 @@ fn aapq(configuration: &Configuration, apqn: Apqn, secret: u64) -> QueueStatus {
     let exists = secret <= MAX_SECRET && secret < u64::from(machine.secrets);
     let (empty, now) = (queue.is_empty(), machine.now());
     let due = now.saturating_add(machine.timing.reset_ns);
-    let response = queue.binding.associate(configuration.name, exists, empty, due);
+    let response = queue.binding.associate(configuration.number, exists, empty, due);
     queue.advance(now);
     queue.answer(response)
 }

@@ -57,7 +57,12 @@ pub(crate) fn process(request: &Request<'_>) -> Reply {
 
 /// Whether the message is for a domain that the guest must not reach by this queue: a usage request for another domain
 /// than the queue's, an administrative one for none of the guest's control domains.
-pub(crate) fn foreign_domain(card: &Card, apqi: Apqi, control_domains: &Mask256, message: &[u8]) -> bool {
+pub(crate) fn foreign_domain(
+    card: &Card,
+    apqi: Apqi,
+    control_domains: impl FnOnce() -> Mask256,
+    message: &[u8],
+) -> bool {
     let (domain, administrative) = match card.mode {
         CardMode::Accelerator => return false,
         CardMode::Cca => match cprb::cprbx(message) {
@@ -69,8 +74,8 @@ pub(crate) fn foreign_domain(card: &Card, apqi: Apqi, control_domains: &Mask256,
             None => return false,
         },
     };
-    let controlled = u8::try_from(domain).is_ok_and(|domain| control_domains.contains(domain));
-    domain != u32::from(apqi.0) && !(administrative && controlled)
+    let controlled = || u8::try_from(domain).is_ok_and(|domain| control_domains().contains(domain));
+    domain != u32::from(apqi.0) && !(administrative && controlled())
 }
 
 /// The number without its leading zeros; nothing is left of zero.

@@ -91,9 +91,8 @@ impl Queue {
             self.state.get_or_init(|| Box::new(Mutex::new(State::new(&card))));
         }
         let mut state = self.state.get()?.lock().unwrap_or_else(PoisonError::into_inner);
-        let card = adapter.card()?;
-        if !Arc::ptr_eq(&state.card, &card) {
-            *state = State::new(&card);
+        if !adapter.has(&state.card) {
+            *state = State::new(&adapter.card()?);
         }
         state.advance(machine.now());
         Some(QueueGuard { queue: self, name, machine, state })

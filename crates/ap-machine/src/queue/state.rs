@@ -51,6 +51,10 @@ pub struct Counters {
 
 pub(crate) struct State {
     slots: VecDeque<Slot>,
+    /// How many of the slots have a reply that is available.
+    available: usize,
+    /// How many have one that is not yet.
+    coming: usize,
     next_token: u64,
     /// The reply of which DQAP has delivered the first part, and how many bytes.
     receiving: Option<(u64, usize)>,
@@ -84,6 +88,8 @@ impl State {
     pub(crate) fn new(card: &Arc<Card>) -> Self {
         Self {
             slots: VecDeque::new(),
+            available: 0,
+            coming: 0,
             next_token: 0,
             receiving: None,
             sending: VecDeque::new(),
@@ -103,7 +109,7 @@ impl State {
     pub(crate) fn flags(&self) -> u32 {
         let flag = |on: bool, flag: u32| if on { flag } else { 0 };
         flag(self.slots.is_empty(), QueueStatus::EMPTY)
-            | flag(self.slots.iter().any(|slot| slot.available), QueueStatus::REPLIES_WAITING)
+            | flag(self.available > 0, QueueStatus::REPLIES_WAITING)
             | flag(self.is_full(), QueueStatus::FULL)
             | flag(self.interruption.is_enabled(), QueueStatus::INTERRUPT_ENABLED)
     }
@@ -137,7 +143,7 @@ impl State {
 
     /// Requests and replies in the queue, and how many of them are replies that can be dequeued.
     pub(crate) fn occupancy(&self) -> (usize, usize) {
-        (self.slots.len(), self.slots.iter().filter(|slot| slot.available).count())
+        (self.slots.len(), self.available)
     }
 
     /// Does what is due.
@@ -147,13 +153,7 @@ impl State {
         }
         self.binding.advance(now);
         let enabled_now = self.interruption.advance(now);
-        let mut arrived = 0;
-        for slot in &mut self.slots {
-            if !slot.available && slot.reply.as_ref().is_some_and(|(_, due)| *due <= now) {
-                slot.available = true;
-                arrived += 1;
-            }
-        }
+        let arrived = if self.coming > 0 { self.collect(now) } else { 0 };
         if enabled_now && arrived == 0 {
             self.notify_if_replies_wait();
         }
@@ -162,11 +162,26 @@ impl State {
         }
     }
 
+    /// Makes the replies available that are due; how many.
+    fn collect(&mut self, now: u64) -> usize {
+        let mut arrived = 0;
+        for slot in &mut self.slots {
+            if !slot.available && slot.reply.as_ref().is_some_and(|(_, due)| *due <= now) {
+                slot.available = true;
+                arrived += 1;
+            }
+        }
+        self.available += arrived;
+        self.coming -= arrived;
+        arrived
+    }
+
     /// When time changes something next.
     pub(crate) fn due(&self) -> Option<u64> {
-        let replies =
-            self.slots.iter().filter(|slot| !slot.available).filter_map(|slot| Some(slot.reply.as_ref()?.1)).min();
-        [replies, self.reset_due, self.binding.due(), self.interruption.due()].into_iter().flatten().min()
+        let due = |slot: &Slot| slot.reply.as_ref().filter(|_| !slot.available).map(|(_, due)| *due);
+        let reply = if self.coming > 0 { self.slots.iter().filter_map(due).min() } else { None };
+        let earlier = |a: Option<u64>, b: Option<u64>| if a.is_none() || b.is_none() { a.or(b) } else { a.min(b) };
+        earlier(earlier(reply, self.reset_due), earlier(self.binding.due(), self.interruption.due()))
     }
 
     /// When somebody must look because a guest may want an interruption then.
@@ -182,7 +197,7 @@ impl State {
     }
 
     fn notify_if_replies_wait(&mut self) {
-        if self.slots.iter().any(|slot| slot.available) {
+        if self.available > 0 {
             self.notify();
         }
     }
@@ -203,6 +218,7 @@ impl State {
         let due = if duration == 0 { now } else { now.max(self.engine_free).saturating_add(duration) };
         self.engine_free = due;
         slot.reply = Some((reply, due));
+        self.coming += 1;
         self.advance(now);
     }
 
@@ -233,7 +249,10 @@ impl State {
 
     /// All of it has been delivered.
     pub(crate) fn complete(&mut self, receive: &Receive) {
-        self.slots.retain(|slot| slot.token != receive.token);
+        if let Some(at) = self.slots.iter().position(|slot| slot.token == receive.token) {
+            self.slots.remove(at);
+            self.available -= 1;
+        }
         if self.receiving.is_some_and(|(token, _)| token == receive.token) {
             self.receiving = None;
         }
@@ -270,6 +289,7 @@ impl State {
     /// The queue as it is after a reset.
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
+        (self.available, self.coming) = (0, 0);
         self.receiving = None;
         self.sending.clear();
         self.interruption = Interruption::Off;

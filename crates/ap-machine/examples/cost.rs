@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the machine costs in process: TAPQ, NQAP with DQAP, RSA-2048 CRT against the big-integer crate alone, and a
+//! machine of 65,536 queues. Run it in a release build; figures are medians of nine interleaved rounds.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use ap_arch::message::type50::{self, CrtKey};
+use ap_arch::{Apqn, FunctionCode, Gr0};
+use ap_machine::{Configuration, Instruction, Machine, OperandMemory, Operands, Outcome, ProgramException, Topology};
+use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
+use crypto_bigint::{BoxedUint, ConcatenatingMul, Odd, Resize};
+
+const QUEUE: Apqn = Apqn::new(5, 0x33);
+const BUFFER: u64 = 0x1000;
+
+/// The message at 0, the buffer behind it.
+struct Storage(Vec<u8>);
+
+impl OperandMemory for Storage {
+    fn fetch(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), ProgramException> {
+        let start = address as usize;
+        buffer.copy_from_slice(&self.0[start..start + buffer.len()]);
+        Ok(())
+    }
+
+    fn check_store(&mut self, _: u64, _: usize) -> Result<(), ProgramException> {
+        Ok(())
+    }
+
+    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), ProgramException> {
+        let start = address as usize;
+        self.0[start..start + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn absolute_is_valid(&mut self, _: u64) -> bool {
+        true
+    }
+}
+
+struct Guest {
+    configuration: std::sync::Arc<Configuration>,
+    storage: Storage,
+}
+
+impl Guest {
+    fn new() -> Self {
+        let topology: Topology = "05=cex8a/33".parse().expect("a topology");
+        let configuration = Configuration::host(&Machine::new(&topology).expect("a machine"));
+        Self { configuration, storage: Storage(vec![0; 0x4000]) }
+    }
+
+    fn execute(&mut self, insn: Instruction, operands: &Operands) -> Outcome {
+        self.configuration.execute(insn, operands, &mut self.storage)
+    }
+
+    fn tapq(&mut self) {
+        let gr0 = Gr0::pqap(FunctionCode::TAPQ, QUEUE).0;
+        black_box(self.execute(Instruction::Pqap, &Operands { gr0, ..Operands::default() }));
+    }
+
+    fn exchange(&mut self, len: u64) {
+        let (r1, r2) = (4, 6);
+        let send = Operands { gr0: Gr0::nqap(QUEUE).0, r2: [0, len], ..Operands::default() };
+        black_box(self.execute(Instruction::Nqap { r1, r2 }, &send));
+        let receive = Operands { gr0: Gr0::dqap(QUEUE).0, r2: [BUFFER, 4096], ..Operands::default() };
+        black_box(self.execute(Instruction::Dqap { r1, r2 }, &receive));
+    }
+}
+
+/// Nanoseconds for one of `count` calls.
+fn time(count: u32, mut work: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    (0..count).for_each(|_| work());
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(count)
+}
+
+/// A key that is none: odd numbers in the place of primes cost the same.
+struct Numbers {
+    p: Vec<u8>,
+    q: Vec<u8>,
+    exponent: Vec<u8>,
+    input: Vec<u8>,
+}
+
+impl Numbers {
+    fn new() -> Self {
+        Self { p: vec![0xd5; 128], q: vec![0xe7; 128], exponent: vec![0xc3; 128], input: vec![0x42; 256] }
+    }
+
+    fn request(&self, out: &mut [u8]) -> u64 {
+        let key = CrtKey { p: &self.p, q: &self.q, dp: &self.exponent, dq: &self.exponent, u: &self.exponent };
+        type50::crt(out, &key, &self.input).expect("a message") as u64
+    }
+
+    /// The crate alone, everything that depends on the key alone prepared.
+    fn direct(&self) -> impl Fn() -> BoxedUint {
+        let number = |bytes: &[u8]| BoxedUint::from_be_slice_vartime(bytes);
+        let params =
+            |bytes: &[u8]| BoxedMontyParams::new_vartime(Odd::new(number(bytes)).into_option().expect("an odd number"));
+        let (p, q, q_value) = (params(&self.p), params(&self.q), number(&self.q));
+        let (exponent, input) = (number(&self.exponent), number(&self.input));
+        let reduced = |number: &BoxedUint, params: &BoxedMontyParams| {
+            let rest = number.rem_vartime(params.modulus().as_nz_ref());
+            BoxedMontyForm::new(rest.resize_unchecked(params.bits_precision()), params)
+        };
+        let u = reduced(&exponent, &p);
+        move || {
+            let m_p = reduced(&input, &p).pow(&exponent);
+            let m_q = reduced(&input, &q).pow(&exponent).retrieve();
+            let h = m_p.sub(&reduced(&m_q, &p)).mul(&u).retrieve().concatenating_mul(&q_value);
+            let width = h.bits_precision();
+            h.wrapping_add(m_q.resize_unchecked(width))
+        }
+    }
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+fn main() {
+    const ROUNDS: usize = 9;
+    let mut guest = Guest::new();
+    let numbers = Numbers::new();
+    let direct = numbers.direct();
+    let mut rsa = Guest::new();
+    let len = numbers.request(&mut rsa.storage.0);
+    let [mut tapq, mut short, mut card, mut alone, mut ratio] = [const { Vec::new() }; 5];
+    for _ in 0..ROUNDS {
+        tapq.push(time(1_000_000, || guest.tapq()));
+        short.push(time(200_000, || guest.exchange(64)));
+        let (through, without) = (time(40, || rsa.exchange(len)), time(40, || drop(black_box(direct()))));
+        card.push(through);
+        alone.push(without);
+        ratio.push(through / without);
+    }
+    println!("TAPQ                                {:8.1} ns", median(tapq));
+    println!("NQAP and DQAP of 64 bytes           {:8.1} ns", median(short));
+    println!("RSA-2048 CRT through the card       {:8.1} us", median(card) / 1000.0);
+    println!("RSA-2048 CRT by the crate alone     {:8.1} us", median(alone) / 1000.0);
+    println!("  ratio                             {:8.3}", median(ratio));
+
+    let topology: Topology = "00-ff=cex8a/00-ff".parse().expect("a topology");
+    let (before, start) = (resident_kib(), Instant::now());
+    let machine = Machine::new(&topology).expect("a machine");
+    println!("65,536 queues: time to build        {:8.1} ms", start.elapsed().as_secs_f64() * 1e3);
+    println!("65,536 queues: memory               {:8} KiB", resident_kib() - before);
+    let mut all = Guest { configuration: Configuration::host(&machine), storage: Storage(vec![0; 0x4000]) };
+    for apqn in Apqn::all() {
+        let send = Operands { gr0: Gr0::nqap(apqn).0, r2: [0, 64], ..Operands::default() };
+        all.execute(Instruction::Nqap { r1: 4, r2: 6 }, &send);
+    }
+    println!("  all used, one reply in each       {:8} KiB", resident_kib() - before);
+}
