@@ -43,7 +43,17 @@ start:
         new_psw {machine_check_new}, machine_check_entry
         new_psw {io_new}, io_entry
 
+        larl    %r1, __trap_stack_top - 160
+        stg     %r1, {trap_stack}
+
         # The stack grows down; a caller's frame of 160 bytes belongs to the function it calls.
         larl    %r15, __stack_top - 160
         lghi    %r11, 0
         brasl   %r14, kaput_main
+
+        # Another CPU, by a restart interruption, with a prefix area of its own.
+        .globl  secondary_entry
+secondary_entry:
+        lg      %r15, {restart_stack}
+        lghi    %r11, 0
+        brasl   %r14, kaput_secondary

@@ -7,7 +7,6 @@ use crate::machine::Machine;
 use crate::machine::trap::{ProgramInterruption, expect_exception};
 use ap_arch::{Apqn, ConditionCode, FunctionCode, Gr0, HwInfo, QciBlock, QueueStatus, ResponseCode, facility};
 use core::mem::offset_of;
-use core::sync::atomic::AtomicU8;
 use s390x_asm::{FacilityList, asm};
 
 /// AP, installed.
@@ -15,6 +14,7 @@ use s390x_asm::{FacilityList, asm};
 pub(crate) struct Ap {
     facilities: FacilityList,
     storage_end: u64,
+    logs: bool,
 }
 
 /// What TAPQ, RAPQ or ZAPQ answered.
@@ -46,6 +46,8 @@ pub(crate) struct Dequeued {
     pub(crate) status: QueueStatus,
     /// Whose reply it is.
     pub(crate) psmid: u64,
+    /// The same as the two registers hold it.
+    pub(crate) psmid_words: (u64, u64),
     /// Bytes of the buffer that were filled.
     pub(crate) length: usize,
     /// Bytes of the reply that are still in the queue.
@@ -58,8 +60,13 @@ const MAX_PARTS: usize = 1000;
 impl Ap {
     /// Executes TAPQ on queue 00.0000; the interruption says that AP is not installed. AP reference 4.
     pub(crate) fn find(machine: &Machine) -> Result<Self, ProgramInterruption> {
-        let ap = Self { facilities: machine.facilities, storage_end: machine.memory };
+        let ap = Self { facilities: machine.facilities, storage_end: machine.memory, logs: true };
         ap.execute(Gr0::pqap(FunctionCode::TAPQ, Apqn::default())).map(|_| ap)
+    }
+
+    /// The same, but its messages are not logged: for work without end.
+    pub(crate) fn quiet(self) -> Self {
+        Self { logs: false, ..self }
     }
 
     /// Whether the facility is installed.
@@ -105,18 +112,15 @@ impl Ap {
         self.execute(Gr0::pqap(function, apqn).with(bits)).map(|answer| answer.status)
     }
 
-    /// AQIC: interruption of subclass `isc` on, with our notification byte, or off for `None`.
-    pub(crate) fn aqic(&self, apqn: Apqn, isc: Option<u8>) -> QueueStatus {
-        const ENABLE: u64 = 1 << 47;
-        /// Written by the machine whenever a reply becomes available.
-        static NOTIFICATION: AtomicU8 = AtomicU8::new(0);
+    /// AQIC with these in GR1 and GR2. The address is a notification byte's, or one that the machine must not take.
+    pub(crate) fn aqic(&self, apqn: Apqn, gr1: u64, nib: u64) -> Answer {
         let gr0 = Gr0::pqap(FunctionCode::AQIC, apqn);
-        let gr1 = isc.map_or(0, |isc| ENABLE | u64::from(isc));
-        let gr2 = NOTIFICATION.as_ptr().expose_provenance() as u64;
-        // SAFETY: the notification byte exists for ever.
-        let raw = unsafe { asm::pqap(gr0.0, gr1, gr2) };
-        log::pqap(gr0, gr1, gr2, Ok(&raw));
-        QueueStatus::from_gr1(raw.gr1)
+        // SAFETY: notification bytes exist for ever, and nothing is stored at an address that is not taken.
+        let raw = unsafe { asm::pqap(gr0.0, gr1, nib) };
+        if self.logs {
+            log::pqap(gr0, gr1, nib, Ok(&raw));
+        }
+        raw.into()
     }
 
     /// A PQAP that may end in a program interruption and names no storage.
@@ -148,7 +152,11 @@ impl Ap {
 
     /// NQAP of a whole message, executed again as long as it completes in part.
     pub(crate) fn nqap(&self, apqn: Apqn, psmid: u64, message: &[u8]) -> QueueStatus {
-        let gr0 = Gr0::nqap(apqn);
+        self.nqap_with(Gr0::nqap(apqn), psmid, message)
+    }
+
+    /// NQAP with this in GR0.
+    pub(crate) fn nqap_with(&self, gr0: Gr0, psmid: u64, message: &[u8]) -> QueueStatus {
         let mut rest = (message.as_ptr().expose_provenance() as u64, message.len() as u64);
         let mut parts = 0;
         let raw = loop {
@@ -160,7 +168,9 @@ impl Ap {
                 break raw;
             }
         };
-        log::nqap(gr0, psmid, message.len() as u64, Ok(&raw));
+        if self.logs {
+            log::nqap(gr0, psmid, message.len() as u64, Ok(&raw));
+        }
         QueueStatus::from_gr1(raw.gr1)
     }
 
@@ -193,10 +203,11 @@ impl Ap {
         let answer = Dequeued {
             status: QueueStatus::from_gr1(raw.gr1),
             psmid: raw.psmid.0 << 32 | raw.psmid.1 & 0xffff_ffff,
+            psmid_words: raw.psmid,
             length: buffer.len() - usize::try_from(raw.buffer.1).unwrap_or(0).min(buffer.len()),
             residual: raw.gr2,
         };
-        if answer.status.response() != ResponseCode::NO_PENDING_REPLY {
+        if self.logs && answer.status.response() != ResponseCode::NO_PENDING_REPLY {
             log::dqap(start, buffer.len() as u64, Ok(&raw));
         }
         answer

@@ -34,7 +34,7 @@ impl Queue {
         let domain = self.apqn.apqi.0;
         let mut message = vec![0; 512];
         let length = match self.mode {
-            CardMode::Accelerator => return rsa::request(Vector::Public),
+            CardMode::Accelerator => return rsa::request(Vector::PUBLIC),
             CardMode::Cca => cca::random_request(&mut message, domain.into(), 64),
             CardMode::Ep11 => ep11::info_request(&mut message, domain.into(), ep11::QueryType::MODULE, 2048),
         };
@@ -46,7 +46,7 @@ impl Queue {
     /// Whether this is the reply to the request; if not, what it is.
     pub(crate) fn judge(&self, reply: &[u8]) -> Result<(), String> {
         match (self.mode, parse_reply(reply)) {
-            (CardMode::Accelerator, _) => rsa::judge(Vector::Public, reply),
+            (CardMode::Accelerator, _) => rsa::judge(Vector::PUBLIC, reply),
             (_, Ok(Reply::Coprocessor(header))) if header.reply_code == 0 => Ok(()),
             (_, Ok(other)) => Err(unexpected(&other)),
             (_, Err(error)) => Err(format!("malformed reply: {error}")),

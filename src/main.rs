@@ -11,9 +11,11 @@ extern crate alloc;
 
 mod ap;
 mod attempt;
+mod cca;
 mod errand;
 mod exchange;
 mod guest;
+mod interruption;
 mod log;
 mod machine;
 mod migrate;

@@ -129,7 +129,7 @@ fn observe(ap: &Ap) -> Result<Observation, String> {
 
 fn compute_on_each(ap: &Ap, queues: &[Apqn]) -> Result<(), String> {
     queues.iter().try_for_each(|apqn| {
-        rsa::compute(ap, *apqn, Vector::Private).map_err(|failure| match failure {
+        rsa::compute(ap, *apqn, Vector::PRIVATE).map_err(|failure| match failure {
             Failure::Lost => format!("{apqn}: the queue is empty, and there was no reply"),
             Failure::Wrong(reason) => reason,
         })
@@ -153,7 +153,7 @@ impl<'a> Work<'a> {
             return;
         }
         let Some(apqn) = self.queues.next() else { return };
-        self.result = match rsa::compute(ap, *apqn, Vector::Public) {
+        self.result = match rsa::compute(ap, *apqn, Vector::PUBLIC) {
             Ok(()) => Ok(()),
             // One request can have been on its way when the guest left the host; it is repeated with the next step.
             Err(Failure::Lost) if self.lost == 0 => {

@@ -75,7 +75,7 @@ pub(crate) fn abort(reason: Arguments<'_>) -> ! {
 /// Makes the report usable for a guest that is about to end, whatever it was doing.
 pub(crate) fn break_lock() {
     if REPORT.is_locked() {
-        // SAFETY: there is one CPU, and the code that held the lock is never returned to.
+        // SAFETY: the guest ends: the code that held the lock is never returned to, and other CPUs say nothing more.
         unsafe { REPORT.force_unlock() };
     }
 }

@@ -55,7 +55,7 @@ impl fmt::Write for Line {
 pub(super) fn break_locks() {
     sclp::break_lock();
     if LINE.is_locked() {
-        // SAFETY: there is one CPU, and the code that held the lock is never returned to.
+        // SAFETY: the guest ends: the code that held the lock is never returned to, and other CPUs say nothing more.
         unsafe { LINE.force_unlock() };
     }
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The bare machine: what stands between the first instruction and a test. It knows nothing of AP; nearly all `unsafe`
-//! of the image is here. One CPU runs, without translation, every interruption masked off; waiting is polling with a
-//! bound.
+//! of the image is here. One CPU runs the suites, another one what a case gives it; without translation, every
+//! interruption masked off but where a case waits for one; waiting is polling with a bound.
 
 pub(crate) mod clock;
 pub(crate) mod command_line;
 pub(crate) mod console;
 pub(crate) mod cpus;
 mod heap;
+pub(crate) mod io;
 mod log_ring;
 pub(crate) mod progress;
 mod sclp;
@@ -34,6 +35,8 @@ core::arch::global_asm!(
     machine_check_old = const offset_of!(Lowcore, machine_check_old),
     io_old = const offset_of!(Lowcore, io_old),
     save_area = const offset_of!(Lowcore, save_area),
+    trap_stack = const offset_of!(Lowcore, trap_stack),
+    restart_stack = const offset_of!(Lowcore, restart_stack),
     restart = const trap::Class::RESTART.0,
     external = const trap::Class::EXTERNAL.0,
     svc = const trap::Class::SVC.0,

@@ -85,7 +85,7 @@ pub(crate) fn read_info() -> Result<u64, Error> {
 /// call.
 pub(crate) fn break_lock() {
     if PAGE.is_locked() {
-        // SAFETY: there is one CPU, and the code that held the lock is never returned to.
+        // SAFETY: the guest ends: the code that held the lock is never returned to, and other CPUs say nothing more.
         unsafe { PAGE.force_unlock() };
     }
 }

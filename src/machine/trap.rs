@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Interruptions: program interruptions that a test expects are recorded and the test goes on behind the instruction;
-//! every other interruption is reported with all there is to know, and ends the guest.
+//! so are adapter interruptions that `io.rs` waits for; every other interruption is reported with all there is to know, and ends the guest.
 
-use super::cpus;
+use super::{cpus, io};
 use crate::report;
 use ap_arch::exception::ProgramCode;
 use core::mem::offset_of;
@@ -88,7 +88,7 @@ fn lowcore<T: Copy>(offset: usize) -> T {
 #[unsafe(no_mangle)]
 extern "C" fn kaput_interruption(class: u64) {
     let class = Class(class);
-    if class == Class::PROGRAM && EXPECTING.swap(false, Ordering::SeqCst) {
+    if class == Class::PROGRAM && is_first_cpu() && EXPECTING.swap(false, Ordering::SeqCst) {
         let code: u16 = lowcore(offset_of!(Lowcore, program_code));
         let length: u16 = lowcore(offset_of!(Lowcore, program_ilc));
         RECORDED.store(u32::from(length & 0x6) << 16 | u32::from(code), Ordering::Relaxed);
@@ -101,7 +101,33 @@ extern "C" fn kaput_interruption(class: u64) {
     if class == Class::SVC && lowcore::<Psw>(old_psw).mask.contains(PswMask::PROBLEM) {
         return change_old_psw(class, |psw| psw.mask.remove(PswMask::PROBLEM));
     }
+    if class == Class::IO && io::came(io_words()) {
+        return change_old_psw(class, |psw| psw.mask.remove(PswMask::IO | PswMask::EXTERNAL | PswMask::WAIT));
+    }
+    if class == Class::EXTERNAL && is_clock_comparator() && io::clock_struck() {
+        return change_old_psw(class, |psw| psw.mask.remove(PswMask::IO | PswMask::EXTERNAL | PswMask::WAIT));
+    }
     unexpected(class)
+}
+
+/// Whether this is the CPU that runs the suites: the only one that expects program interruptions.
+fn is_first_cpu() -> bool {
+    unsafe extern "C" {
+        static __trap_stack_top: u8;
+    }
+    const FRAME: u64 = 160;
+    lowcore::<u64>(offset_of!(Lowcore, trap_stack)) + FRAME == (&raw const __trap_stack_top).addr() as u64
+}
+
+fn is_clock_comparator() -> bool {
+    const CLOCK_COMPARATOR: u16 = 0x1004;
+    lowcore::<u16>(offset_of!(Lowcore, external_code)) == CLOCK_COMPARATOR
+}
+
+/// Subsystem, parameter and identification of an I/O interruption.
+fn io_words() -> [u32; 3] {
+    [offset_of!(Lowcore, io_subsystem), offset_of!(Lowcore, io_parameter), offset_of!(Lowcore, io_identification)]
+        .map(lowcore::<u32>)
 }
 
 /// Whether the old PSW points at the instruction itself, and not behind it.
@@ -153,12 +179,7 @@ fn unexpected(class: Class) -> ! {
             report::info(format_args!("machine-check code {code:016x}"));
         }
         Class::IO => {
-            let at = [
-                offset_of!(Lowcore, io_subsystem),
-                offset_of!(Lowcore, io_parameter),
-                offset_of!(Lowcore, io_identification),
-            ];
-            let [subsystem, parameter, identification] = at.map(lowcore::<u32>);
+            let [subsystem, parameter, identification] = io_words();
             report::info(format_args!("I/O words {subsystem:08x} {parameter:08x} {identification:08x}"));
         }
         _ => {}

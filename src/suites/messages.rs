@@ -55,9 +55,9 @@ fn identifier_of_64_bits(guest: &Guest) -> Outcome {
         for psmid in [u64::MAX, 0, 0x8000_0000_0000_0001, 0x0123_4567_89ab_cdef] {
             let errand = Errand::send_as(ap, queue, psmid)?;
             errand.wait_for_reply()?;
-            let raw = ap.dqap_part(Gr0::dqap(queue.apqn), &mut [0; 4096]);
+            let found = ap.dqap(queue.apqn, &mut [0; 4096]).psmid_words;
             let expected = (psmid >> 32, psmid & 0xffff_ffff);
-            require!(raw.psmid == expected, "{}: {psmid:#x} came back as {:x?}", queue.apqn, raw.psmid);
+            require!(found == expected, "{}: {psmid:#x} came back as {found:x?}", queue.apqn);
         }
         Ok(())
     })

@@ -4,8 +4,10 @@
 //! the ELF file, where the harness reads which verdicts to wait for.
 #![deny(unsafe_code)]
 
+mod card_info;
 mod config_info;
 mod dqap_exceptions;
+mod interrupts;
 mod messages;
 mod migration_apcb;
 mod migration_queues;
@@ -15,6 +17,7 @@ mod pqap_exceptions;
 mod presence;
 mod privileged;
 mod queues;
+mod random;
 mod reset;
 mod rsa;
 
@@ -36,7 +39,10 @@ pub(crate) const PLAIN: &[Suite<Guest>] = &[
     queues::SUITE,
     reset::SUITE,
     messages::SUITE,
+    interrupts::SUITE,
     rsa::SUITE,
+    random::SUITE,
+    card_info::SUITE,
 ];
 
 /// Suites that judge what a migration left, in the order in which they run.

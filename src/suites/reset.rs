@@ -6,7 +6,7 @@ use super::{Outcome, Stop, cases, failed, require, skipped};
 use crate::ap::Ap;
 use crate::errand::{Errand, Queue};
 use crate::guest::Guest;
-use crate::machine::clock::Deadline;
+use crate::interruption::Nib;
 use crate::observe;
 use ap_arch::{Apqn, FunctionCode, Gr0, QueueStatus, ResponseCode, facility};
 
@@ -28,8 +28,6 @@ cases!("reset" for Guest:
     outside_the_matrix_not_available,
 );
 
-/// How long a reset may last, and interruption take to come on. The architecture names no limit.
-const LIMIT_MILLIS: u64 = 10_000;
 /// Any interruption subclass; interruptions are masked off.
 const ISC: u8 = 3;
 
@@ -146,26 +144,12 @@ fn zapq_discards_replies(guest: &Guest) -> Outcome {
     discards(guest, FunctionCode::ZAPQ, true)
 }
 
-/// Waits until TAPQ says that interruption is on, or off.
-fn wait_for_interruption(ap: &Ap, apqn: Apqn, on: bool) -> Outcome {
-    let deadline = Deadline::in_millis(LIMIT_MILLIS);
-    loop {
-        let status = ap.probe(apqn).status;
-        if status.has(QueueStatus::INTERRUPT_ENABLED) == on {
-            return Ok(());
-        }
-        require!(!deadline.is_over(), "{apqn} still answers {status} after {LIMIT_MILLIS} ms");
-    }
-}
-
 fn turns_interruption_off(guest: &Guest, function: FunctionCode) -> Outcome {
     if !guest.ap()?.has(facility::APQI) {
         return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
     }
     on_every_queue(guest, |ap, apqn| {
-        let status = ap.aqic(apqn, Some(ISC));
-        require!(status.response() == ResponseCode::NORMAL, "{apqn}: AQIC answered {status}");
-        wait_for_interruption(ap, apqn, true)?;
+        ap.arm(apqn, ISC, Nib::First)?;
         reset(ap, apqn, function)?;
         let status = ap.tapq(apqn).status;
         require!(!status.has(QueueStatus::INTERRUPT_ENABLED), "{apqn} answered {status} after {function}");

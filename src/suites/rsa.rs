@@ -1,34 +1,194 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Clear-key RSA on every accelerator queue: known answers. AP reference 6 and 7.2.
+//! Clear-key RSA: known answers in every length and form that a card's mode has, and what a card refuses. AP reference
+//! 6, 7.2 and 7.10.
 
-use super::{Outcome, Stop, cases, failed, skipped};
-use crate::exchange::Failure;
+use super::{Outcome, Stop, cases, failed, require, skipped};
+use crate::ap::Ap;
+use crate::errand::{Queue, unexpected};
+use crate::exchange::{self, Failure};
 use crate::guest::Guest;
-use crate::rsa::{self, Vector};
+use crate::rsa::{self, Bits, Operation, Vector};
+use alloc::vec::Vec;
+use ap_arch::CardMode;
+use ap_arch::message::{ErrorCode, Reply, parse_reply};
 
-cases!("rsa" for Guest: mex_1024, mex_1024_public);
+cases!("rsa" for Guest:
+    mex_1024,
+    mex_1024_public,
+    mex_2048,
+    mex_2048_public,
+    mex_4096_public,
+    crt_1024,
+    crt_2048,
+    crt_4096,
+    pk_1024,
+    pk_2048,
+    pk_4096,
+    pd_1024,
+    pd_2048,
+    pd_4096,
+    even_modulus_refused,
+    number_not_below_the_modulus_refused,
+    length_in_the_message_wrong_refused,
+    unknown_format_refused,
+);
 
-fn on_every_accelerator(guest: &Guest, vector: Vector) -> Outcome {
+/// The queues of the cards in this mode, all or one of each.
+fn queues(guest: &Guest, mode: CardMode, each: bool) -> Result<Vec<Queue>, Stop> {
+    let all = if each { guest.usable_queues()? } else { guest.one_queue_a_card()? };
+    let queues: Vec<Queue> = all.into_iter().filter(|queue| queue.mode == mode).collect();
+    let what = match mode {
+        CardMode::Accelerator => "accelerator",
+        CardMode::Cca => "CCA coprocessor",
+        CardMode::Ep11 => "EP11 coprocessor",
+    };
+    if queues.is_empty() { Err(skipped!("no {what} in the matrix")) } else { Ok(queues) }
+}
+
+fn computes(guest: &Guest, mode: CardMode, vector: Vector, each: bool) -> Outcome {
     let ap = guest.ap()?;
-    let accelerators = rsa::accelerators(&guest.queues()?);
-    if accelerators.is_empty() {
-        return Err(skipped!("no accelerator in the matrix"));
-    }
-    for apqn in accelerators {
-        rsa::compute(&ap, apqn, vector).map_err(|failure| match failure {
-            Failure::Lost => failed!("{apqn}: the queue is empty, and there was no reply"),
-            Failure::Wrong(reason) => Stop::Fail(reason),
-        })?;
-    }
-    Ok(())
+    let mut able = queues(guest, mode, each)?;
+    able.retain(|queue| vector.is_for(mode, queue.info));
+    require_some(&able)?;
+    able.iter().try_for_each(|queue| rsa::compute_on(&ap, queue, vector).map_err(|failure| stop(queue, failure)))
 }
 
-/// Modular exponentiation of 1024 bits with an exponent of 1024 bits gives the known answer. AP reference 7.2, MEB1.
+fn require_some(queues: &[Queue]) -> Outcome {
+    if queues.is_empty() { Err(skipped!("no card tells that it can")) } else { Ok(()) }
+}
+
+fn stop(queue: &Queue, failure: Failure) -> Stop {
+    match failure {
+        Failure::Lost => failed!("{}: the queue is empty, and there was no reply", queue.apqn),
+        Failure::Wrong(reason) => Stop::Fail(reason),
+    }
+}
+
+const fn vector(bits: Bits, operation: Operation) -> Vector {
+    Vector { bits, operation }
+}
+
+/// Modular exponentiation of 1024 bits with an exponent of 1024 bits, on every accelerator queue. AP reference 7.2,
+/// MEB1.
 fn mex_1024(guest: &Guest) -> Outcome {
-    on_every_accelerator(guest, Vector::Private)
+    computes(guest, CardMode::Accelerator, Vector::PRIVATE, true)
 }
 
-/// The same with the exponent 65537.
+/// The same with the exponent 65537. AP reference 7.2, MEB1.
 fn mex_1024_public(guest: &Guest) -> Outcome {
-    on_every_accelerator(guest, Vector::Public)
+    computes(guest, CardMode::Accelerator, Vector::PUBLIC, true)
+}
+
+/// 2048 bits with an exponent of 2048 bits. AP reference 7.2, MEB2.
+fn mex_2048(guest: &Guest) -> Outcome {
+    computes(guest, CardMode::Accelerator, vector(Bits::B2048, Operation::Private), false)
+}
+
+/// 2048 bits with the exponent 65537. AP reference 7.2, MEB2.
+fn mex_2048_public(guest: &Guest) -> Outcome {
+    computes(guest, CardMode::Accelerator, vector(Bits::B2048, Operation::Public), false)
+}
+
+/// 4096 bits with the exponent 65537, if the card tells of both 4096-bit forms. AP reference 7.2, MEB3.
+fn mex_4096_public(guest: &Guest) -> Outcome {
+    computes(guest, CardMode::Accelerator, vector(Bits::B4096, Operation::Public), false)
+}
+
+/// By the Chinese remainder theorem, 1024 bits. AP reference 7.2, CRB1.
+fn crt_1024(guest: &Guest) -> Outcome {
+    computes(guest, CardMode::Accelerator, vector(Bits::B1024, Operation::Crt), true)
+}
+
+/// By the Chinese remainder theorem, 2048 bits. AP reference 7.2, CRB2.
+fn crt_2048(guest: &Guest) -> Outcome {
+    computes(guest, CardMode::Accelerator, vector(Bits::B2048, Operation::Crt), false)
+}
+
+/// By the Chinese remainder theorem, 4096 bits. AP reference 7.2, CRB3.
+fn crt_4096(guest: &Guest) -> Outcome {
+    computes(guest, CardMode::Accelerator, vector(Bits::B4096, Operation::Crt), false)
+}
+
+/// The verb PK of a CCA coprocessor, 1024 bits. AP reference 7.10.
+fn pk_1024(guest: &Guest) -> Outcome {
+    computes(guest, CardMode::Cca, Vector::PUBLIC, true)
+}
+
+/// PK with 2048 bits. AP reference 7.10.
+fn pk_2048(guest: &Guest) -> Outcome {
+    computes(guest, CardMode::Cca, vector(Bits::B2048, Operation::Public), false)
+}
+
+/// PK with 4096 bits. AP reference 7.10.
+fn pk_4096(guest: &Guest) -> Outcome {
+    computes(guest, CardMode::Cca, vector(Bits::B4096, Operation::Public), false)
+}
+
+/// The verb PD of a CCA coprocessor, a private key in CRT form, 1024 bits. AP reference 7.10.
+fn pd_1024(guest: &Guest) -> Outcome {
+    computes(guest, CardMode::Cca, vector(Bits::B1024, Operation::Crt), false)
+}
+
+/// PD with 2048 bits. AP reference 7.10.
+fn pd_2048(guest: &Guest) -> Outcome {
+    computes(guest, CardMode::Cca, vector(Bits::B2048, Operation::Crt), false)
+}
+
+/// PD with 4096 bits. AP reference 7.10.
+fn pd_4096(guest: &Guest) -> Outcome {
+    computes(guest, CardMode::Cca, vector(Bits::B4096, Operation::Crt), false)
+}
+
+/// The error reply that one accelerator of each card gives to a message.
+fn refusal(guest: &Guest, message: &[u8], expected: &[ErrorCode]) -> Outcome {
+    let ap = guest.ap()?;
+    queues(guest, CardMode::Accelerator, false)?.iter().try_for_each(|queue| refused(&ap, queue, message, expected))
+}
+
+/// The queue answers the message with an error reply of one of these codes.
+pub(super) fn refused(ap: &Ap, queue: &Queue, message: &[u8], expected: &[ErrorCode]) -> Outcome {
+    let (apqn, psmid) = (queue.apqn, exchange::next_psmid());
+    exchange::send(ap, apqn, psmid, message).map_err(|failure| stop(queue, failure))?;
+    let mut buffer = [0; 4096];
+    let reply = exchange::receive(ap, apqn, psmid, &mut buffer).map_err(|failure| stop(queue, failure))?;
+    match parse_reply(reply) {
+        Ok(Reply::Error(error)) => {
+            require!(expected.contains(&error.code), "{apqn}: error reply with code {}", error.code);
+            Ok(())
+        }
+        Ok(other) => Err(failed!("{apqn}: {} instead of an error reply", unexpected(&other))),
+        Err(error) => Err(failed!("{apqn}: malformed reply: {error}")),
+    }
+}
+
+/// An even modulus is an error reply with its code. AP reference 7.4.
+fn even_modulus_refused(guest: &Guest) -> Outcome {
+    let mut modulus = Vec::from(rsa::modulus(Vector::PUBLIC));
+    if let Some(last) = modulus.last_mut() {
+        *last &= !1;
+    }
+    refusal(guest, &rsa::accelerator_request(Vector::PUBLIC, &modulus, &[2]), &[ErrorCode::EVEN_MODULUS])
+}
+
+/// A number to raise that is the modulus itself is an error reply. AP reference 7.4 and 8.5.
+fn number_not_below_the_modulus_refused(guest: &Guest) -> Outcome {
+    let modulus = rsa::modulus(Vector::PUBLIC);
+    let codes = [ErrorCode::OPERAND_INVALID, ErrorCode::OPERAND_SIZE];
+    refusal(guest, &rsa::accelerator_request(Vector::PUBLIC, modulus, modulus), &codes)
+}
+
+/// A length field that is not the message's length is an error reply, no exception. AP reference 6.1.
+fn length_in_the_message_wrong_refused(guest: &Guest) -> Outcome {
+    let mut message = rsa::request(Vector::PUBLIC);
+    message[3] ^= 1;
+    let codes = [ErrorCode::INVALID_MESSAGE_LENGTH, ErrorCode::MESSAGE_LENGTH, ErrorCode::PACKET_TRUNCATED];
+    refusal(guest, &message, &codes)
+}
+
+/// A keyblock type that does not exist is an error reply. AP reference 7.2 and 7.4.
+fn unknown_format_refused(guest: &Guest) -> Outcome {
+    let mut message = rsa::request(Vector::PUBLIC);
+    message[9] = 0x77;
+    let codes = [ErrorCode::FORMAT_FIELD, ErrorCode::MALFORMED_MESSAGE, ErrorCode::INVALID_MESSAGE_LENGTH];
+    refusal(guest, &message, &codes)
 }

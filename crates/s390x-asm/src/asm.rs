@@ -72,30 +72,129 @@ pub unsafe fn servc(command: u32, sccb: *mut u8) -> u8 {
     cc_of(cc)
 }
 
-/// Order of SIGNAL PROCESSOR: the addressed CPU stops.
-pub const SIGP_STOP: u8 = 5;
+/// An order of SIGNAL PROCESSOR. Principles of Operation, "Signal-Processor Orders".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order(pub u8);
 
-/// SIGNAL PROCESSOR without a parameter. Condition code 0: accepted; 1: status stored; 2: busy; 3: there is no such
-/// CPU.
+impl Order {
+    /// Asks whether the addressed CPU is stopped.
+    pub const SENSE: Self = Self(1);
+    /// The addressed CPU stops.
+    pub const STOP: Self = Self(5);
+    /// The addressed CPU, stopped, takes a restart interruption.
+    pub const RESTART: Self = Self(6);
+    /// The parameter becomes the prefix of the addressed CPU, which is stopped.
+    pub const SET_PREFIX: Self = Self(13);
+}
+
+/// What SIGNAL PROCESSOR answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signalled {
+    /// Condition code 0: accepted; 1: status stored; 2: busy; 3: there is no such CPU.
+    pub cc: u8,
+    /// The status, with condition code 1.
+    pub status: u32,
+}
+
+impl Signalled {
+    /// Status: the CPU is stopped.
+    pub const STOPPED: u32 = 0x40;
+}
+
+/// SIGNAL PROCESSOR with a parameter, which most orders ignore.
 ///
 /// # Safety
-/// Whatever the addressed CPU was doing may be ended by the order.
-pub unsafe fn sigp(order: u8, cpu: u16) -> u8 {
-    let cc: u64;
-    // SAFETY: the caller answers for the other CPU; GR0 takes the status and GR1 the (absent) parameter.
+/// Whatever the addressed CPU was doing may be ended by the order; what it does after a restart must be sound.
+pub unsafe fn sigp(order: Order, cpu: u16, parameter: u32) -> Signalled {
+    let (cc, status): (u64, u64);
+    // SAFETY: the caller answers for the other CPU; GR0 takes the status and GR1 has the parameter.
     unsafe {
         asm!(
             "sigp %r0,{cpu},0({order})",
             "ipm {cc}",
             cpu = in(reg) u64::from(cpu),
-            order = in(reg_addr) u64::from(order),
+            order = in(reg_addr) u64::from(order.0),
             cc = out(reg) cc,
-            inout("r0") 0u64 => _,
-            in("r1") 0u64,
+            inout("r0") 0u64 => status,
+            in("r1") u64::from(parameter),
             options(nostack)
         );
     }
-    cc_of(cc)
+    Signalled { cc: cc_of(cc), status: status as u32 }
+}
+
+/// LOAD CONTROL of one register, `N`.
+///
+/// # Safety
+/// Interruptions that the value allows must be expected.
+pub unsafe fn lctlg<const N: u8>(value: u64) {
+    // SAFETY: reads eight bytes of `value`; the caller answers for its effect.
+    unsafe { asm!("lctlg %c{n},%c{n},0({at})", n = const N, at = in(reg_addr) &raw const value, options(nostack)) };
+}
+
+/// SET CLOCK COMPARATOR: an external interruption is pending once the clock is later.
+pub fn sckc(time: Tod) {
+    // SAFETY: reads eight bytes; the interruption is masked off until somebody allows it.
+    unsafe { asm!("sckc 0({at})", at = in(reg_addr) &raw const time.0, options(nostack)) };
+}
+
+/// Lets pending I/O interruptions in, for one moment.
+///
+/// # Safety
+/// The interruption handler must go on where it was called, and must leave I/O interruptions masked off or on.
+pub unsafe fn io_window() {
+    let mut before = 0u8;
+    // SAFETY: the two instructions store the old system mask into `before` and change its I/O bit; the caller answers
+    // for the handler.
+    unsafe {
+        asm!(
+            "stosm 0({at}),2",
+            "nopr",
+            "stnsm 0({at}),0xfd",
+            at = in(reg_addr) &raw mut before,
+            options(nostack)
+        );
+    }
+}
+
+/// Waits, by a PSW with these bits besides the wait bit, and goes on here once a handler has turned the wait bit off.
+///
+/// # Safety
+/// The handlers of what `mask` allows must turn the wait bit off and return.
+pub unsafe fn wait(mask: PswMask) {
+    let mut psw = [PswMask::MODE_64.union(PswMask::WAIT).union(mask).bits(), 0];
+    // SAFETY: the PSW leads to the next instruction.
+    unsafe {
+        asm!(
+            "larl {next}, 2f",
+            "stg {next}, 8({psw})",
+            "lpswe 0({psw})",
+            "2:",
+            psw = in(reg_addr) psw.as_mut_ptr(),
+            next = out(reg) _,
+            options(nostack)
+        );
+    }
+}
+
+/// STORE SYSTEM INFORMATION, function code 0: the current level, which needs no storage.
+#[must_use]
+pub fn stsi_level() -> u8 {
+    let level: u64;
+    // SAFETY: function code 0 stores nothing but the level into GR0.
+    unsafe {
+        asm!("stsi 0(%r0)", inout("r0") 0u64 => level, in("r1") 0u64, options(nostack));
+    }
+    (level >> 28) as u8 & 0xf
+}
+
+/// An instruction that does not exist.
+///
+/// # Safety
+/// An operation exception must be expected.
+pub unsafe fn no_such_instruction() {
+    // SAFETY: the caller expects the exception, after which the CPU goes on behind the instruction.
+    unsafe { asm!(".insn rre,0xb2ff0000,%r0,%r0", options(nostack)) };
 }
 
 /// LOAD PSW EXTENDED of a PSW that never continues here.

@@ -4,6 +4,7 @@
 //! whoever accesses it does so field by field, at `offset_of!` addresses.
 
 use crate::Psw;
+use core::ops::Range;
 
 /// Layout of the first 4 KiB of real storage, as far as it is used.
 #[repr(C)]
@@ -69,6 +70,17 @@ pub struct Lowcore {
     /// Not assigned by the architecture; the interruption entries save general registers 0-15 here, because it can be
     /// addressed without a base register.
     pub save_area: [u64; 16],
+    /// Not assigned by the architecture; where the stack of this CPU's interruption handlers begins.
+    pub trap_stack: u64,
+    /// Not assigned by the architecture; where the stack of a CPU begins that is restarted.
+    pub restart_stack: u64,
+}
+
+impl Lowcore {
+    /// Bytes of the prefix area, to which the prefix of a CPU is also aligned.
+    pub const PREFIX_AREA: usize = 8192;
+    /// Where the new PSWs stand.
+    pub const NEW_PSWS: Range<usize> = 0x1a0..0x200;
 }
 
 #[cfg(test)]
@@ -96,6 +108,7 @@ mod tests {
             (offset_of!(Lowcore, program_new), 0x1d0),
             (offset_of!(Lowcore, io_new), 0x1f0),
             (offset_of!(Lowcore, save_area), 0x200),
+            (offset_of!(Lowcore, trap_stack), 0x280),
         ] {
             assert_eq!(offset, architected);
         }
