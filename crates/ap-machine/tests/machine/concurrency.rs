@@ -2,13 +2,16 @@
 //! Several CPUs at once.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use ap_arch::{FunctionCode, Gr0, Matrix, QueueStatus, ResponseCode};
-use ap_machine::{Configuration, Instruction, Machine, OperandMemory, Operands, ProgramException};
+use ap_machine::{
+    Configuration, Instruction, Machine, ManualClock, OperandMemory, Operands, Outcome, ProgramException,
+};
 
 use crate::cpu::{Cpu, QUEUE, Received, small_request, topology};
 
@@ -41,30 +44,72 @@ impl OperandMemory for SlowStorage {
     }
 }
 
+/// Somebody who holds [`QUEUE`] until told to let go: a CPU in the middle of NQAP.
+struct Holder {
+    let_go: Sender<()>,
+    thread: thread::JoinHandle<Outcome>,
+}
+
+impl Holder {
+    fn of(machine: &Arc<Machine>) -> Self {
+        let (inside, is_inside) = channel();
+        let (let_go, go_on) = channel();
+        let configuration = Configuration::host(machine);
+        let thread = thread::spawn(move || {
+            let operands = Operands { gr0: Gr0::nqap(QUEUE).0, r2: [0, 400], ..Operands::default() };
+            configuration.execute(Instruction::Nqap { r1: 4, r2: 6 }, &operands, &mut SlowStorage { inside, go_on })
+        });
+        is_inside.recv_timeout(DEADLINE).unwrap();
+        Self { let_go, thread }
+    }
+
+    fn let_go(self) {
+        assert!(!self.thread.is_finished(), "the queue was not held");
+        self.let_go.send(()).unwrap();
+        self.thread.join().unwrap();
+    }
+}
+
 #[test]
 fn tapq_does_not_wait_for_a_cpu_that_holds_the_queue() {
     let mut topology = topology();
     // With time the words may have to be brought up to date, which is where waiting could come from.
     topology.timing.reset_ns = 1;
-    let machine = Machine::new(&topology).unwrap();
+    let clock = Arc::new(ManualClock::default());
+    let machine = Machine::with_clock(&topology, clock.clone()).unwrap();
     let mut cpu = Cpu::on(&machine);
     cpu.function(FunctionCode::RAPQ, QUEUE);
-    let (inside, is_inside) = channel();
-    let (may_go_on, go_on) = channel();
-    while cpu.response(QUEUE) != ResponseCode::NORMAL {}
-    let slow = Configuration::host(&machine);
-    let holder = thread::spawn(move || {
-        let operands = Operands { gr0: Gr0::nqap(QUEUE).0, r2: [0, 400], ..Operands::default() };
-        slow.execute(Instruction::Nqap { r1: 4, r2: 6 }, &operands, &mut SlowStorage { inside, go_on })
-    });
-    is_inside.recv_timeout(DEADLINE).unwrap();
+    clock.advance(1);
+    let holder = Holder::of(&machine);
     let (answer, answered) = channel();
     thread::spawn(move || answer.send(cpu.tapq(QUEUE).0));
     let status = answered.recv_timeout(DEADLINE).expect("TAPQ waited for the holder of the queue");
-    assert_eq!(status, QueueStatus::new(QueueStatus::EMPTY, ResponseCode::NORMAL));
-    assert!(!holder.is_finished(), "the queue was not held");
-    may_go_on.send(()).unwrap();
-    holder.join().unwrap();
+    // The holder publishes when it lets go; until then the last publication stands.
+    assert_eq!(status, QueueStatus::new(QueueStatus::EMPTY, ResponseCode::RESET_IN_PROGRESS));
+    holder.let_go();
+}
+
+#[test]
+fn a_cpu_that_waited_for_a_queue_looks_at_the_masks_again() {
+    let machine = Machine::new(&topology()).unwrap();
+    for _ in 0..20 {
+        let holder = Holder::of(&machine);
+        let guest = Configuration::guest(&machine);
+        guest.set_apcb(topology().matrix());
+        let mut cpu = Cpu::of(guest.clone());
+        let (begins, begun) = channel();
+        let waiting = thread::spawn(move || {
+            begins.send(()).unwrap();
+            cpu.nqap(QUEUE, 1, &small_request())
+        });
+        begun.recv_timeout(DEADLINE).unwrap();
+        // Gives it the chance to come as far as the queue; nothing depends on whether it does.
+        (0..1000).for_each(|_| thread::yield_now());
+        guest.set_apcb(Matrix::EMPTY);
+        holder.let_go();
+        assert_eq!(waiting.join().unwrap().response(), ResponseCode::Q_NOT_AVAIL);
+        Cpu::on(&machine).function(FunctionCode::ZAPQ, QUEUE);
+    }
 }
 
 #[test]
