@@ -4,8 +4,8 @@
 //! The checks stand in the order of AP reference 1.3. What an instruction then does is in `pqap.rs`, `nqap.rs` and
 //! `dqap.rs`.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use ap_arch::{Apqn, Mask256, Matrix, ProgramCode, QciBlock, QueueStatus, ResponseCode};
 
@@ -17,6 +17,8 @@ use crate::queue::QueueGuard;
 use crate::topology::Facilities;
 use crate::{dqap, nqap, pqap};
 
+type AqicLookup = Box<dyn Fn(Apqn) -> bool + Send + Sync>;
+
 /// One guest's view of a machine, or the host's own.
 pub struct Configuration {
     pub(crate) machine: Arc<Machine>,
@@ -24,6 +26,7 @@ pub struct Configuration {
     /// Tells configurations apart where a queue is bound to one.
     pub(crate) number: u64,
     pub(crate) notifications: Arc<Notifications>,
+    aqic_lookup: OnceLock<AqicLookup>,
 }
 
 impl Configuration {
@@ -43,7 +46,13 @@ impl Configuration {
     fn new(machine: &Arc<Machine>, apcb: &Matrix) -> Arc<Self> {
         let number = machine.next_number();
         let apcb = SharedMatrix::new(apcb);
-        Arc::new(Self { machine: Arc::clone(machine), apcb, number, notifications: Arc::default() })
+        Arc::new(Self {
+            machine: Arc::clone(machine),
+            apcb,
+            number,
+            notifications: Arc::default(),
+            aqic_lookup: OnceLock::new(),
+        })
     }
 
     /// The machine it is a view of.
@@ -122,6 +131,18 @@ impl Configuration {
     /// execute AP instructions, nor wait. Only the first waker is taken; says whether this was it.
     pub fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) -> bool {
         self.notifications.set_waker(waker)
+    }
+
+    /// Has AQIC answer 01 for every queue that `knows` says no to: a hypervisor intercepts AQIC and looks the queue up in
+    /// tables of its own. It is called on the CPU's thread with no queue held and must not wait. Only the first one is
+    /// taken; says whether this was it.
+    pub fn set_aqic_lookup(&self, knows: Box<dyn Fn(Apqn) -> bool + Send + Sync>) -> bool {
+        self.aqic_lookup.set(knows).is_ok()
+    }
+
+    /// Whether AQIC may go on with this queue.
+    pub(crate) fn aqic_knows(&self, apqn: Apqn) -> bool {
+        self.aqic_lookup.get().is_none_or(|knows| knows(apqn))
     }
 
     /// Control domains, as far as the machine has them.

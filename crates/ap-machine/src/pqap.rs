@@ -143,6 +143,9 @@ fn aqic(
     memory: &mut dyn OperandMemory,
 ) -> QueueStatus {
     let machine = &configuration.machine;
+    if !configuration.aqic_knows(apqn) {
+        return QueueStatus::new(0, ResponseCode::Q_NOT_AVAIL);
+    }
     let mut queue = match configuration.reach(apqn) {
         Ok(queue) => queue,
         Err(status) => return status,

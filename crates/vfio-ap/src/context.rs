@@ -16,7 +16,7 @@ use crate::defect::Defects;
 use crate::hardware::Hardware;
 use crate::lock::Lock;
 use crate::log::Log;
-use crate::queue_set::QueueSet;
+use crate::queue_set::{QueueSet, SharedQueueSet};
 
 /// See the module's text.
 pub(crate) struct Context {
@@ -79,6 +79,8 @@ pub(crate) struct Assignment {
     pub(crate) shadow: Matrix,
     /// Queues that refer to this device: assigned and bound to vfio_ap.
     pub(crate) linked: QueueSet,
+    /// The same for the guest's AQIC, which takes no lock.
+    for_aqic: Arc<SharedQueueSet>,
     /// The guest's door.
     pub(crate) door: Arc<Configuration>,
     /// Whether the guest is attached.
@@ -88,11 +90,16 @@ pub(crate) struct Assignment {
 impl Assignment {
     /// Nothing assigned, no guest attached.
     pub(crate) fn new(door: Arc<Configuration>) -> Self {
-        Self { matrix: Matrix::EMPTY, shadow: Matrix::EMPTY, linked: QueueSet::default(), door, attached: false }
+        let for_aqic = Arc::new(SharedQueueSet::default());
+        let linked = Arc::clone(&for_aqic);
+        let _first_and_only = door.set_aqic_lookup(Box::new(move |apqn| linked.contains(apqn)));
+        let (matrix, shadow) = (Matrix::EMPTY, Matrix::EMPTY);
+        Self { matrix, shadow, linked: QueueSet::default(), for_aqic, door, attached: false }
     }
 
-    /// Changes which queues refer to this device.
+    /// Changes which queues refer to this device, and so for which ones the guest's AQIC is carried out.
     pub(crate) fn link(&mut self, queues: QueueSet) {
+        self.for_aqic.store(&queues);
         self.linked = queues;
     }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The AP instructions that the driver issues, through the host's door, and what it makes of the answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ap_arch::{Apqn, FunctionCode, Gr0, HwInfo, Matrix, ProgramCode, QciBlock, QueueStatus, ResponseCode};
@@ -35,13 +35,19 @@ pub(crate) struct Hardware {
     door: Arc<Configuration>,
     answers: Lock<BTreeMap<Apqn, QueueAnswer>>,
     any_answer: AtomicBool,
-    resets: Box<[AtomicU32]>,
+    failing_resets: Lock<BTreeSet<Apqn>>,
+    resets: Lock<BTreeMap<Apqn, u64>>,
 }
 
 impl Hardware {
     pub(crate) fn new(door: Arc<Configuration>) -> Self {
-        let resets = std::iter::repeat_with(AtomicU32::default).take(1 << 16).collect();
-        Self { door, answers: Lock::default(), any_answer: AtomicBool::new(false), resets }
+        Self {
+            door,
+            answers: Lock::default(),
+            any_answer: AtomicBool::new(false),
+            failing_resets: Lock::default(),
+            resets: Lock::default(),
+        }
     }
 
     /// Makes every [`Self::tapq`] of a queue answer so.
@@ -52,6 +58,16 @@ impl Hardware {
             None => answers.remove(&apqn),
         };
         self.any_answer.store(!answers.is_empty(), Ordering::Release);
+    }
+
+    /// Makes every [`Self::zeroize`] of a queue fail.
+    pub(crate) fn fail_resets(&self, apqn: Apqn, fail: bool) {
+        let mut failing = self.failing_resets.lock();
+        if fail {
+            failing.insert(apqn)
+        } else {
+            failing.remove(&apqn)
+        };
     }
 
     /// TAPQ, with the T bit if `facilities` and the machine allows it.
@@ -81,8 +97,13 @@ impl Hardware {
         let deadline = Instant::now() + RESET_DEADLINE;
         let mut failed = Vec::new();
         let mut running = Vec::new();
+        let failing = self.failing_resets.lock().clone();
         for apqn in queues {
-            self.resets[usize::from(apqn.bits())].fetch_add(1, Ordering::Relaxed);
+            if failing.contains(&apqn) {
+                failed.push((apqn, ResponseCode::BUSY));
+                continue;
+            }
+            *self.resets.lock().entry(apqn).or_default() += 1;
             match self.start_zeroize(apqn, deadline) {
                 ResponseCode::NORMAL | ResponseCode::RESET_IN_PROGRESS => running.push(apqn),
                 response if holds_nothing(response) => {}
@@ -137,8 +158,7 @@ impl Hardware {
         let gr1 = AQIC_ENABLE | u64::from(notification.isc);
         let operands = Operands { gr0, gr1, gr2: notification.nib, ..Operands::default() };
         self.repeat(deadline, &[ResponseCode::BUSY], || {
-            let mut memory = Block([0; QciBlock::SIZE]);
-            match self.door.execute_for(guest, Instruction::Pqap, &operands, &mut memory) {
+            match self.door.execute_for(guest, Instruction::Pqap, &operands, &mut NoStorage) {
                 Outcome::Completed { writes, .. } => {
                     QueueStatus::from_gr1(writes.get(1).unwrap_or_default()).response()
                 }
@@ -170,8 +190,7 @@ impl Hardware {
 
     /// How often each queue was reset; queues never reset are left out.
     pub(crate) fn reset_counts(&self) -> BTreeMap<Apqn, u64> {
-        let counts = self.resets.iter().map(|count| u64::from(count.load(Ordering::Relaxed)));
-        Apqn::all().zip(counts).filter(|(_, count)| *count != 0).collect()
+        self.resets.lock().clone()
     }
 
     /// What the host has: by QCI where the machine has it, else by asking for each queue.
@@ -205,7 +224,7 @@ impl Hardware {
     /// `None`: the machine does not know this instruction or this queue.
     fn pqap(&self, gr0: Gr0, gr1: u64, gr2: u64) -> Option<RegisterWrites> {
         let operands = Operands { gr0: gr0.0, gr1, gr2, ..Operands::default() };
-        match self.door.execute(Instruction::Pqap, &operands, &mut Block([0; QciBlock::SIZE])) {
+        match self.door.execute(Instruction::Pqap, &operands, &mut NoStorage) {
             Outcome::Completed { writes, .. } => Some(writes),
             Outcome::Exception(_) => None,
         }
@@ -256,6 +275,27 @@ impl OperandMemory for Block {
         let range = self.range(address, bytes.len())?;
         self.0[range].copy_from_slice(bytes);
         Ok(())
+    }
+
+    fn absolute_is_valid(&mut self, _address: u64) -> bool {
+        false
+    }
+}
+
+/// Operand storage of the functions that have none. Notification addresses were checked when the guest gave them.
+struct NoStorage;
+
+impl OperandMemory for NoStorage {
+    fn fetch(&mut self, _address: u64, _buffer: &mut [u8]) -> Result<(), ProgramException> {
+        Err(ProgramException::new(ProgramCode::ADDRESSING))
+    }
+
+    fn check_store(&mut self, _address: u64, _len: usize) -> Result<(), ProgramException> {
+        Err(ProgramException::new(ProgramCode::ADDRESSING))
+    }
+
+    fn store(&mut self, _address: u64, _bytes: &[u8]) -> Result<(), ProgramException> {
+        Err(ProgramException::new(ProgramCode::ADDRESSING))
     }
 
     fn absolute_is_valid(&mut self, _address: u64) -> bool {

@@ -22,6 +22,8 @@ mod log;
 mod machine;
 mod message;
 mod migration;
+pub mod model;
+pub mod mutants;
 pub mod profile;
 mod queue_set;
 mod scripted;
@@ -31,6 +33,13 @@ mod sysfs;
 mod testing;
 #[cfg(test)]
 mod tests;
+
+/// Whether a queue with `source`'s hardware information may be continued on one with `target`'s. vfio-ap migration spec
+/// 5.4; the values are GR2 of TAPQ.
+#[must_use]
+pub fn is_compatible(source: ap_arch::HwInfo, target: u64) -> bool {
+    migration::is_compatible(source, ap_arch::HwInfo(target), &defect::Defects::default())
+}
 
 pub use host::{Host, HostError};
 pub use host_config::{HostConfig, MdevConfig};

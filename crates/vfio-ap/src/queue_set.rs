@@ -2,6 +2,8 @@
 //! An arbitrary set of queues: what is bound, what an mdev has linked, what has to be reset. Unlike a `Matrix` it need
 //! not be a product.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use ap_arch::{Apqn, Mask256, Matrix};
 
 /// Words of one adapter's row.
@@ -77,6 +79,27 @@ impl QueueSet {
 
     pub(crate) fn first(&self) -> Option<Apqn> {
         self.iter().next()
+    }
+}
+
+/// A set that is read without a lock. A reader during a change sees each queue as before or as after it.
+pub(crate) struct SharedQueueSet(Box<[AtomicU64]>);
+
+impl Default for SharedQueueSet {
+    fn default() -> Self {
+        Self(std::iter::repeat_with(AtomicU64::default).take(256 * ROW).collect())
+    }
+}
+
+impl SharedQueueSet {
+    pub(crate) fn store(&self, queues: &QueueSet) {
+        for (word, value) in self.0.iter().zip(&queues.0) {
+            word.store(*value, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn contains(&self, apqn: Apqn) -> bool {
+        self.0[QueueSet::word(apqn)].load(Ordering::Acquire) & QueueSet::bit(apqn) != 0
     }
 }
 

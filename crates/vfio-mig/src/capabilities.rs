@@ -29,13 +29,15 @@ pub enum Capability {
     Guests,
     /// Making the host or the guest one under Secure Execution.
     SecureExecution,
+    /// Choosing what uninitialised memory of the driver holds.
+    Poison,
     /// The device is a model: a case that could wreck a real kernel may run.
     Expendable,
 }
 
 impl Capability {
     /// Every capability, in the order of declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Migration,
         Self::PositionedIo,
         Self::UserFaults,
@@ -46,6 +48,7 @@ impl Capability {
         Self::Hardware,
         Self::Guests,
         Self::SecureExecution,
+        Self::Poison,
         Self::Expendable,
     ];
 
@@ -63,6 +66,7 @@ impl Capability {
             Self::Hardware => "control of the hardware's answers",
             Self::Guests => "guest that can be scripted",
             Self::SecureExecution => "control of Secure Execution",
+            Self::Poison => "control of uninitialised memory",
             Self::Expendable => "licence to be wrecked: it is a real kernel",
         }
     }

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use ap_arch::{Apid, Apqn, ConditionCode, HwInfo, ResponseCode};
+use ap_arch::{Apid, Apqn, ConditionCode, HwInfo, Matrix, ResponseCode};
 use serde::{Deserialize, Serialize};
 
-use crate::{Capabilities, DeviceError};
+use crate::{Capabilities, DeviceError, MigrationDevice};
 
 /// Level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -108,6 +108,9 @@ pub trait HostControl {
     /// What can be asked of this host.
     fn capabilities(&self) -> Capabilities;
 
+    /// A mediated device of this host; its calls fail with ENODEV if there is none of this name.
+    fn device(&self, mdev: &str) -> Box<dyn MigrationDevice + '_>;
+
     /// Reads a sysfs attribute.
     ///
     /// # Errors
@@ -143,6 +146,30 @@ pub trait HostControl {
     /// # Errors
     /// [`DeviceError::Transport`].
     fn set_queue_answer(&self, apqn: Apqn, answer: Option<QueueAnswer>) -> Result<(), DeviceError>;
+
+    /// Makes every reset that the driver issues to this queue fail, or no longer.
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`].
+    fn fail_resets(&self, apqn: Apqn, fail: bool) -> Result<(), DeviceError>;
+
+    /// Lets so many nanoseconds of the hardware's time pass.
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`].
+    fn pass_time(&self, nanoseconds: u64) -> Result<(), DeviceError>;
+
+    /// Says what the driver's uninitialised memory holds where a matrix is built in it.
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`].
+    fn set_poison(&self, poison: &Matrix) -> Result<(), DeviceError>;
+
+    /// Reads the memory of the guest of this mediated device, with everything the hardware stored into it until now.
+    ///
+    /// # Errors
+    /// ENODEV if that device has no guest, EFAULT for addresses it has not.
+    fn guest_memory(&self, mdev: &str, address: u64, length: u32) -> Result<Vec<u8>, DeviceError>;
 
     /// Executes one AP instruction as the guest of this mediated device.
     ///

@@ -12,6 +12,7 @@ mod state;
 mod validate;
 mod write_stream;
 
+pub(crate) use compat::is_compatible;
 pub(crate) use device::Device;
 pub(crate) use read_stream::ReadStream;
 pub(crate) use state::OpenedStream;

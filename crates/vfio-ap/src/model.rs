@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The model as a device under test: the traits of `vfio-mig`, in process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ap_arch::stream::StreamFormat;
+use ap_arch::{Apid, Apqi, Apqn, FunctionCode, Gr0, Matrix, QciBlock};
+use ap_machine::{AdapterSpec, AdapterState, CardKind, EngineTime, ManualClock, Topology};
+use vfio_mig::conformance::{DeviceFactory, HostSetup};
+use vfio_mig::{
+    AdapterFault, Capabilities, DeviceError, DeviceState, GuestCall, GuestReply, HostControl, LogLine, MigrationDevice,
+    QueueAnswer, StreamId,
+};
+
+use crate::control::{GuestInstruction, Hex64, HexBytes, MemoryImage, QueueName};
+use crate::defect::Defect;
+use crate::profile::Profile;
+use crate::{Host, HostConfig, MdevConfig};
+
+/// Makes hosts with some profile and further defects.
+#[derive(Clone, Debug)]
+pub struct ModelFactory {
+    /// The driver to imitate.
+    pub profile: Profile,
+    /// Defects that are on besides.
+    pub defects: Vec<Defect>,
+}
+
+impl ModelFactory {
+    /// The model as it should be.
+    #[must_use]
+    pub const fn corrected() -> Self {
+        Self { profile: Profile::Corrected, defects: Vec::new() }
+    }
+}
+
+impl DeviceFactory for ModelFactory {
+    fn name(&self) -> String {
+        let defects: Vec<&str> = self.defects.iter().map(|defect| defect.name()).collect();
+        let plus = if defects.is_empty() { String::new() } else { format!(" with {}", defects.join(", ")) };
+        format!("model, {}{plus}", self.profile.name())
+    }
+
+    fn host(&self, setup: &HostSetup) -> Result<Box<dyn HostControl>, String> {
+        let (profile, reason) = match (self.profile, setup.format) {
+            (Profile::Corrected, Some(StreamFormat::Posted)) => (Profile::Format0, None),
+            (Profile::V3, Some(StreamFormat::Vfap)) | (Profile::Later, Some(StreamFormat::Posted)) => {
+                (self.profile, Some("this driver emits the other format only"))
+            }
+            (profile, _) => (profile, None),
+        };
+        if let Some(reason) = reason {
+            return Err(reason.to_owned());
+        }
+        let mut config = config(setup)?;
+        config.profile = Some(profile.name().to_owned());
+        config.defects = self.defects.iter().map(|defect| defect.name().to_owned()).collect();
+        let clock = Arc::new(ManualClock::default());
+        let host = Host::with_clock(config, Arc::clone(&clock) as _).map_err(|error| error.to_string())?;
+        Ok(Box::new(ModelHost { host, clock }))
+    }
+}
+
+/// The host's configuration for a set-up of the conformance suite.
+fn config(setup: &HostSetup) -> Result<HostConfig, String> {
+    let mode = setup.info.mode().ok_or("the hardware information has no card mode")?;
+    let kind = CardKind { ap_type: setup.info.ap_type(), mode };
+    let card = AdapterSpec { facilities: Some(setup.info.facilities()), ..AdapterSpec::new(kind) };
+    let mut topology = Topology {
+        adapters: setup.host.adapters.iter().map(|adapter| (Apid(adapter), card.clone())).collect(),
+        domains: setup.host.domains,
+        control_domains: Some(setup.host.control_domains),
+        max_domain: Apqi(setup.max_domain),
+        ..Topology::default()
+    };
+    if setup.interruption {
+        topology.facilities.apqi = true;
+        topology.timing.engine = EngineTime::Fixed(1000);
+    }
+    let mut mdevs = setup.mdevs.iter().map(|mdev| MdevConfig {
+        uuid: mdev.name.to_owned(),
+        adapters: mdev.matrix.adapters,
+        domains: mdev.matrix.domains,
+        control_domains: mdev.matrix.control_domains,
+        open: true,
+    });
+    let first = mdevs.next().ok_or("a host without a mediated device")?;
+    Ok(HostConfig {
+        name: "model".to_owned(),
+        topology,
+        mdev: first,
+        others: mdevs.collect(),
+        unbound: setup.unbound.iter().copied().map(QueueName).collect(),
+        default_adapters: setup.reserved.0,
+        default_domains: setup.reserved.1,
+        ..HostConfig::default()
+    })
+}
+
+/// One host of the model.
+struct ModelHost {
+    host: Arc<Host>,
+    clock: Arc<ManualClock>,
+}
+
+struct ModelDevice<'a> {
+    host: &'a Arc<Host>,
+    mdev: String,
+}
+
+impl ModelDevice<'_> {
+    fn find(&self) -> Result<Arc<crate::migration::Device>, DeviceError> {
+        self.host.find(Some(&self.mdev))
+    }
+}
+
+impl MigrationDevice for ModelDevice<'_> {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all()
+    }
+
+    fn set_state(&self, state: DeviceState) -> Result<Option<StreamId>, DeviceError> {
+        self.host.set_state(Some(&self.mdev), state).map(|(_, stream)| stream)
+    }
+
+    fn state(&self) -> Result<DeviceState, DeviceError> {
+        self.find()?.reported_state()
+    }
+
+    fn data_size(&self) -> Result<u64, DeviceError> {
+        self.find()?.data_size()
+    }
+
+    fn read(&self, stream: StreamId, length: usize) -> Result<Vec<u8>, DeviceError> {
+        self.host.read(stream, length, None, None)
+    }
+
+    fn write(&self, stream: StreamId, data: &[u8]) -> Result<usize, DeviceError> {
+        self.host.write(stream, data, None, None)
+    }
+
+    fn close(&self, stream: StreamId) -> Result<(), DeviceError> {
+        self.host.close_stream(stream)
+    }
+
+    fn reset(&self) -> Result<(), DeviceError> {
+        self.find()?.reset()
+    }
+
+    fn read_at(&self, stream: StreamId, offset: u64, length: usize) -> Result<Vec<u8>, DeviceError> {
+        self.host.read(stream, length, Some(offset), None)
+    }
+
+    fn write_at(&self, stream: StreamId, offset: u64, data: &[u8]) -> Result<usize, DeviceError> {
+        self.host.write(stream, data, Some(offset), None)
+    }
+
+    fn read_faulting(&self, stream: StreamId, length: usize, valid: usize) -> Result<Vec<u8>, DeviceError> {
+        self.host.read(stream, length, None, Some(valid as u64))
+    }
+
+    fn write_faulting(&self, stream: StreamId, data: &[u8], valid: usize) -> Result<usize, DeviceError> {
+        self.host.write(stream, data, None, Some(valid as u64))
+    }
+
+    fn open(&self) -> Result<(), DeviceError> {
+        self.find()?.open()
+    }
+
+    fn close_device(&self) -> Result<(), DeviceError> {
+        self.find()?.close()
+    }
+}
+
+impl HostControl for ModelHost {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all()
+    }
+
+    fn device(&self, mdev: &str) -> Box<dyn MigrationDevice + '_> {
+        Box::new(ModelDevice { host: &self.host, mdev: mdev.to_owned() })
+    }
+
+    fn sysfs_read(&self, path: &str) -> Result<String, DeviceError> {
+        self.host.sysfs_read(path)
+    }
+
+    fn sysfs_write(&self, path: &str, value: &str) -> Result<(), DeviceError> {
+        self.host.sysfs_write(path, value)
+    }
+
+    fn log(&self, since: u64) -> Result<Vec<LogLine>, DeviceError> {
+        Ok(self.host.context.log.since(since, usize::MAX).lines)
+    }
+
+    fn reset_counts(&self) -> Result<BTreeMap<Apqn, u64>, DeviceError> {
+        Ok(self.host.context.hardware.reset_counts())
+    }
+
+    fn adapter(&self, adapter: Apid, fault: AdapterFault) -> Result<(), DeviceError> {
+        let state = match fault {
+            AdapterFault::Configure => AdapterState::Configured,
+            AdapterFault::Deconfigure => AdapterState::Deconfigured,
+            AdapterFault::Checkstop => AdapterState::Checkstopped,
+        };
+        self.host.adapter_state(&adapter.to_string(), state)
+    }
+
+    fn set_queue_answer(&self, apqn: Apqn, answer: Option<QueueAnswer>) -> Result<(), DeviceError> {
+        self.host.context.hardware.set_answer(apqn, answer);
+        Ok(())
+    }
+
+    fn fail_resets(&self, apqn: Apqn, fail: bool) -> Result<(), DeviceError> {
+        self.host.context.hardware.fail_resets(apqn, fail);
+        Ok(())
+    }
+
+    fn pass_time(&self, nanoseconds: u64) -> Result<(), DeviceError> {
+        self.clock.advance(nanoseconds);
+        self.host.machine().run_due();
+        Ok(())
+    }
+
+    fn set_poison(&self, poison: &Matrix) -> Result<(), DeviceError> {
+        *self.host.context.poison.lock() = *poison;
+        Ok(())
+    }
+
+    fn guest_memory(&self, mdev: &str, address: u64, length: u32) -> Result<Vec<u8>, DeviceError> {
+        self.host.guest_memory(mdev, address, length)
+    }
+
+    fn guest_execute(&self, mdev: &str, call: &GuestCall) -> Result<GuestReply, DeviceError> {
+        let state = self.host.guest_execute(mdev, &instruction(call))?;
+        let register = |number: u8, before: u64| state.registers.get(&number).map_or(before, |value| value.0);
+        let before = match call {
+            GuestCall::Pqap { gr1, gr2, .. } => (*gr1, *gr2),
+            _ => (0, 0),
+        };
+        let mut data = state.fetched.clone().map_or_else(Vec::new, |bytes| bytes.0);
+        if let GuestCall::Dqap { length, .. } = call {
+            let length = *length as u64;
+            data.truncate(usize::try_from(length - register(7, length).min(length)).unwrap_or_default());
+        }
+        Ok(GuestReply {
+            cc: state.cc.map(ap_arch::ConditionCode::from_bits),
+            exception: state.exception.unwrap_or_default(),
+            gr1: register(1, before.0),
+            gr2: register(2, before.1),
+            psmid: register(4, 0) << 32 | register(5, 0),
+            data,
+        })
+    }
+
+    fn set_secure_execution(&self, host: bool, guest: bool) -> Result<(), DeviceError> {
+        self.host.context.security.host_is_secure.store(host, Ordering::Relaxed);
+        self.host.context.security.guest_is_secure.store(guest, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Where a scripted guest keeps what it sends and gets.
+const BUFFER: u64 = 0x4000;
+
+/// The instruction for a call; messages and buffers stand at [`BUFFER`], PSMID in registers 4 and 5.
+fn instruction(call: &GuestCall) -> GuestInstruction {
+    match call {
+        GuestCall::Pqap { gr0, gr1, gr2 } => {
+            let is_qci = Gr0(*gr0).function() == FunctionCode::QCI;
+            GuestInstruction {
+                code: HexBytes(vec![0xb2, 0xaf, 0, 0]),
+                gr0: Hex64(*gr0),
+                gr1: Hex64(*gr1),
+                gr2: Hex64(*gr2),
+                fetch: is_qci.then_some((Hex64(*gr2), QciBlock::SIZE as u32)),
+                ..GuestInstruction::default()
+            }
+        }
+        GuestCall::Nqap { apqn, psmid, message } => GuestInstruction {
+            code: HexBytes(vec![0xb2, 0xad, 0, 0x46]),
+            gr0: Hex64(Gr0::nqap(*apqn).0),
+            r1: [Hex64(psmid >> 32), Hex64(psmid & 0xffff_ffff)],
+            r2: [Hex64(BUFFER), Hex64(message.len() as u64)],
+            store: vec![MemoryImage { address: Hex64(BUFFER), data: HexBytes(message.clone()) }],
+            ..GuestInstruction::default()
+        },
+        GuestCall::Dqap { apqn, length } => GuestInstruction {
+            code: HexBytes(vec![0xb2, 0xae, 0, 0x46]),
+            gr0: Hex64(Gr0::dqap(*apqn).0),
+            r2: [Hex64(BUFFER), Hex64(*length as u64)],
+            fetch: Some((Hex64(BUFFER), u32::try_from(*length).unwrap_or(u32::MAX))),
+            ..GuestInstruction::default()
+        },
+    }
+}

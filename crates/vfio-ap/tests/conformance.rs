@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The model under the conformance suite: silent when it is right, and every defect is caught by a case that names it.
+
+use vfio_ap::model::ModelFactory;
+use vfio_ap::mutants::mutants;
+use vfio_ap::profile::Profile;
+use vfio_mig::conformance::{CaseResult, Options, Verdict, run};
+
+const EVERYTHING: Options = Options { only: Vec::new(), dangerous: true };
+
+fn names(results: &[CaseResult], verdict: Verdict) -> Vec<&str> {
+    results.iter().filter(|result| result.verdict == verdict).map(|result| result.case.as_str()).collect()
+}
+
+#[test]
+fn the_corrected_model_passes_every_case_and_skips_none() {
+    let results = run(&ModelFactory::corrected(), &EVERYTHING);
+    let wrong: Vec<_> = results.iter().filter(|result| result.verdict != Verdict::Pass).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(results.len() >= 120, "{} cases", results.len());
+}
+
+#[test]
+fn every_defect_is_caught_by_a_case_that_names_it() {
+    let mutants = mutants(&EVERYTHING);
+    let (control, mutants) = mutants.split_first().expect("there is a control");
+    assert_eq!(control.caught_by, [""; 0]);
+    let missed: Vec<_> = mutants.iter().filter(|mutant| mutant.defect.is_some() && !mutant.is_caught()).collect();
+    assert!(missed.is_empty(), "missed: {missed:#?}");
+}
+
+#[test]
+fn the_later_driver_fails_fewer_cases_than_the_posted_one() {
+    let of = |profile| run(&ModelFactory { profile, defects: Vec::new() }, &EVERYTHING);
+    let (posted, later) = (of(Profile::V3), of(Profile::Later));
+    let (posted, later) = (names(&posted, Verdict::Fail), names(&later, Verdict::Fail));
+    assert!(later.len() < posted.len(), "posted {posted:?}, later {later:?}");
+    for case in ["later/second-snapshot", "later/session-after-reset", "later/second-session-larger"] {
+        assert!(later.contains(&case), "{case} passed");
+    }
+}
+
+#[test]
+fn a_failure_shows_calls_expectation_and_what_was_seen() {
+    let defects = vec![vfio_ap::defect::Defect::IncompleteResumeAccepted];
+    let factory = ModelFactory { profile: Profile::Corrected, defects };
+    let options = Options { only: vec!["guest/incomplete-resume".to_owned()], dangerous: false };
+    let results = run(&factory, &options);
+    let [result] = &results[..] else { panic!("{results:?}") };
+    assert_eq!(result.verdict, Verdict::Fail);
+    assert_eq!((result.expected.as_str(), result.seen.as_str()), ("EINVAL", "ok"));
+    assert!(
+        result.calls.ends_with(&["destination: S:->resuming = ok, stream".into(), "destination: S:->stop = ok".into()])
+    );
+}

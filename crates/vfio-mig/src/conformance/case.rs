@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One case, its result, and the runner.
+
+use serde::Serialize;
+
+use super::DeviceFactory;
+use super::script::{Script, Stop};
+use crate::Capability;
+
+type Body = Box<dyn Fn(&Script<'_>) -> Result<(), Stop> + Send + Sync>;
+
+/// One rule as a test.
+pub struct Case {
+    /// Its name, `group/rule`.
+    pub name: String,
+    /// Findings of the catalogue that this case catches by itself.
+    pub covers: &'static [&'static str],
+    /// Where the rule stands.
+    pub source: &'static str,
+    /// What it needs beyond the migration verbs.
+    pub needs: &'static [Capability],
+    /// It could wreck a real kernel: only run on demand, or on a device that is expendable.
+    pub dangerous: bool,
+    body: Body,
+}
+
+impl Case {
+    pub(super) fn new(
+        name: impl Into<String>,
+        source: &'static str,
+        body: impl Fn(&Script<'_>) -> Result<(), Stop> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), covers: &[], source, needs: &[], dangerous: false, body: Box::new(body) }
+    }
+
+    pub(super) const fn covers(mut self, findings: &'static [&'static str]) -> Self {
+        self.covers = findings;
+        self
+    }
+
+    pub(super) const fn needs(mut self, capabilities: &'static [Capability]) -> Self {
+        self.needs = capabilities;
+        self
+    }
+
+    pub(super) const fn dangerous(mut self) -> Self {
+        self.dangerous = true;
+        self
+    }
+}
+
+/// What a case says of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As the specification says.
+    Pass,
+    /// Otherwise, in a way that is accepted.
+    Differs,
+    /// Not as any driver should: a finding.
+    Fail,
+    /// Not judged.
+    Skip,
+}
+
+/// What came of one case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CaseResult {
+    /// Name of the case.
+    pub case: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why it was skipped, or in what it differs; what was asked where it failed.
+    pub reason: String,
+    /// What should have been seen, where it failed.
+    pub expected: String,
+    /// What was seen.
+    pub seen: String,
+    /// The calls made, in order, with their answers: a reproducer.
+    pub calls: Vec<String>,
+    /// Findings of the catalogue that the case stands for.
+    pub covers: Vec<String>,
+}
+
+/// What to run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Only cases whose name contains one of these; none means all.
+    pub only: Vec<String>,
+    /// Also cases that could wreck a real kernel.
+    pub dangerous: bool,
+}
+
+/// Runs the suite.
+#[must_use]
+pub fn run(factory: &dyn DeviceFactory, options: &Options) -> Vec<CaseResult> {
+    let wanted = |case: &Case| options.only.is_empty() || options.only.iter().any(|part| case.name.contains(part));
+    super::cases().iter().filter(|case| wanted(case)).map(|case| run_one(factory, case, options)).collect()
+}
+
+fn run_one(factory: &dyn DeviceFactory, case: &Case, options: &Options) -> CaseResult {
+    let script = Script::new(factory, case.needs, case.dangerous && !options.dangerous);
+    let outcome = (case.body)(&script);
+    let (calls, differs) = script.into_record();
+    let mut result = CaseResult {
+        case: case.name.clone(),
+        verdict: Verdict::Pass,
+        reason: String::new(),
+        expected: String::new(),
+        seen: String::new(),
+        calls,
+        covers: case.covers.iter().map(|id| (*id).to_owned()).collect(),
+    };
+    match outcome {
+        Ok(()) if differs.is_empty() => {}
+        Ok(()) => (result.verdict, result.reason) = (Verdict::Differs, differs.join("; ")),
+        Err(Stop::Skip(reason)) => (result.verdict, result.reason) = (Verdict::Skip, reason),
+        Err(Stop::Broken(reason)) => (result.verdict, result.reason) = (Verdict::Fail, reason),
+        Err(Stop::Finding { what, expected, seen }) => {
+            (result.verdict, result.reason) = (Verdict::Fail, what);
+            (result.expected, result.seen) = (expected, seen);
+        }
+    }
+    result
+}
