@@ -112,6 +112,19 @@ impl Ap {
         self.execute(Gr0::pqap(function, apqn).with(bits)).map(|answer| answer.status)
     }
 
+    /// RAPQ or ZAPQ, not logged: for whole ranges.
+    pub(crate) fn reset_quietly(&self, apqn: Apqn, function: FunctionCode) -> Answer {
+        pqap(Gr0::pqap(function, apqn)).into()
+    }
+
+    /// NQAP, one execution, not logged; condition code and status.
+    pub(crate) fn nqap_once(&self, apqn: Apqn, message: &[u8]) -> (ConditionCode, QueueStatus) {
+        let operand = (message.as_ptr().expose_provenance() as u64, message.len() as u64);
+        // SAFETY: the registers designate `message`.
+        let raw = unsafe { asm::nqap::<4, 6>(Gr0::nqap(apqn).0, 0, operand) };
+        (ConditionCode::from_bits(raw.cc), QueueStatus::from_gr1(raw.gr1))
+    }
+
     /// AQIC with these in GR1 and GR2. The address is a notification byte's, or one that the machine must not take.
     pub(crate) fn aqic(&self, apqn: Apqn, gr1: u64, nib: u64) -> Answer {
         let gr0 = Gr0::pqap(FunctionCode::AQIC, apqn);
@@ -179,7 +192,9 @@ impl Ap {
         let (address, length) = (buffer.as_mut_ptr().expose_provenance() as u64, buffer.len() as u64);
         // SAFETY: the registers designate `buffer`.
         let raw = unsafe { asm::dqap::<4, 6>(gr0.0, 0, (address, length)) };
-        log::dqap(gr0, length, Ok(&raw));
+        if self.logs {
+            log::dqap(gr0, length, Ok(&raw));
+        }
         raw
     }
 

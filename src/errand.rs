@@ -2,7 +2,7 @@
 //! A harmless request to any kind of card, for tests of queues that do not care what is computed: a public RSA
 //! operation, some random numbers, or a question about the module. AP reference 7.2, 7.8 and 7.11.
 
-use crate::ap::Ap;
+use crate::ap::{Answer, Ap};
 use crate::exchange::{self, Failure, REPLY_LIMIT_MILLIS};
 use crate::machine::clock::Deadline;
 use crate::rsa::{self, Vector};
@@ -29,6 +29,12 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    /// The queue, if what TAPQ answered says that it is operational and which mode its card has.
+    pub(crate) fn usable(apqn: Apqn, answer: &Answer) -> Option<Self> {
+        let mode = answer.info.mode().filter(|_| answer.status.response() == ResponseCode::NORMAL)?;
+        Some(Self { apqn, info: answer.info, mode })
+    }
+
     /// The request that is sent.
     pub(crate) fn request(&self) -> Vec<u8> {
         let domain = self.apqn.apqi.0;
@@ -82,6 +88,11 @@ impl<'a> Errand<'a> {
         Ok(Self { ap, queue, psmid })
     }
 
+    /// Its identifier.
+    pub(crate) fn psmid(&self) -> u64 {
+        self.psmid
+    }
+
     /// Waits until the queue says that a reply is there.
     pub(crate) fn wait_for_reply(&self) -> Outcome {
         let (apqn, deadline) = (self.queue.apqn, Deadline::in_millis(REPLY_LIMIT_MILLIS));
@@ -116,7 +127,8 @@ pub(crate) fn fetch_any(ap: &Ap, queue: &Queue) -> Result<u64, Stop> {
     Ok(psmid)
 }
 
-fn stop(queue: &Queue, failure: Failure) -> Stop {
+/// What a failed exchange is to a case.
+pub(crate) fn stop(queue: &Queue, failure: Failure) -> Stop {
     match failure {
         Failure::Lost => failed!("{}: the queue is empty, and there was no reply", queue.apqn),
         Failure::Wrong(reason) => Stop::Fail(reason),

@@ -14,8 +14,8 @@ pub(crate) const REPLY_LIMIT_MILLIS: u64 = 10_000;
 /// Why there is no reply.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The queue is empty, and the reply to our request was never delivered. Happens when the guest is migrated in
-    /// between: what is in a queue does not migrate.
+    /// The queue is empty or in reset, and the reply to our request was never delivered. Happens when the guest is
+    /// migrated in between: what is in a queue does not migrate.
     Lost,
     /// Anything else, in words.
     Wrong(String),
@@ -32,6 +32,7 @@ pub(crate) fn send(ap: &Ap, apqn: Apqn, psmid: u64, message: &[u8]) -> Result<()
     let status = ap.nqap(apqn, psmid, message);
     match status.response() {
         ResponseCode::NORMAL => Ok(()),
+        ResponseCode::RESET_IN_PROGRESS => Err(Failure::Lost),
         _ => Err(Failure::Wrong(format!("{apqn}: NQAP answered {status}"))),
     }
 }
@@ -57,6 +58,7 @@ pub(crate) fn receive_any(ap: &Ap, apqn: Apqn, buffer: &mut [u8]) -> Result<(u64
         match status.response() {
             ResponseCode::NORMAL => return Ok((dequeued.psmid, dequeued.length)),
             ResponseCode::NO_PENDING_REPLY if status.has(QueueStatus::EMPTY) => return Err(Failure::Lost),
+            ResponseCode::RESET_IN_PROGRESS => return Err(Failure::Lost),
             ResponseCode::NO_PENDING_REPLY if deadline.is_over() => {
                 return Err(Failure::Wrong(format!("{apqn}: no reply within {REPLY_LIMIT_MILLIS} ms")));
             }

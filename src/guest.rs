@@ -6,6 +6,7 @@ use crate::errand::Queue;
 use crate::machine::Machine;
 use crate::machine::trap::ProgramInterruption;
 use crate::observe;
+use crate::report;
 use crate::suites::{Stop, Subject, failed, skipped};
 use alloc::vec::Vec;
 use ap_arch::{Apqn, FunctionCode, Matrix, QciBlock, ResponseCode, facility};
@@ -52,11 +53,9 @@ impl Guest {
 impl Guest {
     /// The operational queues whose mode is known; without one a case is not judged.
     pub(crate) fn usable_queues(&self) -> Result<Vec<Queue>, Stop> {
-        let usable = |(apqn, answer): (Apqn, Answer)| {
-            let mode = answer.info.mode().filter(|_| answer.status.response() == ResponseCode::NORMAL)?;
-            Some(Queue { apqn, info: answer.info, mode })
-        };
-        let queues: Vec<Queue> = self.queues()?.into_iter().filter_map(usable).collect();
+        let queues = self.queues()?;
+        let queues: Vec<Queue> =
+            queues.iter().filter_map(|(apqn, answer)| Queue::usable(*apqn, answer)).collect();
         if queues.is_empty() {
             Err(skipped!("no queue of the matrix is operational and has a mode"))
         } else {
@@ -78,6 +77,28 @@ impl Guest {
         let mut queues = self.usable_queues()?;
         queues.dedup_by_key(|queue| queue.apqn.apid);
         Ok(queues)
+    }
+}
+
+impl Guest {
+    /// Tells what was seen of each card.
+    pub(crate) fn tell_cards(&self) {
+        let Ok(queues) = self.queues() else { return };
+        for (index, (apqn, answer)) in queues.iter().enumerate() {
+            let apid = apqn.apid;
+            if queues[..index].iter().any(|(earlier, _)| earlier.apid == apid) {
+                continue;
+            }
+            let of_card = || queues.iter().filter(move |(apqn, _)| apqn.apid == apid);
+            let count = of_card().count();
+            let working = of_card().filter(|(_, answer)| answer.status.response() == ResponseCode::NORMAL).count();
+            let info = answer.info;
+            report::info(format_args!(
+                "card {apid}: {info}, {working} of {count} queues work, {} messages of {} bytes each",
+                info.depth(),
+                info.max_message_len()
+            ));
+        }
     }
 }
 

@@ -11,7 +11,9 @@ extern crate alloc;
 
 mod ap;
 mod attempt;
+mod cargo;
 mod cca;
+mod continuous;
 mod errand;
 mod exchange;
 mod guest;
@@ -22,6 +24,7 @@ mod migrate;
 mod observe;
 mod report;
 mod rsa;
+mod shared_queue;
 mod suites;
 
 use alloc::vec::Vec;
@@ -40,19 +43,32 @@ extern "C" fn kaput_main() -> ! {
 }
 
 fn run(machine: &Machine) {
-    let Some(options) = command_line::options(|name| known(suites::PLAIN, name) || known(suites::MIGRATION, name))
-    else {
-        return;
-    };
+    let Some(options) = command_line::options(is_suite) else { return };
     let guest = Guest::new(machine, options.expect);
     for suite in suites::PLAIN {
         if chosen(&options, suite.name).unwrap_or(true) {
             suite.run(&guest);
         }
     }
-    let across: Vec<_> =
-        suites::MIGRATION.iter().filter(|suite| chosen(&options, suite.name).unwrap_or(false)).collect();
+    let named = |name| chosen(&options, name).unwrap_or(false);
+    for suite in suites::ON_REQUEST {
+        if named(suite.name) {
+            suite.run(&guest);
+        }
+    }
+    if named(suites::HOT_UNPLUG.name) {
+        suites::hot_unplug::run(&guest, suites::HOT_UNPLUG, options.timeout);
+    }
+    let across: Vec<_> = suites::MIGRATION.iter().filter(|suite| named(suite.name)).collect();
     migrate::run(&guest, &across, &options);
+    guest.tell_cards();
+}
+
+fn is_suite(name: &str) -> bool {
+    known(suites::PLAIN, name)
+        || known(suites::ON_REQUEST, name)
+        || known(suites::MIGRATION, name)
+        || suites::HOT_UNPLUG.name == name
 }
 
 fn known<T>(suites: &[Suite<T>], name: &str) -> bool {

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The one place that asks for a migration and waits for it. Everything is observed and computed before, the harness is
 //! told, the guest goes on computing until a key is pressed, and everything is observed and computed again. The guest
-//! does not know whether it was migrated or the migration was refused: the same must hold either way.
+//! does not know whether it was migrated or the migration was refused; what it left in its queues tells.
 
 use crate::ap::Ap;
+use crate::cargo::{Cargo, Unloaded};
+use crate::continuous::{Continuous, Leg};
+use crate::errand::Queue;
 use crate::exchange::Failure;
 use crate::guest::Guest;
 use crate::log;
 use crate::machine::clock::Deadline;
 use crate::machine::{console, progress};
-use crate::observe::Observation;
+use crate::observe::{self, Observation};
 use crate::report;
 use crate::rsa::{self, Vector};
-use crate::suites::{Stop, Subject, Suite};
+use crate::suites::{Stop, Subject, Suite, skipped};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -30,14 +33,18 @@ const KEY_INTERVAL_MILLIS: u64 = 1;
 pub(crate) struct Hop {
     before: Result<Observation, String>,
     after: Result<Observation, String>,
-    /// How many accelerator queues there were before.
+    /// How many accelerator queues there were for RSA.
     pub(crate) accelerators: usize,
-    /// RSA on each accelerator queue, before.
+    /// RSA on each of them, before.
     pub(crate) rsa_before: Result<(), String>,
-    /// RSA on the accelerator queues in turn, until the key was pressed.
+    /// RSA on them in turn, until the key was pressed.
     pub(crate) rsa_on_the_way: Result<(), String>,
-    /// RSA on each accelerator queue, after.
+    /// RSA on each of them, after.
     pub(crate) rsa_after: Result<(), String>,
+    cargo: Result<Unloaded, String>,
+    continuous: Result<Leg, String>,
+    /// The queues that held something or were at work meanwhile.
+    busy: Vec<Apqn>,
 }
 
 impl Subject for Hop {}
@@ -52,10 +59,43 @@ impl Hop {
     pub(crate) fn after(&self) -> Result<&Observation, Stop> {
         self.after.as_ref().map_err(|reason| Stop::Fail(format!("after: {reason}")))
     }
+
+    /// What was found in the queues that had been loaded.
+    pub(crate) fn cargo(&self) -> Result<&Unloaded, Stop> {
+        let cargo = self.cargo.as_ref().map_err(|reason| Stop::Fail(reason.clone()))?;
+        if cargo.queues.is_empty() { Err(skipped!("no queue was free to be loaded")) } else { Ok(cargo) }
+    }
+
+    /// What the work without pause came to.
+    pub(crate) fn continuous(&self) -> Result<&Leg, Stop> {
+        self.continuous.as_ref().map_err(|reason| Stop::Skip(reason.clone()))
+    }
+
+    /// Whether the queue was left alone: empty, with interruption off.
+    pub(crate) fn was_idle(&self, apqn: Apqn) -> bool {
+        !self.busy.contains(&apqn)
+    }
 }
 
-/// The suite whose work is done while the guest is migrated.
-const COMPUTING: &str = "migration-rsa";
+/// What the chosen suites need.
+struct Needs {
+    rsa: bool,
+    outside: bool,
+    cargo: bool,
+    continuous: bool,
+}
+
+impl Needs {
+    fn of(suites: &[&Suite<Hop>]) -> Self {
+        let any = |names: &[&str]| suites.iter().any(|suite| names.contains(&suite.name));
+        Self {
+            rsa: any(&["migration-rsa"]),
+            outside: any(&["migration-queues"]),
+            cargo: any(&["migration-messages", "migration-interrupts", "migration-refused"]),
+            continuous: any(&["migration-continuous"]),
+        }
+    }
+}
 
 /// Asks for the migrations of the command line and has the suites judge each.
 pub(crate) fn run(guest: &Guest, suites: &[&Suite<Hop>], options: &Options<'_>) {
@@ -66,44 +106,84 @@ pub(crate) fn run(guest: &Guest, suites: &[&Suite<Hop>], options: &Options<'_>) 
         Ok(ap) => ap,
         Err(stop) => return skip(suites, stop),
     };
+    let needs = Needs::of(suites);
+    let mut continuous =
+        if needs.continuous { start_continuous(guest, ap) } else { Err(String::from("it was not asked for")) };
     for number in 1..=options.migrations {
         if options.migrations > 1 {
             report::info(format_args!("migration {number} of {}", options.migrations));
         }
-        match hop(&ap, suites.iter().any(|suite| suite.name == COMPUTING), options.timeout) {
+        match hop(&ap, &needs, &mut continuous, options.timeout) {
             Ok(hop) => suites.iter().for_each(|suite| suite.run(&hop)),
             Err(NoKey) => {
                 let reason = format!("no key was pressed within {} s", options.timeout);
-                return suites.iter().for_each(|suite| suite.give_up(Verdict::Fail, &reason));
+                suites.iter().for_each(|suite| suite.give_up(Verdict::Fail, &reason));
+                break;
             }
         }
     }
+    if let Some(alone) = continuous.ok().and_then(|continuous| continuous.end().err()) {
+        report::info(format_args!("{alone}"));
+    }
+}
+
+fn start_continuous(guest: &Guest, ap: Ap) -> Result<Continuous, String> {
+    let words = |stop| match stop {
+        Stop::Fail(reason) | Stop::Skip(reason) => reason,
+    };
+    let accelerators = rsa::accelerators(&guest.queues().map_err(words)?);
+    let queue = accelerators.first().ok_or("no accelerator in the matrix")?;
+    Continuous::start(ap, *queue).map_err(|alone| format!("{alone}"))
 }
 
 /// Nobody pressed a key in time.
 struct NoKey;
 
-fn hop(ap: &Ap, computing: bool, timeout: u16) -> Result<Hop, NoKey> {
-    let before = observe(ap);
-    let queues = match &before {
-        Ok(seen) if computing => rsa::accelerators(&seen.queues),
-        _ => Vec::new(),
-    };
+fn hop(
+    ap: &Ap,
+    needs: &Needs,
+    continuous: &mut Result<Continuous, String>,
+    timeout: u16,
+) -> Result<Hop, NoKey> {
+    let before = observe(ap, needs);
+    let seen = before.as_ref().map_or(&[][..], |seen| &seen.queues);
+    let mut busy: Vec<Apqn> = continuous.iter().map(|continuous| continuous.queue).collect();
+    let hold = if needs.cargo { one_queue_a_card(seen, &busy) } else { Vec::new() };
+    busy.extend(hold.iter().map(|queue| queue.apqn));
+    let mut queues = if needs.rsa { rsa::accelerators(seen) } else { Vec::new() };
+    queues.retain(|queue| !busy.contains(queue));
     let rsa_before = compute_on_each(ap, &queues);
+    let cargo = Cargo::load(ap, &hold);
 
     log::migration_point();
+    if let Ok(continuous) = continuous {
+        continuous.announced();
+    }
     console::print(format_args!("{}\n", handshake::MIGRATE_NOW));
     let (start, mut work) = (progress::steps(), Work::new(&queues));
     wait_for_key(u64::from(timeout) * 1000, || work.step(ap))?;
     let operations = progress::steps() - start;
     log::key(operations);
-    if computing {
+    if needs.rsa || continuous.is_ok() {
         report::info(format_args!("{operations} RSA operations before the key, {} repeated", work.lost));
     }
 
-    let after = observe(ap);
+    let after = observe(ap, needs);
+    let cargo = cargo.map(|cargo| cargo.unload(ap)).map_err(|stop| match stop {
+        Stop::Fail(reason) | Stop::Skip(reason) => reason,
+    });
+    let continuous = continuous.as_mut().map(Continuous::leg).map_err(|reason| reason.clone());
     let rsa_after = compute_on_each(ap, &queues);
-    Ok(Hop { before, after, accelerators: queues.len(), rsa_before, rsa_on_the_way: work.result, rsa_after })
+    let (accelerators, rsa_on_the_way) = (queues.len(), work.result);
+    Ok(Hop { before, after, accelerators, rsa_before, rsa_on_the_way, rsa_after, cargo, continuous, busy })
+}
+
+/// The last usable queue of each card that is not busy.
+fn one_queue_a_card(seen: &[(Apqn, crate::ap::Answer)], busy: &[Apqn]) -> Vec<Queue> {
+    let usable = seen.iter().rev().filter_map(|(apqn, answer)| Queue::usable(*apqn, answer));
+    let mut queues: Vec<Queue> = usable.filter(|queue| !busy.contains(&queue.apqn)).collect();
+    queues.dedup_by_key(|queue| queue.apqn.apid);
+    queues
 }
 
 /// Works until a key is pressed.
@@ -121,8 +201,8 @@ fn wait_for_key(limit_millis: u64, mut work: impl FnMut()) -> Result<(), NoKey> 
     Err(NoKey)
 }
 
-fn observe(ap: &Ap) -> Result<Observation, String> {
-    Observation::take(ap).map_err(|stop| match stop {
+fn observe(ap: &Ap, needs: &Needs) -> Result<Observation, String> {
+    Observation::take(ap, needs.outside).map_err(|stop| match stop {
         Stop::Fail(reason) | Stop::Skip(reason) => reason,
     })
 }
@@ -158,6 +238,7 @@ impl<'a> Work<'a> {
             // One request can have been on its way when the guest left the host; it is repeated with the next step.
             Err(Failure::Lost) if self.lost == 0 => {
                 self.lost += 1;
+                observe::settled(ap, *apqn);
                 Ok(())
             }
             Err(Failure::Lost) => {

@@ -38,10 +38,11 @@ pub(crate) struct Outside {
 }
 
 impl Observation {
-    /// Looks at everything.
-    pub(crate) fn take(ap: &Ap) -> Result<Self, Stop> {
+    /// Looks at everything, the queues outside of the matrix only where somebody wants to know.
+    pub(crate) fn take(ap: &Ap, outside: bool) -> Result<Self, Stop> {
         let block = guest::configuration(ap)?;
-        Ok(Self { block, queues: queues(ap, &block.matrix), outside: Outside::probe(ap, &block) })
+        let outside = if outside { Outside::probe(ap, &block) } else { Outside::default() };
+        Ok(Self { block, queues: queues(ap, &block.matrix), outside })
     }
 
     /// The masks.

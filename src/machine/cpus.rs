@@ -76,19 +76,29 @@ impl core::fmt::Display for Alone {
     }
 }
 
-/// Runs `body` here while another CPU does `work`, which looks at [`enough`] and then returns.
-pub(crate) fn beside<T>(work: fn(), body: impl FnOnce() -> T) -> Result<T, Alone> {
+/// Another CPU at work. It must be brought to its [`Beside::end`] before anything else is started.
+#[must_use]
+pub(crate) struct Beside(u16);
+
+/// Starts another CPU with `work`, which looks at [`enough`] and then returns.
+pub(crate) fn start_beside(work: fn()) -> Result<Beside, Alone> {
     let cpu = another().ok_or(Alone::OneCpu)?;
     start(cpu, work)?;
-    let value = body();
-    ENOUGH.store(true, Ordering::SeqCst);
-    let deadline = Deadline::in_millis(LIMIT_MILLIS);
-    while !DONE.load(Ordering::SeqCst) || !is_stopped(cpu) {
-        if deadline.is_over() {
-            return Err(Alone::NotEnded);
+    Ok(Beside(cpu))
+}
+
+impl Beside {
+    /// Tells the other CPU that it is enough, and waits until it has stopped.
+    pub(crate) fn end(self) -> Result<(), Alone> {
+        ENOUGH.store(true, Ordering::SeqCst);
+        let deadline = Deadline::in_millis(LIMIT_MILLIS);
+        while !DONE.load(Ordering::SeqCst) || !is_stopped(self.0) {
+            if deadline.is_over() {
+                return Err(Alone::NotEnded);
+            }
         }
+        Ok(())
     }
-    Ok(value)
 }
 
 /// Whether the work beside has gone on for long enough.

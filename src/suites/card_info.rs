@@ -5,8 +5,8 @@
 use super::{Outcome, Stop, cases, failed, require, rsa as rsa_suite, skipped};
 use crate::ap::Ap;
 use crate::cca::{self, Answered};
-use crate::errand::{Queue, unexpected};
-use crate::exchange::{self, Failure};
+use crate::errand::{self, Queue, unexpected};
+use crate::exchange;
 use crate::guest::Guest;
 use crate::report;
 use crate::rsa::{self, Vector};
@@ -43,10 +43,7 @@ fn of_mode(guest: &Guest, mode: CardMode) -> Result<(Ap, Vec<Queue>), Stop> {
 /// The reply of a queue to a message.
 fn ask(ap: &Ap, queue: &Queue, message: &[u8]) -> Result<Vec<u8>, Stop> {
     let (apqn, psmid) = (queue.apqn, exchange::next_psmid());
-    let stop = |failure| match failure {
-        Failure::Lost => failed!("{apqn}: the queue is empty, and there was no reply"),
-        Failure::Wrong(reason) => Stop::Fail(reason),
-    };
+    let stop = |failure| errand::stop(queue, failure);
     exchange::send(ap, apqn, psmid, message).map_err(stop)?;
     let mut buffer = vec![0; 8192];
     let length = exchange::receive(ap, apqn, psmid, &mut buffer).map_err(stop)?.len();
@@ -107,7 +104,7 @@ fn cca_static_b(guest: &Guest) -> Outcome {
 }
 
 /// A reply that says by its return code that the request was understood and refused.
-fn unsupported(guest: &Guest, request: impl Fn(&Queue) -> Vec<u8>) -> Outcome {
+fn unsupported(guest: &Guest, request: &dyn Fn(&Queue) -> Vec<u8>) -> Outcome {
     let (ap, queues) = of_mode(guest, CardMode::Cca)?;
     for queue in &queues {
         let reply = ask(&ap, queue, &request(queue))?;
@@ -125,12 +122,12 @@ fn unsupported(guest: &Guest, request: impl Fn(&Queue) -> Vec<u8>) -> Outcome {
 
 /// A query that does not exist is refused, by a return code or by an error reply. AP reference 7.9 and 7.10.
 fn cca_unknown_rule(guest: &Guest) -> Outcome {
-    unsupported(guest, |queue| query(queue, *b"NOSUCHQY"))
+    unsupported(guest, &|queue| query(queue, *b"NOSUCHQY"))
 }
 
 /// So is a function that does not exist. AP reference 8.6.
 fn cca_unknown_function(guest: &Guest) -> Outcome {
-    unsupported(guest, |queue| cca::request(queue.apqn.apqi.0.into(), *b"ZZ", *b"NOSUCHQY", &[], &[], 0))
+    unsupported(guest, &|queue| cca::request(queue.apqn.apqi.0.into(), *b"ZZ", *b"NOSUCHQY", &[], &[], 0))
 }
 
 /// The data of an EP11 reply, with the return value that comes before it. AP reference 7.11.
@@ -154,7 +151,7 @@ fn ep11_reply<'a>(queue: &Queue, reply: &'a [u8]) -> Result<(u32, u32, &'a [u8])
     Ok((domain, value, data))
 }
 
-fn ep11_info(guest: &Guest, query: QueryType, judge: impl Fn(&Queue, &[u8]) -> Outcome) -> Outcome {
+fn ep11_info(guest: &Guest, query: QueryType, judge: &dyn Fn(&Queue, &[u8]) -> Outcome) -> Outcome {
     let (ap, queues) = of_mode(guest, CardMode::Ep11)?;
     for queue in &queues {
         let own = u32::from(queue.apqn.apqi.0);
@@ -171,7 +168,7 @@ fn ep11_info(guest: &Guest, query: QueryType, judge: impl Fn(&Queue, &[u8]) -> O
 
 /// EP11's information about the module has its 196 bytes and a serial number. AP reference 7.11.
 fn ep11_module(guest: &Guest) -> Outcome {
-    ep11_info(guest, QueryType::MODULE, |queue, data| {
+    ep11_info(guest, QueryType::MODULE, &|queue, data| {
         let length = data.len();
         require!(length == ep11::MODULE_INFO_LEN, "{}: {length} bytes of module information", queue.apqn);
         require!(data[108..124].iter().any(|byte| *byte != 0), "{}: no serial number", queue.apqn);
@@ -181,7 +178,7 @@ fn ep11_module(guest: &Guest) -> Outcome {
 
 /// EP11's information about a domain has its 80 bytes and is about the queue's domain. AP reference 7.11.
 fn ep11_domain(guest: &Guest) -> Outcome {
-    ep11_info(guest, QueryType::DOMAIN, |queue, data| {
+    ep11_info(guest, QueryType::DOMAIN, &|queue, data| {
         let length = data.len();
         require!(length == ep11::DOMAIN_INFO_LEN, "{}: {length} bytes of domain information", queue.apqn);
         let index = u32::from_be_bytes(core::array::from_fn(|at| data[at]));
@@ -208,7 +205,7 @@ fn ep11_function_not_supported(guest: &Guest) -> Outcome {
     Ok(())
 }
 
-fn each_refuses(guest: &Guest, message: impl Fn(&Queue) -> Vec<u8>, codes: &[ErrorCode]) -> Outcome {
+fn each_refuses(guest: &Guest, message: &dyn Fn(&Queue) -> Vec<u8>, codes: &[ErrorCode]) -> Outcome {
     let ap = guest.ap()?;
     guest.one_queue_a_card()?.iter().try_for_each(|queue| rsa_suite::refused(&ap, queue, &message(queue), codes))
 }
@@ -223,14 +220,14 @@ fn type_of_another_mode_refused(guest: &Guest) -> Outcome {
         }
         CardMode::Cca | CardMode::Ep11 => rsa::request(Vector::PUBLIC),
     };
-    each_refuses(guest, other, &[ErrorCode::MESSAGE_TYPE])
+    each_refuses(guest, &other, &[ErrorCode::MESSAGE_TYPE])
 }
 
 /// A type that does not exist is refused by every card. AP reference 7.1 and 7.4.
 fn unknown_type_refused(guest: &Guest) -> Outcome {
     let mut message = vec![0; 64];
     message[1] = 0x33;
-    each_refuses(guest, |_| message.clone(), &[ErrorCode::MESSAGE_TYPE, ErrorCode::MALFORMED_MESSAGE])
+    each_refuses(guest, &|_| message.clone(), &[ErrorCode::MESSAGE_TYPE, ErrorCode::MALFORMED_MESSAGE])
 }
 
 /// A CCA coprocessor takes nothing for EP11 and the other way round. AP reference 7.1.

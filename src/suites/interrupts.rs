@@ -44,7 +44,7 @@ const LIMIT_MILLIS: u64 = 10_000;
 const QUIET_MILLIS: u64 = 2;
 
 /// Runs `act` on one queue of each card, with interruption off before and after.
-fn on_one_queue_a_card(guest: &Guest, act: impl Fn(&Ap, &Queue) -> Outcome) -> Outcome {
+fn on_one_queue_a_card(guest: &Guest, act: &dyn Fn(&Ap, &Queue) -> Outcome) -> Outcome {
     let ap = guest.ap()?;
     if !ap.has(facility::APQI) {
         return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
@@ -70,8 +70,8 @@ fn require_answer(apqn: Apqn, what: &str, answer: Answer, response: ResponseCode
     Ok(())
 }
 
-fn address_refused(guest: &Guest, address: impl Fn(&Ap) -> u64) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+fn address_refused(guest: &Guest, address: fn(&Ap) -> u64) -> Outcome {
+    on_one_queue_a_card(guest, &|ap, queue| {
         let answer = ap.aqic(queue.apqn, enable(ISC), address(ap));
         require_answer(queue.apqn, "AQIC (enable)", answer, ResponseCode::INVALID_ADDRESS)
     })
@@ -94,7 +94,7 @@ fn byte_beyond_storage_refused(guest: &Guest) -> Outcome {
 
 /// Disabling what is disabled answers 07. AP reference 5.2, row 2.
 fn disable_while_disabled(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         let answer = ap.aqic(queue.apqn, DISABLE, 0);
         require_answer(queue.apqn, "AQIC (disable)", answer, ResponseCode::OTHERWISE_CHANGED)
     })
@@ -102,7 +102,7 @@ fn disable_while_disabled(guest: &Guest) -> Outcome {
 
 /// Enabling answers 00, and TAPQ comes to show IR. AP reference 5.2, row 3.
 fn enable_succeeds(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         let answer = ap.aqic(queue.apqn, enable(ISC), Nib::First.address());
         require_answer(queue.apqn, "AQIC (enable)", answer, ResponseCode::NORMAL)?;
         ap.wait_for_ir(queue.apqn, true)
@@ -111,7 +111,7 @@ fn enable_succeeds(guest: &Guest) -> Outcome {
 
 /// Enabling what is enabled answers 07, for another byte and subclass too. AP reference 5.2, row 4.
 fn enable_while_enabled(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         for (isc, nib) in [(ISC, Nib::First), (ISC - 1, Nib::Second)] {
             let answer = ap.aqic(queue.apqn, enable(isc), nib.address());
@@ -136,7 +136,7 @@ fn anything(subclasses: Subclasses) -> Option<IoInterruption> {
 
 /// An enable that was refused with 07 leaves byte and subclass as they were. AP reference 5.2, row 4.
 fn enable_again_keeps_the_first_registration(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         ap.aqic(queue.apqn, enable(ISC - 1), Nib::Second.address());
         let came = exchange(ap, queue, Subclasses::ALL, Waiting::Polling)?;
@@ -148,7 +148,7 @@ fn enable_again_keeps_the_first_registration(guest: &Guest) -> Outcome {
 
 /// Disabling answers 00, and TAPQ comes to show no IR. AP reference 5.2, row 5.
 fn disable_succeeds(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         let answer = ap.aqic(queue.apqn, DISABLE, 0);
         require_answer(queue.apqn, "AQIC (disable)", answer, ResponseCode::NORMAL)?;
@@ -158,7 +158,7 @@ fn disable_succeeds(guest: &Guest) -> Outcome {
 
 /// After an address was refused interruption is off, as before. AP reference 5.2, row 1.
 fn refused_address_changes_nothing(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.aqic(queue.apqn, enable(ISC), 0);
         let status = ap.tapq(queue.apqn).status;
         require!(!status.has(QueueStatus::INTERRUPT_ENABLED), "{} answered {status}", queue.apqn);
@@ -174,7 +174,7 @@ fn reset(ap: &Ap, apqn: Apqn, function: FunctionCode) -> Outcome {
 }
 
 fn off_after(guest: &Guest, function: FunctionCode) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         reset(ap, queue.apqn, function)?;
         let status = ap.tapq(queue.apqn).status;
@@ -198,7 +198,7 @@ fn off_after_zapq(guest: &Guest) -> Outcome {
 
 /// After a reset interruption can be enabled again, and works. AP reference 5.2, row 6.
 fn usable_after_a_reset(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         reset(ap, queue.apqn, FunctionCode::RAPQ)?;
         ap.arm(queue.apqn, ISC, Nib::First)?;
@@ -208,7 +208,7 @@ fn usable_after_a_reset(guest: &Guest) -> Outcome {
 
 /// A reply interrupts. AP reference 5.3.
 fn reply_interrupts(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         exchange(ap, queue, Subclasses::only(ISC), Waiting::Polling).map(|_| ())
     })
@@ -217,7 +217,7 @@ fn reply_interrupts(guest: &Guest) -> Outcome {
 /// When the interruption comes, the notification byte is not zero any more, and no other byte has changed. AP reference
 /// 5.3.
 fn byte_before_the_interruption(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         let came = exchange(ap, queue, Subclasses::only(ISC), Waiting::Polling)?;
         require!(came.byte != 0, "{}: the byte was zero when the interruption came", queue.apqn);
@@ -237,7 +237,7 @@ fn require_subclass(apqn: Apqn, came: &IoInterruption, isc: u8) -> Outcome {
 fn identification_words(guest: &Guest) -> Outcome {
     /// Bit 0, and what is not the subclass.
     const ADAPTER: u32 = 0x8000_0000;
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         let came = exchange(ap, queue, Subclasses::only(ISC), Waiting::Polling)?;
         let words = [came.subsystem, came.parameter, came.identification];
@@ -249,7 +249,7 @@ fn identification_words(guest: &Guest) -> Outcome {
 
 /// Each of the eight subclasses can be asked for. AP reference 5.1.
 fn every_subclass(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         for isc in 0..8 {
             ap.arm(queue.apqn, isc, Nib::First)?;
             let came = exchange(ap, queue, Subclasses::ALL, Waiting::Polling)?;
@@ -262,7 +262,7 @@ fn every_subclass(guest: &Guest) -> Outcome {
 
 /// With all subclasses but the right one allowed nothing comes; once that one is allowed, it does. AP reference 5.4.
 fn other_subclasses_are_masked(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         let errand = Errand::send(ap, queue)?;
         errand.wait_for_reply()?;
@@ -280,7 +280,7 @@ fn wait_for(isc: u8) -> Option<IoInterruption> {
 
 /// An interruption ends the wait state of a CPU that waits for it. AP reference 5.4.
 fn ends_the_wait_state(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         let came = exchange(ap, queue, Subclasses::only(ISC), Waiting::WaitState)?;
         require_subclass(queue.apqn, &came, ISC)
@@ -290,7 +290,7 @@ fn ends_the_wait_state(guest: &Guest) -> Outcome {
 /// An interruption that is masked off is not lost, though its reply has been taken out of the queue meanwhile.
 /// AP reference 5.3.
 fn stays_pending_while_masked(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         Errand::send(ap, queue)?.fetch()?;
         require!(wait_for(ISC).is_some(), "{}: nothing came after the reply had been fetched", queue.apqn);
@@ -300,7 +300,7 @@ fn stays_pending_while_masked(guest: &Guest) -> Outcome {
 
 /// With interruption off a reply neither interrupts nor sets a byte. AP reference 5.2 and 5.3.
 fn nothing_while_disabled(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         ap.disarm(queue.apqn)?;
         let errand = Errand::send(ap, queue)?;
@@ -314,7 +314,7 @@ fn nothing_while_disabled(guest: &Guest) -> Outcome {
 
 /// Enabling alone neither interrupts nor sets the byte. AP reference 5.3.
 fn nothing_without_a_reply(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         let (came, byte) = (anything(Subclasses::ALL), Nib::First.take());
         require!(came.is_none() && byte == 0, "{}: interruption {came:08x?}, byte {byte:02x}", queue.apqn);
@@ -324,7 +324,7 @@ fn nothing_without_a_reply(guest: &Guest) -> Outcome {
 
 /// Each of three requests, one after the other, has its own interruption and sets the byte anew. AP reference 5.3.
 fn every_reply_is_told(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         for number in 1..=3 {
             exchange(ap, queue, Subclasses::only(ISC), Waiting::Polling)?;
@@ -336,7 +336,7 @@ fn every_reply_is_told(guest: &Guest) -> Outcome {
 
 /// AQIC on a queue outside of the matrix answers 01, and condition code 3. AP reference 9.5.
 fn outside_the_matrix_not_available(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |_, _| Ok(()))?;
+    on_one_queue_a_card(guest, &|_, _| Ok(()))?;
     let (ap, apqn) = (guest.ap()?, guest.stranger()?);
     let answer = ap.aqic(apqn, DISABLE, 0);
     require_answer(apqn, "AQIC (disable)", answer, ResponseCode::Q_NOT_AVAIL)

@@ -2,14 +2,16 @@
 //! NQAP and DQAP: who gets which reply, how many messages a queue holds, what its status says meanwhile, and what
 //! becomes of a reply that is longer than the buffer. AP reference 2.2 and 6.
 
-use super::{Outcome, Stop, cases, failed, require};
+use super::{Outcome, Stop, cases, failed, require, skipped};
 use crate::ap::Ap;
 use crate::errand::{self, Errand, Queue};
 use crate::exchange::{self, REPLY_LIMIT_MILLIS};
 use crate::guest::Guest;
 use crate::machine::clock::Deadline;
+use crate::shared_queue;
 use alloc::vec;
 use alloc::vec::Vec;
+use ap_arch::message::{Reply, parse_reply};
 use ap_arch::{Apqn, ConditionCode, Gr0, QueueStatus, ResponseCode};
 use s390x_asm::asm::POISON_REGISTER;
 
@@ -25,18 +27,21 @@ cases!("messages" for Guest:
     reply_longer_than_the_buffer,
     truncated_reply_begins_again,
     continuation_without_a_beginning,
+    two_cpus_at_once,
+    longest_message_is_taken,
+    deconfigured_or_checkstopped_takes_nothing,
     nqap_outside_the_matrix,
     dqap_outside_the_matrix,
 );
 
-fn on_one_queue_a_card(guest: &Guest, act: impl Fn(&Ap, &Queue) -> Outcome) -> Outcome {
+fn on_one_queue_a_card(guest: &Guest, act: &dyn Fn(&Ap, &Queue) -> Outcome) -> Outcome {
     let ap = guest.ap()?;
     guest.one_queue_a_card()?.iter().try_for_each(|queue| act(&ap, queue))
 }
 
 /// Three requests, three replies, each with the identifier of one request, in whatever order.
 fn every_request_has_its_reply(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         let mut awaited: Vec<u64> = (0..3).map(|_| exchange::next_psmid()).collect();
         awaited.iter().try_for_each(|psmid| Errand::send_as(ap, queue, *psmid).map(|_| ()))?;
         while !awaited.is_empty() {
@@ -51,7 +56,7 @@ fn every_request_has_its_reply(guest: &Guest) -> Outcome {
 
 /// All 64 bits of an identifier come back, and the high halves of its registers are zero. AP reference 6.1 and 6.2.
 fn identifier_of_64_bits(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         for psmid in [u64::MAX, 0, 0x8000_0000_0000_0001, 0x0123_4567_89ab_cdef] {
             let errand = Errand::send_as(ap, queue, psmid)?;
             errand.wait_for_reply()?;
@@ -65,7 +70,7 @@ fn identifier_of_64_bits(guest: &Guest) -> Outcome {
 
 /// DQAP of an empty queue answers 10, says that the queue is empty, and leaves the buffer alone.
 fn empty_queue_has_no_reply(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         let mut buffer = [0xa5; 64];
         let raw = ap.dqap_part(Gr0::dqap(queue.apqn), &mut buffer);
         let status = QueueStatus::from_gr1(raw.gr1);
@@ -81,7 +86,7 @@ fn empty_queue_has_no_reply(guest: &Guest) -> Outcome {
 
 /// From NQAP to the DQAP of the last reply the queue is not empty, whatever becomes of the request inside.
 fn not_empty_until_the_last_reply(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         let (first, second) = (Errand::send(ap, queue)?, Errand::send(ap, queue)?);
         let busy = ap.tapq(queue.apqn).status;
         first.fetch()?;
@@ -97,7 +102,7 @@ fn not_empty_until_the_last_reply(guest: &Guest) -> Outcome {
 
 /// When TAPQ tells that a reply waits, DQAP delivers one; afterwards none waits.
 fn reply_waiting_is_told(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         let errand = Errand::send(ap, queue)?;
         errand.wait_for_reply()?;
         let dequeued = ap.dqap(queue.apqn, &mut [0; 4096]);
@@ -132,7 +137,7 @@ fn drain(ap: &Ap, queue: &Queue, count: usize) -> Outcome {
 /// A queue takes as many messages as TAPQ tells, says with the last that it is full, and answers 10 to one more. None
 /// of those it took is lost.
 fn full_at_its_depth(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         let (taken, last, refusal) = fill(ap, queue);
         drain(ap, queue, taken)?;
         let apqn = queue.apqn;
@@ -147,7 +152,7 @@ fn full_at_its_depth(guest: &Guest) -> Outcome {
 
 /// A full queue takes another message once a reply has been taken out.
 fn room_after_a_reply(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         let (taken, _, _) = fill(ap, queue);
         let fetched = errand::fetch_any(ap, queue).map(|_| ());
         let status = ap.nqap(queue.apqn, exchange::next_psmid(), &queue.request());
@@ -182,7 +187,7 @@ fn whole_reply(ap: &Ap, queue: &Queue) -> Result<Vec<u8>, Stop> {
 /// what is left, and leaves status and identifier alone; with the last come both. AP reference 6.2.
 fn reply_longer_than_the_buffer(guest: &Guest) -> Outcome {
     const PART: usize = 48;
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         let (apqn, expected) = (queue.apqn, whole_reply(ap, queue)?);
         let psmid = exchange::next_psmid();
         Errand::send_as(ap, queue, psmid)?.wait_for_reply()?;
@@ -219,7 +224,7 @@ fn reply_longer_than_the_buffer(guest: &Guest) -> Outcome {
 
 /// A reply of which only the beginning was received is still in the queue, and is delivered whole to who begins again.
 fn truncated_reply_begins_again(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         let errand = Errand::send(ap, queue)?;
         errand.wait_for_reply()?;
         let raw = ap.dqap_part(Gr0::dqap(queue.apqn), &mut [0; 8]);
@@ -233,7 +238,7 @@ fn truncated_reply_begins_again(guest: &Guest) -> Outcome {
 
 /// DQAP that goes on with what nobody began delivers nothing.
 fn continuation_without_a_beginning(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         let mut buffer = [0xa5; 64];
         let raw = ap.dqap_part(Gr0(queue.apqn.bits().into()), &mut buffer);
         let status = QueueStatus::from_gr1(raw.gr1);
@@ -241,6 +246,47 @@ fn continuation_without_a_beginning(guest: &Guest) -> Outcome {
         require!(raw.buffer.1 == 64 && buffer == [0xa5; 64], "{} stored something", queue.apqn);
         Ok(())
     })
+}
+
+/// Two CPUs send and receive on one queue at once: every request is answered once, to one of them. AP reference 6.1.
+fn two_cpus_at_once(guest: &Guest) -> Outcome {
+    on_one_queue_a_card(guest, &|ap, queue| shared_queue::use_at_once(ap, queue))
+}
+
+/// A message of the greatest length that TAPQ tells is taken, and answered. AP reference 1.3 and 2.4.
+fn longest_message_is_taken(guest: &Guest) -> Outcome {
+    on_one_queue_a_card(guest, &|ap, queue| {
+        let (apqn, psmid) = (queue.apqn, exchange::next_psmid());
+        let status = ap.nqap(apqn, psmid, &vec![0; queue.info.max_message_len()]);
+        require!(status.response() == ResponseCode::NORMAL, "{apqn} answered {status}");
+        let mut buffer = [0; 64];
+        let reply = exchange::receive(ap, apqn, psmid, &mut buffer).map_err(|failure| errand::stop(queue, failure))?;
+        require!(matches!(parse_reply(reply), Ok(Reply::Error(_))), "{apqn}: zeros were taken for a request");
+        Ok(())
+    })
+}
+
+/// NQAP and DQAP of a queue whose adapter TAPQ tells to be deconfigured or checkstopped answer the same. AP reference
+/// 2.3 and 9.5.
+fn deconfigured_or_checkstopped_takes_nothing(guest: &Guest) -> Outcome {
+    let ap = guest.ap()?;
+    let mut queues = guest.queues()?;
+    let out_of_order = [ResponseCode::DECONFIGURED, ResponseCode::CHECKSTOPPED];
+    queues.retain(|(_, answer)| out_of_order.contains(&answer.status.response()));
+    if queues.is_empty() {
+        return Err(skipped!("no adapter of the matrix is deconfigured or checkstopped"));
+    }
+    for (apqn, answer) in queues {
+        let expected = answer.status.response();
+        require!(answer.info.0 != 0, "{apqn} answered {} without information", answer.status);
+        let status = ap.nqap(apqn, exchange::next_psmid(), &[0; 16]);
+        require!(status.response() == expected, "{apqn}: NQAP answered {status}");
+        let raw = ap.dqap_part(Gr0::dqap(apqn), &mut [0; 64]);
+        let status = QueueStatus::from_gr1(raw.gr1);
+        require!(status.response() == expected, "{apqn}: DQAP answered {status}");
+        require!(raw.cc == ConditionCode::CC3.bits(), "{apqn}: DQAP with condition code {}", raw.cc);
+    }
+    Ok(())
 }
 
 /// Response code 01 and condition code 3, and nothing else happens. AP reference 9.5.

@@ -32,6 +32,13 @@ fn survivors(hop: &Hop) -> Result<Vec<(Apqn, Answer, Answer)>, Stop> {
     Ok(before.iter().filter_map(|(apqn, old)| after.answer(*apqn).map(|new| (*apqn, *old, *new))).collect())
 }
 
+/// Those of them that held nothing and did nothing meanwhile.
+fn idle(hop: &Hop) -> Result<Vec<(Apqn, Answer, Answer)>, Stop> {
+    let mut survivors = survivors(hop)?;
+    survivors.retain(|(apqn, _, _)| hop.was_idle(*apqn));
+    Ok(survivors)
+}
+
 /// Every queue of before answers with response code 00.
 fn available(hop: &Hop) -> Outcome {
     for (apqn, _) in queues(hop)? {
@@ -72,18 +79,18 @@ fn usable(hop: &Hop) -> Outcome {
     Ok(())
 }
 
-/// No queue holds a request or a reply.
+/// No queue holds a request or a reply, but for those that held something before or are at work.
 fn empty(hop: &Hop) -> Outcome {
-    for (apqn, _, after) in survivors(hop)? {
+    for (apqn, _, after) in idle(hop)? {
         let (status, other) = (after.status, QueueStatus::REPLIES_WAITING | QueueStatus::FULL);
         require!(status.has(QueueStatus::EMPTY) && !status.has(other), "{apqn} answered {status}");
     }
     Ok(())
 }
 
-/// Interruption is off on every queue.
+/// Interruption is off on every queue, but for those where it was on before.
 fn interruption_off(hop: &Hop) -> Outcome {
-    for (apqn, _, after) in survivors(hop)? {
+    for (apqn, _, after) in idle(hop)? {
         require!(!after.status.has(QueueStatus::INTERRUPT_ENABLED), "{apqn} answered {}", after.status);
     }
     Ok(())

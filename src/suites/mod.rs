@@ -4,13 +4,19 @@
 //! the ELF file, where the harness reads which verdicts to wait for.
 #![deny(unsafe_code)]
 
+mod bench;
 mod card_info;
 mod config_info;
 mod dqap_exceptions;
+pub(crate) mod hot_unplug;
 mod interrupts;
 mod messages;
 mod migration_apcb;
+mod migration_continuous;
+mod migration_interrupts;
+mod migration_messages;
 mod migration_queues;
+mod migration_refused;
 mod migration_rsa;
 mod nqap_exceptions;
 mod pqap_exceptions;
@@ -27,6 +33,7 @@ use crate::migrate::Hop;
 use crate::report;
 use alloc::string::String;
 use ap_arch::report::Verdict;
+use core::fmt::Arguments;
 
 /// Suites that judge the guest where it is, in the order in which they run.
 pub(crate) const PLAIN: &[Suite<Guest>] = &[
@@ -45,16 +52,45 @@ pub(crate) const PLAIN: &[Suite<Guest>] = &[
     card_info::SUITE,
 ];
 
+/// Suites that run only where the command line names them: they need somebody outside, or time.
+pub(crate) const ON_REQUEST: &[Suite<Guest>] = &[bench::SUITE];
+
+/// The suite that waits for a domain to go away.
+pub(crate) const HOT_UNPLUG: &Suite<hot_unplug::Unplugged> = &hot_unplug::SUITE;
+
 /// Suites that judge what a migration left, in the order in which they run.
-pub(crate) const MIGRATION: &[Suite<Hop>] = &[migration_apcb::SUITE, migration_queues::SUITE, migration_rsa::SUITE];
+pub(crate) const MIGRATION: &[Suite<Hop>] = &[
+    migration_apcb::SUITE,
+    migration_queues::SUITE,
+    migration_messages::SUITE,
+    migration_interrupts::SUITE,
+    migration_refused::SUITE,
+    migration_rsa::SUITE,
+    migration_continuous::SUITE,
+];
 
 /// Why a case did not pass.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Stop {
     /// It failed.
     Fail(String),
     /// It was not judged.
     Skip(String),
+}
+
+/// Out of the way, because there are hundreds of them and the image is to be small.
+impl Stop {
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn fail(text: Arguments<'_>) -> Self {
+        Self::Fail(alloc::fmt::format(text))
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn skip(text: Arguments<'_>) -> Self {
+        Self::Skip(alloc::fmt::format(text))
+    }
 }
 
 /// How a case ends.
@@ -112,7 +148,7 @@ impl<T: Subject> Suite<T> {
 macro_rules! require {
     ($condition:expr, $($text:tt)+) => {
         if !$condition {
-            return Err($crate::suites::Stop::Fail(alloc::format!($($text)+)));
+            return Err($crate::suites::failed!($($text)+));
         }
     };
 }
@@ -120,13 +156,13 @@ pub(crate) use require;
 
 /// The error of a case that cannot be judged.
 macro_rules! skipped {
-    ($($text:tt)+) => { $crate::suites::Stop::Skip(alloc::format!($($text)+)) };
+    ($($text:tt)+) => { $crate::suites::Stop::skip(format_args!($($text)+)) };
 }
 pub(crate) use skipped;
 
 /// The error of a case that failed.
 macro_rules! failed {
-    ($($text:tt)+) => { $crate::suites::Stop::Fail(alloc::format!($($text)+)) };
+    ($($text:tt)+) => { $crate::suites::Stop::fail(format_args!($($text)+)) };
 }
 pub(crate) use failed;
 

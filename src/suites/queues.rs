@@ -3,17 +3,21 @@
 //! card makes sense. AP reference 2.2 to 2.5.
 
 use super::{Outcome, Stop, cases, failed, require, skipped};
-use crate::ap::Answer;
+use crate::ap::{Answer, Ap};
 use crate::guest::Guest;
+use crate::interruption::{self, Nib};
 use crate::machine::clock;
 use crate::observe::Outside;
 use crate::report;
 use alloc::vec::Vec;
-use ap_arch::{ApType, Apqn, ConditionCode, HwInfo, QueueStatus, ResponseCode, facility};
+use ap_arch::{ApType, Apqn, ConditionCode, FunctionCode, Gr0, HwInfo, QueueStatus, ResponseCode, facility};
 
 cases!("queues" for Guest:
     inside_the_matrix_available,
     outside_the_matrix_not_available,
+    outside_the_matrix_refuses_resets,
+    outside_the_matrix_refuses_aqic,
+    outside_the_matrix_refuses_messages,
     condition_code_follows_the_response_code,
     idle_queue_is_empty,
     reserved_status_bits_are_zero,
@@ -49,6 +53,67 @@ fn outside_the_matrix_not_available(guest: &Guest) -> Outcome {
     let micros = clock::now().micros_since(start);
     report::info(format_args!("{} queues outside of the matrix probed in {micros} us", outside.probed));
     outside.require_unavailable()
+}
+
+/// Runs `act` on queues outside of the matrix that TAPQ says are not available: those beside each queue of the matrix, and one in
+/// so many of all others.
+fn on_strangers(guest: &Guest, act: &dyn Fn(&Ap, Apqn) -> Outcome) -> Outcome {
+    const ONE_IN: usize = 131;
+    let (ap, block) = (guest.ap()?, guest.configuration()?);
+    let (max_adapter, max_domain) = block.limits();
+    let beside = block.matrix.queues().flat_map(|apqn| {
+        let (adapter, domain) = (apqn.apid.0, apqn.apqi.0);
+        [(adapter.wrapping_add(1), domain), (adapter, domain.wrapping_add(1)), (domain, adapter)]
+            .map(|(adapter, domain)| Apqn::new(adapter, domain))
+    });
+    let nameable = |apqn: &Apqn| apqn.apid.0 <= max_adapter && apqn.apqi.0 <= max_domain;
+    let outside = beside.chain(Apqn::all().step_by(ONE_IN)).filter(nameable);
+    // A queue that is there all the same is somebody's: it is left alone, and another case tells of it.
+    let is_stranger =
+        |apqn: &Apqn| !block.matrix.contains(*apqn) && ap.probe(*apqn).status.response() == ResponseCode::Q_NOT_AVAIL;
+    outside.filter(is_stranger).try_for_each(|apqn| act(&ap, apqn))
+}
+
+fn require_01(apqn: Apqn, what: &str, cc: ConditionCode, status: QueueStatus) -> Outcome {
+    let refused = status.response() == ResponseCode::Q_NOT_AVAIL && cc == ConditionCode::CC3;
+    require!(refused, "{apqn}: {what} answered {status} with condition code {}", cc.bits());
+    Ok(())
+}
+
+/// RAPQ and ZAPQ of queues outside of the matrix answer 01 with condition code 3. AP reference 2.3 and 9.5.
+fn outside_the_matrix_refuses_resets(guest: &Guest) -> Outcome {
+    on_strangers(guest, &|ap, apqn| {
+        for function in [FunctionCode::RAPQ, FunctionCode::ZAPQ] {
+            let Answer { cc, status, .. } = ap.reset_quietly(apqn, function);
+            require_01(apqn, "a reset", cc, status)?;
+        }
+        Ok(())
+    })
+}
+
+/// AQIC of queues outside of the matrix answers 01 with condition code 3. AP reference 2.3 and 9.5.
+fn outside_the_matrix_refuses_aqic(guest: &Guest) -> Outcome {
+    if !guest.ap()?.has(facility::APQI) {
+        return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
+    }
+    on_strangers(guest, &|ap, apqn| {
+        for gr1 in [interruption::DISABLE, interruption::enable(3)] {
+            let Answer { cc, status, .. } = ap.quiet().aqic(apqn, gr1, Nib::First.address());
+            require_01(apqn, "AQIC", cc, status)?;
+        }
+        Ok(())
+    })
+}
+
+/// NQAP and DQAP of queues outside of the matrix answer 01 with condition code 3. AP reference 2.3 and 9.5.
+fn outside_the_matrix_refuses_messages(guest: &Guest) -> Outcome {
+    on_strangers(guest, &|ap, apqn| {
+        let ap = ap.quiet();
+        let (cc, status) = ap.nqap_once(apqn, &[0; 16]);
+        require_01(apqn, "NQAP", cc, status)?;
+        let raw = ap.dqap_part(Gr0::dqap(apqn), &mut [0; 16]);
+        require_01(apqn, "DQAP", ConditionCode::from_bits(raw.cc), QueueStatus::from_gr1(raw.gr1))
+    })
 }
 
 /// Condition code 0 with response code 00 and 3 with any other. AP reference 1.4.

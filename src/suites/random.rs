@@ -5,8 +5,8 @@
 use super::{Outcome, Stop, cases, failed, require, skipped};
 use crate::ap::Ap;
 use crate::cca;
-use crate::errand::Queue;
-use crate::exchange::{self, Failure};
+use crate::errand::{self, Queue};
+use crate::exchange;
 use crate::guest::Guest;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -24,7 +24,7 @@ cases!("random" for Guest:
 /// Bytes that Linux asks for at once.
 const BUFFER: u32 = 4096;
 
-fn on_each(guest: &Guest, act: impl Fn(&Ap, &Queue) -> Outcome) -> Outcome {
+fn on_each(guest: &Guest, act: &dyn Fn(&Ap, &Queue) -> Outcome) -> Outcome {
     let ap = guest.ap()?;
     let mut queues = guest.one_queue_a_card()?;
     queues.retain(|queue| queue.mode == CardMode::Cca);
@@ -39,10 +39,7 @@ fn fetch(ap: &Ap, queue: &Queue, wanted: u32) -> Result<Vec<u8>, Stop> {
     let (apqn, psmid) = (queue.apqn, exchange::next_psmid());
     let mut request = vec![0; 512];
     let length = random_request(&mut request, apqn.apqi.0.into(), wanted).unwrap_or(0);
-    let stop = |failure| match failure {
-        Failure::Lost => failed!("{apqn}: the queue is empty, and there was no reply"),
-        Failure::Wrong(reason) => Stop::Fail(reason),
-    };
+    let stop = |failure| errand::stop(queue, failure);
     exchange::send(ap, apqn, psmid, &request[..length]).map_err(stop)?;
     let mut buffer = vec![0; 8192];
     let reply = exchange::receive(ap, apqn, psmid, &mut buffer).map_err(stop)?;
@@ -56,12 +53,12 @@ fn fetch(ap: &Ap, queue: &Queue, wanted: u32) -> Result<Vec<u8>, Stop> {
 
 /// One byte is what comes if one is asked for.
 fn one_byte(guest: &Guest) -> Outcome {
-    on_each(guest, |ap, queue| fetch(ap, queue, 1).map(|_| ()))
+    on_each(guest, &|ap, queue| fetch(ap, queue, 1).map(|_| ()))
 }
 
 /// 64 bytes, not all of them zero.
 fn sixty_four_bytes(guest: &Guest) -> Outcome {
-    on_each(guest, |ap, queue| {
+    on_each(guest, &|ap, queue| {
         let bytes = fetch(ap, queue, 64)?;
         require!(bytes.iter().any(|byte| *byte != 0), "{}: 64 bytes of zero", queue.apqn);
         Ok(())
@@ -70,12 +67,12 @@ fn sixty_four_bytes(guest: &Guest) -> Outcome {
 
 /// 4096 bytes, and the reply ends where its data block ends: Linux takes no other.
 fn as_many_as_linux_asks_for(guest: &Guest) -> Outcome {
-    on_each(guest, |ap, queue| fetch(ap, queue, BUFFER).map(|_| ()))
+    on_each(guest, &|ap, queue| fetch(ap, queue, BUFFER).map(|_| ()))
 }
 
 /// Two requests give different bytes.
 fn never_the_same_again(guest: &Guest) -> Outcome {
-    on_each(guest, |ap, queue| {
+    on_each(guest, &|ap, queue| {
         let (first, second) = (fetch(ap, queue, 64)?, fetch(ap, queue, 64)?);
         require!(first != second, "{}: the same 64 bytes twice", queue.apqn);
         Ok(())
@@ -88,7 +85,7 @@ fn as_many_ones_as_zeros(guest: &Guest) -> Outcome {
     /// Half of the bits; the standard deviation is 90.5.
     const HALF: u32 = BUFFER * 4;
     const SIX_DEVIATIONS: u32 = 543;
-    on_each(guest, |ap, queue| {
+    on_each(guest, &|ap, queue| {
         let ones: u32 = fetch(ap, queue, BUFFER)?.iter().map(|byte| byte.count_ones()).sum();
         require!(ones.abs_diff(HALF) <= SIX_DEVIATIONS, "{}: {ones} ones, about {HALF} expected", queue.apqn);
         Ok(())

@@ -56,29 +56,29 @@ fn reset(ap: &Ap, apqn: Apqn, function: FunctionCode) -> Outcome {
     finish(ap, apqn)
 }
 
-fn on_every_queue(guest: &Guest, act: impl Fn(&Ap, Apqn) -> Outcome) -> Outcome {
+fn on_every_queue(guest: &Guest, act: &dyn Fn(&Ap, Apqn) -> Outcome) -> Outcome {
     let ap = guest.ap()?;
     guest.queues()?.into_iter().try_for_each(|(apqn, _)| act(&ap, apqn))
 }
 
-fn on_one_queue_a_card(guest: &Guest, act: impl Fn(&Ap, &Queue) -> Outcome) -> Outcome {
+fn on_one_queue_a_card(guest: &Guest, act: &dyn Fn(&Ap, &Queue) -> Outcome) -> Outcome {
     let ap = guest.ap()?;
     guest.one_queue_a_card()?.iter().try_for_each(|queue| act(&ap, queue))
 }
 
 /// RAPQ answers 00 or 02, and then TAPQ comes to answer 00.
 fn rapq_ends(guest: &Guest) -> Outcome {
-    on_every_queue(guest, |ap, apqn| reset(ap, apqn, FunctionCode::RAPQ))
+    on_every_queue(guest, &|ap, apqn| reset(ap, apqn, FunctionCode::RAPQ))
 }
 
 /// ZAPQ answers 00 or 02, and then TAPQ comes to answer 00.
 fn zapq_ends(guest: &Guest) -> Outcome {
-    on_every_queue(guest, |ap, apqn| reset(ap, apqn, FunctionCode::ZAPQ))
+    on_every_queue(guest, &|ap, apqn| reset(ap, apqn, FunctionCode::ZAPQ))
 }
 
 /// While a queue is in reset, TAPQ tells of its card all the same. AP reference 2.3.
 fn information_during_a_reset(guest: &Guest) -> Outcome {
-    on_every_queue(guest, |ap, apqn| {
+    on_every_queue(guest, &|ap, apqn| {
         start(ap, apqn, FunctionCode::RAPQ, 0)?;
         let answer = ap.tapq(apqn);
         finish(ap, apqn)?;
@@ -89,7 +89,7 @@ fn information_during_a_reset(guest: &Guest) -> Outcome {
 
 /// A reset on top of a reset answers 00 or 02, never 05. AP reference 8.2.
 fn reset_during_a_reset(guest: &Guest) -> Outcome {
-    on_every_queue(guest, |ap, apqn| {
+    on_every_queue(guest, &|ap, apqn| {
         start(ap, apqn, FunctionCode::RAPQ, 0)?;
         let second = start(ap, apqn, FunctionCode::RAPQ, 0);
         finish(ap, apqn)?;
@@ -99,7 +99,7 @@ fn reset_during_a_reset(guest: &Guest) -> Outcome {
 
 /// RAPQ and ZAPQ take bit 41. Without Secure Execution there is nothing to unbind, and it is a reset like any other.
 fn unbind_bit_accepted(guest: &Guest) -> Outcome {
-    on_every_queue(guest, |ap, apqn| {
+    on_every_queue(guest, &|ap, apqn| {
         [FunctionCode::RAPQ, FunctionCode::ZAPQ].into_iter().try_for_each(|function| {
             start(ap, apqn, function, Gr0::BIT_41)?;
             finish(ap, apqn)
@@ -109,7 +109,7 @@ fn unbind_bit_accepted(guest: &Guest) -> Outcome {
 
 /// A queue with work in it is empty after the reset, and what comes out of it later is of later.
 fn discards(guest: &Guest, function: FunctionCode, wait: bool) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         for _ in 0..2 {
             let errand = Errand::send(ap, queue)?;
             if wait {
@@ -148,7 +148,7 @@ fn turns_interruption_off(guest: &Guest, function: FunctionCode) -> Outcome {
     if !guest.ap()?.has(facility::APQI) {
         return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
     }
-    on_every_queue(guest, |ap, apqn| {
+    on_every_queue(guest, &|ap, apqn| {
         ap.arm(apqn, ISC, Nib::First)?;
         reset(ap, apqn, function)?;
         let status = ap.tapq(apqn).status;
@@ -169,7 +169,7 @@ fn zapq_turns_interruption_off(guest: &Guest) -> Outcome {
 
 /// A queue that was reset works.
 fn usable_afterwards(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, |ap, queue| {
+    on_one_queue_a_card(guest, &|ap, queue| {
         reset(ap, queue.apqn, FunctionCode::ZAPQ)?;
         Errand::send(ap, queue)?.fetch()
     })
@@ -177,7 +177,7 @@ fn usable_afterwards(guest: &Guest) -> Outcome {
 
 /// A reset changes nothing that TAPQ tells of the card.
 fn information_unchanged(guest: &Guest) -> Outcome {
-    on_every_queue(guest, |ap, apqn| {
+    on_every_queue(guest, &|ap, apqn| {
         let before = observe::settled(ap, apqn).info;
         reset(ap, apqn, FunctionCode::RAPQ)?;
         let after = ap.tapq(apqn).info;

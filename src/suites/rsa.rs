@@ -4,8 +4,8 @@
 
 use super::{Outcome, Stop, cases, failed, require, skipped};
 use crate::ap::Ap;
-use crate::errand::{Queue, unexpected};
-use crate::exchange::{self, Failure};
+use crate::errand::{Queue, stop, unexpected};
+use crate::exchange;
 use crate::guest::Guest;
 use crate::rsa::{self, Bits, Operation, Vector};
 use alloc::vec::Vec;
@@ -55,13 +55,6 @@ fn computes(guest: &Guest, mode: CardMode, vector: Vector, each: bool) -> Outcom
 
 fn require_some(queues: &[Queue]) -> Outcome {
     if queues.is_empty() { Err(skipped!("no card tells that it can")) } else { Ok(()) }
-}
-
-fn stop(queue: &Queue, failure: Failure) -> Stop {
-    match failure {
-        Failure::Lost => failed!("{}: the queue is empty, and there was no reply", queue.apqn),
-        Failure::Wrong(reason) => Stop::Fail(reason),
-    }
 }
 
 const fn vector(bits: Bits, operation: Operation) -> Vector {

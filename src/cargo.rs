@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is left in queues before a migration, and what is found there afterwards: two messages in one queue of each
+//! card, whose interruption is on. Where the guest was migrated the messages are gone and interruption is off; where the
+//! migration was refused both are as they were. The guest tells one from the other by the messages.
+
+use crate::ap::Ap;
+use crate::errand::{self, Errand, Queue};
+use crate::exchange::{self, Failure};
+use crate::interruption::Nib;
+use crate::machine::io::{self, IoInterruption, Subclasses, Waiting};
+use crate::observe;
+use crate::suites::{Outcome, Stop, failed, require};
+use alloc::vec;
+use alloc::vec::Vec;
+use ap_arch::{QueueStatus, facility};
+
+/// Messages in each queue.
+const MESSAGES: usize = 2;
+/// The subclasses of before and after.
+const OLD_ISC: u8 = 5;
+const NEW_ISC: u8 = 2;
+/// How long an interruption may take, and how long to look that none comes, in milliseconds.
+const LIMIT_MILLIS: u64 = 10_000;
+const QUIET_MILLIS: u64 = 5;
+
+/// The cargo on its way.
+pub(crate) struct Cargo {
+    queues: Vec<(Queue, Vec<u64>)>,
+    armed: bool,
+}
+
+/// An interruption or the notification byte, whichever came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) interruption: Option<IoInterruption>,
+    pub(crate) byte: u8,
+}
+
+impl Told {
+    /// What has come by the old registration, after so many milliseconds at most.
+    fn look(limit_millis: u64) -> Self {
+        let interruption =
+            io::wait_for(Subclasses::only(OLD_ISC), Waiting::Polling, limit_millis, Nib::First.byte());
+        Self { interruption, byte: Nib::First.take() }
+    }
+
+    /// Whether there was nothing.
+    pub(crate) fn nothing(&self) -> bool {
+        self.interruption.is_none() && self.byte == 0
+    }
+}
+
+/// What was found in one queue.
+pub(crate) struct Found {
+    pub(crate) queue: Queue,
+    /// The identifiers sent before.
+    pub(crate) sent: Vec<u64>,
+    /// What TAPQ answered before anything was fetched.
+    pub(crate) status: QueueStatus,
+    /// The identifiers of the replies that were there.
+    pub(crate) received: Vec<u64>,
+    /// What was wrong with one of the replies.
+    pub(crate) replies: Outcome,
+    /// Whether a new request is answered.
+    pub(crate) works: Outcome,
+    /// What came by the old registration with the new request.
+    pub(crate) told: Option<Told>,
+    /// Whether interruption can be turned on for another byte and another subclass, and comes there.
+    pub(crate) armed_again: Option<Outcome>,
+}
+
+impl Found {
+    /// Whether its messages are all there.
+    pub(crate) fn intact(&self) -> bool {
+        self.received.len() == self.sent.len()
+    }
+}
+
+/// What was found in all of them.
+pub(crate) struct Unloaded {
+    pub(crate) queues: Vec<Found>,
+    /// What came by the old registration before anything was done.
+    pub(crate) strays: Option<Told>,
+}
+
+impl Unloaded {
+    /// Whether the guest is where it was: what the queues held is there.
+    pub(crate) fn stayed(&self) -> bool {
+        self.queues.iter().any(|found| !found.received.is_empty())
+    }
+}
+
+impl Cargo {
+    /// Loads these queues, which belong to nobody else and are empty.
+    pub(crate) fn load(ap: &Ap, queues: &[Queue]) -> Result<Self, Stop> {
+        let armed = ap.has(facility::APQI);
+        let mut loaded = Vec::new();
+        for queue in queues {
+            if armed {
+                ap.arm(queue.apqn, OLD_ISC, Nib::First)?;
+            }
+            let mut sent = Vec::new();
+            for _ in 0..MESSAGES {
+                let errand = Errand::send(ap, queue)?;
+                errand.wait_for_reply()?;
+                sent.push(errand.psmid());
+            }
+            loaded.push((*queue, sent));
+        }
+        // Replies may have been told more than once, and later than they could be seen.
+        while armed && !Told::look(QUIET_MILLIS).nothing() {}
+        Ok(Self { queues: loaded, armed })
+    }
+
+    /// Looks what is there, and leaves the queues empty and with interruption off.
+    pub(crate) fn unload(self, ap: &Ap) -> Unloaded {
+        let strays = self.armed.then(|| Told::look(QUIET_MILLIS));
+        let armed = self.armed;
+        let queues = self.queues.into_iter().map(|(queue, sent)| look(ap, queue, sent, armed)).collect();
+        Unloaded { queues, strays }
+    }
+}
+
+fn look(ap: &Ap, queue: Queue, sent: Vec<u64>, armed: bool) -> Found {
+    let status = observe::settled(ap, queue.apqn).status;
+    let mut received = Vec::new();
+    let replies = fetch_all(ap, &queue, sent.len(), &mut received);
+    if armed {
+        // Fetching is over: whatever these replies had to tell is told.
+        Told::look(0);
+    }
+    let works = Errand::send(ap, &queue).and_then(Errand::fetch);
+    let told = armed.then(|| {
+        let stayed = !received.is_empty();
+        Told::look(if stayed { LIMIT_MILLIS } else { QUIET_MILLIS })
+    });
+    let armed_again = armed.then(|| arm_again(ap, &queue));
+    Found { queue, sent, status, received, replies, works, told, armed_again }
+}
+
+/// The replies that are there, and no more of them than were sent.
+fn fetch_all(ap: &Ap, queue: &Queue, limit: usize, received: &mut Vec<u64>) -> Outcome {
+    let mut buffer = vec![0; 4096];
+    // One more than was sent would be somebody else's.
+    for _ in 0..=limit {
+        match exchange::receive_any(ap, queue.apqn, &mut buffer) {
+            Err(Failure::Lost) => return Ok(()),
+            Err(failure) => return Err(errand::stop(queue, failure)),
+            Ok((psmid, length)) => {
+                received.push(psmid);
+                queue.judge(&buffer[..length]).map_err(|reason| failed!("{}: {reason}", queue.apqn))?;
+            }
+        }
+    }
+    Err(failed!("{}: more replies than were asked for", queue.apqn))
+}
+
+fn arm_again(ap: &Ap, queue: &Queue) -> Outcome {
+    let apqn = queue.apqn;
+    if ap.probe(apqn).status.has(QueueStatus::INTERRUPT_ENABLED) {
+        ap.disarm(apqn)?;
+    }
+    ap.arm(apqn, NEW_ISC, Nib::Second)?;
+    let errand = Errand::send(ap, queue)?;
+    let came = io::wait_for(Subclasses::only(NEW_ISC), Waiting::Polling, LIMIT_MILLIS, Nib::Second.byte());
+    errand.fetch()?;
+    let (first, second) = (Nib::First.take(), Nib::Second.take());
+    ap.disarm(apqn)?;
+    require!(came.is_some(), "{apqn}: no interruption within {LIMIT_MILLIS} ms");
+    require!(second != 0 && first == 0, "{apqn}: the bytes are {first:02x} (old) and {second:02x} (new)");
+    Ok(())
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Work without pause on another CPU: RSA on one accelerator queue, each answer judged, while this CPU asks for one
+//! migration after the other. What it comes to is told leg by leg, from one migration to the next.
+
+use crate::ap::Ap;
+use crate::exchange::Failure;
+use crate::machine::clock::{self, Deadline};
+use crate::machine::cpus::{self, Alone, Beside};
+use crate::observe;
+use crate::rsa::{self, Vector};
+use alloc::string::String;
+use ap_arch::Apqn;
+use core::sync::atomic::{AtomicU64, Ordering};
+use spin::Mutex;
+
+/// How long the work may take to go on after a migration, in milliseconds.
+const LIMIT_MILLIS: u64 = 10_000;
+
+static WORK: Mutex<Option<(Ap, Apqn)>> = Mutex::new(None);
+static DONE: AtomicU64 = AtomicU64::new(0);
+static LOST: AtomicU64 = AtomicU64::new(0);
+static LONGEST_GAP: AtomicU64 = AtomicU64::new(0);
+static WRONG: Mutex<Option<String>> = Mutex::new(None);
+
+/// What the work came to between two looks.
+#[derive(Clone, Debug)]
+pub(crate) struct Leg {
+    /// Right answers.
+    pub(crate) done: u64,
+    /// Requests that had to be repeated.
+    pub(crate) lost: u64,
+    /// The longest time from one right answer to the next, in microseconds of the TOD clock.
+    pub(crate) longest_gap: u64,
+    /// Right answers since the work began.
+    pub(crate) total: u64,
+    /// Right answers from the announcement to the key.
+    pub(crate) on_the_way: u64,
+    /// Whether there were more after the key.
+    pub(crate) goes_on: bool,
+    /// Why the work ended, if it did.
+    pub(crate) wrong: Option<String>,
+}
+
+/// The work, under way.
+pub(crate) struct Continuous {
+    cpu: Beside,
+    /// The queue that belongs to it.
+    pub(crate) queue: Apqn,
+    done: u64,
+    lost: u64,
+    announced_at: u64,
+}
+
+impl Continuous {
+    /// Has another CPU begin.
+    pub(crate) fn start(ap: Ap, queue: Apqn) -> Result<Self, Alone> {
+        *WORK.lock() = Some((ap.quiet(), queue));
+        let cpu = cpus::start_beside(work)?;
+        Ok(Self { cpu, queue, done: 0, lost: 0, announced_at: 0 })
+    }
+
+    /// The migration is about to be announced.
+    pub(crate) fn announced(&mut self) {
+        self.announced_at = DONE.load(Ordering::SeqCst);
+    }
+
+    /// The key came: waits until the work has gone on, and tells what it came to since the last time.
+    pub(crate) fn leg(&mut self) -> Leg {
+        let at_the_key = DONE.load(Ordering::SeqCst);
+        let deadline = Deadline::in_millis(LIMIT_MILLIS);
+        // Two, because one answer may have been under way.
+        let goes_on = loop {
+            let goes_on = DONE.load(Ordering::SeqCst) >= at_the_key + 2;
+            if goes_on || deadline.is_over() || WRONG.lock().is_some() {
+                break goes_on;
+            }
+        };
+        let (total, lost) = (DONE.load(Ordering::SeqCst), LOST.load(Ordering::SeqCst));
+        let leg = Leg {
+            done: total - self.done,
+            lost: lost - self.lost,
+            longest_gap: LONGEST_GAP.swap(0, Ordering::SeqCst),
+            total,
+            on_the_way: at_the_key - self.announced_at,
+            goes_on,
+            wrong: WRONG.lock().clone(),
+        };
+        (self.done, self.lost) = (total, lost);
+        leg
+    }
+
+    /// Lets the other CPU come to its end.
+    pub(crate) fn end(self) -> Result<(), Alone> {
+        self.cpu.end()
+    }
+}
+
+fn work() {
+    let Some((ap, apqn)) = WORK.lock().take() else { return };
+    let mut last = clock::now();
+    while !cpus::enough() {
+        match rsa::compute(&ap, apqn, Vector::PUBLIC) {
+            Ok(()) => {
+                let now = clock::now();
+                LONGEST_GAP.fetch_max(now.micros_since(last), Ordering::SeqCst);
+                last = now;
+                DONE.fetch_add(1, Ordering::SeqCst);
+            }
+            Err(Failure::Lost) => {
+                LOST.fetch_add(1, Ordering::SeqCst);
+                observe::settled(&ap, apqn);
+            }
+            Err(Failure::Wrong(reason)) => {
+                *WRONG.lock() = Some(reason);
+                return;
+            }
+        }
+    }
+}

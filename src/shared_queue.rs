@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Two CPUs that use one queue at once: each sends its own requests and takes whatever reply is there, its own or the
+//! other's. Between them every request must be answered exactly once. AP reference 6.
+
+use crate::ap::Ap;
+use crate::errand::Queue;
+use crate::machine::clock::Deadline;
+use crate::machine::cpus;
+use crate::suites::{Outcome, Stop, failed, require, skipped};
+use alloc::string::String;
+use alloc::vec;
+use ap_arch::ResponseCode;
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use spin::Mutex;
+
+/// Requests of each CPU.
+const EACH: usize = 24;
+const ALL: usize = 2 * EACH;
+/// The identifiers are these and the next ones.
+const FIRST_PSMID: u64 = 0x6b61_7075_7400_0000;
+/// How long all of it may take, in milliseconds.
+const LIMIT_MILLIS: u64 = 20_000;
+
+/// How often each request was answered, and how many replies there were.
+static ANSWERS: [AtomicU8; ALL] = [const { AtomicU8::new(0) }; ALL];
+static REPLIES: AtomicUsize = AtomicUsize::new(0);
+static WRONG: Mutex<Option<String>> = Mutex::new(None);
+static WORK: Mutex<Option<(Ap, Queue)>> = Mutex::new(None);
+
+/// Has both CPUs use the queue.
+pub(crate) fn use_at_once(ap: &Ap, queue: &Queue) -> Outcome {
+    ANSWERS.iter().for_each(|answers| answers.store(0, Ordering::SeqCst));
+    REPLIES.store(0, Ordering::SeqCst);
+    *WRONG.lock() = None;
+    *WORK.lock() = Some((ap.quiet(), *queue));
+    let beside = cpus::start_beside(work_beside).map_err(|alone| match alone {
+        cpus::Alone::OneCpu => skipped!("{alone}"),
+        _ => failed!("{alone}"),
+    })?;
+    work(&ap.quiet(), queue, 0);
+    beside.end().map_err(|alone| failed!("{alone}"))?;
+    if let Some(reason) = WRONG.lock().take() {
+        return Err(Stop::Fail(reason));
+    }
+    for (number, answers) in ANSWERS.iter().enumerate() {
+        let answers = answers.load(Ordering::SeqCst);
+        require!(answers == 1, "{}: request {number} of {ALL} was answered {answers} times", queue.apqn);
+    }
+    Ok(())
+}
+
+fn work_beside() {
+    if let Some((ap, queue)) = WORK.lock().take() {
+        work(&ap, &queue, EACH);
+    }
+}
+
+/// Sends requests from `first` on, and takes replies until there have been all, the other CPU's too.
+fn work(ap: &Ap, queue: &Queue, first: usize) {
+    let deadline = Deadline::in_millis(LIMIT_MILLIS);
+    let (request, mut buffer) = (queue.request(), vec![0; 4096]);
+    let mut next = first;
+    while REPLIES.load(Ordering::SeqCst) < ALL && !deadline.is_over() && WRONG.lock().is_none() {
+        if next < first + EACH {
+            let status = ap.nqap(queue.apqn, FIRST_PSMID + next as u64, &request);
+            match status.response() {
+                ResponseCode::NORMAL => next += 1,
+                ResponseCode::Q_FULL => {}
+                _ => return fail(alloc::format!("{}: NQAP answered {status}", queue.apqn)),
+            }
+        }
+        let dequeued = ap.dqap(queue.apqn, &mut buffer);
+        match dequeued.status.response() {
+            ResponseCode::NORMAL => {
+                let index = dequeued.psmid.wrapping_sub(FIRST_PSMID) as usize;
+                let Some(answers) = ANSWERS.get(index) else {
+                    return fail(alloc::format!("{}: a reply for {:#x}", queue.apqn, dequeued.psmid));
+                };
+                answers.fetch_add(1, Ordering::SeqCst);
+                REPLIES.fetch_add(1, Ordering::SeqCst);
+                if let Err(reason) = queue.judge(&buffer[..dequeued.length]) {
+                    return fail(alloc::format!("{}: {reason}", queue.apqn));
+                }
+            }
+            ResponseCode::NO_PENDING_REPLY => {}
+            _ => return fail(alloc::format!("{}: DQAP answered {}", queue.apqn, dequeued.status)),
+        }
+    }
+}
+
+fn fail(reason: String) {
+    *WRONG.lock() = Some(reason);
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How long things take, by the TOD clock: an INFO line each, for a reader of figures. A case passes if what it measures
+//! works. Runs only where the command line names it.
+//!
+//! The lines read `bench: name=tapq count=4096 us=2048 ns-each=500`.
+
+use super::{Outcome, Stop, cases, failed, require, skipped};
+use crate::ap::Ap;
+use crate::errand::{self, Queue};
+use crate::exchange;
+use crate::guest::Guest;
+use crate::machine::clock;
+use crate::machine::trap::expect_exception;
+use crate::report;
+use crate::rsa::{self, Bits, Operation, Vector};
+use ap_arch::{CardMode, ProgramCode, ResponseCode};
+use s390x_asm::asm;
+
+cases!("bench" for Guest:
+    stsi,
+    operation_exception,
+    tapq,
+    tapq_outside_the_matrix,
+    message_of_64_bytes,
+    rsa_2048_crt,
+);
+
+/// Runs `act` so many times and tells what it took.
+fn measure(name: &str, count: u64, mut act: impl FnMut() -> Outcome) -> Outcome {
+    let start = clock::now();
+    for _ in 0..count {
+        act()?;
+    }
+    let micros = clock::now().micros_since(start);
+    let each = micros.saturating_mul(1000) / count;
+    report::info(format_args!("bench: name={name} count={count} us={micros} ns-each={each}"));
+    Ok(())
+}
+
+fn first_queue(guest: &Guest, mode: Option<CardMode>) -> Result<(Ap, Queue), Stop> {
+    let queues = guest.usable_queues()?;
+    let queue = queues.into_iter().find(|queue| mode.is_none_or(|mode| queue.mode == mode));
+    let queue = queue.ok_or_else(|| skipped!("no accelerator in the matrix"))?;
+    Ok((guest.ap()?.quiet(), queue))
+}
+
+/// STSI with function code 0: an instruction that leaves the CPU and does nothing, for comparison.
+fn stsi(_: &Guest) -> Outcome {
+    measure("stsi", 20_000, || {
+        let level = asm::stsi_level();
+        require!(level > 0, "STSI tells level 0");
+        Ok(())
+    })
+}
+
+/// An operation exception, from the instruction to the next one, for comparison.
+fn operation_exception(_: &Guest) -> Outcome {
+    measure("operation-exception", 5_000, || {
+        // SAFETY: the exception is expected.
+        #[allow(unsafe_code)]
+        let result = expect_exception(|| unsafe { asm::no_such_instruction() });
+        let code = result.err().map(|ended| ended.code);
+        require!(code == Some(ProgramCode::OPERATION), "it ended in {code:?}");
+        Ok(())
+    })
+}
+
+/// TAPQ of a queue.
+fn tapq(guest: &Guest) -> Outcome {
+    let (ap, queue) = first_queue(guest, None)?;
+    measure("tapq", 20_000, || {
+        let status = ap.probe(queue.apqn).status;
+        require!(status.response() == ResponseCode::NORMAL, "{} answered {status}", queue.apqn);
+        Ok(())
+    })
+}
+
+/// TAPQ of a queue that is not there.
+fn tapq_outside_the_matrix(guest: &Guest) -> Outcome {
+    let (ap, apqn) = (guest.ap()?, guest.stranger()?);
+    measure("tapq-outside", 20_000, || {
+        let status = ap.probe(apqn).status;
+        require!(status.response() == ResponseCode::Q_NOT_AVAIL, "{apqn} answered {status}");
+        Ok(())
+    })
+}
+
+/// NQAP of 64 bytes and DQAP of the error reply that any card gives to them.
+fn message_of_64_bytes(guest: &Guest) -> Outcome {
+    let (ap, queue) = first_queue(guest, None)?;
+    let mut buffer = [0; 64];
+    measure("nqap-dqap-64", 5_000, || {
+        let psmid = exchange::next_psmid();
+        let exchanged = exchange::send(&ap, queue.apqn, psmid, &[0; 64])
+            .and_then(|()| exchange::receive(&ap, queue.apqn, psmid, &mut buffer).map(<[u8]>::len));
+        let length = exchanged.map_err(|failure| errand::stop(&queue, failure))?;
+        require!(length == 8, "{}: {length} bytes of reply", queue.apqn);
+        Ok(())
+    })
+}
+
+/// RSA with 2048 bits by CRT, one request at a time.
+fn rsa_2048_crt(guest: &Guest) -> Outcome {
+    let (ap, queue) = first_queue(guest, Some(CardMode::Accelerator))?;
+    let vector = Vector { bits: Bits::B2048, operation: Operation::Crt };
+    measure("rsa-2048-crt", 50, || {
+        rsa::compute_on(&ap, &queue, vector).map_err(|failure| failed!("{}: {failure:?}", queue.apqn))
+    })
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A migration that was refused leaves no trace: to be asked for where it must be refused. vfio-ap migration spec 10.
+
+use super::{Outcome, cases, require, skipped};
+use crate::migrate::Hop;
+use ap_arch::{QueueStatus, facility};
+
+cases!("migration-refused" for Hop:
+    configuration_unchanged,
+    queues_unchanged,
+    messages_intact,
+    interruption_still_on,
+    replies_still_interrupt,
+);
+
+/// QCI tells the same, to the last flag.
+fn configuration_unchanged(hop: &Hop) -> Outcome {
+    let (before, after) = (hop.before()?.block, hop.after()?.block);
+    require!(before == after, "{before:x?} became {after:x?}");
+    Ok(())
+}
+
+/// TAPQ tells the same of every queue, the status too where nobody did anything.
+fn queues_unchanged(hop: &Hop) -> Outcome {
+    for (apqn, before) in &hop.before()?.queues {
+        let after = hop.after()?.answer(*apqn);
+        let same = after.is_some_and(|after| after.info == before.info && after.status.response() == before.status.response());
+        require!(same, "{apqn} was {before:?} and is {after:?}");
+        let status = after.map(|after| after.status);
+        require!(!hop.was_idle(*apqn) || status == Some(before.status), "{apqn} was {before:?} and is {after:?}");
+    }
+    Ok(())
+}
+
+/// What the queues held is all there.
+fn messages_intact(hop: &Hop) -> Outcome {
+    for found in &hop.cargo()?.queues {
+        found.replies.clone()?;
+        let (apqn, received, sent) = (found.queue.apqn, &found.received, &found.sent);
+        require!(found.intact(), "{apqn}: {} of {} messages", received.len(), sent.len());
+        require!(sent.iter().all(|psmid| received.contains(psmid)), "{apqn}: {sent:x?} became {received:x?}");
+    }
+    Ok(())
+}
+
+/// Interruption is on where it was on.
+fn interruption_still_on(hop: &Hop) -> Outcome {
+    let cargo = hop.cargo()?;
+    if cargo.strays.is_none() {
+        return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
+    }
+    for found in &cargo.queues {
+        let (apqn, status) = (found.queue.apqn, found.status);
+        require!(status.has(QueueStatus::INTERRUPT_ENABLED), "{apqn} answered {status}");
+    }
+    Ok(())
+}
+
+/// A new reply sets the byte and interrupts as registered before.
+fn replies_still_interrupt(hop: &Hop) -> Outcome {
+    let cargo = hop.cargo()?;
+    if cargo.strays.is_none() {
+        return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
+    }
+    for found in &cargo.queues {
+        let both = found.told.is_some_and(|told| told.interruption.is_some() && told.byte != 0);
+        require!(both, "{}: {:?}", found.queue.apqn, found.told);
+    }
+    Ok(())
+}
