@@ -146,3 +146,91 @@ impl Control {
         self.call(Request::DefectSet { name: name.to_owned(), on }).await.map(|Empty {}| ())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::time::Instant;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::UnixListener;
+    use vfio_ap::{Host, HostConfig};
+
+    const HOST: &str = r#"{"name": "A", "topology": {"adapters": {"05": "cex8a"}, "domains": ["33"]},
+        "mdev": {"uuid": "a", "adapters": ["05"], "domains": ["33"]}}"#;
+
+    fn transcript() -> Transcript {
+        Transcript::new(Instant::now())
+    }
+
+    /// Serves a real host on a socket, with an event before each answer.
+    fn serve(host: Arc<Host>, path: &Path) {
+        let listener = UnixListener::bind(path).expect("bound");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (reader, mut writer) = stream.into_split();
+                let mut lines = BufReader::new(reader).lines();
+                writer.write_all(format!("{}\n", host.greeting()).as_bytes()).await.expect("written");
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let answer = format!("{{\"event\": \"overflow\"}}\n{}\n", host.control_line(&line));
+                    writer.write_all(answer.as_bytes()).await.expect("written");
+                }
+            }
+        });
+    }
+
+    #[tokio::test]
+    async fn a_configuration_goes_from_a_host_to_itself() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control");
+        serve(Host::new(HostConfig::from_json(HOST).expect("a host")).expect("a host"), &path);
+        let control = Control::connect(&path, transcript()).await.expect("connected");
+        let stream = control.set_state(DeviceState::STOP_COPY).await.expect("an arc").stream.expect("a stream");
+        let mut data = control.read(stream, 10).await.expect("read");
+        data.extend(control.read(stream, MAX_LINE).await.expect("read"));
+        assert_eq!((data.len(), &data[..4]), (64, &b"vfap"[..]));
+        assert!(control.read(stream, 10).await.expect("read").is_empty());
+        let stream = control.set_state(DeviceState::RESUMING).await.expect("an arc").stream.expect("a stream");
+        assert_eq!(control.write(stream, &data).await.expect("written"), 64);
+        assert_eq!(control.set_state(DeviceState::RUNNING).await.expect("an arc").state, DeviceState::RUNNING);
+        control.close(stream).await.expect("closed");
+    }
+
+    #[tokio::test]
+    async fn an_error_of_the_device_comes_with_its_number_and_the_connection_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control");
+        serve(Host::new(HostConfig::from_json(HOST).expect("a host")).expect("a host"), &path);
+        let control = Control::connect(&path, transcript()).await.expect("connected");
+        let stream = control.set_state(DeviceState::RESUMING).await.expect("an arc").stream.expect("a stream");
+        let wrong = control.write(stream, &[0xff; 48]).await.expect_err("no stream of ours");
+        assert!(matches!(wrong, ControlError::Errno { errno: Errno::EINVAL, .. }), "{wrong}");
+        assert!(matches!(
+            control.set_defect("rust", true).await,
+            Err(ControlError::Errno { .. } | ControlError::Refused(_))
+        ));
+        assert!(control.log(0).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn whoever_speaks_another_protocol_is_refused_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (number, greeting) in
+            ["{\"QMP\": {}}\n", "{\"kaput-ap\": {\"version\": 999, \"package\": \"x\", \"host\": \"A\"}}\n", ""]
+                .into_iter()
+                .enumerate()
+        {
+            let path = folder.path().join(number.to_string());
+            let listener = UnixListener::bind(&path).expect("bound");
+            let (control, ()) = tokio::join!(Control::connect(&path, transcript()), async {
+                let (mut stream, _) = listener.accept().await.expect("accepted");
+                stream.write_all(greeting.as_bytes()).await.expect("written");
+            });
+            assert!(matches!(control, Err(ControlError::Lost(_))), "{greeting}");
+        }
+        assert!(matches!(
+            Control::connect(&folder.path().join("nobody"), transcript()).await,
+            Err(ControlError::Lost(_))
+        ));
+    }
+}

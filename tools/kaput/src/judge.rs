@@ -45,7 +45,9 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
         information,
     ];
     let found = questions.iter().find_map(|question| question(evidence));
-    found.unwrap_or_else(|| as_expected(evidence)).on(evidence.host)
+    let mut verdict = found.unwrap_or_else(|| as_expected(evidence));
+    verdict.host.get_or_insert_with(|| evidence.host.to_owned());
+    verdict
 }
 
 fn as_expected(evidence: &Evidence<'_>) -> Verdict {
@@ -125,7 +127,7 @@ fn refusals(evidence: &Evidence<'_>) -> Option<Verdict> {
             }
             (Some(refused), Some(refusal)) => {
                 let right_messages = refused.messages.len() == refusal.messages.len()
-                    && refused.messages.iter().zip(&refusal.messages).all(|(seen, part)| seen.contains(part.as_str()));
+                    && refused.messages.iter().zip(&refusal.messages).all(|(seen, pattern)| contains(seen, pattern));
                 if refused.errno != refusal.errno || !right_messages {
                     let happened = format!("host {} refused migration {migration}, but not as it should", transfer.to);
                     let expected = said(&refusal.errno.to_string(), &refusal.messages);
@@ -197,14 +199,10 @@ fn damage_not_noticed(evidence: &Evidence<'_>) -> Option<Verdict> {
     )
 }
 
-/// Whether `pattern` (`suite/case`, `suite/*` or `*`) covers the case.
-fn covers(pattern: &str, case: &str) -> bool {
-    pattern.strip_suffix('*').map_or(pattern == case, |begins| case.starts_with(begins))
-}
-
 fn skipped(evidence: &Evidence<'_>) -> Option<Verdict> {
-    let allowed = |case: &str| evidence.scenario.expect.skipped.iter().any(|pattern| covers(pattern.get_ref(), case));
-    let wrong = evidence.guest.cases.iter().filter(|case| (case.verdict == CaseVerdict::Skip) != allowed(&case.name));
+    let expect = &evidence.scenario.expect;
+    let wrong =
+        evidence.guest.cases.iter().filter(|case| (case.verdict == CaseVerdict::Skip) != expect.skips(&case.name));
     let wrong: Vec<String> = wrong
         .map(|case| format!("{}: {}", case.verdict.word(), with_detail(&case.name, case.detail.as_deref())))
         .collect();
@@ -231,11 +229,20 @@ fn figures(evidence: &Evidence<'_>) -> Option<Verdict> {
 }
 
 fn information(evidence: &Evidence<'_>) -> Option<Verdict> {
-    let said = |text: &&String| !evidence.guest.info.iter().any(|info| info.contains(text.as_str()));
-    let missing = evidence.scenario.expect.info.iter().find(said)?;
+    let unsaid = |text: &&String| !evidence.guest.info.iter().any(|info| contains(info, text));
+    let missing = evidence.scenario.expect.info.iter().find(unsaid)?;
     let seen = if evidence.guest.info.is_empty() { "no INFO line".to_owned() } else { evidence.guest.info.join("\n") };
     let happened = "the guest did not tell what it should have noticed";
     Some(Verdict::new(Kind::InfoMissing, happened).expected(format!("an INFO line with `{missing}`")).seen(seen))
+}
+
+/// Whether `text` has the parts of `pattern`, which a `*` separates, in their order.
+fn contains(text: &str, pattern: &str) -> bool {
+    let mut rest = Some(text);
+    for part in pattern.split('*') {
+        rest = rest.and_then(|rest| rest.split_once(part)).map(|(_, after)| after);
+    }
+    rest.is_some()
 }
 
 fn with_detail(name: &str, detail: Option<&str>) -> String {
@@ -245,3 +252,6 @@ fn with_detail(name: &str, detail: Option<&str>) -> String {
 fn said(first: &str, messages: &[String]) -> String {
     std::iter::once(first).chain(messages.iter().map(String::as_str)).collect::<Vec<_>>().join("\n")
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,12 +177,22 @@ pub struct Expect {
     /// The cases that are skipped, all of them, as `suite/case`; `suite/*` and `*` stand for many.
     #[serde(default)]
     pub skipped: Vec<Spanned<String>>,
-    /// Texts that INFO lines of the guest must contain.
+    /// Texts that INFO lines of the guest must contain; `*` stands for any text.
     #[serde(default)]
     pub info: Vec<String>,
     /// The findings that this scenario shows.
     #[serde(default)]
     pub findings: Vec<String>,
+}
+
+impl Expect {
+    /// Whether a case must be skipped.
+    #[must_use]
+    pub fn skips(&self, case: &str) -> bool {
+        let covers =
+            |pattern: &str| pattern.strip_suffix('*').map_or(pattern == case, |begins| case.starts_with(begins));
+        self.skipped.iter().any(|pattern| covers(pattern.get_ref()))
+    }
 }
 
 /// The outcome a scenario expects.
@@ -204,7 +214,7 @@ pub struct Refusal {
     /// The error of the write that completes the stream.
     #[serde(deserialize_with = "errno")]
     pub errno: Errno,
-    /// Each message of the destination's driver, in order, as a part of its text.
+    /// Each error and warning of the destination's driver, in order, as a part of its text; `*` stands for any text.
     #[serde(default)]
     pub messages: Vec<String>,
     /// Which migration is refused, from 1; without it the last.
@@ -321,3 +331,6 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
     let duration = Duration::try_from_secs_f64(seconds).ok().filter(|d| !d.is_zero() && d.as_secs() <= 3600);
     duration.ok_or_else(|| D::Error::custom(format!("{seconds} is no time, expected seconds above 0 and up to 3600")))
 }
+
+#[cfg(test)]
+mod tests;

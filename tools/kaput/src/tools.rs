@@ -69,6 +69,14 @@ pub struct Tools {
 }
 
 impl Named {
+    /// What the environment names; `None` unless it names everything.
+    #[must_use]
+    pub fn from_environment() -> Option<Self> {
+        let named = |variable| std::env::var_os(variable).map(PathBuf::from);
+        let (qemu, plugin) = (Some(named("KAPUT_QEMU")?), Some(named("KAPUT_PLUGIN")?));
+        Some(Self { qemu, plugin, image: Some(named("KAPUT_IMAGE")?), scenarios: Some(named("KAPUT_SCENARIOS")?) })
+    }
+
     /// The folder with the scenarios.
     ///
     /// # Errors

@@ -86,7 +86,8 @@ mod tests {
         let mut theirs = theirs.into_std().expect("taken");
         theirs.write_all(b"PASS: a: b\nunfinished").expect("written");
         assert_eq!(socket.drain(&observed, index), State::Open);
-        assert_eq!((observed.look().guest.cases.len(), observed.look().unfinished_line()), (1, "unfinished".into()));
+        let state = observed.look();
+        assert_eq!((state.guest.cases.len(), state.unfinished_line().as_str()), (1, "unfinished"));
     }
 
     #[tokio::test]

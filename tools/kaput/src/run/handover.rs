@@ -3,7 +3,7 @@
 //! source is read to its end, the destination written in whatever pieces the scenario asks for.
 
 use vfio_ap::control::MAX_READ;
-use vfio_mig::{DeviceState, Errno, StreamId};
+use vfio_mig::{DeviceState, Errno, LogLevel, StreamId};
 
 use super::Run;
 use crate::control::ControlError;
@@ -37,7 +37,7 @@ pub struct Refused {
     pub errno: Errno,
     /// The host's explanation.
     pub desc: String,
-    /// What the driver logged during the transfer.
+    /// Errors and warnings that the driver logged during the transfer.
     pub messages: Vec<String>,
 }
 
@@ -64,7 +64,8 @@ impl Run<'_> {
             }
             Err(mut refused) => {
                 let log = self.device(destination, "its log is read", destination.call(|c| c.log(log_before)).await)?;
-                refused.messages = log.lines.into_iter().map(|line| line.text).collect();
+                let for_people = log.lines.into_iter().filter(|line| line.level <= LogLevel::Warning);
+                refused.messages = for_people.map(|line| line.text).collect();
                 let (errno, messages) = (refused.errno.to_string(), refused.messages.clone());
                 self.observed.event(Some(destination.index), What::Refused { errno, messages });
                 transfer.refused = Some(refused);

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use vfio_ap::defect::Defect;
+
 use super::{Outcome, Scenario};
 
 /// What is wrong, where, and what is allowed.
@@ -48,6 +50,12 @@ impl Scenario {
             if self.host(name.get_ref()).is_none() {
                 let message = format!("there is no host `{}`", name.get_ref());
                 return Err(fault(message, Some(name.span()), format!("the hosts of this scenario are {}", names())));
+            }
+        }
+        for name in self.hosts.values().flat_map(|host| &host.defects) {
+            if let Err(unknown) = Defect::from_name(name.get_ref()) {
+                let help = "each is described in the catalogue of findings";
+                return Err(fault(unknown.to_string(), Some(name.span()), help));
             }
         }
         let mut sockets = BTreeMap::new();

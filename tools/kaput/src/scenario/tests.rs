@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What people see when a scenario file is wrong: each fault with its place and with what is allowed. And that the shipped
+//! scenarios are not.
+
+use std::path::Path;
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+
+use super::load::{Loaded, ScenarioError, find, names};
+use super::*;
+
+const GOOD: &str = r#"summary = "x"
+
+[guest]
+suites = ["presence", "migration-apcb"]
+
+[hosts.A]
+topology = "05=cex8a/33,3a"
+mdev = { adapters = ["05"], domains = ["33"] }
+
+[hosts.B]
+topology = { adapters = { 05 = "cex8a" }, domains = ["33"] }
+
+[[migrations]]
+to = "B"
+with = { write-chunk = 1 }
+
+[expect]
+result = "pass"
+"#;
+
+fn read(text: &str) -> Result<Loaded, ScenarioError> {
+    Loaded::from_text(Path::new("mine.toml"), text.to_owned())
+}
+
+/// What a terminal without colours shows.
+fn shown(error: &ScenarioError) -> String {
+    let mut text = String::new();
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(110);
+    handler.render_report(&mut text, error).expect("a text");
+    text
+}
+
+/// The message for a file in which `from` was replaced by `to`.
+fn fault(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    shown(&read(&GOOD.replacen(from, to, 1)).expect_err("a fault that was not noticed"))
+}
+
+#[test]
+fn a_good_scenario_reads_as_it_is_meant() {
+    let scenario = read(GOOD).expect("good").scenario;
+    assert_eq!((scenario.name.as_str(), scenario.start()), ("mine", "A"));
+    let hops: Vec<_> =
+        scenario.hops().iter().map(|hop| (hop.to, hop.with.write_chunk.map(NonZeroUsize::get))).collect();
+    assert_eq!(hops, [("B", Some(1))]);
+    assert_eq!(scenario.command_line(), "suites=presence,migration-apcb expect=05/33/");
+    let config = scenario.host("A").expect("host A").config("A");
+    assert_eq!((config.mdev.matrix().queue_count(), config.topology.matrix().queue_count()), (1, 2));
+}
+
+#[test]
+fn rounds_go_through_the_list_again_and_again() {
+    let text = GOOD.replace("to = \"B\"", "to = [\"B\", \"A\"]\nrounds = 10");
+    let scenario = read(&text).expect("good").scenario;
+    let route: String = scenario.hops().iter().map(|hop| hop.to).collect();
+    assert_eq!(route, "BA".repeat(10));
+    assert!(scenario.command_line().contains("migrations=20"));
+}
+
+#[test]
+fn a_refusal_is_of_the_last_migration_unless_it_says_which() {
+    let refused = |which: &str| {
+        let expect = format!("result = \"refused\"\nrefused = {{ errno = \"EFAULT\"{which} }}");
+        let text = GOOD.replace("to = \"B\"", "to = [\"B\", \"A\"]").replace("result = \"pass\"", &expect);
+        read(&text).expect("good").scenario.refused_hop().map(|(hop, refusal)| (hop, refusal.errno))
+    };
+    assert_eq!(refused(""), Some((1, Errno::EFAULT)));
+    assert_eq!(refused(", migration = 1"), Some((0, Errno::EFAULT)));
+}
+
+#[test]
+fn an_unknown_key_is_shown_where_it_stands() {
+    insta::assert_snapshot!("unknown key", fault("summary", "colour = 1\nsummary"));
+    insta::assert_snapshot!("unknown key of a migration", fault("write-chunk", "chunk"));
+}
+
+#[test]
+fn a_domain_that_cannot_be_is_shown_where_it_stands() {
+    insta::assert_snapshot!("domain 300 in the short form", fault("/33,3a", "/33,300"));
+    insta::assert_snapshot!(
+        "domain 300 in a list",
+        fault("domains = [\"33\"] }\n\n[hosts.B]", "domains = [\"300\"] }\n\n[hosts.B]")
+    );
+}
+
+#[test]
+fn two_hosts_with_one_socket_path_are_refused_at_the_second() {
+    let one = GOOD.replacen("topology = \"05", "control = \"/tmp/one\"\ntopology = \"05", 1);
+    let both = one.replacen("topology = {", "control = \"/tmp/one\"\ntopology = {", 1);
+    insta::assert_snapshot!("one socket path", shown(&read(&both).expect_err("two hosts, one socket")));
+    insta::assert_snapshot!(
+        "long socket path",
+        shown(&read(&one.replace("/tmp/one", &"x".repeat(200))).expect_err("too long"))
+    );
+}
+
+#[test]
+fn names_that_are_not_there_are_shown_with_those_that_are() {
+    insta::assert_snapshot!("unknown host", fault("to = \"B\"", "to = \"C\""));
+    insta::assert_snapshot!("already there", fault("to = \"B\"", "to = \"A\""));
+    insta::assert_snapshot!("unknown defect", fault("[hosts.B]\n", "[hosts.B]\ndefects = [\"rust\"]\n"));
+    insta::assert_snapshot!(
+        "unknown error",
+        fault("result = \"pass\"", "result = \"refused\"\nrefused = { errno = \"EWHAT\" }")
+    );
+}
+
+#[test]
+fn an_expectation_must_be_whole() {
+    insta::assert_snapshot!("refused without how", fault("\"pass\"", "\"refused\""));
+    insta::assert_snapshot!("failing without what", fault("\"pass\"", "\"guest-fails\""));
+    insta::assert_snapshot!("unknown result", fault("\"pass\"", "\"fine\""));
+    insta::assert_snapshot!("deadline", fault("[expect]", "[deadlines]\nguest = 0\n\n[expect]"));
+}
+
+#[test]
+fn the_shipped_scenarios_are_good_and_say_what_they_are() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    for name in names(&folder).expect("a folder") {
+        let loaded = find(&folder, &name).unwrap_or_else(|error| panic!("{name}: {}", shown(&error)));
+        assert!(loaded.text.starts_with("# "), "{name} begins with the reason why it exists");
+        assert!(!loaded.scenario.tags.is_empty(), "{name} has no tag");
+    }
+}
+
+#[test]
+fn an_unknown_scenario_is_answered_with_those_there_are() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let error = find(&folder, "surive").expect_err("no such scenario");
+    assert!(shown(&error).contains("survive"), "{}", shown(&error));
+    assert!(matches!(find(&folder, "./nowhere.toml"), Err(ScenarioError::Io { .. })));
+}
+
+#[test]
+fn the_reference_in_the_documentation_reads_as_a_scenario() {
+    let reference = include_str!("../../../../docs/scenarios.md");
+    let examples = reference.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut count = 0;
+    for example in examples {
+        read(example).unwrap_or_else(|error| panic!("{}", shown(&error)));
+        count += 1;
+    }
+    assert!(count >= 2, "the reference has {count} whole examples");
+}
+
+#[test]
+fn the_reference_names_every_key() {
+    let reference = include_str!("../../../../docs/scenarios.md");
+    for table in [
+        "",
+        "[guest]\n",
+        "[hosts.A]\n",
+        "[hosts.A.mdev]\n",
+        "[[migrations]]\n",
+        "[[migrations]]\n[migrations.with]\n",
+        "[[actions]]\n",
+        "[expect]\n",
+        "[expect.refused]\n",
+        "[deadlines]\n",
+    ] {
+        let text = format!("{table}nonsense-key = 1\n");
+        let message = match toml::from_str::<Scenario>(&text) {
+            Err(error) => error.message().to_owned(),
+            Ok(_) => panic!("a nonsense key was read"),
+        };
+        let keys = message.split("expected one of ").nth(1).unwrap_or_default();
+        for key in keys.split(", ").map(|key| key.trim_matches('`')) {
+            assert!(reference.contains(&format!("`{key}`")), "docs/scenarios.md does not name `{key}` of `{table}`");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What goes wrong around a migration, done to the real QEMU: each fault has its own verdict within its deadline, and no
+//! process is left behind.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use kaput::events::What;
+use kaput::run::{self, Finished, Wishes};
+use kaput::scenario::load::Loaded;
+use kaput::tools::{Named, Tools};
+use kaput::verdict::Kind;
+
+/// How long something that must happen may take before a test gives up. No test depends on it being short.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn named() -> Named {
+    Named::from_environment()
+        .expect("these tests need QEMU, the plugin and the image: use `cargo xtask test`, which builds and names them")
+}
+
+const SCENARIO: &str = r#"
+summary = "a migration that something happens to"
+[guest]
+suites = ["presence", "migration-apcb"]
+[hosts.A]
+topology = "05=cex8a/33"
+mdev = { adapters = ["05"], domains = ["33"] }
+[hosts.B]
+topology = "05=cex8a/33"
+[[migrations]]
+to = "B"
+[expect]
+result = "pass"
+"#;
+
+fn action(at: &str, deed: &str) -> String {
+    format!("{SCENARIO}\n[[actions]]\nat = \"{at}\"\ndo = \"{deed}\"\n")
+}
+
+/// Runs a scenario; asserts that every process it started is gone and that its folder tells about it.
+fn finished(tools: impl FnOnce(&mut Tools), scenario: String) -> Finished {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut found = runtime.block_on(named().find()).expect("tools");
+    tools(&mut found);
+    let loaded = Loaded::from_text(Path::new("fault.toml"), scenario).expect("a scenario");
+    let finished = runtime.block_on(run::run(&found, &loaded, Wishes::default())).expect("a folder");
+    let folder = finished.verdict.run_folder.clone();
+    for event in &finished.events {
+        if let What::Launched { pid } = event.what {
+            let of_this_run =
+                |text: String| folder.as_ref().is_some_and(|folder| text.contains(&*folder.to_string_lossy()));
+            let alive = fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(of_this_run);
+            assert!(!alive, "process {pid} is left behind after {}", finished.verdict.kind);
+        }
+    }
+    if let Some(folder) = &folder {
+        for file in ["verdict.json", "events.json", "00-A.command", "scenario.toml"] {
+            assert!(folder.join(file).exists(), "the run folder has no {file}");
+        }
+        fs::remove_dir_all(folder).expect("the run folder can be removed");
+    }
+    finished
+}
+
+fn verdict_of(scenario: String) -> (Kind, String) {
+    let verdict = finished(|_| (), scenario).verdict;
+    assert!(!verdict.happened.is_empty() && verdict.run_folder.is_some());
+    (verdict.kind, verdict.host.unwrap_or_default())
+}
+
+#[test]
+fn without_a_fault_the_run_is_as_expected() {
+    let finished = finished(|_| (), SCENARIO.to_owned());
+    assert_eq!((finished.verdict.kind, finished.verdict.run_folder), (Kind::AsExpected, None));
+}
+
+#[test]
+fn a_source_that_dies_is_named_whenever_it_dies() {
+    assert_eq!(verdict_of(action("boot", "kill-source")), (Kind::SourceNeverStarted, "A".into()));
+    for moment in ["suites", "asked", "active", "pre-switchover", "handed-over", "continued"] {
+        assert_eq!(verdict_of(action(moment, "kill-source")), (Kind::QemuDied, "A".into()), "killed at {moment}");
+    }
+}
+
+#[test]
+fn a_destination_that_dies_is_named_whenever_it_dies() {
+    for moment in ["asked", "active", "pre-switchover", "handed-over", "continued"] {
+        assert_eq!(verdict_of(action(moment, "kill-destination")), (Kind::QemuDied, "B".into()), "killed at {moment}");
+    }
+}
+
+/// A program that is QEMU, but does something else for a destination.
+fn odd_qemu(folder: &Path, for_destination: &str) -> PathBuf {
+    let real = named().qemu.expect("named");
+    let path = folder.join("qemu");
+    let text =
+        format!("#!/bin/sh\ncase \"$*\" in *-incoming*) {for_destination};; esac\nexec '{}' \"$@\"\n", real.display());
+    fs::write(&path, text).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made a program");
+    path
+}
+
+#[test]
+fn a_destination_that_never_answers_or_ends_at_once_never_started() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let quick = format!("{SCENARIO}\n[deadlines]\nstart = 10\n");
+    for (doing, scenario) in [("exec sleep 1000", quick.as_str()), ("echo no such machine >&2; exit 1", SCENARIO)] {
+        let qemu = odd_qemu(folder.path(), doing);
+        let verdict = finished(|tools| tools.qemu = qemu, scenario.to_owned()).verdict;
+        assert_eq!((verdict.kind, verdict.host.as_deref()), (Kind::DestinationNeverStarted, Some("B")));
+        assert_eq!(verdict.seen.contains("no such machine"), doing.contains("echo"), "{}", verdict.seen);
+    }
+}
+
+#[test]
+fn a_guest_that_stands_still_is_silent() {
+    let scenario = action("suites", "stop-guest") + "\n[deadlines]\nguest = 5\n";
+    let verdict = finished(|_| (), scenario).verdict;
+    assert_eq!((verdict.kind, verdict.host.as_deref()), (Kind::GuestSilent, Some("A")));
+    assert!(verdict.seen.contains("the guest is stopped"), "{}", verdict.seen);
+    assert!(!verdict.last_instructions.is_empty(), "its memory is still there, and so is its log");
+}
+
+#[test]
+fn garbage_on_the_console_neither_stops_the_run_nor_passes() {
+    for moment in ["suites", "asked", "handed-over"] {
+        assert_eq!(verdict_of(action(moment, "garbage-on-console")).0, Kind::ConsoleGarbage, "at {moment}");
+    }
+}
+
+#[test]
+fn an_unknown_plugin_argument_or_host_is_told_with_qemus_own_words() {
+    let finished = finished(|tools| tools.plugin = PathBuf::from("/nonexistent/libqemu_ap.so"), SCENARIO.to_owned());
+    assert_eq!(finished.verdict.kind, Kind::SourceNeverStarted);
+    assert!(finished.verdict.seen.contains("/nonexistent/libqemu_ap.so"), "{}", finished.verdict.seen);
+}
+
+/// A harness of its own whose QEMUs hold the writing end of a FIFO: its end is theirs.
+struct Harness {
+    process: Child,
+    lines: mpsc::Receiver<String>,
+    folder: tempfile::TempDir,
+}
+
+impl Harness {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fifo = folder.path().join("fifo");
+        assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+        let real = named().qemu.expect("named");
+        let qemu = folder.path().join("qemu");
+        let text = format!(
+            "#!/bin/sh\ncase \"$1\" in -machine) exec 9>'{}'; echo $$ >&9;; esac\nexec '{}' \"$@\"\n",
+            fifo.display(),
+            real.display()
+        );
+        fs::write(&qemu, text).expect("written");
+        fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).expect("made a program");
+        let scenario = folder.path().join("stands-still.toml");
+        fs::write(&scenario, action("suites", "stop-guest")).expect("written");
+        fs::create_dir(folder.path().join("runs")).expect("a folder");
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            let reader = BufReader::new(fs::File::open(fifo).expect("opened"));
+            for line in reader.lines().map_while(Result::ok) {
+                _ = sender.send(line);
+            }
+        });
+        let process = Command::new(env!("CARGO_BIN_EXE_kaput"))
+            .arg("run")
+            .arg(&scenario)
+            .env("KAPUT_QEMU", &qemu)
+            .env("KAPUT_RUNS", folder.path().join("runs"))
+            .env("KAPUT_CACHE", folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("started");
+        let harness = Self { process, lines, folder };
+        for which in ["source", "destination"] {
+            harness.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the {which} was not started"));
+        }
+        harness
+    }
+
+    /// Sends a signal and asserts that the QEMUs end too: the FIFO comes to its end when the last of them is gone.
+    fn end(&mut self, signal: &str) {
+        let status = Command::new("kill").arg(signal).arg(self.process.id().to_string()).status();
+        assert!(status.expect("kill").success());
+        self.process.wait().expect("it ends");
+        assert_eq!(
+            self.lines.recv_timeout(PATIENCE),
+            Err(mpsc::RecvTimeoutError::Disconnected),
+            "a QEMU is left behind"
+        );
+    }
+}
+
+#[test]
+fn a_harness_that_is_killed_takes_its_qemus_along() {
+    Harness::start().end("-KILL");
+}
+
+#[test]
+fn a_harness_that_is_asked_to_end_leaves_nothing_behind() {
+    let mut harness = Harness::start();
+    harness.end("-TERM");
+    let runs = fs::read_dir(harness.folder.path().join("runs")).expect("a folder").count();
+    assert_eq!(runs, 0, "the run folder is still there");
+}

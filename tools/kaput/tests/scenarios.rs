@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every shipped scenario in the real QEMU, once. The scenario is a test, and so is each case of its guest:
+//! `survive`, `survive::guest::presence/installed`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use ap_arch::report::Verdict as CaseVerdict;
+use kaput::report::human;
+use kaput::run::{self, Finished, Wishes};
+use kaput::scenario::Outcome;
+use kaput::scenario::load::{self, Loaded};
+use kaput::tools::{Named, Tools};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// One scenario and, once somebody has asked, how it went.
+struct Subject {
+    tools: Arc<Tools>,
+    loaded: Loaded,
+    finished: OnceLock<Result<Finished, String>>,
+}
+
+impl Subject {
+    /// Runs the scenario; the second and every later caller gets the same.
+    fn finished(&self) -> Result<&Finished, Failed> {
+        let finished = self.finished.get_or_init(|| {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+            runtime.block_on(run::run(&self.tools, &self.loaded, Wishes::default())).map_err(|e| e.to_string())
+        });
+        finished.as_ref().map_err(|error| error.into())
+    }
+
+    fn verdict(&self) -> Result<(), Failed> {
+        let finished = self.finished()?;
+        if finished.verdict.is_as_expected() {
+            Ok(())
+        } else {
+            Err(human::screen(&self.loaded.scenario, finished).into())
+        }
+    }
+
+    /// Whether a case is as this scenario has it; it may have run more than once.
+    fn case(&self, name: &str) -> Result<(), Failed> {
+        let finished = self.finished()?;
+        let expect = &self.loaded.scenario.expect;
+        let mine: Vec<_> = finished.cases.iter().filter(|case| case.name == name).collect();
+        if mine.is_empty() {
+            return Err("the case left no line in the guest's report".into());
+        }
+        if expect.result == Outcome::GuestFails && expect.failing.iter().any(|failing| failing.get_ref() == name) {
+            let noticed = mine.iter().any(|case| case.verdict == CaseVerdict::Fail);
+            return if noticed { Ok(()) } else { Err("it passed, but must notice the scenario's damage".into()) };
+        }
+        let skips = expect.skips(name);
+        let wrong = mine.iter().find(|case| match case.verdict {
+            CaseVerdict::Pass => skips,
+            CaseVerdict::Skip => !skips,
+            _ => true,
+        });
+        match wrong {
+            None => Ok(()),
+            Some(case) => {
+                Err(format!("{}: {}", case.verdict.word(), case.detail.as_deref().unwrap_or("no detail")).into())
+            }
+        }
+    }
+}
+
+fn trials(tools: &Arc<Tools>, folder: &Path) -> miette::Result<Vec<Trial>> {
+    let mut trials = Vec::new();
+    for name in load::names(folder)? {
+        let loaded = load::find(folder, &name)?;
+        loaded.check_against(&tools.image)?;
+        let cases: Vec<String> =
+            tools.image.cases_of(&loaded.scenario.suites()).iter().map(ToString::to_string).collect();
+        let subject = Arc::new(Subject { tools: Arc::clone(tools), loaded, finished: OnceLock::new() });
+        let whole = Arc::clone(&subject);
+        trials.push(Trial::test(name.clone(), move || whole.verdict()));
+        for case in cases {
+            let subject = Arc::clone(&subject);
+            trials.push(Trial::test(format!("{name}::guest::{case}"), move || subject.case(&case)));
+        }
+    }
+    Ok(trials)
+}
+
+fn set_up() -> miette::Result<Vec<Trial>> {
+    let named = Named::from_environment().ok_or_else(|| {
+        miette::miette!(
+            "these tests need QEMU, the plugin and the image: use `cargo xtask test`, which builds and names them"
+        )
+    })?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| miette::miette!("{e}"))?;
+    let tools = Arc::new(runtime.block_on(named.find())?);
+    trials(&tools, &named.scenarios()?)
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Two QEMUs are busy in each run; more runs at a time would only take time from each other.
+    arguments.test_threads.get_or_insert(2);
+    match set_up() {
+        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        Err(error) => {
+            eprintln!("{error:?}");
+            ExitCode::from(2)
+        }
+    }
+}
