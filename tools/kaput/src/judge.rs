@@ -54,7 +54,7 @@ fn as_expected(evidence: &Evidence<'_>) -> Verdict {
     let guest = evidence.guest;
     let passed = guest.count(CaseVerdict::Pass);
     let scenario = evidence.scenario;
-    let happened = match scenario.expect.result {
+    let happened = match scenario.expect.outcome() {
         Outcome::Pass if evidence.transfers.is_empty() => format!("the guest's {passed} cases are as they should be"),
         Outcome::Pass => format!("the guest kept its crypto: {passed} cases passed"),
         Outcome::Refused => format!("refused as it should be, and the guest ran on unharmed: {passed} cases passed"),

@@ -167,7 +167,7 @@ impl fmt::Display for Deed {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
     /// The outcome.
-    pub result: Outcome,
+    pub result: Spanned<Outcome>,
     /// With `result = "refused"`: how.
     #[serde(default)]
     pub refused: Option<Refusal>,
@@ -186,6 +186,12 @@ pub struct Expect {
 }
 
 impl Expect {
+    /// The outcome.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        *self.result.get_ref()
+    }
+
     /// Whether a case must be skipped.
     #[must_use]
     pub fn skips(&self, case: &str) -> bool {
@@ -296,7 +302,7 @@ impl Scenario {
     /// Which migration must be refused, from 0.
     #[must_use]
     pub fn refused_hop(&self) -> Option<(usize, &Refusal)> {
-        let refusal = self.expect.refused.as_ref().filter(|_| self.expect.result == Outcome::Refused)?;
+        let refusal = self.expect.refused.as_ref().filter(|_| self.expect.outcome() == Outcome::Refused)?;
         let last = self.hops().len().checked_sub(1)?;
         Some((refusal.migration.as_ref().map_or(last, |n| n.get_ref().get() - 1), refusal))
     }

@@ -49,7 +49,7 @@ impl Subject {
         if mine.is_empty() {
             return Err("the case left no line in the guest's report".into());
         }
-        if expect.result == Outcome::GuestFails && expect.failing.iter().any(|failing| failing.get_ref() == name) {
+        if expect.outcome() == Outcome::GuestFails && expect.failing.iter().any(|failing| failing.get_ref() == name) {
             let noticed = mine.iter().any(|case| case.verdict == CaseVerdict::Fail);
             return if noticed { Ok(()) } else { Err("it passed, but must notice the scenario's damage".into()) };
         }

@@ -98,13 +98,13 @@ impl Scenario {
 
     fn check_expectation(&self) -> Result<(), Fault> {
         let expect = &self.expect;
-        if (expect.result == Outcome::Refused) != expect.refused.is_some() {
+        if (expect.outcome() == Outcome::Refused) != expect.refused.is_some() {
             let help = "`result = \"refused\"` and a table [expect.refused] with errno and messages go together";
-            return Err(fault("the expectation is incomplete", None, help));
+            return Err(fault("the expectation is incomplete", Some(expect.result.span()), help));
         }
-        if (expect.result == Outcome::GuestFails) == expect.failing.is_empty() {
+        if (expect.outcome() == Outcome::GuestFails) == expect.failing.is_empty() {
             let help = "`result = \"guest-fails\"` and a list `failing` of the cases that fail go together";
-            return Err(fault("the expectation is incomplete", None, help));
+            return Err(fault("the expectation is incomplete", Some(expect.result.span()), help));
         }
         let migrations = self.hops().len();
         if let Some(number) = expect.refused.as_ref().and_then(|refusal| refusal.migration.as_ref())
@@ -113,8 +113,12 @@ impl Scenario {
             let message = format!("there is no migration {}", number.get_ref());
             return Err(fault(message, Some(number.span()), format!("the scenario has {migrations}")));
         }
-        if expect.result == Outcome::Refused && migrations == 0 {
-            return Err(fault("nothing can be refused without a migration", None, "add a table [[migrations]]"));
+        if expect.outcome() == Outcome::Refused && migrations == 0 {
+            return Err(fault(
+                "nothing can be refused without a migration",
+                Some(expect.result.span()),
+                "add a table [[migrations]]",
+            ));
         }
         Ok(())
     }
