@@ -141,6 +141,21 @@ fn an_unknown_plugin_argument_or_host_is_told_with_qemus_own_words() {
     assert!(finished.verdict.seen.contains("/nonexistent/libqemu_ap.so"), "{}", finished.verdict.seen);
 }
 
+#[test]
+fn a_qemu_that_is_too_old_or_for_another_machine_is_refused_in_one_paragraph() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    for (number, (machines, reason)) in
+        [("s390-ccw-virtio-10.0 x", "older than 11.1"), ("pc-q35-11.1 x", "not for s390x")].into_iter().enumerate()
+    {
+        let qemu = folder.path().join(format!("qemu-{number}"));
+        fs::write(&qemu, format!("#!/bin/sh\necho {machines}\n")).expect("written");
+        fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).expect("made a program");
+        let error = runtime.block_on(Named { qemu: Some(qemu), ..named() }.find()).expect_err("of no use").to_string();
+        assert!(error.contains("cannot be used") && error.contains(reason) && !error.contains('\n'), "{error}");
+    }
+}
+
 /// A harness of its own whose QEMUs hold the writing end of a FIFO: its end is theirs.
 struct Harness {
     process: Child,

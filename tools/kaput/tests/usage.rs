@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Wrong usage, as a user meets it: a message that says where and what is allowed, exit status 2, and nothing started. The
+//! QEMU here is a program that leaves a note if anybody starts it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const SCENARIO: &str = "summary = \"x\"\n[guest]\nsuites = [\"presence\"]\n[hosts.A]\ntopology = \"05=cex8a/33\"\n\
+                        [expect]\nresult = \"pass\"\n";
+
+/// A folder with everything the harness looks for, of which nothing is what it should be.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = Self { folder };
+        place.write("libqemu_ap.so", "no plugin");
+        place.write("kaput-image", "no image");
+        place.write("scenarios/good.toml", SCENARIO);
+        place.write("scenarios/bad.toml", &SCENARIO.replace("/33", "/300"));
+        let note = place.path().join("started");
+        place.write("qemu", &format!("#!/bin/sh\ntouch '{}'\necho s390-ccw-virtio-10.0\n", note.display()));
+        fs::set_permissions(place.path().join("qemu"), fs::Permissions::from_mode(0o755)).expect("made a program");
+        place
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, text).expect("written");
+    }
+
+    fn kaput(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_kaput"))
+            .args(arguments)
+            .env("KAPUT_QEMU", self.path().join("qemu"))
+            .env("KAPUT_PLUGIN", self.path().join("libqemu_ap.so"))
+            .env("KAPUT_IMAGE", self.path().join("kaput-image"))
+            .env("KAPUT_SCENARIOS", self.path().join("scenarios"))
+            .env("KAPUT_CACHE", self.path())
+            .env("KAPUT_RUNS", self.path())
+            .env("NO_COLOR", "1")
+            .output()
+            .expect("kaput can be started")
+    }
+
+    /// Asserts that this is refused with all these words and without QEMU.
+    fn refuses(&self, arguments: &[&str], words: &[&str]) {
+        let output = self.kaput(arguments);
+        // Whatever the width of the terminal: a line that was broken reads as one.
+        let said = String::from_utf8_lossy(&output.stderr).replace('│', " ");
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        for word in words {
+            assert!(said.contains(word), "{arguments:?} does not say {word:?}: {said}");
+        }
+        assert!(!self.path().join("started").exists(), "{arguments:?} started QEMU");
+        assert!(output.stdout.is_empty(), "{arguments:?} reported something");
+    }
+}
+
+#[test]
+fn an_unknown_scenario_is_answered_with_those_there_are() {
+    Place::new().refuses(&["run", "surive"], &["there is no scenario `surive`", "the scenarios are bad, good"]);
+    Place::new().refuses(&["run", "./nowhere.toml"], &["cannot read ./nowhere.toml"]);
+}
+
+#[test]
+fn a_wrong_scenario_is_shown_where_it_is_wrong() {
+    Place::new().refuses(&["run", "bad"], &["bad.toml:5:", "\"300\": expected a domain number in hex, 0000 to 00ff"]);
+}
+
+#[test]
+fn one_bad_scenario_among_good_ones_starts_nothing() {
+    Place::new().refuses(&["run", "good", "bad"], &["bad.toml:5:"]);
+}
+
+#[test]
+fn an_image_that_is_not_ours_is_refused() {
+    let place = Place::new();
+    place.refuses(&["run", "good"], &["kaput-image is not an image of ours", "no ELF file", ".kaput.cases"]);
+    let own = std::env::current_exe().expect("this test");
+    place.refuses(&["run", "good", "--image", &own.display().to_string()], &["is not an image of ours"]);
+}
+
+#[test]
+fn what_is_missing_is_named_with_the_option_that_names_it() {
+    let place = Place::new();
+    place.refuses(&["run", "good", "--plugin", "/nowhere.so"], &["there is no plugin at /nowhere.so", "--plugin"]);
+    place.refuses(
+        &["run", "good", "--scenarios", "/nowhere"],
+        &["there is no scenario folder at /nowhere", "--scenarios"],
+    );
+    place.refuses(&["run", "good", "--image", "/nowhere"], &["cannot read the image /nowhere", "--image"]);
+}
+
+#[test]
+fn an_unknown_option_is_refused_with_the_usage() {
+    Place::new().refuses(&["run", "--colour"], &["unexpected argument '--colour'", "Usage: kaput run"]);
+    Place::new().refuses(&["run", "--repeat", "0"], &["invalid value '0'"]);
+}
+
+#[test]
+fn the_scenarios_can_be_listed_without_anything_else() {
+    let place = Place::new();
+    fs::remove_file(place.path().join("scenarios/bad.toml")).expect("removed");
+    let output = place.kaput(&["list"]);
+    assert_eq!(
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).trim()),
+        (Some(0), "good                       x")
+    );
+}
+
+#[test]
+fn help_tells_the_exit_status() {
+    let output = Place::new().kaput(&["run", "--help"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    for line in ["0  everything was as the scenarios say", "2  usage or set-up", "3  infrastructure"] {
+        assert!(said.contains(line), "{said}");
+    }
+}
