@@ -12,7 +12,7 @@ use vfio_mig::{DeviceError, DeviceState, Errno, StreamId};
 use crate::HostConfig;
 use crate::behaviour::Behaviour;
 use crate::bus::Bus;
-use crate::config::Filtering;
+use crate::config::{self, Filtering};
 use crate::context::{Assignment, Context, Counters, Security, Tables};
 use crate::control::Greeting;
 use crate::defect::{Defect, Defects, UnknownDefect};
@@ -180,8 +180,12 @@ impl Host {
             let reason = format!("mediated device {name} is open; close it first");
             return Err(DeviceError::refused(Errno::EBUSY, reason));
         }
-        self.assign(name, Matrix::EMPTY)?;
-        self.context.tables.lock().mdevs.remove(name);
+        {
+            let mut tables = self.context.tables.lock();
+            if let Some(gone) = tables.mdevs.remove(name) {
+                config::reset(&self.context, &mut tables.bus, name, gone.linked.iter());
+            }
+        }
         self.guests.lock().remove(name);
         self.devices.lock().remove(name);
         Ok(())

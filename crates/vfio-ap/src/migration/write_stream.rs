@@ -111,11 +111,10 @@ impl WriteStream {
         if buffer.valid < length {
             return Err(self.fault(session, buffer, end));
         }
+        self.check_magic_late(session)?;
         let header_is_new = session.total.is_none();
         if header_is_new {
             session.total = self.total(session, buffer.bytes)?;
-        } else if self.magic_is_wrong(session) {
-            return Err(Failure::Passing(malformed(StreamError::Magic(0))));
         }
         if let Some(total) = session.total {
             if end > total {
@@ -212,10 +211,14 @@ impl WriteStream {
         Ok(())
     }
 
-    /// Imitated drivers only: others looked at the magic as soon as it was there.
-    fn magic_is_wrong(&self, session: &Session) -> bool {
-        quirk::magic_is_unchecked(&self.context)
-            && !matches!(StreamHeader::detect(&session.staging, false), Ok(Some(_)))
+    /// Imitated drivers only, others looked at magic and version when they came: a write that finds the first twelve
+    /// bytes received looks at them.
+    fn check_magic_late(&self, session: &Session) -> Result<(), Failure> {
+        if session.position < 12 || !quirk::magic_is_unchecked(&self.context) {
+            return Ok(());
+        }
+        let seen = StreamHeader::detect(&session.staging, self.context.behaviour.accept_format_0);
+        seen.map(|_| ()).map_err(|error| Failure::Passing(malformed(error)))
     }
 
     fn too_long(&self, session: &mut Session, end: usize, total: usize, header_is_new: bool) -> Result<usize, Failure> {

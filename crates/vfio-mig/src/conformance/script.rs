@@ -81,10 +81,11 @@ impl<'a> Script<'a> {
             return Ok(());
         }
         if accepted.contains(&seen.as_str()) {
-            self.differs.borrow_mut().push(format!("{what}: {seen} instead of {right}"));
+            self.note(&format!("{what}: {seen} instead of {right}"));
             return Ok(());
         }
-        let expected = std::iter::once(right).chain(accepted.iter().copied()).collect::<Vec<_>>().join(" or ");
+        let others = accepted.iter().copied().filter(|other| *other != right);
+        let expected = std::iter::once(right).chain(others).collect::<Vec<_>>().join(" or ");
         Err(Stop::Finding { what: what.to_owned(), expected, seen })
     }
 
@@ -96,7 +97,10 @@ impl<'a> Script<'a> {
 
     /// Something accepted that is worth a word.
     pub(super) fn note(&self, difference: &str) {
-        self.differs.borrow_mut().push(difference.to_owned());
+        let mut differs = self.differs.borrow_mut();
+        if differs.iter().all(|known| known != difference) {
+            differs.push(difference.to_owned());
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use ap_arch::{Apqn, Gr0, HwInfo, Mask256, Matrix, ResponseCode};
 use super::super::fixture::{A, HostSetup, mask, matrix, matrix_a, stream};
 use super::super::script::entries_of;
 use super::{
-    Answer, CCA8, Case, DeviceState, RESUMING, RUNNING, STOP, STOP_COPY, Script, Stop, full, offer, stream_like,
+    Answer, Case, DeviceState, RESUMING, RUNNING, STOP, STOP_COPY, Script, Stop, full, handmade, offer, stream_like,
     write_pieces,
 };
 use crate::{Capability, GuestCall, QueueAnswer};
@@ -45,8 +45,8 @@ pub(super) fn cases() -> Vec<Case> {
 /// The guest is given the product: a queue that is not listed would be one that nobody compared.
 fn nonrectangular(script: &Script<'_>) -> Result<(), Stop> {
     let side = script.destination()?;
-    let queues = [(Apqn::new(4, 0x33), CCA8), (Apqn::new(5, 0x3a), CCA8)];
-    let (_, answer) = offer(&side, &stream(side.format()?, &queues, Mask256::EMPTY))?;
+    let bytes = handmade(script, &[Apqn::new(4, 0x33), Apqn::new(5, 0x3a)], Mask256::EMPTY)?;
+    let (_, answer) = offer(&side, &bytes)?;
     script.expect("04.0033 and 05.003a without the other two", answer, "EINVAL", &[])?;
     side.expect_guest("guest afterwards", &Matrix::EMPTY)
 }
@@ -121,7 +121,7 @@ fn no_bytes(script: &Script<'_>) -> Result<(), Stop> {
 fn magic(script: &Script<'_>, splits: &[usize]) -> Result<(), Stop> {
     for at in [0, 7] {
         let side = script.destination()?;
-        let mut bytes = stream_like(&side)?;
+        let mut bytes = stream_like(script)?;
         if super::super::script::format_of(&bytes)? == StreamFormat::Posted {
             return Err(Stop::Skip("the device's stream has no magic".to_owned()));
         }

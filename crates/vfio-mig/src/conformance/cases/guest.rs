@@ -6,7 +6,7 @@ use ap_arch::{Apqn, FunctionCode, Gr0, HwInfo, Mask256, Matrix, QueueStatus, Res
 
 use super::super::fixture::{A, B, C, HostSetup, mask, matrix, matrix_a, stream};
 use super::super::script::text_of;
-use super::{CCA8, Case, RESUMING, RUNNING, STALE, STOP, STOP_COPY, Script, Side, Stop, full, offer};
+use super::{CCA8, Case, RESUMING, RUNNING, STOP, STOP_COPY, Script, Side, Stop, expect_stale, full, handmade, offer};
 use crate::{Capability, GuestCall};
 
 /// Notification byte of an armed queue.
@@ -116,10 +116,8 @@ fn bystander(script: &Script<'_>) -> Result<(), Stop> {
     script.expect("AQIC of the bystander", aqic(&side, B, first, ENABLE)?, "00 (normal)", &[])?;
     let greedy = matrix(&[4, 5, 6], &[0x33, 0x3a], &[]);
     script.expect("A asks for adapter 06", side.ap_config(&greedy)?, "EADDRINUSE", &[])?;
-    let mut bytes = stream(side.format()?, &[(first, CCA8)], Mask256::EMPTY);
-    let (_, answer) = offer(&side, &bytes)?;
+    let (_, answer) = offer(&side, &handmade(script, &[first], Mask256::EMPTY)?)?;
     script.expect("a stream that names 06.0033", answer, "EADDRINUSE", &[])?;
-    bytes.clear();
     side.reset()?;
     for (apqn, gr1, what) in [(first, 0, "disables"), (first, ENABLE, "enables"), (second, ENABLE, "enables")] {
         let response = aqic(&side, B, apqn, gr1)?;
@@ -157,11 +155,10 @@ fn removed_domain(script: &Script<'_>) -> Result<(), Stop> {
 }
 
 fn replaced_assignment(script: &Script<'_>) -> Result<(), Stop> {
-    let side = script.destination()?;
-    let format = side.format()?;
+    let bytes = handmade(script, &[Apqn::new(4, 0x33)], Mask256::EMPTY)?;
     let side = script.host("destination", &HostSetup::destination().assigned(matrix(&[4], &[0x33, 0x3a], &[])))?;
-    let (_, answer) = offer(&side, &stream(format, &[(Apqn::new(4, 0x33), CCA8)], Mask256::EMPTY))?;
-    script.expect("a stream without domain 003a", answer, &format.stream_size(1).to_string(), &[])?;
+    let (_, answer) = offer(&side, &bytes)?;
+    script.expect("a stream without domain 003a", answer, &bytes.len().to_string(), &[])?;
     side.expect_resets(&[(4, 0x33, 0), (4, 0x3a, 1), (5, 0x3a, 0)])
 }
 
@@ -249,7 +246,7 @@ fn stale_read(script: &Script<'_>) -> Result<(), Stop> {
         let stream = side.open_stream(STOP_COPY)?;
         side.read(stream, 16)?;
         side.reach(next)?;
-        script.expect(&format!("read in {next}"), side.read(stream, 16)?, "EINVAL", STALE)?;
+        expect_stale(script, &format!("read in {next}"), side.read(stream, 16)?, "EINVAL")?;
     }
     Ok(())
 }
@@ -261,20 +258,20 @@ fn stale_write(script: &Script<'_>) -> Result<(), Stop> {
     let stream = side.open_stream(RESUMING)?;
     side.write(stream, &bytes[..half])?;
     side.set(STOP)?;
-    script.expect("write after a failed resume", side.write(stream, &bytes[half..])?, "ENXIO", STALE)?;
+    expect_stale(script, "write after a failed resume", side.write(stream, &bytes[half..])?, "ENXIO")?;
     side.reset()?;
     side.expect_guest("guest afterwards", &Matrix::EMPTY)?;
     // A late write must not reach a running guest.
     let side = script.destination()?;
     let stream = side.open_stream(RESUMING)?;
     side.set(RUNNING)?;
-    script.expect("write after leaving resuming", side.write(stream, &bytes)?, "ENXIO", STALE)?;
+    expect_stale(script, "write after leaving resuming", side.write(stream, &bytes)?, "ENXIO")?;
     side.expect_guest("running guest afterwards", &Matrix::EMPTY)?;
     let side = script.destination()?;
     let (stream, answer) = offer(&side, &bytes)?;
     side.must(answer, "write of the whole stream")?;
     side.reach(RUNNING)?;
-    script.expect("write after a complete session", side.write(stream, &[0])?, "ENXIO", STALE)
+    expect_stale(script, "write after a complete session", side.write(stream, &[0])?, "ENXIO")
 }
 
 fn same_after(script: &Script<'_>) -> Result<(), Stop> {

@@ -4,9 +4,9 @@
 
 use ap_arch::{Apqn, Mask256, Matrix};
 
-use super::super::fixture::{A, HostSetup, matrix, matrix_a, stream};
+use super::super::fixture::{A, matrix, matrix_a};
 use super::super::script::entries_of;
-use super::{CCA8, Case, RESUMING, RUNNING, STOP, STOP_COPY, Script, Stop, full, offer};
+use super::{Case, RESUMING, RUNNING, STOP, STOP_COPY, Script, Stop, full, handmade, offer};
 use crate::Capability;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -62,15 +62,15 @@ fn after_reset(script: &Script<'_>) -> Result<(), Stop> {
 
 /// Two complete sessions with so many queues.
 fn second_session(script: &Script<'_>, first: usize, second: usize) -> Result<(), Stop> {
-    let side = script.host("destination", &HostSetup::destination())?;
-    let format = side.format()?;
-    let queues: Vec<(Apqn, _)> = matrix_a().queues().map(|apqn| (apqn, CCA8)).collect();
-    let bytes = |count: usize| stream(format, &queues[..count], Mask256::EMPTY);
-    let (_, answer) = offer(&side, &bytes(first))?;
-    script.expect("first session", answer, &bytes(first).len().to_string(), &[])?;
+    let queues: Vec<Apqn> = matrix_a().queues().collect();
+    let (first, second_bytes) =
+        (handmade(script, &queues[..first], Mask256::EMPTY)?, handmade(script, &queues[..second], Mask256::EMPTY)?);
+    let side = script.destination()?;
+    let (_, answer) = offer(&side, &first)?;
+    script.expect("first session", answer, &first.len().to_string(), &[])?;
     side.reach(RUNNING)?;
-    let (_, answer) = offer(&side, &bytes(second))?;
-    script.expect("second session", answer, &bytes(second).len().to_string(), &[])?;
+    let (_, answer) = offer(&side, &second_bytes)?;
+    script.expect("second session", answer, &second_bytes.len().to_string(), &[])?;
     script.expect("request of running", side.set(RUNNING)?, "ok", &[])?;
     let expected = if second == 1 { matrix(&[4], &[0x33], &[]) } else { matrix(&[4, 5], &[0x33, 0x3a], &[]) };
     side.expect_guest("guest afterwards", &expected)

@@ -48,7 +48,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("message/m2", SOURCE, |s| m2_m3(s, ResponseCode::Q_NOT_AVAIL)).needs(NEEDS),
         Case::new("message/m3", SOURCE, |s| m2_m3(s, ResponseCode(8))).needs(NEEDS),
         Case::new("message/m4-each-queue", SOURCE, m4).needs(&[Capability::Log]),
-        Case::new("message/m5-each-queue", SOURCE, m5).needs(&[Capability::Log]),
+        Case::new("message/m5-each-queue", SOURCE, m5).needs(NEEDS),
         Case::new("message/m-at", SOURCE, m_at).needs(NEEDS),
         Case::new("message/m-bs", SOURCE, m_bs).needs(NEEDS).covers(&["bind-state-check-bypassed"]),
         Case::new("message/m-cl", SOURCE, m_cl).needs(NEEDS),
@@ -164,6 +164,10 @@ fn m5(script: &Script<'_>) -> Result<(), Stop> {
     let side = script.destination()?;
     let format = side.format()?;
     let queues = [QUEUE, Apqn::new(4, 0x3a)];
+    for apqn in queues {
+        let answer = QueueAnswer { response: ResponseCode::NORMAL, asynchronous: false, hw_info: Some(CCA8) };
+        side.host_call(&format!("TAPQ of {apqn} := {CCA8}"), side.host.set_queue_answer(apqn, Some(answer)))?;
+    }
     let lacking = HwInfo(CCA8.0 & !HwInfo::APSC);
     side.errors()?;
     offer(&side, &stream(format, &queues.map(|apqn| (apqn, lacking)), Mask256::EMPTY))?;
