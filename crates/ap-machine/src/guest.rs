@@ -15,7 +15,7 @@ use crate::interrupt::{Notification, Notifications};
 use crate::machine::Machine;
 use crate::queue::QueueGuard;
 use crate::topology::Facilities;
-use crate::{dqap, nqap, pqap};
+use crate::{dqap, fault, nqap, pqap};
 
 type AqicLookup = Box<dyn Fn(Apqn) -> bool + Send + Sync>;
 
@@ -100,6 +100,21 @@ impl Configuration {
         operands: &Operands,
         memory: &mut dyn OperandMemory,
     ) -> Outcome {
+        if self.machine.faults.none() {
+            self.execute_sound(guest, insn, operands, memory)
+        } else {
+            fault::execute(self, guest, insn, operands, memory)
+        }
+    }
+
+    /// As [`Self::execute_for`], on the machine without the faults that were planted in it.
+    pub(crate) fn execute_sound(
+        &self,
+        guest: &Self,
+        insn: Instruction,
+        operands: &Operands,
+        memory: &mut dyn OperandMemory,
+    ) -> Outcome {
         let result = if !self.machine.installed {
             Err(ProgramException::new(ProgramCode::OPERATION))
         } else if operands.problem_state {
@@ -124,7 +139,9 @@ impl Configuration {
     /// Takes all notifications that wait, and clears [`Self::pending`]. For each, store [`Notification::INDICATOR`] at
     /// the absolute address and then make the adapter interruption pending. After a guest's reset, drop them.
     pub fn take_notifications(&self) -> Vec<Notification> {
-        self.notifications.take()
+        let notifications = self.notifications.take();
+        let faults = &self.machine.faults;
+        if faults.none() { notifications } else { fault::notifications(faults, notifications) }
     }
 
     /// Has `waker` called whenever a notification arrives, on whatever thread made it, with a queue held: it must not

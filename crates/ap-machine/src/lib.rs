@@ -13,6 +13,7 @@ mod change;
 mod clock;
 mod dqap;
 mod engine;
+mod fault;
 mod guest;
 mod instruction;
 mod interrupt;
@@ -26,6 +27,7 @@ mod timer;
 pub mod topology;
 
 pub use clock::{Clock, ManualClock, MonotonicClock};
+pub use fault::{FAULTS, PlantedFault};
 pub use guest::Configuration;
 pub use instruction::{Instruction, OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
 pub use interrupt::Notification;

@@ -10,6 +10,7 @@ use crate::adapter::{Adapter, Card};
 use crate::apcb::SharedMatrix;
 use crate::clock::{Clock, MonotonicClock};
 use crate::engine::random::RandomSource;
+use crate::fault::Faults;
 use crate::pool::Pool;
 use crate::queue::QueueGuard;
 use crate::timer::Timer;
@@ -26,6 +27,7 @@ pub struct Machine {
     pub(crate) secrets: u32,
     pub(crate) random: RandomSource,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) faults: Faults,
     /// Adapters that are plugged, domains, control domains.
     pub(crate) present: SharedMatrix,
     /// Held by whoever changes what is present.
@@ -63,7 +65,8 @@ impl Machine {
             segment: topology.segment.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
             secrets: topology.secrets,
             random: RandomSource::new(topology.seed),
-            pool: Arc::default(),
+            pool: Arc::new(Pool::new(topology.message_memory)),
+            faults: Faults::named(&topology.faults),
             present: SharedMatrix::new(&Matrix::EMPTY),
             changes: Mutex::default(),
             adapters: std::iter::repeat_with(Adapter::default).take(256).collect(),

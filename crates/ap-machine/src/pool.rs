@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Counts the bytes of all [`Message`]s made from it.
-#[derive(Default)]
-pub(crate) struct Pool(AtomicUsize);
+pub(crate) struct Pool {
+    used: AtomicUsize,
+    limit: usize,
+}
 
 impl Pool {
-    /// The most bytes that may wait in a machine's queues before NQAP answers as if the queue were full.
-    const LIMIT: usize = 256 << 20;
+    pub(crate) fn new(limit: u64) -> Self {
+        Self { used: AtomicUsize::new(0), limit: usize::try_from(limit).unwrap_or(usize::MAX) }
+    }
 
     /// Whether no further request may be accepted.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Self::LIMIT
+        self.used.load(Ordering::Relaxed) >= self.limit
     }
 }
 
@@ -27,7 +30,7 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) fn new(bytes: Vec<u8>, pool: &Arc<Pool>) -> Self {
-        pool.0.fetch_add(bytes.len(), Ordering::Relaxed);
+        pool.used.fetch_add(bytes.len(), Ordering::Relaxed);
         Self { bytes, pool: Arc::clone(pool) }
     }
 
@@ -38,7 +41,7 @@ impl Message {
 
 impl Drop for Message {
     fn drop(&mut self) {
-        self.pool.0.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        self.pool.used.fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }
 
@@ -48,9 +51,9 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_counted_no_more() {
-        let pool = Arc::new(Pool::default());
-        let message = Message::new(vec![0; Pool::LIMIT], &pool);
-        assert!(pool.is_exhausted() && message.bytes().len() == Pool::LIMIT);
+        let pool = Arc::new(Pool::new(100));
+        let message = Message::new(vec![0; 100], &pool);
+        assert!(pool.is_exhausted() && message.bytes().len() == 100);
         drop(message);
         assert!(!pool.is_exhausted());
     }

@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use ap_arch::{Apid, Apqi, Mask256, Matrix};
 use serde::{Deserialize, Serialize};
 
+use crate::fault;
+
 pub use adapter::{AdapterSpec, AdapterState};
 pub use kind::CardKind;
 pub use timing::{EngineTime, Timing};
@@ -59,8 +61,14 @@ pub struct Topology {
     pub timing: Timing,
     /// The most bytes that one NQAP or DQAP moves before it ends with condition code 2; no limit if missing.
     pub segment: Option<u32>,
+    /// How many bytes of messages may wait in all queues together before NQAP answers as if its queue were full; 256 MiB
+    /// by default.
+    pub message_memory: u64,
     /// Makes random numbers reproducible; without it they are the operating system's.
     pub seed: Option<u64>,
+    /// Faults to plant, by the names of [`crate::FAULTS`]; a sound machine has none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
 }
 
 impl Default for Topology {
@@ -81,7 +89,9 @@ impl Default for Topology {
             secrets: 16,
             timing: Timing::default(),
             segment: None,
+            message_memory: 256 << 20,
             seed: None,
+            faults: Vec::new(),
         }
     }
 }
@@ -123,6 +133,9 @@ impl Topology {
         }
         if self.segment == Some(0) {
             return Err(TopologyError::Segment);
+        }
+        if let Some(name) = fault::unknown(&self.faults) {
+            return Err(TopologyError::Fault(name.to_owned()));
         }
         self.adapters.iter().try_for_each(|(apid, spec)| spec.check(*apid))
     }
@@ -199,6 +212,9 @@ pub enum TopologyError {
     /// A segment of no bytes would never move anything.
     #[error("segment: 0: expected a number of bytes from 1, or no such key")]
     Segment,
+    /// A fault that nobody knows.
+    #[error("faults: {0:?}: expected the name of a fault that can be planted, for example \"qci-reserved-byte\"")]
+    Fault(String),
     /// The short form is not well-formed.
     #[error(
         "{text:?}: {what}; expected ADAPTER=KIND,…/DOMAIN,…[/CONTROL-DOMAIN,…], for example 05=cex8a,06=cex8c/33,3a"
@@ -283,6 +299,7 @@ mod tests {
             ("apxa = false\ndomains = [\"10\"]", "domains: 0010 is too high: the highest domain number is 000f"),
             ("max-adapter = \"0f\"\n[adapters]\n\"10\" = \"cex8a\"", "adapters: 10 is too high"),
             ("segment = 0", "segment: 0: expected"),
+            ("faults = [\"gremlin\"]", "faults: \"gremlin\": expected the name"),
             ("domain = []", "unknown field `domain`, expected one of"),
             ("[timing]\nengine = \"fast\"", "\"like-a-card\" or a number of nanoseconds"),
         ] {

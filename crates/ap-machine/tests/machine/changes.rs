@@ -28,6 +28,7 @@ fn an_unplugged_card_is_gone_with_what_its_queues_held() {
     cpu.machine().unplug(Apid(5)).unwrap();
     assert_eq!(cpu.tapq(QUEUE), (QueueStatus::new(0, ResponseCode::Q_NOT_AVAIL), HwInfo(0)));
     assert!(!cpu.qci().matrix.adapters.contains(5));
+    assert_eq!(cpu.machine().queue_snapshot(QUEUE), None);
     cpu.machine().plug(Apid(5), &spec("cex4c")).unwrap();
     let (status, info) = cpu.tapq(QUEUE);
     assert_eq!((status, info.ap_type().0), (QueueStatus::new(QueueStatus::EMPTY, ResponseCode::NORMAL), 10));

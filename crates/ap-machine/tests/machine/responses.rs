@@ -88,6 +88,18 @@ fn rc_10_when_the_queue_is_full_and_when_there_is_no_reply() {
 }
 
 #[test]
+fn rc_10_when_the_messages_of_all_queues_take_too_much_memory() {
+    let mut cpu = Cpu::new(&Topology { message_memory: 200, ..topology() });
+    let other = Apqn::new(5, 0x3a);
+    for apqn in [QUEUE, other] {
+        assert_eq!(cpu.nqap(apqn, 1, &small_request()).response(), ResponseCode::NORMAL);
+    }
+    assert_eq!(cpu.nqap(QUEUE, 2, &small_request()).response(), ResponseCode::Q_FULL);
+    cpu.dqap(other);
+    assert_eq!(cpu.nqap(QUEUE, 2, &small_request()).response(), ResponseCode::NORMAL);
+}
+
+#[test]
 fn rc_13_when_a_continuation_has_no_first_part() {
     let mut cpu = Cpu::new(&topology());
     cpu.nqap(QUEUE, 1, &small_request());
