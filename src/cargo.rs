@@ -39,8 +39,7 @@ pub(crate) struct Told {
 impl Told {
     /// What has come by the old registration, after so many milliseconds at most.
     fn look(limit_millis: u64) -> Self {
-        let interruption =
-            io::wait_for(Subclasses::only(OLD_ISC), Waiting::Polling, limit_millis, Nib::First.byte());
+        let interruption = io::wait_for(Subclasses::only(OLD_ISC), Waiting::Polling, limit_millis, Nib::First.byte());
         Self { interruption, byte: Nib::First.take() }
     }
 

@@ -54,8 +54,7 @@ impl Guest {
     /// The operational queues whose mode is known; without one a case is not judged.
     pub(crate) fn usable_queues(&self) -> Result<Vec<Queue>, Stop> {
         let queues = self.queues()?;
-        let queues: Vec<Queue> =
-            queues.iter().filter_map(|(apqn, answer)| Queue::usable(*apqn, answer)).collect();
+        let queues: Vec<Queue> = queues.iter().filter_map(|(apqn, answer)| Queue::usable(*apqn, answer)).collect();
         if queues.is_empty() {
             Err(skipped!("no queue of the matrix is operational and has a mode"))
         } else {

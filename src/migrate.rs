@@ -139,12 +139,7 @@ fn start_continuous(guest: &Guest, ap: Ap) -> Result<Continuous, String> {
 /// Nobody pressed a key in time.
 struct NoKey;
 
-fn hop(
-    ap: &Ap,
-    needs: &Needs,
-    continuous: &mut Result<Continuous, String>,
-    timeout: u16,
-) -> Result<Hop, NoKey> {
+fn hop(ap: &Ap, needs: &Needs, continuous: &mut Result<Continuous, String>, timeout: u16) -> Result<Hop, NoKey> {
     let before = observe(ap, needs);
     let seen = before.as_ref().map_or(&[][..], |seen| &seen.queues);
     let mut busy: Vec<Apqn> = continuous.iter().map(|continuous| continuous.queue).collect();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How long things take, by the TOD clock: an INFO line each, for a reader of figures. A case passes if what it measures
-//! works. Runs only where the command line names it.
+//! works. Runs only where the command line names it. What is measured is described in AP reference 2.1, 6 and 7.2.
 //!
 //! The lines read `bench: name=tapq count=4096 us=2048 ns-each=500`.
 

@@ -24,7 +24,8 @@ fn configuration_unchanged(hop: &Hop) -> Outcome {
 fn queues_unchanged(hop: &Hop) -> Outcome {
     for (apqn, before) in &hop.before()?.queues {
         let after = hop.after()?.answer(*apqn);
-        let same = after.is_some_and(|after| after.info == before.info && after.status.response() == before.status.response());
+        let same =
+            after.is_some_and(|after| after.info == before.info && after.status.response() == before.status.response());
         require!(same, "{apqn} was {before:?} and is {after:?}");
         let status = after.map(|after| after.status);
         require!(!hop.was_idle(*apqn) || status == Some(before.status), "{apqn} was {before:?} and is {after:?}");

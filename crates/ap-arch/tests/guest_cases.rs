@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Holds `docs/guest-cases.md` against the guest image's source: every case with what it asserts and where that stands,
+//! every row of the AP reference's tables 1.3, 2.3 and 5.2 with the cases that ask it, every fault that can be planted
+//! with the case that notices it. The page is made from these; `KAPUT_WRITE_DOCS=1` writes it anew.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+/// A case as its source states it.
+struct Case {
+    suite: String,
+    name: String,
+    asserts: String,
+    source: String,
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: &str) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The doc comment of a module or a function as one text.
+fn comment(lines: &[&str], marker: &str) -> String {
+    let words: Vec<&str> = lines.iter().filter_map(|line| line.trim().strip_prefix(marker)).map(str::trim).collect();
+    words.join(" ")
+}
+
+/// Where a text says that what it states stands: all its mentions of the two documents.
+fn source(text: &str) -> Option<String> {
+    let mentions: Vec<&str> = ["AP reference", "vfio-ap migration spec"]
+        .iter()
+        .flat_map(|document| text.match_indices(document).map(|(at, _)| &text[at..]))
+        .map(|rest| {
+            let end = rest.find(". ").or_else(|| rest.find(':')).unwrap_or(rest.len());
+            let end = end.min(rest.find(';').unwrap_or(end)).min(rest.find(')').unwrap_or(end));
+            rest[..end].trim_end_matches('.').trim()
+        })
+        .collect();
+    (!mentions.is_empty()).then(|| mentions.join("; "))
+}
+
+fn without_source(text: &str) -> String {
+    let cut = ["AP reference", "vfio-ap migration spec"].iter().filter_map(|document| text.find(document)).min();
+    let (kept, rest) = text.split_at(cut.unwrap_or(text.len()));
+    // What follows the mention in the same comment belongs to the statement again.
+    let after = rest.split_once(". ").map_or("", |(_, after)| after);
+    format!("{} {}", kept.trim(), if after.contains("AP reference") { "" } else { after.trim() }).trim().to_owned()
+}
+
+/// The suites that the image lists, in the order in which they run.
+fn suites() -> Vec<String> {
+    let lists = read("src/suites/mod.rs");
+    let mut modules: Vec<String> = Vec::new();
+    for word in lists.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')) {
+        if let Some(module) = word.strip_suffix("::SUITE") {
+            modules.push(module.to_owned());
+        }
+    }
+    modules
+}
+
+fn cases() -> Vec<Case> {
+    suites().iter().flat_map(|module| cases_of(&read(&format!("src/suites/{module}.rs")))).collect()
+}
+
+fn cases_of(text: &str) -> Vec<Case> {
+    let lines: Vec<&str> = text.lines().collect();
+    let head: Vec<&str> = lines.iter().copied().take_while(|line| line.starts_with("//")).collect();
+    let of_suite = source(&comment(&head, "//!"));
+    let (_, list) = text.split_once("cases!(\"").expect("a suite lists its cases");
+    let (suite, list) = list.split_once('"').expect("a suite has a name");
+    let (_, list) = list.split_once(':').expect("a suite has a subject");
+    let (list, _) = list.split_once(");").expect("a list has an end");
+    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names
+        .map(|function| {
+            let at = lines.iter().position(|line| line.starts_with(&format!("fn {function}(")));
+            let at = at.unwrap_or_else(|| panic!("{suite}: there is no function {function}"));
+            let above: Vec<&str> =
+                lines[..at].iter().rev().copied().take_while(|line| line.starts_with("///")).collect();
+            let above: Vec<&str> = above.into_iter().rev().collect();
+            let text = comment(&above, "///");
+            let name = function.replace('_', "-");
+            let source = source(&text).or_else(|| of_suite.clone());
+            let source = source.unwrap_or_else(|| panic!("{suite}/{name} names no source"));
+            Case { suite: suite.to_owned(), name, asserts: without_source(&text), source }
+        })
+        .collect()
+}
+
+/// Fault, case and what is wrong, as `crates/ap-machine/src/fault.rs` lists them.
+fn faults() -> Vec<[String; 3]> {
+    let text = read("crates/ap-machine/src/fault.rs");
+    let (_, list) = text.split_once("\nfaults! {\n").expect("there is a list of faults");
+    let (list, _) = list.split_once("\n}\n").expect("the list has an end");
+    let strings: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    strings.chunks_exact(3).map(|three| [0, 1, 2].map(|index| three[index].to_owned())).collect()
+}
+
+/// The rows of the reference's tables and the cases that ask them.
+const ROWS: &[(&str, &str, &[&str])] = &[
+    ("1.3", "operation: AP not installed", &["presence/installed"]),
+    (
+        "1.3",
+        "privileged operation: problem state",
+        &[
+            "privileged/tapq",
+            "privileged/rapq",
+            "privileged/zapq",
+            "privileged/aqic",
+            "privileged/qci",
+            "privileged/nqap",
+            "privileged/dqap",
+        ],
+    ),
+    ("1.3", "PQAP: undefined function code", &["pqap-exceptions/undefined-functions"]),
+    (
+        "1.3",
+        "PQAP: a bit of 41-47 that the function does not define",
+        &[
+            "pqap-exceptions/tapq-reserved-bits",
+            "pqap-exceptions/rapq-reserved-bits",
+            "pqap-exceptions/zapq-reserved-bits",
+            "pqap-exceptions/aqic-reserved-bits",
+            "pqap-exceptions/qci-reserved-bits",
+        ],
+    ),
+    (
+        "1.3",
+        "PQAP: T without facility 15",
+        &["pqap-exceptions/t-bit-without-facility-15", "presence/t-bit-follows-facility-15"],
+    ),
+    (
+        "1.3",
+        "PQAP: APQN beyond the limits without APXA",
+        &["pqap-exceptions/adapter-without-apxa", "pqap-exceptions/domain-without-apxa"],
+    ),
+    (
+        "1.3",
+        "PQAP: APQN above Na or Nd with APXA",
+        &["pqap-exceptions/adapter-above-na", "pqap-exceptions/domain-above-nd"],
+    ),
+    (
+        "1.3",
+        "PQAP: AQIC without facility 65, QCI without facility 12",
+        &["pqap-exceptions/aqic-without-facility-65", "presence/qci-follows-facility-12"],
+    ),
+    (
+        "1.3",
+        "PQAP: QCI or function 6 with an operand that is not aligned",
+        &["pqap-exceptions/qci-operand-not-aligned", "pqap-exceptions/best-ap-operand-not-aligned"],
+    ),
+    (
+        "1.3",
+        "NQAP and DQAP: odd registers",
+        &[
+            "nqap-exceptions/odd-identifier-register",
+            "nqap-exceptions/odd-message-register",
+            "nqap-exceptions/both-registers-odd",
+            "dqap-exceptions/odd-identifier-register",
+            "dqap-exceptions/odd-buffer-register",
+            "dqap-exceptions/both-registers-odd",
+        ],
+    ),
+    (
+        "1.3",
+        "NQAP and DQAP: a bit of GR0 that must be zero",
+        &[
+            "nqap-exceptions/bit-32",
+            "nqap-exceptions/bit-34",
+            "nqap-exceptions/bit-35",
+            "nqap-exceptions/bit-40",
+            "dqap-exceptions/bit-33",
+            "dqap-exceptions/bit-34",
+            "dqap-exceptions/bit-35",
+            "dqap-exceptions/bit-40",
+            "dqap-exceptions/bit-41",
+        ],
+    ),
+    ("1.3", "NQAP and DQAP: length 0", &["nqap-exceptions/length-0", "dqap-exceptions/length-0"]),
+    (
+        "1.3",
+        "NQAP and DQAP: length above the maximum, all 64 bits of it",
+        &[
+            "nqap-exceptions/length-above-the-maximum",
+            "nqap-exceptions/length-with-high-bits",
+            "dqap-exceptions/length-with-high-bits",
+        ],
+    ),
+    (
+        "1.3",
+        "addressing: operands in storage",
+        &[
+            "nqap-exceptions/message-beyond-storage",
+            "nqap-exceptions/message-across-the-end-of-storage",
+            "dqap-exceptions/buffer-beyond-storage",
+            "dqap-exceptions/buffer-across-the-end-of-storage",
+            "pqap-exceptions/qci-operand-beyond-storage",
+        ],
+    ),
+    (
+        "1.3",
+        "no exception: a bad notification address",
+        &[
+            "interrupts/byte-at-address-0-refused",
+            "interrupts/byte-at-address-of-ones-refused",
+            "interrupts/byte-beyond-storage-refused",
+        ],
+    ),
+    (
+        "2.3",
+        "00 normal",
+        &["queues/inside-the-matrix-available", "interrupts/enable-succeeds", "messages/every-request-has-its-reply"],
+    ),
+    (
+        "2.3",
+        "01 queue not available",
+        &[
+            "queues/outside-the-matrix-not-available",
+            "queues/outside-the-matrix-refuses-resets",
+            "queues/outside-the-matrix-refuses-aqic",
+            "queues/outside-the-matrix-refuses-messages",
+            "hot-unplug/gone-queues-not-available",
+        ],
+    ),
+    (
+        "2.3",
+        "02 reset in progress",
+        &["reset/rapq-ends", "reset/zapq-ends", "reset/information-during-a-reset", "reset/reset-during-a-reset"],
+    ),
+    ("2.3", "03 deconfigured, 04 checkstopped", &["messages/deconfigured-or-checkstopped-takes-nothing"]),
+    ("2.3", "05 busy: never of a reset on top of a reset", &["reset/reset-during-a-reset"]),
+    (
+        "2.3",
+        "06 invalid address",
+        &["interrupts/byte-at-address-0-refused", "interrupts/byte-at-address-of-ones-refused"],
+    ),
+    ("2.3", "07 otherwise changed", &["interrupts/disable-while-disabled", "interrupts/enable-while-enabled"]),
+    ("2.3", "10 queue full", &["messages/full-at-its-depth", "messages/room-after-a-reply"]),
+    ("2.3", "10 no pending reply", &["messages/empty-queue-has-no-reply"]),
+    ("2.3", "13 no first part", &["messages/continuation-without-a-beginning"]),
+    ("2.3", "15 message too big", &["nqap-exceptions/length-above-the-maximum", "messages/longest-message-is-taken"]),
+    ("2.3", "16 required facility not installed", &["card-info/special-command-needs-its-facility"]),
+    (
+        "5.2",
+        "1: enable with a bad address",
+        &[
+            "interrupts/byte-at-address-0-refused",
+            "interrupts/byte-at-address-of-ones-refused",
+            "interrupts/refused-address-changes-nothing",
+        ],
+    ),
+    ("5.2", "2: disable while disabled", &["interrupts/disable-while-disabled"]),
+    ("5.2", "3: enable, and IR some time later", &["interrupts/enable-succeeds"]),
+    (
+        "5.2",
+        "4: enable again",
+        &["interrupts/enable-while-enabled", "interrupts/enable-again-keeps-the-first-registration"],
+    ),
+    (
+        "5.2",
+        "5: disable, and poll until IR is off",
+        &["interrupts/disable-succeeds", "interrupts/nothing-while-disabled"],
+    ),
+    (
+        "5.2",
+        "6: off after RAPQ and ZAPQ, enable must be repeated",
+        &["interrupts/off-after-rapq", "interrupts/off-after-zapq", "interrupts/usable-after-a-reset"],
+    ),
+];
+
+/// Rows of 2.3 that no guest of these suites can bring about, and why.
+const OUT_OF_REACH: &[(&str, &str)] = &[
+    ("08 invalid GISA", "only a hypervisor names a GISA"),
+    ("09, 0A, 0B, 30 to 36: bind and associate", "only in a Secure Execution guest; the machine's own tests ask them"),
+    ("11 index too big", "nothing but the name is known"),
+    (
+        "42 invalid domain",
+        "needs a message for a foreign domain, which might reach somebody else's; the machine's own tests ask it",
+    ),
+    ("FF", "never from hardware"),
+];
+
+fn page(cases: &[Case]) -> String {
+    let mut page = String::from(
+        "# What the guest asks\n\nMade from the source by `crates/ap-arch/tests/guest_cases.rs`; `KAPUT_WRITE_DOCS=1 cargo test -p ap-arch \
+         --test guest_cases` makes it anew.\n\nSuites `migration-…`, `hot-unplug` and `bench` run only where the command line names them.\n",
+    );
+    let mut suite = "";
+    for case in cases {
+        if case.suite != suite {
+            suite = &case.suite;
+            let _ = write!(page, "\n## {suite}\n\n| case | what it asserts | source |\n| --- | --- | --- |\n");
+        }
+        let _ = writeln!(page, "| {} | {} | {} |", case.name, case.asserts, case.source);
+    }
+    page.push_str("\n## Rows of the AP reference\n\n| section | row | cases |\n| --- | --- | --- |\n");
+    for (section, row, cases) in ROWS {
+        let _ = writeln!(page, "| {section} | {row} | {} |", cases.join(", "));
+    }
+    page.push_str("\nOut of a guest's reach in 2.3:\n\n| row | why |\n| --- | --- |\n");
+    for (row, why) in OUT_OF_REACH {
+        let _ = writeln!(page, "| {row} | {why} |");
+    }
+    page.push_str(
+        "\n## Faults that can be planted\n\nEach is a name for the topology's key `faults`; the case must fail for it.\n\n\
+         | fault | what is wrong | case that notices |\n| --- | --- | --- |\n",
+    );
+    for [name, case, what] in faults() {
+        let _ = writeln!(page, "| {name} | {what} | {case} |");
+    }
+    page
+}
+
+#[test]
+fn the_page_of_cases_is_what_the_source_says() {
+    let made = page(&cases());
+    let path = root().join("docs/guest-cases.md");
+    if std::env::var_os("KAPUT_WRITE_DOCS").is_some() {
+        fs::write(&path, &made).expect("the page can be written");
+    }
+    let stands = fs::read_to_string(&path).unwrap_or_default();
+    assert!(stands == made, "docs/guest-cases.md is not what the source says; KAPUT_WRITE_DOCS=1 writes it anew");
+}
+
+#[test]
+fn every_row_of_the_reference_has_a_case_that_exists() {
+    let known: Vec<String> = cases().iter().map(|case| format!("{}/{}", case.suite, case.name)).collect();
+    for (section, row, cases) in ROWS {
+        assert!(!cases.is_empty(), "{section}, {row}: no case");
+        for case in *cases {
+            assert!(known.iter().any(|known| known == case), "{section}, {row}: there is no {case}");
+        }
+    }
+}
+
+#[test]
+fn there_are_at_least_150_cases_and_each_says_what_it_asserts() {
+    let cases = cases();
+    assert!(cases.len() >= 150, "{} cases", cases.len());
+    for case in cases {
+        assert!(!case.asserts.is_empty(), "{}/{} says nothing", case.suite, case.name);
+    }
+}
+
+#[test]
+fn every_planted_fault_names_a_case_that_exists() {
+    let known: Vec<String> = cases().iter().map(|case| format!("{}/{}", case.suite, case.name)).collect();
+    for [name, case, _] in faults() {
+        assert!(known.contains(&case), "{name}: there is no {case}");
+    }
+}
