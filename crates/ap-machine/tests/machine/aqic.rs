@@ -173,3 +173,14 @@ fn a_queue_without_the_guest_notifies_whoever_armed_it() {
     second.nqap(other, 1, &small_request());
     assert_eq!(first.configuration.take_notifications().len(), 1);
 }
+
+#[test]
+fn a_queue_that_the_interceptor_does_not_know_is_rc_01_for_aqic_alone() {
+    let mut cpu = Cpu::new(&topology());
+    assert!(cpu.configuration.set_aqic_lookup(Box::new(|apqn| apqn != QUEUE)));
+    assert!(!cpu.configuration.set_aqic_lookup(Box::new(|_| true)));
+    assert_eq!(aqic(&mut cpu, ENABLE | 6, NIB), (3, ResponseCode::Q_NOT_AVAIL));
+    assert_eq!(cpu.response(QUEUE), ResponseCode::NORMAL);
+    let other = Gr0::pqap(FunctionCode::AQIC, Apqn::new(5, 0x3a));
+    assert_eq!(cpu.pqap(other, ENABLE | 6, NIB), Ok(0));
+}

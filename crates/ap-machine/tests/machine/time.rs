@@ -122,12 +122,14 @@ fn a_reply_notifies_although_no_instruction_looks_at_the_queue() {
         cpu.nqap(QUEUE, psmid, &small_request());
     }
     for _ in 1..=3 {
+        assert!(cpu.machine().expects_notification());
         cpu.machine().run_due();
         assert_eq!(cpu.configuration.pending().load(Ordering::SeqCst), 0);
         clock.advance(1000);
         cpu.machine().run_due();
         assert_eq!(cpu.configuration.take_notifications().len(), 1);
     }
+    assert!(!cpu.machine().expects_notification());
     clock.advance(100_000);
     cpu.machine().run_due();
     assert_eq!(cpu.configuration.take_notifications(), []);
