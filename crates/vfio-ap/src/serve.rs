@@ -107,6 +107,10 @@ impl Host {
                 self.context.hardware.set_answer(queue.0, answer);
                 done(&Empty {})
             }
+            Request::QueueResetFails { queue, on } => {
+                self.context.hardware.fail_resets(queue.0, on);
+                done(&Empty {})
+            }
             Request::SecureExecution { host, guest } => {
                 self.context.security.host_is_secure.store(host, Ordering::Relaxed);
                 self.context.security.guest_is_secure.store(guest, Ordering::Relaxed);

@@ -157,6 +157,13 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hw_info: Option<Hex64>,
     },
+    /// Makes every reset that the driver issues to a queue fail, or no longer. Returns [`super::Empty`].
+    QueueResetFails {
+        /// The queue.
+        queue: QueueName,
+        /// Whether they fail.
+        on: bool,
+    },
     /// Says whether host and guest are under Secure Execution. Returns [`super::Empty`].
     SecureExecution {
         /// The host's kernel.

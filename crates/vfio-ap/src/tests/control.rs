@@ -147,3 +147,20 @@ proptest! {
         prop_assert!(serde_json::from_str::<Value>(&reply).unwrap().is_object());
     }
 }
+
+#[test]
+fn hardware_changes_reach_the_guest() {
+    let host = host();
+    let status = || ask(&host, "query-queues", json!({}))["return"]["queues"][0]["status"].as_str().unwrap().to_owned();
+    ok(&host, "adapter-deconfigure", json!({"adapter": "04"}));
+    assert!(status().ends_with("80030000"), "{}", status());
+    ok(&host, "adapter-configure", json!({"adapter": "04"}));
+    ok(&host, "queue-busy", json!({"queue": "04.0033", "busy": true}));
+    assert!(status().ends_with("80050000"), "{}", status());
+    ok(&host, "adapter-unplug", json!({"adapter": "05"}));
+    assert_eq!(host.guest_of(A).adapters, mask(&[4]));
+    ok(&host, "adapter-plug", json!({"adapter": "05", "card": "cex7c"}));
+    assert_eq!(host.guest_of(A), matrix_a());
+    assert_eq!(ask(&host, "adapter-unplug", json!({"adapter": "09"}))["error"]["class"], "ENODEV");
+    assert_eq!(ask(&host, "adapter-plug", json!({"adapter": "05", "card": "cex8c"}))["error"]["class"], "EEXIST");
+}

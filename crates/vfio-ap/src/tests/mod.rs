@@ -5,6 +5,8 @@ mod config;
 mod control;
 mod life_cycle;
 mod quiesce;
+mod reference;
+mod source;
 mod states;
 mod streams;
 mod validation;
