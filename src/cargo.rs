@@ -13,6 +13,7 @@ use crate::suites::{Outcome, Stop, failed, require};
 use alloc::vec;
 use alloc::vec::Vec;
 use ap_arch::{QueueStatus, facility};
+use core::fmt;
 
 /// Messages in each queue.
 const MESSAGES: usize = 2;
@@ -117,6 +118,16 @@ impl Cargo {
         let armed = self.armed;
         let queues = self.queues.into_iter().map(|(queue, sent)| look(ap, queue, sent, armed)).collect();
         Unloaded { queues, strays }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.interruption {
+            Some(came) => write!(f, "interruption {:08x}", came.identification)?,
+            None => write!(f, "no interruption")?,
+        }
+        write!(f, ", byte {:02x}", self.byte)
     }
 }
 

@@ -9,7 +9,7 @@ use ap_arch::{Apqn, QueueStatus, ResponseCode};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// How long a card may take. A real one answers within milliseconds, an emulated one may be starved.
-pub(crate) const REPLY_LIMIT_MILLIS: u64 = 10_000;
+pub(crate) const REPLY_LIMIT_MILLIS: u64 = 5000;
 
 /// Why there is no reply.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use ap_arch::{Apqn, QueueStatus};
 use core::sync::atomic::{AtomicU8, Ordering};
 
 /// How long interruption may take to come on or to go off, in milliseconds. The architecture names no limit.
-const LIMIT_MILLIS: u64 = 10_000;
+const LIMIT_MILLIS: u64 = 2000;
 
 /// Bytes the machine notifies by, far from each other; each is in storage below 2 GiB and never at address 0.
 static BYTES: [Byte; 2] = [const { Byte(AtomicU8::new(0)) }; 2];

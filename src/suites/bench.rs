@@ -4,7 +4,7 @@
 //!
 //! The lines read `bench: name=tapq count=4096 us=2048 ns-each=500`.
 
-use super::{Outcome, Stop, cases, failed, require, skipped};
+use super::{Outcome, Stop, cases, require, skipped};
 use crate::ap::Ap;
 use crate::errand::{self, Queue};
 use crate::exchange;
@@ -60,7 +60,7 @@ fn operation_exception(_: &Guest) -> Outcome {
         #[allow(unsafe_code)]
         let result = expect_exception(|| unsafe { asm::no_such_instruction() });
         let code = result.err().map(|ended| ended.code);
-        require!(code == Some(ProgramCode::OPERATION), "it ended in {code:?}");
+        require!(code == Some(ProgramCode::OPERATION), "an instruction that does not exist is no operation exception");
         Ok(())
     })
 }
@@ -104,6 +104,6 @@ fn rsa_2048_crt(guest: &Guest) -> Outcome {
     let (ap, queue) = first_queue(guest, Some(CardMode::Accelerator))?;
     let vector = Vector { bits: Bits::B2048, operation: Operation::Crt };
     measure("rsa-2048-crt", 50, || {
-        rsa::compute_on(&ap, &queue, vector).map_err(|failure| failed!("{}: {failure:?}", queue.apqn))
+        rsa::compute_on(&ap, &queue, vector).map_err(|failure| errand::stop(&queue, failure))
     })
 }

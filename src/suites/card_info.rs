@@ -78,7 +78,7 @@ fn cca_static_a(guest: &Guest) -> Outcome {
         let reply = ask(&ap, queue, &query(queue, *b"STATICSA"))?;
         let Answered { codes, parameters, .. } = answered(queue, &reply)?;
         let (rules, data) = (parameters.rules, parameters.vud);
-        require!(codes == (0, 0), "{}: return and reason code {codes:?}", queue.apqn);
+        require!(codes == (0, 0), "{}: return code {} with reason {}", queue.apqn, codes.0, codes.1);
         require!(parameters.function == *b"FQ", "{}: the reply is of another function", queue.apqn);
         require!(rules.len() >= 80 && data.len() >= 204, "{}: {} and {} bytes", queue.apqn, rules.len(), data.len());
         require_states(queue, "asymmetric", states(rules, [4, 5, 6]))?;
@@ -96,7 +96,7 @@ fn cca_static_b(guest: &Guest) -> Outcome {
         let reply = ask(&ap, queue, &query(queue, *b"STATICSB"))?;
         let Answered { codes, parameters, .. } = answered(queue, &reply)?;
         let (rules, data) = (parameters.rules, parameters.vud);
-        require!(codes == (0, 0), "{}: return and reason code {codes:?}", queue.apqn);
+        require!(codes == (0, 0), "{}: return code {} with reason {}", queue.apqn, codes.0, codes.1);
         require!(rules.len() >= 104 && data.len() >= 240, "{}: {} and {} bytes", queue.apqn, rules.len(), data.len());
         require_states(queue, "APKA", states(rules, [10, 11, 12]))?;
     }
@@ -114,7 +114,7 @@ fn unsupported(guest: &Guest, request: &dyn Fn(&Queue) -> Vec<u8>) -> Outcome {
         let codes = answered(queue, &reply)?.codes;
         require!(codes.0 != 0, "{}: return code 0 to a request that means nothing", queue.apqn);
         if codes != UNSUPPORTED {
-            report::info(format_args!("{}: return and reason code {codes:?}", queue.apqn));
+            report::info(format_args!("{}: return code {} with reason {}", queue.apqn, codes.0, codes.1));
         }
     }
     Ok(())

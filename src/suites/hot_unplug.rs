@@ -98,7 +98,7 @@ fn nothing_is_gained(unplugged: &Unplugged) -> Outcome {
 fn only_masks_change(unplugged: &Unplugged) -> Outcome {
     let (before, after) = (unplugged.before, unplugged.after);
     require!(before.flags == after.flags, "flags {:08x} became {:08x}", before.flags, after.flags);
-    require!(before.limits() == after.limits(), "maxima {:x?} became {:x?}", before.limits(), after.limits());
+    require!(before.limits() == after.limits(), "the maxima changed");
     Ok(())
 }
 

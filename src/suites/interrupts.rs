@@ -17,14 +17,14 @@ cases!("interrupts" for Guest:
     byte_beyond_storage_refused,
     disable_while_disabled,
     enable_succeeds,
-    enable_while_enabled,
-    enable_again_keeps_the_first_registration,
     disable_succeeds,
+    enable_while_enabled,
     refused_address_changes_nothing,
     off_after_rapq,
     off_after_zapq,
     usable_after_a_reset,
     reply_interrupts,
+    enable_again_keeps_the_first_registration,
     byte_before_the_interruption,
     identification_words,
     every_subclass,
@@ -40,10 +40,10 @@ cases!("interrupts" for Guest:
 /// The subclass that Linux uses for AP.
 const ISC: u8 = 6;
 /// How long an interruption may take, and how long to look that none comes.
-const LIMIT_MILLIS: u64 = 10_000;
+const LIMIT_MILLIS: u64 = 2000;
 const QUIET_MILLIS: u64 = 2;
 
-/// Runs `act` on one queue of each card, with interruption off before and after.
+/// Runs `act` on one queue of each card, with interruption off before and after: what it leaves on a reset turns off.
 fn on_one_queue_a_card(guest: &Guest, act: &dyn Fn(&Ap, &Queue) -> Outcome) -> Outcome {
     let ap = guest.ap()?;
     if !ap.has(facility::APQI) {
@@ -55,7 +55,7 @@ fn on_one_queue_a_card(guest: &Guest, act: &dyn Fn(&Ap, &Queue) -> Outcome) -> O
         Nib::Second.take();
         let outcome = act(&ap, &queue);
         if ap.tapq(queue.apqn).status.has(QueueStatus::INTERRUPT_ENABLED) {
-            ap.disarm(queue.apqn)?;
+            reset(&ap, queue.apqn, FunctionCode::RAPQ)?;
         }
         outcome?;
     }
@@ -242,7 +242,8 @@ fn identification_words(guest: &Guest) -> Outcome {
         let came = exchange(ap, queue, Subclasses::only(ISC), Waiting::Polling)?;
         let words = [came.subsystem, came.parameter, came.identification];
         let expected = [0, 0, ADAPTER | u32::from(ISC) << 27];
-        require!(words == expected, "{}: words {words:08x?}", queue.apqn);
+        let [subsystem, parameter, identification] = words;
+        require!(words == expected, "{}: {subsystem:08x} {parameter:08x} {identification:08x}", queue.apqn);
         Ok(())
     })
 }
@@ -268,7 +269,7 @@ fn other_subclasses_are_masked(guest: &Guest) -> Outcome {
         errand.wait_for_reply()?;
         let (other, own) = (anything(Subclasses::but(ISC)), wait_for(ISC));
         errand.fetch()?;
-        require!(other.is_none(), "{}: {other:08x?} came by another subclass", queue.apqn);
+        require!(other.is_none(), "{}: an interruption came by another subclass", queue.apqn);
         require!(own.is_some(), "{}: nothing came once subclass {ISC} was allowed", queue.apqn);
         Ok(())
     })
@@ -307,7 +308,7 @@ fn nothing_while_disabled(guest: &Guest) -> Outcome {
         errand.wait_for_reply()?;
         let (came, byte) = (anything(Subclasses::ALL), Nib::First.take());
         errand.fetch()?;
-        require!(came.is_none() && byte == 0, "{}: interruption {came:08x?}, byte {byte:02x}", queue.apqn);
+        require!(came.is_none() && byte == 0, "{}: an interruption, or byte {byte:02x}", queue.apqn);
         Ok(())
     })
 }
@@ -317,7 +318,7 @@ fn nothing_without_a_reply(guest: &Guest) -> Outcome {
     on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         let (came, byte) = (anything(Subclasses::ALL), Nib::First.take());
-        require!(came.is_none() && byte == 0, "{}: interruption {came:08x?}, byte {byte:02x}", queue.apqn);
+        require!(came.is_none() && byte == 0, "{}: an interruption, or byte {byte:02x}", queue.apqn);
         Ok(())
     })
 }

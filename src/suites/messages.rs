@@ -62,7 +62,7 @@ fn identifier_of_64_bits(guest: &Guest) -> Outcome {
             errand.wait_for_reply()?;
             let found = ap.dqap(queue.apqn, &mut [0; 4096]).psmid_words;
             let expected = (psmid >> 32, psmid & 0xffff_ffff);
-            require!(found == expected, "{}: {psmid:#x} came back as {found:x?}", queue.apqn);
+            require!(found == expected, "{}: {psmid:#x} came back as {:x} {:x}", queue.apqn, found.0, found.1);
         }
         Ok(())
     })
@@ -211,7 +211,8 @@ fn reply_longer_than_the_buffer(guest: &Guest) -> Outcome {
         };
         let status = QueueStatus::from_gr1(last.gr1);
         require!(status.response() == ResponseCode::NORMAL, "{apqn}: the last part came with {status}");
-        require!(last.psmid == (psmid >> 32, psmid & 0xffff_ffff), "{apqn}: identifier {:x?}", last.psmid);
+        let (high, low) = last.psmid;
+        require!((high, low) == (psmid >> 32, psmid & 0xffff_ffff), "{apqn}: identifier {high:x} {low:x}");
         require!(
             received.len() == expected.len(),
             "{apqn}: {} bytes in parts, else {}",

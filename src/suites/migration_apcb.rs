@@ -42,8 +42,8 @@ fn extended_addressing_unchanged(hop: &Hop) -> Outcome {
     if (before.flags, before.limits()) != (after.flags, after.limits()) {
         let (old, new) = (before.limits(), after.limits());
         report::info(format_args!(
-            "flags {:08x} became {:08x}, maxima {old:x?} became {new:x?}",
-            before.flags, after.flags
+            "flags {:08x} became {:08x}, maxima {:02x} {:02x} became {:02x} {:02x}",
+            before.flags, after.flags, old.0, old.1, new.0, new.1
         ));
     }
     let apxa = ap_arch::QciBlock::APXA;

@@ -36,7 +36,7 @@ fn off_if_migrated(hop: &Hop) -> Outcome {
 fn nothing_for_the_old_registration(hop: &Hop) -> Outcome {
     let cargo = armed(hop)?;
     if let Some(told) = cargo.strays.filter(|told| !cargo.stayed() && !told.nothing()) {
-        return Err(failed!("interruption {:08x?}, byte {:02x}", told.interruption, told.byte));
+        return Err(failed!("{told}"));
     }
     Ok(())
 }
@@ -47,7 +47,7 @@ fn new_reply_told_as_the_state_says(hop: &Hop) -> Outcome {
         let stayed = !received.is_empty();
         if let Some(told) = told.filter(|told| told.nothing() == stayed) {
             let apqn = queue.apqn;
-            return Err(failed!("{apqn}: interruption {:08x?}, byte {:02x}", told.interruption, told.byte));
+            return Err(failed!("{apqn}: {told}"));
         }
     }
     Ok(())

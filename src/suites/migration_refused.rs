@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A migration that was refused leaves no trace: to be asked for where it must be refused. vfio-ap migration spec 10.
 
-use super::{Outcome, cases, require, skipped};
+use super::{Outcome, cases, failed, require, skipped};
 use crate::migrate::Hop;
 use ap_arch::{QueueStatus, facility};
 
@@ -16,19 +16,23 @@ cases!("migration-refused" for Hop:
 /// QCI tells the same, to the last flag.
 fn configuration_unchanged(hop: &Hop) -> Outcome {
     let (before, after) = (hop.before()?.block, hop.after()?.block);
-    require!(before == after, "{before:x?} became {after:x?}");
+    let (old, new) = (before.matrix, after.matrix);
+    require!(old.adapters == new.adapters, "adapters {} became {}", old.adapters, new.adapters);
+    require!(old.domains == new.domains, "domains {} became {}", old.domains, new.domains);
+    let (old, new) = (old.control_domains, new.control_domains);
+    require!(old == new, "control domains {old} became {new}");
+    require!(before == after, "flags {:08x} became {:08x}, or the maxima changed", before.flags, after.flags);
     Ok(())
 }
 
 /// TAPQ tells the same of every queue, the status too where nobody did anything.
 fn queues_unchanged(hop: &Hop) -> Outcome {
     for (apqn, before) in &hop.before()?.queues {
-        let after = hop.after()?.answer(*apqn);
-        let same =
-            after.is_some_and(|after| after.info == before.info && after.status.response() == before.status.response());
-        require!(same, "{apqn} was {before:?} and is {after:?}");
-        let status = after.map(|after| after.status);
-        require!(!hop.was_idle(*apqn) || status == Some(before.status), "{apqn} was {before:?} and is {after:?}");
+        let after = hop.after()?.answer(*apqn).ok_or_else(|| failed!("{apqn} is gone"))?;
+        require!(after.info == before.info, "{apqn} was {} and is {}", before.info, after.info);
+        let (old, new) = (before.status, after.status);
+        let same = if hop.was_idle(*apqn) { old == new } else { old.response() == new.response() };
+        require!(same, "{apqn} answered {old} before and {new} after");
     }
     Ok(())
 }
@@ -39,7 +43,7 @@ fn messages_intact(hop: &Hop) -> Outcome {
         found.replies.clone()?;
         let (apqn, received, sent) = (found.queue.apqn, &found.received, &found.sent);
         require!(found.intact(), "{apqn}: {} of {} messages", received.len(), sent.len());
-        require!(sent.iter().all(|psmid| received.contains(psmid)), "{apqn}: {sent:x?} became {received:x?}");
+        require!(sent.iter().all(|psmid| received.contains(psmid)), "{apqn}: other messages than before");
     }
     Ok(())
 }
@@ -65,7 +69,7 @@ fn replies_still_interrupt(hop: &Hop) -> Outcome {
     }
     for found in &cargo.queues {
         let both = found.told.is_some_and(|told| told.interruption.is_some() && told.byte != 0);
-        require!(both, "{}: {:?}", found.queue.apqn, found.told);
+        require!(both, "{}: a new reply did not set the byte and interrupt", found.queue.apqn);
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ fn fetch(ap: &Ap, queue: &Queue, wanted: u32) -> Result<Vec<u8>, Stop> {
     let mut buffer = vec![0; 8192];
     let reply = exchange::receive(ap, apqn, psmid, &mut buffer).map_err(stop)?;
     let answered = cca::answered(reply).map_err(|reason| failed!("{apqn}: {reason}"))?;
-    require!(answered.codes == (0, 0), "{apqn}: return and reason code {:?}", answered.codes);
+    require!(answered.codes == (0, 0), "{apqn}: return code {} with reason {}", answered.codes.0, answered.codes.1);
     let data = answered.data;
     require!(data.len() == wanted as usize, "{apqn}: {} bytes, not {wanted}", data.len());
     require!(answered.end == reply.len(), "{apqn}: {} bytes of reply, the blocks end at {}", reply.len(), answered.end);
