@@ -26,6 +26,8 @@ pub struct Configuration {
     /// Tells configurations apart where a queue is bound to one.
     pub(crate) number: u64,
     pub(crate) notifications: Arc<Notifications>,
+    /// Whether no fault is planted, or none that concerns it: faults are for guests.
+    sound: bool,
     aqic_lookup: OnceLock<AqicLookup>,
 }
 
@@ -33,17 +35,17 @@ impl Configuration {
     /// A guest that has nothing yet.
     #[must_use]
     pub fn guest(machine: &Arc<Machine>) -> Arc<Self> {
-        Self::new(machine, &Matrix::EMPTY)
+        Self::new(machine, &Matrix::EMPTY, machine.faults.none())
     }
 
     /// The host, which has everything that the machine has, at any time.
     #[must_use]
     pub fn host(machine: &Arc<Machine>) -> Arc<Self> {
         let everything = Matrix { adapters: Mask256::FULL, domains: Mask256::FULL, control_domains: Mask256::FULL };
-        Self::new(machine, &everything)
+        Self::new(machine, &everything, true)
     }
 
-    fn new(machine: &Arc<Machine>, apcb: &Matrix) -> Arc<Self> {
+    fn new(machine: &Arc<Machine>, apcb: &Matrix, sound: bool) -> Arc<Self> {
         let number = machine.next_number();
         let apcb = SharedMatrix::new(apcb);
         Arc::new(Self {
@@ -51,6 +53,7 @@ impl Configuration {
             apcb,
             number,
             notifications: Arc::default(),
+            sound,
             aqic_lookup: OnceLock::new(),
         })
     }
@@ -100,7 +103,7 @@ impl Configuration {
         operands: &Operands,
         memory: &mut dyn OperandMemory,
     ) -> Outcome {
-        if self.machine.faults.none() {
+        if self.sound {
             self.execute_sound(guest, insn, operands, memory)
         } else {
             fault::execute(self, guest, insn, operands, memory)
@@ -140,8 +143,7 @@ impl Configuration {
     /// the absolute address and then make the adapter interruption pending. After a guest's reset, drop them.
     pub fn take_notifications(&self) -> Vec<Notification> {
         let notifications = self.notifications.take();
-        let faults = &self.machine.faults;
-        if faults.none() { notifications } else { fault::notifications(faults, notifications) }
+        if self.sound { notifications } else { fault::notifications(&self.machine.faults, notifications) }
     }
 
     /// Has `waker` called whenever a notification arrives, on whatever thread made it, with a queue held: it must not
