@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use ap_arch::{QueueStatus, facility};
 use core::fmt;
 
-/// Messages in each queue.
+/// Messages in each queue that holds so many.
 const MESSAGES: usize = 2;
 /// The subclasses of before and after.
 const OLD_ISC: u8 = 5;
@@ -100,7 +100,7 @@ impl Cargo {
                 ap.arm(queue.apqn, OLD_ISC, Nib::First)?;
             }
             let mut sent = Vec::new();
-            for _ in 0..MESSAGES {
+            for _ in 0..queue.info.depth().min(MESSAGES) {
                 let errand = Errand::send(ap, queue)?;
                 errand.wait_for_reply()?;
                 sent.push(errand.psmid());

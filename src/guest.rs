@@ -51,6 +51,18 @@ impl Guest {
 }
 
 impl Guest {
+    /// Those whose adapter is neither deconfigured nor checkstopped; without one a case is not judged.
+    pub(crate) fn configured_queues(&self) -> Result<Vec<(Apqn, Answer)>, Stop> {
+        let mut queues = self.queues()?;
+        let out_of_order = [ResponseCode::DECONFIGURED, ResponseCode::CHECKSTOPPED];
+        queues.retain(|(_, answer)| !out_of_order.contains(&answer.status.response()));
+        if queues.is_empty() {
+            Err(skipped!("every adapter of the matrix is deconfigured or checkstopped"))
+        } else {
+            Ok(queues)
+        }
+    }
+
     /// The operational queues whose mode is known; without one a case is not judged.
     pub(crate) fn usable_queues(&self) -> Result<Vec<Queue>, Stop> {
         let queues = self.queues()?;

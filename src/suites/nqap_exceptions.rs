@@ -110,7 +110,7 @@ fn length_above_the_maximum(guest: &Guest) -> Outcome {
 
 fn unreadable(guest: &Guest, at: At) -> Outcome {
     let ap = guest.ap()?;
-    for (apqn, _) in guest.queues()? {
+    for (apqn, _) in guest.configured_queues()? {
         let attempt = ap.attempt_nqap(State::Supervisor, Gr0::nqap(apqn), Registers::BothEven, at, LENGTH);
         attempt.require(format_args!("{apqn}"), ProgramCode::ADDRESSING)?;
         let status = ap.tapq(apqn).status;

@@ -56,9 +56,10 @@ fn reset(ap: &Ap, apqn: Apqn, function: FunctionCode) -> Outcome {
     finish(ap, apqn)
 }
 
+/// Runs `act` on every queue whose adapter works.
 fn on_every_queue(guest: &Guest, act: &dyn Fn(&Ap, Apqn) -> Outcome) -> Outcome {
     let ap = guest.ap()?;
-    guest.queues()?.into_iter().try_for_each(|(apqn, _)| act(&ap, apqn))
+    guest.configured_queues()?.into_iter().try_for_each(|(apqn, _)| act(&ap, apqn))
 }
 
 fn on_one_queue_a_card(guest: &Guest, act: &dyn Fn(&Ap, &Queue) -> Outcome) -> Outcome {
@@ -110,7 +111,7 @@ fn unbind_bit_accepted(guest: &Guest) -> Outcome {
 /// A queue with work in it is empty after the reset, and what comes out of it later is of later.
 fn discards(guest: &Guest, function: FunctionCode, wait: bool) -> Outcome {
     on_one_queue_a_card(guest, &|ap, queue| {
-        for _ in 0..2 {
+        for _ in 0..queue.info.depth().min(2) {
             let errand = Errand::send(ap, queue)?;
             if wait {
                 errand.wait_for_reply()?;
