@@ -53,3 +53,19 @@ fn a_failure_shows_calls_expectation_and_what_was_seen() {
         result.calls.ends_with(&["destination: S:->resuming = ok, stream".into(), "destination: S:->stop = ok".into()])
     );
 }
+
+#[test]
+fn every_defect_is_in_the_catalogue_and_every_behavioural_finding_is_a_defect() {
+    use vfio_ap::defect::Defect;
+    use vfio_mig::catalogue::{Group, find, findings};
+    for defect in Defect::ALL {
+        assert!(find(defect.name()).is_some(), "{defect}");
+    }
+    // Not defects of the model: what is specified so, and what only a real driver can show.
+    let not_imitated =
+        ["x-incompatible-returns-efault", "x-aqic-registration-not-migrated", "l-removal-waits-for-stream"];
+    for finding in findings().filter(|finding| matches!(finding.group, Group::Guest | Group::Uapi)) {
+        let is_defect = Defect::from_name(finding.id).is_ok();
+        assert!(is_defect != not_imitated.contains(&finding.id), "{}", finding.id);
+    }
+}

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod capabilities;
+pub mod catalogue;
 pub mod conformance;
 pub mod device;
 pub mod errno;
