@@ -153,17 +153,21 @@ fn report(loaded: &Loaded, finished: &Finished, form: Form) {
     }
 }
 
-/// Runs a scenario many times; what is not as expected is reported at once, the rest in figures.
+/// Runs a scenario many times: the first run that is not as expected is shown whole, the others that are not in a line, the rest in
+/// figures.
 async fn repeat(tools: &Tools, loaded: &Loaded, options: &RunOptions, times: u32) -> Result<Exit> {
     let mut exit = Exit::AsExpected;
     let mut seconds = Vec::new();
     let mut right = 0;
-    for _ in 0..times {
+    for number in 1..=times {
         let finished = run::run(tools, loaded, Wishes { keep: options.keep }).await?;
         seconds.extend(finished.events.last().map(|event| event.at));
         right += u32::from(finished.verdict.is_as_expected());
-        if !finished.verdict.is_as_expected() || options.report == Form::Json {
+        let wrong = !finished.verdict.is_as_expected();
+        if options.report == Form::Json || (wrong && right + 1 == number) {
             report(loaded, &finished, options.report);
+        } else if wrong {
+            print!("{}", human::line(&finished));
         }
         exit = exit.max(finished.verdict.kind.exit());
     }

@@ -19,7 +19,7 @@ use crate::machine::{Launching, Machine, Plan, Records, Trouble};
 use crate::observed::{Observed, State};
 use crate::qmp::command::{
     Migrate, MigrateCancel, MigrateContinue, MigrateIncoming, MigrationStatus, QueryMigrate, QueryStatus, RunState,
-    SetParameters, Stop,
+    SetParameters, Status, Stop,
 };
 use crate::run_folder::{FolderError, RunFolder};
 use crate::scenario::load::Loaded;
@@ -211,7 +211,7 @@ impl<'a> Run<'a> {
     /// After every migration both QEMUs must be in the states that go with its outcome.
     async fn end_states(&self, source: &Machine, destination: &Machine, accepted: bool) -> Result<(), Box<Verdict>> {
         let doing = "its end state is asked";
-        let ours = self.ask(source, doing, QueryStatus {}).await?;
+        let ours = self.settled(source).await?;
         let theirs = self.ask(destination, doing, QueryStatus {}).await?;
         let left = self.ask(source, doing, QueryMigrate {}).await?;
         let arrived = self.ask(destination, doing, QueryMigrate {}).await?;
@@ -229,6 +229,18 @@ impl<'a> Run<'a> {
         let done = What::MigrationDone { migration: self.hop + 1, accepted, downtime, transferred };
         self.observed.event(Some(source.index), done);
         Ok(())
+    }
+
+    /// What a source does once its migration is over. QEMU tells the migration's end a moment before it has drawn the consequence,
+    /// and no event tells that it has: it is asked again, each time as soon as it has answered.
+    async fn settled(&self, source: &Machine) -> Result<Status, Box<Verdict>> {
+        let deadline = Instant::now() + self.scenario.deadlines.answer;
+        loop {
+            let status = self.ask(source, "its end state is asked", QueryStatus {}).await?;
+            if status.status != RunState::FINISH_MIGRATE || Instant::now() > deadline {
+                return Ok(status);
+            }
+        }
     }
 
     /// Starts a QEMU for a host.
@@ -334,7 +346,7 @@ fn has_ended(state: &State, machine: &Machine) -> bool {
 /// The migration's limits: as the scenario says, or so tight that a guest that works keeps it from converging.
 fn limits(hop: &Hop<'_>, tight: bool) -> SetParameters {
     if tight {
-        return SetParameters { max_bandwidth: Some(1 << 20), downtime_limit: Some(0) };
+        return SetParameters { max_bandwidth: Some(8 << 20), downtime_limit: Some(0) };
     }
     let bandwidth = hop.with.bandwidth.unwrap_or(1 << 40);
     SetParameters { max_bandwidth: Some(bandwidth), downtime_limit: Some(hop.with.downtime.unwrap_or(2000)) }

@@ -146,6 +146,8 @@ open_name! {
     RunState {
         /// The guest runs.
         RUNNING = "running",
+        /// The guest has left, and QEMU has not yet drawn the consequence.
+        FINISH_MIGRATE = "finish-migrate",
         /// The guest has left for another host.
         POSTMIGRATE = "postmigrate",
     }

@@ -32,6 +32,15 @@ pub fn screen(scenario: &Scenario, finished: &Finished) -> String {
     text
 }
 
+/// One run in a line.
+#[must_use]
+pub fn line(finished: &Finished) -> String {
+    let verdict = &finished.verdict;
+    let folder =
+        verdict.run_folder.as_ref().map_or(String::new(), |folder| format!("; run folder {}", folder.display()));
+    format!("{}: {}: {}{folder}\n", finished.scenario, verdict.kind, verdict.happened)
+}
+
 fn describe(host: &HostSpec, plugin: bool) -> String {
     if !plugin {
         return "stock QEMU, no plugin".to_owned();
