@@ -47,7 +47,9 @@ impl Arguments {
                 Some(("control", path)) => arguments.control = Some(path.into()),
                 Some(("probe", "on")) => arguments.probe = true,
                 _ => {
-                    return Err(format!("unknown argument {word:?}: allowed are config=FILE, control=SOCKET, probe=on"));
+                    return Err(format!(
+                        "unknown argument {word:?}: allowed are config=FILE, control=SOCKET, probe=on"
+                    ));
                 }
             }
         }
