@@ -5,10 +5,12 @@
 //! A case judges a driver, not a taste: where drivers may differ it knows what else is accepted and says so
 //! ([`Verdict::Differs`]). Each case sets up its own hosts, so cases do not depend on each other.
 
+mod answer;
 mod case;
 mod cases;
 mod fixture;
 mod script;
+mod side;
 
 pub use case::{Case, CaseResult, Options, Verdict, run};
 pub use cases::all as cases;

@@ -127,7 +127,7 @@ fn cancelled(script: &Script<'_>) -> Result<(), Stop> {
     let again = side.open_stream(STOP_COPY)?;
     let bytes = side.read_all(again, 7)?;
     side.reach(RUNNING)?;
-    let queues: Vec<_> = super::super::script::entries_of(&bytes).iter().map(|(apqn, _)| apqn.to_string()).collect();
+    let queues: Vec<_> = super::super::side::entries_of(&bytes).iter().map(|(apqn, _)| apqn.to_string()).collect();
     let expected: Vec<_> = matrix_a().queues().map(|apqn| apqn.to_string()).collect();
     script.expect("queues of the second stream", queues.join(" "), &expected.join(" "), &[])
 }

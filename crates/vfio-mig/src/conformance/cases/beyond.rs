@@ -5,7 +5,7 @@ use ap_arch::stream::StreamFormat;
 use ap_arch::{Apqn, Gr0, HwInfo, Mask256, Matrix, ResponseCode};
 
 use super::super::fixture::{A, HostSetup, mask, matrix, matrix_a, stream};
-use super::super::script::entries_of;
+use super::super::side::entries_of;
 use super::{
     Answer, Case, DeviceState, RESUMING, RUNNING, STOP, STOP_COPY, Script, Stop, full, handmade, offer, stream_like,
     write_pieces,
@@ -122,7 +122,7 @@ fn magic(script: &Script<'_>, splits: &[usize]) -> Result<(), Stop> {
     for at in [0, 7] {
         let side = script.destination()?;
         let mut bytes = stream_like(script)?;
-        if super::super::script::format_of(&bytes)? == StreamFormat::Posted {
+        if super::super::side::format_of(&bytes)? == StreamFormat::Posted {
             return Err(Stop::Skip("the device's stream has no magic".to_owned()));
         }
         bytes[at] ^= 0x20;

@@ -5,7 +5,7 @@ use ap_arch::stream::StreamFormat;
 use ap_arch::{Apqn, FunctionCode, Gr0, HwInfo, Mask256, Matrix, QueueStatus, ResponseCode};
 
 use super::super::fixture::{A, B, C, HostSetup, mask, matrix, matrix_a, stream};
-use super::super::script::text_of;
+use super::super::side::text_of;
 use super::{CCA8, Case, RESUMING, RUNNING, STOP, STOP_COPY, Script, Side, Stop, expect_stale, full, handmade, offer};
 use crate::{Capability, GuestCall};
 

@@ -5,7 +5,7 @@
 use ap_arch::{Apqn, Mask256, Matrix};
 
 use super::super::fixture::{A, matrix, matrix_a};
-use super::super::script::entries_of;
+use super::super::side::entries_of;
 use super::{Case, RESUMING, RUNNING, STOP, STOP_COPY, Script, Stop, full, handmade, offer};
 use crate::Capability;
 

@@ -12,9 +12,11 @@ mod vectors;
 
 use ap_arch::{Apqn, HwInfo, Mask256};
 
+use super::answer::{Answer, Show};
 use super::case::Case;
 use super::fixture::{CCA8, matrix_a, stream};
-use super::script::{Answer, Script, Show, Side, Stop, entries_of};
+use super::script::{Script, Stop};
+use super::side::{Side, entries_of};
 use crate::{DeviceState, StreamId};
 
 const STOP: DeviceState = DeviceState::STOP;

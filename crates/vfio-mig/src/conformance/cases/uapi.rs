@@ -5,7 +5,7 @@ use ap_arch::stream::{StreamFormat, StreamHeader};
 use ap_arch::{Apqn, HwInfo, Mask256, Matrix, ResponseCode};
 
 use super::super::fixture::{A, HostSetup, MdevSetup, matrix, matrix_a, stream};
-use super::super::script::entries_of;
+use super::super::side::entries_of;
 use super::{
     Answer, CCA8, Case, RESUMING, RUNNING, STOP, STOP_COPY, Script, Side, Stop, expect_stale, full, offer, write_pieces,
 };
@@ -117,7 +117,7 @@ fn golden(script: &Script<'_>) -> Result<(), Stop> {
     for setup in [HostSetup::source(), HostSetup::source().with_format_0()] {
         let side = script.host("source", &setup)?;
         let bytes = side.full()?;
-        let format = super::super::script::format_of(&bytes)?;
+        let format = super::super::side::format_of(&bytes)?;
         let (size, control_domains) = (format.stream_size(4), matrix_a().control_domains);
         script.expect("length of the stream", bytes.len(), &size.to_string(), &[])?;
         let expected = StreamHeader::new(format, 4, control_domains).to_bytes();
@@ -208,7 +208,7 @@ fn large(script: &Script<'_>) -> Result<(), Stop> {
     let setup = |matrix| HostSetup { host, mdevs: vec![MdevSetup { name: A, matrix }], ..HostSetup::source() };
     let source = script.host("source", &setup(host))?;
     let bytes = source.full()?;
-    let format = super::super::script::format_of(&bytes)?;
+    let format = super::super::side::format_of(&bytes)?;
     let size = format.stream_size(5_120).to_string();
     script.expect("length of a stream of 5,120 queues", bytes.len(), &size, &[])?;
     let destination = script.host("destination", &setup(Matrix::EMPTY))?;
