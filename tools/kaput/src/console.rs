@@ -8,7 +8,7 @@
 const LONGEST_LINE: usize = 4096;
 
 /// Bytes a guest may print in one run.
-const LIMIT: usize = 4 << 20;
+pub const LIMIT: usize = 4 << 20;
 
 /// One line of the console, without its end.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,6 @@
 //! What the guest has said: its cases, its requests, its end. Filled line by line from the joined console; the judge
 //! reads it. The grammar is `ap_arch::report`'s.
 
-use std::time::Instant;
-
 use ap_arch::report::{ExitStatus, Line as ReportLine, Summary, Verdict};
 
 use crate::console::Line;
@@ -43,8 +41,6 @@ pub struct Guest {
     pub garbage: Vec<String>,
     /// The last line of any kind.
     pub last_line: Option<String>,
-    /// When the first line came.
-    pub first_line_at: Option<Instant>,
     /// Lines, of any kind.
     pub lines: usize,
 }
@@ -53,7 +49,6 @@ impl Guest {
     /// Takes one line; returns the number of the migration it asks for, from 1, if it does.
     pub fn line(&mut self, line: Line) -> Option<usize> {
         self.lines += 1;
-        self.first_line_at.get_or_insert_with(Instant::now);
         let text = match line {
             Line::Text(text) => text,
             Line::Garbage(shown) => {

@@ -30,6 +30,9 @@ use crate::transcript::Transcript;
 use arguments::Setup;
 use console::ConsoleSocket;
 
+/// How long after its connections' end a process may be seen to end.
+const MOMENT: Duration = Duration::from_secs(2);
+
 /// What can go wrong with one machine. The run makes a verdict of it: only the run knows what it was doing.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
@@ -130,6 +133,14 @@ impl Launching {
     /// [`Trouble::Io`].
     pub fn launch(plan: &Plan<'_>, observed: &Observed) -> Result<(Self, Records), Trouble> {
         let index = observed.add_machine(plan.host);
+        let launched = Self::spawn(plan, observed, index);
+        if launched.is_err() {
+            observed.write(|state| state.machines[index].exit = Some("never started".to_owned()));
+        }
+        launched
+    }
+
+    fn spawn(plan: &Plan<'_>, observed: &Observed, index: usize) -> Result<(Self, Records), Trouble> {
         let prefix = format!("{index:02}-{}", plan.host);
         let file = |kind: &str| plan.folder.file(&format!("{prefix}.{kind}"));
         let console = UnixListener::bind(file("console-socket")).map_err(|e| Trouble::Io("console socket", e))?;
@@ -187,14 +198,21 @@ impl Launching {
     pub async fn ready(self, patience: Duration) -> Result<Machine, Trouble> {
         let deadline = Instant::now() + patience;
         let (index, observed) = (self.index, self.observed.clone());
-        let gone = observed.until(deadline, |state| state.machines[index].exit.is_some().then_some(()));
-        tokio::select! {
-            machine = self.connect() => machine,
-            gone = gone => Err(gone.map_or(Trouble::Late("QEMU's greeting"), |()| Trouble::Died)),
+        let ended = |until| observed.until(until, |state| state.machines[index].exit.is_some().then_some(()));
+        let answers = tokio::select! {
+            answers = self.connect(deadline) => answers,
+            ended = ended(deadline) => Err(ended.map_or(Trouble::Late("QEMU's greeting"), |()| Trouble::Died)),
+        };
+        match answers {
+            // A connection that ends because QEMU does is seen to end a moment before.
+            Err(trouble @ (Trouble::Qmp(_) | Trouble::Control(_))) => {
+                Err(ended(deadline.min(Instant::now() + MOMENT)).await.map_or(trouble, |()| Trouble::Died))
+            }
+            answers => answers,
         }
     }
 
-    async fn connect(self) -> Result<Machine, Trouble> {
+    async fn connect(self, deadline: Instant) -> Result<Machine, Trouble> {
         let index = self.index;
         let accept = |listener: UnixListener, what: &'static str| async move {
             listener.accept().await.map(|(stream, _): (UnixStream, _)| stream).map_err(|e| Trouble::Io(what, e))
@@ -210,8 +228,7 @@ impl Launching {
             Notice::Event(event) => teller.qmp_event(index, &event),
             Notice::Closed => teller.write(|state| state.machines[index].qmp_closed = true),
         });
-        // The caller has the deadline; this one only bounds what must be bounded.
-        let greeted = self.observed.until(Instant::now() + Duration::from_secs(3600), |state| {
+        let greeted = self.observed.until(deadline, |state| {
             (state.machines[index].version.is_some() || state.machines[index].qmp_closed).then_some(())
         });
         greeted.await.map_err(|_| Trouble::Late("QEMU's greeting"))?;
@@ -291,7 +308,7 @@ impl Machine {
 
     /// A connection ended: because QEMU did? Its end is seen a moment later than the connection's.
     async fn died_or(&self, otherwise: Trouble) -> Trouble {
-        let soon = Instant::now() + self.answer.min(Duration::from_secs(2));
+        let soon = Instant::now() + self.answer.min(MOMENT);
         let index = self.index;
         let died = self.observed.until(soon, |state| state.machines[index].exit.is_some().then_some(())).await;
         died.map_or(otherwise, |()| Trouble::Died)

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::console::{Console, Line};
+use crate::console::{self, Console, Line};
 use crate::events::{Events, What};
 use crate::guest::Guest;
 use crate::qmp::command::MigrationStatus;
@@ -125,7 +125,7 @@ impl Observed {
     pub fn console(&self, machine: usize, bytes: &[u8]) {
         self.write(|state| {
             let known = &mut state.machines[machine].console;
-            let room = (4usize << 20).saturating_sub(known.len());
+            let room = console::LIMIT.saturating_sub(known.len());
             known.extend_from_slice(&bytes[..bytes.len().min(room)]);
             for line in state.console.feed(bytes) {
                 let (Line::Text(shown) | Line::Garbage(shown)) = &line;

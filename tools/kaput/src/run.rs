@@ -23,7 +23,7 @@ use crate::qmp::command::{
 };
 use crate::run_folder::{FolderError, RunFolder};
 use crate::scenario::load::Loaded;
-use crate::scenario::{Deed, Hop, Moment, Scenario};
+use crate::scenario::{Action, Deed, Hop, Moment, Scenario};
 use crate::tools::Tools;
 use crate::verdict::{Kind, Verdict};
 
@@ -333,8 +333,8 @@ impl<'a> Run<'a> {
     }
 
     fn deeds(&self, moment: Moment) -> Vec<Deed> {
-        let now = |action: &&crate::scenario::Action| action.at == moment && action.migration.get() == self.hop + 1;
-        self.scenario.actions.iter().filter(now).map(|action| action.deed).collect()
+        let now = |action: &&Action| action.at == moment && action.migration.get_ref().get() == self.hop + 1;
+        self.scenario.actions.iter().filter(now).map(|action| *action.deed.get_ref()).collect()
     }
 }
 

@@ -104,21 +104,25 @@ pub struct How {
 }
 
 /// Something done to a run at a named moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Action {
     /// When.
     pub at: Moment,
     /// In which migration, from 1. Of no meaning before the first one.
-    #[serde(default = "once")]
-    pub migration: NonZeroUsize,
+    #[serde(default = "first")]
+    pub migration: Spanned<NonZeroUsize>,
     /// What.
     #[serde(rename = "do")]
-    pub deed: Deed,
+    pub deed: Spanned<Deed>,
+}
+
+fn first() -> Spanned<NonZeroUsize> {
+    Spanned::new(0..0, NonZeroUsize::MIN)
 }
 
 /// The moments of a run, in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Moment {
     /// The source QEMU is started and does not answer yet.

@@ -76,8 +76,8 @@ fn verdict_of(scenario: String) -> (Kind, String) {
 
 #[test]
 fn without_a_fault_the_run_is_as_expected() {
-    let finished = finished(|_| (), SCENARIO.to_owned());
-    assert_eq!((finished.verdict.kind, finished.verdict.run_folder), (Kind::AsExpected, None));
+    let verdict = finished(|_| (), SCENARIO.to_owned()).verdict;
+    assert_eq!((verdict.kind, verdict.run_folder), (Kind::AsExpected, None), "{}\n{}", verdict.happened, verdict.seen);
 }
 
 #[test]

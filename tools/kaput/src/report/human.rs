@@ -56,13 +56,7 @@ fn describe(host: &HostSpec, plugin: bool) -> String {
             true
         }
     });
-    let cards: Vec<String> = cards
-        .into_iter()
-        .map(|(kind, numbers)| match numbers.as_slice() {
-            [first, .., last] => format!("{first}-{last} {kind}"),
-            _ => format!("{} {kind}", numbers.concat()),
-        })
-        .collect();
+    let cards: Vec<String> = cards.into_iter().map(|(kind, numbers)| format!("{} {kind}", numbers.join(","))).collect();
     let matrix = topology.matrix();
     let mut text = format!("{}; domains {}", cards.join(", "), numbers(matrix.domains));
     _ = write!(text, "; control domains {}", numbers(matrix.control_domains));

@@ -192,14 +192,11 @@ impl Run<'_> {
     }
 
     async fn failed(&self, whose: &Machine, other: &Machine, doing: &str, status: &MigrationStatus) -> Box<Verdict> {
+        let reason = whose.ask(QueryMigrate {}).await.ok().and_then(|answer| answer.error_desc);
         // The other side's end is the likelier cause, and is seen a moment later.
         let soon = Instant::now() + Duration::from_secs(1);
         let died = |state: &State| state.machines[other.index].exit.is_some().then_some(());
-        let reason = whose.ask(QueryMigrate {}).await.ok().and_then(|answer| answer.error_desc);
-        if reason.as_deref().is_none_or(|reason| {
-            reason.contains("connection") || reason.contains("Broken pipe") || reason.contains("channel")
-        }) && self.observed.until(soon, died).await.is_ok()
-        {
+        if self.observed.until(soon, died).await.is_ok() {
             return of_host(&self.observed, other.index, doing, &Trouble::Died);
         }
         Verdict::new(Kind::MigrationFailed, format!("QEMU's migration ended as `{status}` while {doing}"))

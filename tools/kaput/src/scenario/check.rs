@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use vfio_ap::defect::Defect;
 
-use super::{Outcome, Scenario};
+use super::{Deed, Moment, Outcome, Scenario};
 
 /// What is wrong, where, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ impl Scenario {
     pub(super) fn check(&self) -> Result<(), Fault> {
         self.check_hosts()?;
         self.check_migrations()?;
+        self.check_actions()?;
         self.check_expectation()
     }
 
@@ -92,6 +93,29 @@ impl Scenario {
         if !self.plugin && !self.migrations.is_empty() {
             let help = "remove `plugin = false`, or the migrations";
             return Err(fault("without the plugin there is no AP device to migrate", None, help));
+        }
+        Ok(())
+    }
+
+    fn check_actions(&self) -> Result<(), Fault> {
+        let migrations = self.hops().len();
+        for action in &self.actions {
+            let (deed, number) = (*action.deed.get_ref(), action.migration.get_ref().get());
+            if action.at >= Moment::Asked && number > migrations {
+                let message = format!("there is no migration {number}, so this never happens");
+                return Err(fault(message, Some(action.deed.span()), format!("the scenario has {migrations}")));
+            }
+            let first = match deed {
+                Deed::KillSource => Moment::Boot,
+                Deed::StopGuest | Deed::GarbageOnConsole => Moment::Suites,
+                Deed::KillDestination => Moment::Asked,
+            };
+            if action.at < first {
+                let message = format!("`{deed}` is not possible so early");
+                let help = "the first moment is `boot` for kill-source, `suites` for stop-guest and garbage-on-console, `asked` \
+                            for kill-destination";
+                return Err(fault(message, Some(action.deed.span()), help));
+            }
         }
         Ok(())
     }

@@ -116,6 +116,15 @@ fn names_that_are_not_there_are_shown_with_those_that_are() {
 }
 
 #[test]
+fn an_action_must_be_possible_at_its_moment() {
+    let action = |at: &str, deed: &str| format!("[[actions]]\nat = \"{at}\"\ndo = \"{deed}\"\n\n[expect]");
+    insta::assert_snapshot!("action too early", fault("[expect]", &action("boot", "kill-destination")));
+    let late = action("active", "kill-source").replace("do =", "migration = 2\ndo =");
+    insta::assert_snapshot!("action too late", fault("[expect]", &late));
+    assert!(read(&GOOD.replace("[expect]", &action("asked", "kill-destination"))).is_ok());
+}
+
+#[test]
 fn an_expectation_must_be_whole() {
     insta::assert_snapshot!("refused without how", fault("\"pass\"", "\"refused\""));
     insta::assert_snapshot!("failing without what", fault("\"pass\"", "\"guest-fails\""));
