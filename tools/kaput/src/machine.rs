@@ -8,7 +8,8 @@ pub mod arguments;
 mod console;
 
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -150,6 +151,7 @@ impl Launching {
             let host = plan.folder.write_json(&format!("{prefix}.host.json"), &spec.config(plan.host));
             host.map_err(|e| Trouble::Io("host description", e))?;
             let given = spec.control.as_ref().map(|path| plan.folder.path().join(path.get_ref()));
+            given.iter().for_each(|path| remove_stale_socket(path));
             control = Some(given.unwrap_or_else(|| file("control-socket")));
         }
         let arguments = arguments::arguments(plan.setup, &file, control.as_deref(), plan.incoming);
@@ -253,6 +255,16 @@ impl Launching {
             folder: self.folder,
             prefix: self.prefix,
         })
+    }
+}
+
+/// Removes what a QEMU that was killed left behind where the next one is to listen. Anything else stays: then the plugin says
+/// what is in its way.
+fn remove_stale_socket(path: &Path) {
+    let is_refused =
+        || std::os::unix::net::UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) && is_refused() {
+        _ = std::fs::remove_file(path);
     }
 }
 

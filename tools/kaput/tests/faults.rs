@@ -142,6 +142,18 @@ fn an_unknown_plugin_argument_or_host_is_told_with_qemus_own_words() {
 }
 
 #[test]
+fn a_socket_that_a_killed_qemu_left_behind_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("control");
+    let scenario = SCENARIO.replace("[hosts.B]", &format!("[hosts.B]\ncontrol = \"{}\"", socket.display()));
+    for _ in 0..2 {
+        let verdict = finished(|_| (), scenario.clone()).verdict;
+        assert!(verdict.is_as_expected(), "{}\n{}", verdict.happened, verdict.seen);
+        assert!(socket.exists(), "the plugin listened there");
+    }
+}
+
+#[test]
 fn a_qemu_that_is_too_old_or_for_another_machine_is_refused_in_one_paragraph() {
     let folder = tempfile::tempdir().expect("a folder");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

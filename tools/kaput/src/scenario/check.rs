@@ -68,6 +68,12 @@ impl Scenario {
                 );
                 return Err(fault("this cannot be a socket's path", Some(path.span()), help));
             }
+            let visits = self.hops().iter().filter(|hop| hop.to == name.get_ref()).count();
+            if visits + usize::from(self.start() == name.get_ref()) > 1 {
+                let message = format!("host {} has more than one QEMU in this scenario", name.get_ref());
+                let help = "each needs a socket of its own; leave `control` out for those in the run folder";
+                return Err(fault(message, Some(path.span()), help));
+            }
             if let Some(other) = sockets.insert(path.get_ref(), name.get_ref()) {
                 let message = format!("hosts {other} and {} have the same socket path", name.get_ref());
                 let help = "each host needs its own; leave `control` out for one in the run folder";

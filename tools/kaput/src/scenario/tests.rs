@@ -81,15 +81,15 @@ fn a_refusal_is_of_the_last_migration_unless_it_says_which() {
 
 #[test]
 fn an_unknown_key_is_shown_where_it_stands() {
-    insta::assert_snapshot!("unknown key", fault("summary", "colour = 1\nsummary"));
-    insta::assert_snapshot!("unknown key of a migration", fault("write-chunk", "chunk"));
+    insta::assert_snapshot!("unknown-key", fault("summary", "colour = 1\nsummary"));
+    insta::assert_snapshot!("unknown-key-of-a-migration", fault("write-chunk", "chunk"));
 }
 
 #[test]
 fn a_domain_that_cannot_be_is_shown_where_it_stands() {
-    insta::assert_snapshot!("domain 300 in the short form", fault("/33,3a", "/33,300"));
+    insta::assert_snapshot!("domain-300-in-the-short-form", fault("/33,3a", "/33,300"));
     insta::assert_snapshot!(
-        "domain 300 in a list",
+        "domain-300-in-a-list",
         fault("domains = [\"33\"] }\n\n[hosts.B]", "domains = [\"300\"] }\n\n[hosts.B]")
     );
 }
@@ -98,17 +98,17 @@ fn a_domain_that_cannot_be_is_shown_where_it_stands() {
 fn two_hosts_with_one_socket_path_are_refused_at_the_second() {
     let one = GOOD.replacen("topology = \"05", "control = \"/tmp/one\"\ntopology = \"05", 1);
     let both = one.replacen("topology = {", "control = \"/tmp/one\"\ntopology = {", 1);
-    insta::assert_snapshot!("one socket path", shown(&read(&both).expect_err("two hosts, one socket")));
+    insta::assert_snapshot!("one-socket-path", shown(&read(&both).expect_err("two hosts, one socket")));
     insta::assert_snapshot!(
-        "long socket path",
+        "long-socket-path",
         shown(&read(&one.replace("/tmp/one", &"x".repeat(200))).expect_err("too long"))
     );
 }
 
 #[test]
 fn names_that_are_not_there_are_shown_with_those_that_are() {
-    insta::assert_snapshot!("unknown host", fault("to = \"B\"", "to = \"C\""));
-    insta::assert_snapshot!("already there", fault("to = \"B\"", "to = \"A\""));
+    insta::assert_snapshot!("unknown-host", fault("to = \"B\"", "to = \"C\""));
+    insta::assert_snapshot!("already-there", fault("to = \"B\"", "to = \"A\""));
     let defect = fault("[hosts.B]\n", "[hosts.B]\ndefects = [\"rust\"]\n");
     assert!(defect.contains("no defect is called `rust`") && defect.contains("control-domains-dropped"), "{defect}");
     let errno = fault("result = \"pass\"", "result = \"refused\"\nrefused = { errno = \"EWHAT\" }");
@@ -118,17 +118,17 @@ fn names_that_are_not_there_are_shown_with_those_that_are() {
 #[test]
 fn an_action_must_be_possible_at_its_moment() {
     let action = |at: &str, deed: &str| format!("[[actions]]\nat = \"{at}\"\ndo = \"{deed}\"\n\n[expect]");
-    insta::assert_snapshot!("action too early", fault("[expect]", &action("boot", "kill-destination")));
+    insta::assert_snapshot!("action-too-early", fault("[expect]", &action("boot", "kill-destination")));
     let late = action("active", "kill-source").replace("do =", "migration = 2\ndo =");
-    insta::assert_snapshot!("action too late", fault("[expect]", &late));
+    insta::assert_snapshot!("action-too-late", fault("[expect]", &late));
     assert!(read(&GOOD.replace("[expect]", &action("asked", "kill-destination"))).is_ok());
 }
 
 #[test]
 fn an_expectation_must_be_whole() {
-    insta::assert_snapshot!("refused without how", fault("\"pass\"", "\"refused\""));
-    insta::assert_snapshot!("failing without what", fault("\"pass\"", "\"guest-fails\""));
-    insta::assert_snapshot!("unknown result", fault("\"pass\"", "\"fine\""));
+    insta::assert_snapshot!("refused-without-how", fault("\"pass\"", "\"refused\""));
+    insta::assert_snapshot!("failing-without-what", fault("\"pass\"", "\"guest-fails\""));
+    insta::assert_snapshot!("unknown-result", fault("\"pass\"", "\"fine\""));
     insta::assert_snapshot!("deadline", fault("[expect]", "[deadlines]\nguest = 0\n\n[expect]"));
 }
 
