@@ -116,7 +116,6 @@ impl<'a> Run<'a> {
             }
             let Some(preparing) = next.take() else { break };
             let destination = self.wait_for_destination(preparing).await?;
-            next = self.prepare(hops.get(number + 1))?;
             let Some(source) = self.home.take() else { break };
             let accepted = self.migrate(&source, &destination, hop).await;
             let arrived = *accepted.as_ref().unwrap_or(&self.is_gone(&source));
@@ -127,6 +126,8 @@ impl<'a> Run<'a> {
             home.press_key()
                 .await
                 .map_err(|trouble| trouble::verdict(&self.observed, home, "the key is pressed", trouble))?;
+            // While the guest looks around, which keeps one CPU busy; a migration leaves none to spare.
+            next = self.prepare(hops.get(number + 1))?;
         }
         self.the_guest_ends().await
     }
