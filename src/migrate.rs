@@ -11,7 +11,7 @@ use crate::exchange::Failure;
 use crate::guest::Guest;
 use crate::log;
 use crate::machine::clock::Deadline;
-use crate::machine::{console, progress};
+use crate::machine::{console, io, progress};
 use crate::observe::{self, Observation};
 use crate::report;
 use crate::rsa::{self, Vector};
@@ -25,9 +25,12 @@ use ap_arch::report::{Verdict, handshake};
 
 /// A runner that was told there is nothing to migrate for presses the key at once, if at all.
 const SKIP_KEY_LIMIT_MILLIS: u64 = 3000;
-/// How often the key is looked for. Every look is a service call, which in QEMU takes the lock that the migration needs
-/// too.
-const KEY_INTERVAL_MILLIS: u64 = 1;
+/// How long the guest works between two looks for the key. Every look is a service call, which in QEMU takes the lock that
+/// the migration needs too.
+const WORK_MILLIS: u64 = 1;
+/// How long it rests after a look: a guest that writes to its memory without a pause migrates only once its host has
+/// measured how fast memory moves, which takes QEMU a tenth of a second.
+const REST_MILLIS: u64 = 2;
 
 /// What was seen and computed around one migration.
 pub(crate) struct Hop {
@@ -140,7 +143,8 @@ fn start_continuous(guest: &Guest, ap: Ap) -> Result<Continuous, String> {
 struct NoKey;
 
 fn hop(ap: &Ap, needs: &Needs, continuous: &mut Result<Continuous, String>, timeout: u16) -> Result<Hop, NoKey> {
-    let before = observe(ap, needs);
+    // Nobody asks what the others answered before: `queues` has judged them.
+    let before = observe(ap, false);
     let seen = before.as_ref().map_or(&[][..], |seen| &seen.queues);
     let mut busy: Vec<Apqn> = continuous.iter().map(|continuous| continuous.queue).collect();
     let hold = if needs.cargo { one_queue_a_card(seen, &busy) } else { Vec::new() };
@@ -163,7 +167,7 @@ fn hop(ap: &Ap, needs: &Needs, continuous: &mut Result<Continuous, String>, time
         report::info(format_args!("{operations} RSA operations before the key, {} repeated", work.lost));
     }
 
-    let after = observe(ap, needs);
+    let after = observe(ap, needs.outside);
     let cargo = cargo.map(|cargo| cargo.unload(ap)).map_err(|stop| match stop {
         Stop::Fail(reason) | Stop::Skip(reason) => reason,
     });
@@ -181,23 +185,24 @@ fn one_queue_a_card(seen: &[(Apqn, crate::ap::Answer)], busy: &[Apqn]) -> Vec<Qu
     queues
 }
 
-/// Works until a key is pressed.
+/// Works, with rests, until a key is pressed.
 fn wait_for_key(limit_millis: u64, mut work: impl FnMut()) -> Result<(), NoKey> {
     let deadline = Deadline::in_millis(limit_millis);
     while !deadline.is_over() {
-        let next_look = Deadline::in_millis(KEY_INTERVAL_MILLIS);
+        let next_look = Deadline::in_millis(WORK_MILLIS);
         while !next_look.is_over() {
             work();
         }
         if console::key_pressed() {
             return Ok(());
         }
+        io::rest(REST_MILLIS);
     }
     Err(NoKey)
 }
 
-fn observe(ap: &Ap, needs: &Needs) -> Result<Observation, String> {
-    Observation::take(ap, needs.outside).map_err(|stop| match stop {
+fn observe(ap: &Ap, outside: bool) -> Result<Observation, String> {
+    Observation::take(ap, outside).map_err(|stop| match stop {
         Stop::Fail(reason) | Stop::Skip(reason) => reason,
     })
 }

@@ -70,7 +70,7 @@ pub(crate) fn wait_for(
     unsafe { asm::lctlg::<6>(u64::from(subclasses.0) << 24) };
     match waiting {
         Waiting::Polling => poll(limit_millis),
-        Waiting::WaitState => wait(limit_millis),
+        Waiting::WaitState => wait(limit_millis, PswMask::IO.union(PswMask::EXTERNAL)),
     }
     // SAFETY: nothing is allowed any more.
     unsafe { asm::lctlg::<6>(0) };
@@ -100,16 +100,20 @@ fn poll(limit_millis: u64) {
     }
 }
 
-fn wait(limit_millis: u64) {
+/// Leaves the CPU in the wait state so many milliseconds.
+pub(crate) fn rest(millis: u64) {
+    wait(millis, PswMask::EXTERNAL);
+}
+
+fn wait(limit_millis: u64, classes: PswMask) {
     /// Bit 52 of control register 0: the clock comparator's interruptions.
     const CLOCK_COMPARATOR: u64 = 0x800;
     asm::sckc(clock::now().plus_micros(limit_millis.saturating_mul(1000)));
     EXPECTING_CLOCK.store(true, Ordering::SeqCst);
-    // SAFETY: the two classes that may come are expected, and their handler ends the wait; the clock comparator is the
-    // bound.
+    // SAFETY: the classes that may come are expected, and their handler ends the wait; the clock comparator is the bound.
     unsafe {
         asm::lctlg::<0>(CLOCK_COMPARATOR);
-        asm::wait(PswMask::IO.union(PswMask::EXTERNAL));
+        asm::wait(classes);
         asm::lctlg::<0>(0);
     }
     EXPECTING_CLOCK.store(false, Ordering::SeqCst);
