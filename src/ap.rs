@@ -4,6 +4,7 @@
 
 use crate::log;
 use crate::machine::Machine;
+use crate::machine::clock::Deadline;
 use crate::machine::trap::{ProgramInterruption, expect_exception};
 use ap_arch::{Apqn, ConditionCode, FunctionCode, Gr0, HwInfo, QciBlock, QueueStatus, ResponseCode, facility};
 use core::mem::offset_of;
@@ -56,6 +57,8 @@ pub(crate) struct Dequeued {
 
 /// More executions than this for one message are not progress but a fault.
 const MAX_PARTS: usize = 1000;
+/// How long a queue may be busy. The architecture names no limit.
+const BUSY_LIMIT_MILLIS: u64 = 500;
 
 impl Ap {
     /// Executes TAPQ on queue 00.0000; the interruption says that AP is not installed. AP reference 4.
@@ -97,7 +100,8 @@ impl Ap {
         self.execute(Gr0::pqap(FunctionCode::TAPQ, apqn).with(bits))
     }
 
-    fn tapq_gr0(&self, apqn: Apqn) -> Gr0 {
+    /// TAPQ in GR0, with the T bit where it is allowed.
+    pub(crate) fn tapq_gr0(&self, apqn: Apqn) -> Gr0 {
         let gr0 = Gr0::pqap(FunctionCode::TAPQ, apqn);
         if self.has(facility::APFT) { gr0.with(Gr0::T) } else { gr0 }
     }
@@ -129,7 +133,7 @@ impl Ap {
     pub(crate) fn aqic(&self, apqn: Apqn, gr1: u64, nib: u64) -> Answer {
         let gr0 = Gr0::pqap(FunctionCode::AQIC, apqn);
         // SAFETY: notification bytes exist for ever, and nothing is stored at an address that is not taken.
-        let raw = unsafe { asm::pqap(gr0.0, gr1, nib) };
+        let raw = unsafe { unless_busy(gr0, gr1, nib) };
         if self.logs {
             log::pqap(gr0, gr1, nib, Ok(&raw));
         }
@@ -235,7 +239,26 @@ const GR2_BEFORE: u64 = 0;
 
 fn pqap(gr0: Gr0) -> asm::Pqap {
     // SAFETY: only TAPQ, RAPQ and ZAPQ come here, which name no storage.
-    unsafe { asm::pqap(gr0.0, GR1_BEFORE, GR2_BEFORE) }
+    unsafe { unless_busy(gr0, GR1_BEFORE, GR2_BEFORE) }
+}
+
+/// PQAP, executed again as long as it answers 05 (busy), or until the limit is over. AP reference 2.3.
+///
+/// # Safety
+/// As for [`asm::pqap`].
+#[inline(never)]
+unsafe fn unless_busy(gr0: Gr0, gr1: u64, gr2: u64) -> asm::Pqap {
+    let is_busy = |raw: &asm::Pqap| QueueStatus::from_gr1(raw.gr1).response() == ResponseCode::BUSY;
+    // SAFETY: the caller answers for the storage.
+    let mut raw = unsafe { asm::pqap(gr0.0, gr1, gr2) };
+    if is_busy(&raw) {
+        let deadline = Deadline::in_millis(BUSY_LIMIT_MILLIS);
+        while is_busy(&raw) && !deadline.is_over() {
+            // SAFETY: as before.
+            raw = unsafe { asm::pqap(gr0.0, gr1, gr2) };
+        }
+    }
+    raw
 }
 
 impl From<asm::Pqap> for Answer {

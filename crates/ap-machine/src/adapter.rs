@@ -21,6 +21,8 @@ pub(crate) struct Card {
     pub(crate) serial: String,
     /// How the bind state of its queues starts.
     pub(crate) binding: Binding,
+    /// Whether its queues are busy after a reset, and interrupt for a reply only if there was none.
+    pub(crate) strict: bool,
 }
 
 impl Card {
@@ -32,6 +34,7 @@ impl Card {
             max_request: spec.max_request,
             serial: spec.serial.clone().unwrap_or_else(|| format!("KAPUT{:03}", apid.0)),
             binding: Binding::new(spec.kind.mode, secure),
+            strict: false,
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Machine {
     /// QCI flags and Na, Nd; its matrix is not used.
     pub(crate) qci: QciBlock,
     pub(crate) timing: Timing,
+    /// See [`Topology::strict`].
+    pub(crate) strict: bool,
     pub(crate) segment: Option<usize>,
     pub(crate) secrets: u32,
     pub(crate) random: RandomSource,
@@ -61,7 +63,8 @@ impl Machine {
             installed: topology.installed,
             facilities: topology.facilities,
             qci: qci_frame(topology),
-            timing: topology.timing,
+            timing: topology.timing(),
+            strict: topology.strict,
             segment: topology.segment.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
             secrets: topology.secrets,
             random: RandomSource::new(topology.seed),
@@ -71,7 +74,7 @@ impl Machine {
             changes: Mutex::default(),
             adapters: std::iter::repeat_with(Adapter::default).take(256).collect(),
             clock,
-            timed: topology.timing != Timing::default(),
+            timed: topology.timing() != Timing::default(),
             timer: Arc::default(),
             me: Weak::clone(me),
             numbers: AtomicU64::new(0),
@@ -87,7 +90,7 @@ impl Machine {
     pub(crate) fn card(&self, apid: Apid, spec: &AdapterSpec) -> Card {
         let has = |flag| self.qci.has(flag);
         let info = spec.hw_info(has(QciBlock::APXA), has(QciBlock::APSC), self.qci.max_domain);
-        Card::new(self.next_number(), apid, spec, info, has(QciBlock::APSB))
+        Card { strict: self.strict, ..Card::new(self.next_number(), apid, spec, info, has(QciBlock::APSB)) }
     }
 
     /// Whether an adapter and a domain of these numbers can exist; naming another one is a specification exception.

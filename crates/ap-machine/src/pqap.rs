@@ -119,7 +119,7 @@ fn reset(configuration: &Configuration, gr0: Gr0) -> QueueStatus {
         return queue.answer(ResponseCode::STATE_CHANGE_IN_PROGRESS);
     }
     // Sources disagree on 05 for ZAPQ; here it is not valid.
-    if queue.busy && !zeroize {
+    if queue.is_busy() && !zeroize {
         return queue.answer(ResponseCode::BUSY);
     }
     queue.reset(machine.now(), machine.timing.reset_ns);
@@ -155,7 +155,7 @@ fn aqic(
     }
     let (now, duration) = (machine.now(), machine.timing.aqic_ns);
     let (gr1, nib) = (operands.gr1, operands.gr2);
-    let response = if queue.busy {
+    let response = if queue.is_busy() {
         ResponseCode::BUSY
     } else if gr1 & control::IR == 0 {
         queue.disable(now, duration)

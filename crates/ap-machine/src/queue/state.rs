@@ -62,6 +62,8 @@ pub(crate) struct State {
     pub(crate) interruption: Interruption,
     pub(crate) binding: Binding,
     reset_due: Option<u64>,
+    /// Until when it is busy after a reset.
+    busy_until: Option<u64>,
     /// When the engine is done with what it has.
     engine_free: u64,
     pub(crate) busy: bool,
@@ -96,6 +98,7 @@ impl State {
             interruption: Interruption::Off,
             binding: card.binding,
             reset_due: None,
+            busy_until: None,
             engine_free: 0,
             busy: false,
             async_error: None,
@@ -129,8 +132,13 @@ impl State {
 
     /// The status word of TAPQ.
     pub(crate) fn status(&self) -> QueueStatus {
-        let response = if self.busy { ResponseCode::BUSY } else { ResponseCode::NORMAL };
+        let response = if self.is_busy() { ResponseCode::BUSY } else { ResponseCode::NORMAL };
         self.hindrance().unwrap_or_else(|| self.answer(response))
+    }
+
+    /// Whether TAPQ, RAPQ and AQIC answer 05.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy || self.busy_until.is_some()
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -151,13 +159,22 @@ impl State {
         if self.reset_due.is_some_and(|due| due <= now) {
             self.reset_due = None;
         }
+        if self.busy_until.is_some_and(|until| until <= now) {
+            self.busy_until = None;
+        }
         self.binding.advance(now);
         let enabled_now = self.interruption.advance(now);
+        let told = self.available > 0;
         let arrived = if self.coming > 0 { self.collect(now) } else { 0 };
+        let to_tell = match (self.card.strict, told) {
+            (true, true) => 0,
+            (true, false) => arrived.min(1),
+            (false, _) => arrived,
+        };
         if enabled_now && arrived == 0 {
             self.notify_if_replies_wait();
         }
-        for _ in 0..arrived {
+        for _ in 0..to_tell {
             self.notify();
         }
     }
@@ -181,7 +198,8 @@ impl State {
         let due = |slot: &Slot| slot.reply.as_ref().filter(|_| !slot.available).map(|(_, due)| *due);
         let reply = if self.coming > 0 { self.slots.iter().filter_map(due).min() } else { None };
         let earlier = |a: Option<u64>, b: Option<u64>| if a.is_none() || b.is_none() { a.or(b) } else { a.min(b) };
-        earlier(earlier(reply, self.reset_due), earlier(self.binding.due(), self.interruption.due()))
+        let of_reset = earlier(self.reset_due, self.busy_until);
+        earlier(earlier(reply, of_reset), earlier(self.binding.due(), self.interruption.due()))
     }
 
     /// When somebody must look because a guest may want an interruption then.
@@ -279,6 +297,7 @@ impl State {
     pub(crate) fn reset(&mut self, now: u64, duration: u64) {
         self.clear();
         self.reset_due = (duration > 0).then(|| now.saturating_add(duration));
+        self.busy_until = self.reset_due.filter(|_| self.card.strict).map(|due| due.saturating_add(duration / 4));
     }
 
     /// Whether a reset runs.
@@ -294,6 +313,7 @@ impl State {
         self.sending.clear();
         self.interruption = Interruption::Off;
         self.reset_due = None;
+        self.busy_until = None;
         self.engine_free = 0;
         self.async_error = None;
     }

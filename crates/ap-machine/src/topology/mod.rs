@@ -59,6 +59,10 @@ pub struct Topology {
     pub secrets: u32,
     /// How long things take.
     pub timing: Timing,
+    /// Makes it as hard for guests as the architecture allows: what [`Timing`] leaves at zero takes about as long as on a real
+    /// machine, a queue that was reset is busy (05) for a while afterwards, and only the first reply in a queue without
+    /// one interrupts.
+    pub strict: bool,
     /// The most bytes that one NQAP or DQAP moves before it ends with condition code 2; no limit if missing.
     pub segment: Option<u32>,
     /// How many bytes of messages may wait in all queues together before NQAP answers as if its queue were full; 256 MiB
@@ -88,6 +92,7 @@ impl Default for Topology {
             apsb: false,
             secrets: 16,
             timing: Timing::default(),
+            strict: false,
             segment: None,
             message_memory: 256 << 20,
             seed: None,
@@ -111,6 +116,12 @@ impl Topology {
     #[must_use]
     pub fn limits(&self) -> (u8, u8) {
         if self.apxa { (self.max_adapter.0, self.max_domain.0) } else { (63, 15) }
+    }
+
+    /// How long things take in the machine.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        if self.strict { self.timing.or_realistic() } else { self.timing }
     }
 
     /// Whether this can be built.

@@ -18,6 +18,16 @@ pub struct Timing {
     pub aqic_ns: u64,
 }
 
+impl Timing {
+    /// Those of a real machine, in order of magnitude, where nothing else is said.
+    #[must_use]
+    pub fn or_realistic(self) -> Self {
+        let or = |ns: u64, realistic: u64| if ns == 0 { realistic } else { ns };
+        let engine = if self.engine == EngineTime::Fixed(0) { EngineTime::LikeACard } else { self.engine };
+        Self { engine, reset_ns: or(self.reset_ns, 2_000_000), aqic_ns: or(self.aqic_ns, 100_000) }
+    }
+}
+
 /// How long an engine takes for a request. One queue works on one request at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineTime {

@@ -136,6 +136,34 @@ fn a_reply_notifies_although_no_instruction_looks_at_the_queue() {
 }
 
 #[test]
+fn a_strict_machine_is_slow_busy_after_a_reset_and_tells_of_the_first_reply_only() {
+    let clock = Arc::new(ManualClock::default());
+    let timing = Timing { engine: EngineTime::Fixed(1000), reset_ns: 400, aqic_ns: 0 };
+    let machine = Machine::with_clock(&Topology { strict: true, timing, ..topology() }, clock.clone()).unwrap();
+    let mut cpu = Cpu::on(&machine);
+    let response = |cpu: &mut Cpu| cpu.tapq(QUEUE).0.response();
+    cpu.pqap(Gr0::pqap(FunctionCode::RAPQ, QUEUE), 0, 0).unwrap();
+    assert_eq!(response(&mut cpu), ResponseCode::RESET_IN_PROGRESS);
+    clock.advance(400);
+    assert_eq!((response(&mut cpu), aqic(&mut cpu, ENABLE)), (ResponseCode::BUSY, ResponseCode::BUSY));
+    clock.advance(100);
+    assert_eq!((response(&mut cpu), aqic(&mut cpu, ENABLE)), (ResponseCode::NORMAL, ResponseCode::NORMAL));
+    clock.advance(100_000);
+    let told = |cpu: &mut Cpu| {
+        clock.advance(1000);
+        cpu.machine().run_due();
+        cpu.configuration.take_notifications().len()
+    };
+    for psmid in 1..=2 {
+        cpu.nqap(QUEUE, psmid, &small_request());
+    }
+    assert_eq!((told(&mut cpu), told(&mut cpu)), (1, 0));
+    (1..=2).for_each(|_| assert!(matches!(cpu.dqap(QUEUE), Received::Reply { .. })));
+    cpu.nqap(QUEUE, 3, &small_request());
+    assert_eq!(told(&mut cpu), 1);
+}
+
+#[test]
 fn in_real_time_the_machine_notifies_by_itself() {
     let timing = Timing { engine: EngineTime::Fixed(1_000_000), ..Timing::default() };
     let machine = Machine::new(&Topology { timing, ..topology() }).unwrap();
