@@ -7,6 +7,7 @@ use crate::exchange::Failure;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::cpus::{self, Alone, Beside};
 use crate::observe;
+use crate::report;
 use crate::rsa::{self, Vector};
 use alloc::string::String;
 use ap_arch::Apqn;
@@ -49,6 +50,7 @@ pub(crate) struct Continuous {
     done: u64,
     lost: u64,
     announced_at: u64,
+    longest_gap: u64,
 }
 
 impl Continuous {
@@ -56,7 +58,7 @@ impl Continuous {
     pub(crate) fn start(ap: Ap, queue: Apqn) -> Result<Self, Alone> {
         *WORK.lock() = Some((ap.quiet(), queue));
         let cpu = cpus::start_beside(work)?;
-        Ok(Self { cpu, queue, done: 0, lost: 0, announced_at: 0 })
+        Ok(Self { cpu, queue, done: 0, lost: 0, announced_at: 0, longest_gap: 0 })
     }
 
     /// The migration is about to be announced.
@@ -86,11 +88,14 @@ impl Continuous {
             wrong: WRONG.lock().clone(),
         };
         (self.done, self.lost) = (total, lost);
+        self.longest_gap = self.longest_gap.max(leg.longest_gap);
         leg
     }
 
-    /// Lets the other CPU come to its end.
+    /// Lets the other CPU come to its end, and tells what the work came to in all.
     pub(crate) fn end(self) -> Result<(), Alone> {
+        let (done, lost, gap) = (self.done, self.lost, self.longest_gap);
+        report::info(format_args!("continuous: {done} operations in all, {lost} repeated, longest gap {gap} us"));
         self.cpu.end()
     }
 }

@@ -40,6 +40,8 @@ pub struct Finished {
     pub events: Vec<Event>,
     /// The cases of the guest's report, in its order.
     pub cases: Vec<crate::guest::Case>,
+    /// The guest's INFO lines, in its order.
+    pub info: Vec<String>,
 }
 
 /// What is wanted besides the verdict.
@@ -248,7 +250,8 @@ impl<'a> Run<'a> {
     fn launch(&mut self, host: &str, incoming: bool) -> Result<Launching, Box<Verdict>> {
         let spec = self.scenario.host(host).filter(|_| self.scenario.plugin);
         let (qemu, machine, plugin) = (&*self.tools.qemu, &*self.tools.machine, &*self.tools.plugin);
-        let setup = Setup { qemu, machine, plugin, image: &self.tools.image.path, append: &self.append };
+        let (image, append, cpus) = (&*self.tools.image.path, &*self.append, self.scenario.guest.cpus.get_ref().get());
+        let setup = Setup { qemu, machine, plugin, image, append, cpus };
         let (folder, started, answer) = (&self.folder, self.started, self.scenario.deadlines.answer);
         let plan = Plan { host, spec, setup: &setup, incoming, folder, started, answer };
         let (launching, records) =

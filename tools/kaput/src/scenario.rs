@@ -10,7 +10,7 @@ pub(crate) use check::LONGEST_SOCKET;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
 use ap_arch::image::Options;
@@ -66,6 +66,13 @@ pub struct GuestSpec {
     /// The host it starts on; without it the first by name.
     #[serde(default)]
     pub start: Option<Spanned<String>>,
+    /// How many CPUs it has.
+    #[serde(default = "one_cpu")]
+    pub cpus: Spanned<NonZeroU8>,
+}
+
+fn one_cpu() -> Spanned<NonZeroU8> {
+    Spanned::new(0..0, NonZeroU8::MIN)
 }
 
 /// One or more migrations with the same settings.

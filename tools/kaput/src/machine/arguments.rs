@@ -16,6 +16,8 @@ pub struct Setup<'a> {
     pub image: &'a Path,
     /// The image's command line.
     pub append: &'a str,
+    /// How many CPUs the guest has.
+    pub cpus: u8,
 }
 
 /// The arguments. `file` gives the path of one of the machine's files; `control` is where the plugin is to listen, without
@@ -32,6 +34,9 @@ pub(super) fn arguments(
     add(&["-machine", setup.machine, "-cpu", "qemu", "-accel", "tcg"]);
     // The guest needs little, and every page is looked at in each migration: half the usual memory is half the time.
     add(&["-m", "64M"]);
+    if setup.cpus > 1 {
+        add(&["-smp", &setup.cpus.to_string()]);
+    }
     // Nothing the guest does not use: each device costs start and migration time.
     add(&["-nodefaults", "-display", "none"]);
     // The guest's end and its crash both pause QEMU, so that its memory can still be read; a guest that resets itself ends.
@@ -86,7 +91,7 @@ mod tests {
     fn setup() -> Setup<'static> {
         let path = Path::new;
         let (machine, append) = ("s390-ccw-virtio-11.1", "suites=presence");
-        Setup { qemu: path("qemu"), machine, plugin: path("/p,q.so"), image: path("/image"), append }
+        Setup { qemu: path("qemu"), machine, plugin: path("/p,q.so"), image: path("/image"), append, cpus: 1 }
     }
 
     #[test]
@@ -103,6 +108,13 @@ mod tests {
         let incoming = arguments(&setup(), &file, Some(Path::new("/c")), true);
         assert!(usual.contains(&"-plugin".to_owned()) && !bare.contains(&"-plugin".to_owned()));
         assert_eq!(incoming.strip_prefix(&usual[..]), Some(&["-incoming".to_owned(), "defer".to_owned()][..]));
+    }
+
+    #[test]
+    fn a_second_cpu_is_asked_for_where_the_guest_has_one() {
+        let file = |kind: &str| PathBuf::from(format!("/run/00-A.{kind}"));
+        let smp = |cpus| arguments(&Setup { cpus, ..setup() }, &file, None, false).join(" ").contains("-smp 2");
+        assert_eq!((smp(1), smp(2)), (false, true));
     }
 
     #[test]

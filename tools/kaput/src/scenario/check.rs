@@ -26,12 +26,25 @@ fn fault(message: impl Into<String>, place: Option<Range<usize>>, help: impl Int
 /// The longest path of a unix socket, in bytes, on every system we know.
 pub(crate) const LONGEST_SOCKET: usize = 103;
 
+/// The most CPUs of an s390x machine of QEMU's.
+const MOST_CPUS: u8 = 248;
+
 impl Scenario {
     pub(super) fn check(&self) -> Result<(), Fault> {
+        self.check_guest()?;
         self.check_hosts()?;
         self.check_migrations()?;
         self.check_actions()?;
         self.check_expectation()
+    }
+
+    fn check_guest(&self) -> Result<(), Fault> {
+        let cpus = &self.guest.cpus;
+        if cpus.get_ref().get() > MOST_CPUS {
+            let help = format!("1 to {MOST_CPUS} are possible; the image uses two");
+            return Err(fault("a machine does not have so many CPUs", Some(cpus.span()), help));
+        }
+        Ok(())
     }
 
     fn check_hosts(&self) -> Result<(), Fault> {

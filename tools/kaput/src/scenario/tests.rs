@@ -116,6 +116,15 @@ fn names_that_are_not_there_are_shown_with_those_that_are() {
 }
 
 #[test]
+fn a_machine_has_as_many_cpus_as_it_can_have() {
+    let cpus = |number: &str| GOOD.replacen("[guest]", &format!("[guest]\ncpus = {number}"), 1);
+    assert_eq!(read(&cpus("2")).expect("good").scenario.guest.cpus.get_ref().get(), 2);
+    let error = shown(&read(&cpus("249")).expect_err("too many"));
+    assert!(error.contains("1 to 248 are possible") && error.contains("mine.toml:4:8"), "{error}");
+    assert!(read(&cpus("0")).is_err());
+}
+
+#[test]
 fn an_action_must_be_possible_at_its_moment() {
     let action = |at: &str, deed: &str| format!("[[actions]]\nat = \"{at}\"\ndo = \"{deed}\"\n\n[expect]");
     insta::assert_snapshot!("action-too-early", fault("[expect]", &action("boot", "kill-destination")));
