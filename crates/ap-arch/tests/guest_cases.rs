@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Holds `docs/guest-cases.md` against the guest image's source: every case with what it asserts and where that stands,
-//! every row of the AP reference's tables 1.3, 2.3 and 5.2 with the cases that ask it, every fault that can be planted
-//! with the case that notices it. The page is made from these; `KAPUT_WRITE_DOCS=1` writes it anew.
+//! every row of the AP reference's tables 1.3, 2.3 and 5.2 with the cases that ask it, and every case with the rows and
+//! planted faults it is there for. The page is made from these; `KAPUT_WRITE_DOCS=1` writes it anew.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -274,6 +274,153 @@ const ROWS: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
+/// Rows of other tables and statements, of the AP reference and (with "migration") of the vfio-ap migration spec.
+const MORE_ROWS: &[(&str, &str, &[&str])] = &[
+    (
+        "2.2",
+        "E: nothing at all in the queue",
+        &["queues/idle-queue-is-empty", "messages/not-empty-until-the-last-reply"],
+    ),
+    ("2.2", "R: a reply can be dequeued now", &["messages/reply-waiting-is-told"]),
+    ("2.4", "the card-level part of the hardware information", &["queues/domains-of-a-card-agree"]),
+    (
+        "2.6",
+        "all queued requests and replies are discarded",
+        &[
+            "reset/rapq-discards-requests",
+            "reset/zapq-discards-requests",
+            "reset/rapq-discards-replies",
+            "reset/zapq-discards-replies",
+        ],
+    ),
+    ("2.6", "interruption is off", &["reset/rapq-turns-interruption-off", "reset/zapq-turns-interruption-off"]),
+    ("2.6", "over at some time, and nothing else changed", &["reset/usable-afterwards", "reset/information-unchanged"]),
+    ("3", "Na and Nd", &["config-info/masks-within-the-maxima"]),
+    ("3", "apm, aqm, adm", &["config-info/same-answer-again", "config-info/matrix-as-expected"]),
+    ("5.3", "an interruption means that a reply came", &["interrupts/nothing-without-a-reply"]),
+    ("6.1", "message identifier", &["messages/identifier-of-64-bits"]),
+    ("6.1", "the message's own length", &["rsa/length-in-the-message-wrong-refused"]),
+    ("6.2", "replies of the queue itself", &["messages/queues-do-not-mix"]),
+    (
+        "7.1",
+        "which mode accepts which request",
+        &[
+            "card-info/type-of-another-mode-refused",
+            "card-info/unknown-type-refused",
+            "card-info/agent-of-another-mode-refused",
+        ],
+    ),
+    ("7.2", "MEB1: modular exponentiation to 1024 bits", &["rsa/mex-1024", "rsa/mex-1024-public"]),
+    ("7.2", "MEB2: to 2048 bits", &["rsa/mex-2048", "rsa/mex-2048-public"]),
+    ("7.2", "MEB3: to 4096 bits", &["rsa/mex-4096-public"]),
+    ("7.2", "CRB1, CRB2, CRB3: by the Chinese remainder theorem", &["rsa/crt-1024", "rsa/crt-2048", "rsa/crt-4096"]),
+    ("7.4", "29 format field", &["rsa/unknown-format-refused"]),
+    (
+        "7.4",
+        "82 operand invalid, 85 even modulus",
+        &["rsa/number-not-below-the-modulus-refused", "rsa/even-modulus-refused"],
+    ),
+    ("7.8", "RL: as many bytes as were asked for", &["random/one-byte", "random/as-many-as-linux-asks-for"]),
+    ("7.9", "FQ with STATICSA", &["card-info/cca-static-a", "card-info/same-serial-number-in-every-domain"]),
+    ("7.9", "FQ with STATICSB", &["card-info/cca-static-b"]),
+    ("7.10", "PK", &["rsa/pk-1024", "rsa/pk-2048", "rsa/pk-4096"]),
+    ("7.10", "PD", &["rsa/pd-1024", "rsa/pd-2048", "rsa/pd-4096"]),
+    ("7.11", "module info", &["card-info/ep11-module"]),
+    ("7.11", "domain info", &["card-info/ep11-domain"]),
+    ("7.11", "return value of what is not supported", &["card-info/ep11-function-not-supported"]),
+    (
+        "9.4",
+        "queues vanish between two instructions, and nothing else changes",
+        &[
+            "hot-unplug/something-goes",
+            "hot-unplug/nothing-is-gained",
+            "hot-unplug/only-masks-change",
+            "hot-unplug/others-keep-their-replies",
+            "hot-unplug/others-work",
+        ],
+    ),
+    (
+        "9.5",
+        "not in the guest's configuration: 01",
+        &[
+            "reset/outside-the-matrix-not-available",
+            "messages/nqap-outside-the-matrix",
+            "messages/dqap-outside-the-matrix",
+            "interrupts/outside-the-matrix-not-available",
+            "hot-unplug/gone-queues-refuse-resets",
+        ],
+    ),
+    (
+        "9.6",
+        "a system reset resets all queues and turns interruption off",
+        &["reipl/byte-stays-zero", "reipl/interruption-off", "reipl/nothing-left-in-the-queues", "reipl/queues-work"],
+    ),
+    (
+        "1.3",
+        "operand storage: logical addresses, keys; EXECUTE",
+        &["limits/execute", "limits/execute-relative-long", "limits/storage-key", "limits/secondary-space"],
+    ),
+    ("migration 5.4", "compatibility of one queue pair", &["migration-queues/compatible", "migration-queues/usable"]),
+    (
+        "migration 10",
+        "QCI returns the same apm, aqm and adm",
+        &[
+            "migration-apcb/adapters-unchanged",
+            "migration-apcb/domains-unchanged",
+            "migration-apcb/control-domains-unchanged",
+            "migration-apcb/extended-addressing-unchanged",
+        ],
+    ),
+    ("migration 10", "TAPQ on each queue gives 00", &["migration-queues/available"]),
+    ("migration 10", "TAPQ on any other queue gives 01", &["migration-queues/outside-not-available"]),
+    (
+        "migration 10",
+        "queues are empty",
+        &[
+            "migration-queues/empty",
+            "migration-messages/all-gone-or-all-intact",
+            "migration-messages/nothing-else-came",
+            "migration-messages/empty-bit-is-true",
+        ],
+    ),
+    (
+        "migration 10",
+        "with interruption disabled",
+        &[
+            "migration-queues/interruption-off",
+            "migration-interrupts/off-if-migrated",
+            "migration-interrupts/nothing-for-the-old-registration",
+            "migration-interrupts/new-reply-told-as-the-state-says",
+        ],
+    ),
+    ("migration 10", "AQIC works again", &["migration-interrupts/can-be-turned-on-again"]),
+    (
+        "migration 10",
+        "the guest runs, and its crypto works",
+        &[
+            "migration-messages/queues-work",
+            "migration-rsa/right-before",
+            "migration-rsa/right-on-the-way",
+            "migration-rsa/right-after",
+            "migration-continuous/no-wrong-answer",
+            "migration-continuous/none-missing",
+            "migration-continuous/went-on-meanwhile",
+            "migration-continuous/goes-on-afterwards",
+        ],
+    ),
+    (
+        "migration 10",
+        "after a failure the guest has everything it had",
+        &[
+            "migration-refused/configuration-unchanged",
+            "migration-refused/queues-unchanged",
+            "migration-refused/messages-intact",
+            "migration-refused/interruption-still-on",
+            "migration-refused/replies-still-interrupt",
+        ],
+    ),
+];
+
 /// Rows of 2.3 that no guest of these suites can bring about, and why.
 const OUT_OF_REACH: &[(&str, &str)] = &[
     ("08 invalid GISA", "only a hypervisor names a GISA"),
@@ -286,10 +433,45 @@ const OUT_OF_REACH: &[(&str, &str)] = &[
     ("FF", "never from hardware"),
 ];
 
+/// The suite that judges nothing.
+const MEASURES: &str = "bench";
+
+/// What a case is there for.
+struct Reasons {
+    rows: Vec<String>,
+    /// Faults that it notices and no case of another suite does.
+    faults: Vec<String>,
+}
+
+fn reasons(name: &str) -> Reasons {
+    let mine = |(section, row, cases): &(&str, &str, &[&str])| {
+        cases.contains(&name).then(|| format!("{section} {}", row.split(": ").next().unwrap_or(row)))
+    };
+    let rows = ROWS.iter().chain(MORE_ROWS).filter_map(mine).collect();
+    let suite = |case: &str| case.split('/').next().unwrap_or_default().to_owned();
+    let alone =
+        |cases: &[String]| cases.iter().any(|case| case == name) && cases.iter().all(|case| suite(case) == suite(name));
+    let faults = noticed().into_iter().filter(|(_, cases)| alone(cases)).map(|(fault, _)| fault).collect();
+    Reasons { rows, faults }
+}
+
+/// Each fault with the cases that notice it, as `docs/planted-faults.md` tells, which running them has written.
+fn noticed() -> Vec<(String, Vec<String>)> {
+    let page = read("docs/planted-faults.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")).filter(|row| row.contains('/'));
+    rows.filter_map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [fault, _, first, others, ..] = cells.as_slice() else { return None };
+        let cases = others.split(',').chain([*first]).map(str::trim).filter(|case| !case.is_empty());
+        Some(((*fault).to_owned(), cases.map(str::to_owned).collect()))
+    })
+    .collect()
+}
+
 fn page(cases: &[Case]) -> String {
     let mut page = String::from(
         "# What the guest asks\n\nMade from the source by `crates/ap-arch/tests/guest_cases.rs`; `KAPUT_WRITE_DOCS=1 cargo test -p ap-arch \
-         --test guest_cases` makes it anew.\n\nSuites `migration-…`, `hot-unplug` and `bench` run only where the command line names them.\n",
+         --test guest_cases` makes it anew.\n\nSuites `migration-…`, `hot-unplug`, `limits`, `reipl` and `bench` run only where the command line names them.\n",
     );
     let mut suite = "";
     for case in cases {
@@ -308,11 +490,13 @@ fn page(cases: &[Case]) -> String {
         let _ = writeln!(page, "| {row} | {why} |");
     }
     page.push_str(
-        "\n## Faults that can be planted\n\nEach is a name for the topology's key `faults`; the case must fail for it.\n\n\
-         | fault | what is wrong | case that notices |\n| --- | --- | --- |\n",
+        "\n## What each case is there for\n\nRows of the AP reference or, with \"migration\", of the vfio-ap migration spec that it covers, and faults from\n\
+         [planted-faults.md](planted-faults.md) that no other suite notices. The cases of `bench` judge nothing: they measure.\n\n\
+         | case | rows | faults |\n| --- | --- | --- |\n",
     );
-    for [name, case, what] in faults() {
-        let _ = writeln!(page, "| {name} | {what} | {case} |");
+    for case in cases.iter().filter(|case| case.suite != MEASURES) {
+        let Reasons { rows, faults } = reasons(&format!("{}/{}", case.suite, case.name));
+        let _ = writeln!(page, "| {}/{} | {} | {} |", case.suite, case.name, rows.join("; "), faults.join(", "));
     }
     page
 }
@@ -331,7 +515,7 @@ fn the_page_of_cases_is_what_the_source_says() {
 #[test]
 fn every_row_of_the_reference_has_a_case_that_exists() {
     let known: Vec<String> = cases().iter().map(|case| format!("{}/{}", case.suite, case.name)).collect();
-    for (section, row, cases) in ROWS {
+    for (section, row, cases) in ROWS.iter().chain(MORE_ROWS) {
         assert!(!cases.is_empty(), "{section}, {row}: no case");
         for case in *cases {
             assert!(known.iter().any(|known| known == case), "{section}, {row}: there is no {case}");
@@ -345,6 +529,24 @@ fn there_are_at_least_150_cases_and_each_says_what_it_asserts() {
     assert!(cases.len() >= 150, "{} cases", cases.len());
     for case in cases {
         assert!(!case.asserts.is_empty(), "{}/{} says nothing", case.suite, case.name);
+    }
+}
+
+#[test]
+fn every_case_covers_a_row_or_notices_a_fault_that_no_other_suite_does() {
+    for case in cases().iter().filter(|case| case.suite != MEASURES) {
+        let name = format!("{}/{}", case.suite, case.name);
+        let Reasons { rows, faults } = reasons(&name);
+        assert!(!rows.is_empty() || !faults.is_empty(), "{name} is there for nothing");
+    }
+}
+
+#[test]
+fn every_planted_fault_is_on_its_page_with_the_case_that_notices_it() {
+    let told = noticed();
+    for [name, case, _] in faults() {
+        let cases = told.iter().find(|(fault, _)| *fault == name).map(|(_, cases)| cases.as_slice());
+        assert!(cases.unwrap_or_default().contains(&case), "{name}: docs/planted-faults.md does not tell of {case}");
     }
 }
 
