@@ -5,6 +5,9 @@
 # 0x10430 must be zero: it is a maximum that limits the command line), and the code begins at 0x11000.
 # Entered by one global_asm! in src/machine; names in braces are its operands.
 
+        .section .ipl, "a"
+        .long   0x00080000, 0x80000000 + 0x10000        # the short PSW: 31-bit addressing, kaput_entry
+
         .section .entry, "ax"
         .globl  kaput_entry
 kaput_entry:

@@ -21,15 +21,18 @@ struct LockedHeap(Mutex<Heap>);
 #[global_allocator]
 static HEAP: LockedHeap = LockedHeap(Mutex::new(Heap::empty()));
 
+/// The last page of main storage belongs to what is to outlive a re-IPL.
+const LAST_PAGE: usize = 4096;
+
 /// Takes the storage behind the image; `None` if `memory`, the size of main storage, leaves too little.
 pub(crate) fn start(memory: u64) -> Option<()> {
     let bottom = &raw const __image_end;
-    let available = usize::try_from(memory).unwrap_or(usize::MAX).checked_sub(bottom.addr())?;
+    let available = usize::try_from(memory).unwrap_or(usize::MAX).checked_sub(bottom.addr() + LAST_PAGE)?;
     let size = available.min(MAXIMUM);
     if size < MINIMUM {
         return None;
     }
-    // SAFETY: the storage from the end of the image to the end of main storage belongs to nobody else, for ever.
+    // SAFETY: the storage from the end of the image to the last page of main storage belongs to nobody else, for ever.
     unsafe { HEAP.0.lock().init(bottom.cast_mut(), size) };
     Some(())
 }

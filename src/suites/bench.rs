@@ -26,7 +26,7 @@ cases!("bench" for Guest:
 );
 
 /// Runs `act` so many times and tells what it took.
-fn measure(name: &str, count: u64, mut act: impl FnMut() -> Outcome) -> Outcome {
+fn measure(name: &str, count: u64, act: &mut dyn FnMut() -> Outcome) -> Outcome {
     let start = clock::now();
     for _ in 0..count {
         act()?;
@@ -46,7 +46,7 @@ fn first_queue(guest: &Guest, mode: Option<CardMode>) -> Result<(Ap, Queue), Sto
 
 /// STSI with function code 0: an instruction that leaves the CPU and does nothing, for comparison.
 fn stsi(_: &Guest) -> Outcome {
-    measure("stsi", 20_000, || {
+    measure("stsi", 20_000, &mut || {
         let level = asm::stsi_level();
         require!(level > 0, "STSI tells level 0");
         Ok(())
@@ -55,7 +55,7 @@ fn stsi(_: &Guest) -> Outcome {
 
 /// An operation exception, from the instruction to the next one, for comparison.
 fn operation_exception(_: &Guest) -> Outcome {
-    measure("operation-exception", 5_000, || {
+    measure("operation-exception", 5_000, &mut || {
         // SAFETY: the exception is expected.
         #[allow(unsafe_code)]
         let result = expect_exception(|| unsafe { asm::no_such_instruction() });
@@ -68,7 +68,7 @@ fn operation_exception(_: &Guest) -> Outcome {
 /// TAPQ of a queue.
 fn tapq(guest: &Guest) -> Outcome {
     let (ap, queue) = first_queue(guest, None)?;
-    measure("tapq", 20_000, || {
+    measure("tapq", 20_000, &mut || {
         let status = ap.probe(queue.apqn).status;
         require!(status.response() == ResponseCode::NORMAL, "{} answered {status}", queue.apqn);
         Ok(())
@@ -78,7 +78,7 @@ fn tapq(guest: &Guest) -> Outcome {
 /// TAPQ of a queue that is not there.
 fn tapq_outside_the_matrix(guest: &Guest) -> Outcome {
     let (ap, apqn) = (guest.ap()?, guest.stranger()?);
-    measure("tapq-outside", 20_000, || {
+    measure("tapq-outside", 20_000, &mut || {
         let status = ap.probe(apqn).status;
         require!(status.response() == ResponseCode::Q_NOT_AVAIL, "{apqn} answered {status}");
         Ok(())
@@ -89,7 +89,7 @@ fn tapq_outside_the_matrix(guest: &Guest) -> Outcome {
 fn message_of_64_bytes(guest: &Guest) -> Outcome {
     let (ap, queue) = first_queue(guest, None)?;
     let mut buffer = [0; 64];
-    measure("nqap-dqap-64", 5_000, || {
+    measure("nqap-dqap-64", 5_000, &mut || {
         let psmid = exchange::next_psmid();
         let exchanged = exchange::send(&ap, queue.apqn, psmid, &[0; 64])
             .and_then(|()| exchange::receive(&ap, queue.apqn, psmid, &mut buffer).map(<[u8]>::len));
@@ -103,7 +103,7 @@ fn message_of_64_bytes(guest: &Guest) -> Outcome {
 fn rsa_2048_crt(guest: &Guest) -> Outcome {
     let (ap, queue) = first_queue(guest, Some(CardMode::Accelerator))?;
     let vector = Vector { bits: Bits::B2048, operation: Operation::Crt };
-    measure("rsa-2048-crt", 50, || {
+    measure("rsa-2048-crt", 50, &mut || {
         rsa::compute_on(&ap, &queue, vector).map_err(|failure| errand::stop(&queue, failure))
     })
 }

@@ -4,7 +4,7 @@
 use super::{Outcome, cases, require};
 use crate::migrate::Hop;
 use crate::report;
-use ap_arch::Mask256;
+use ap_arch::{Mask256, Matrix};
 
 cases!("migration-apcb" for Hop:
     adapters_unchanged,
@@ -13,7 +13,9 @@ cases!("migration-apcb" for Hop:
     extended_addressing_unchanged,
 );
 
-fn unchanged(what: &str, before: Mask256, after: Mask256) -> Outcome {
+#[inline(never)]
+fn unchanged(hop: &Hop, what: &str, mask: fn(&Matrix) -> Mask256) -> Outcome {
+    let (before, after) = (mask(hop.before()?.matrix()), mask(hop.after()?.matrix()));
     let (lost, gained) = (before.difference(after), after.difference(before));
     require!(lost.is_empty(), "{what} lost: {lost:?}");
     require!(gained.is_empty(), "{what} gained: {gained:?}");
@@ -22,17 +24,17 @@ fn unchanged(what: &str, before: Mask256, after: Mask256) -> Outcome {
 
 /// No adapter is lost, none is gained.
 fn adapters_unchanged(hop: &Hop) -> Outcome {
-    unchanged("adapters", hop.before()?.matrix().adapters, hop.after()?.matrix().adapters)
+    unchanged(hop, "adapters", |matrix| matrix.adapters)
 }
 
 /// No usage domain is lost, none is gained.
 fn domains_unchanged(hop: &Hop) -> Outcome {
-    unchanged("domains", hop.before()?.matrix().domains, hop.after()?.matrix().domains)
+    unchanged(hop, "domains", |matrix| matrix.domains)
 }
 
 /// No control domain is lost, none is gained.
 fn control_domains_unchanged(hop: &Hop) -> Outcome {
-    unchanged("control domains", hop.before()?.matrix().control_domains, hop.after()?.matrix().control_domains)
+    unchanged(hop, "control domains", |matrix| matrix.control_domains)
 }
 
 /// The format of the masks is the same: with APXA before, with APXA after. The other flags and the maxima are the

@@ -10,6 +10,7 @@ mod config_info;
 mod dqap_exceptions;
 pub(crate) mod hot_unplug;
 mod interrupts;
+mod limits;
 mod messages;
 mod migration_apcb;
 mod migration_continuous;
@@ -24,6 +25,7 @@ mod presence;
 mod privileged;
 mod queues;
 mod random;
+mod reipl;
 mod reset;
 mod rsa;
 
@@ -52,8 +54,9 @@ pub(crate) const PLAIN: &[Suite<Guest>] = &[
     card_info::SUITE,
 ];
 
-/// Suites that run only where the command line names them: they need somebody outside, or time.
-pub(crate) const ON_REQUEST: &[Suite<Guest>] = &[bench::SUITE];
+/// Suites that run only where the command line names them: they need somebody outside, or time, or do what one should
+/// know of.
+pub(crate) const ON_REQUEST: &[Suite<Guest>] = &[limits::SUITE, reipl::SUITE, bench::SUITE];
 
 /// The suite that waits for a domain to go away.
 pub(crate) const HOT_UNPLUG: &Suite<hot_unplug::Unplugged> = &hot_unplug::SUITE;

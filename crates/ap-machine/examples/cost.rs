@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the machine costs in process: TAPQ, NQAP with DQAP, RSA-2048 CRT against the big-integer crate alone, and a
-//! machine of 65,536 queues. Run it in a release build; figures are medians of nine interleaved rounds.
+//! machine of 65,536 queues. Run it in a release build; nine interleaved rounds, a line for each figure of each round, as the
+//! guest's suite `bench` prints them: `cargo xtask bench` makes a table of both.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -116,11 +117,6 @@ impl Numbers {
     }
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
-}
-
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
@@ -134,30 +130,31 @@ fn main() {
     let direct = numbers.direct();
     let mut rsa = Guest::new();
     let len = numbers.request(&mut rsa.storage.0);
-    let [mut tapq, mut short, mut card, mut alone, mut ratio] = [const { Vec::new() }; 5];
+    let [mut tapq, mut short, mut card, mut alone] = [const { Vec::new() }; 4];
     for _ in 0..ROUNDS {
         tapq.push(time(1_000_000, || guest.tapq()));
         short.push(time(200_000, || guest.exchange(64)));
         let (through, without) = (time(40, || rsa.exchange(len)), time(40, || drop(black_box(direct()))));
         card.push(through);
         alone.push(without);
-        ratio.push(through / without);
     }
-    println!("TAPQ                                {:8.1} ns", median(tapq));
-    println!("NQAP and DQAP of 64 bytes           {:8.1} ns", median(short));
-    println!("RSA-2048 CRT through the card       {:8.1} us", median(card) / 1000.0);
-    println!("RSA-2048 CRT by the crate alone     {:8.1} us", median(alone) / 1000.0);
-    println!("  ratio                             {:8.3}", median(ratio));
+    let nanoseconds = |name: &str, figures: &[f64]| {
+        figures.iter().for_each(|each| println!("bench: name={name} ns-each={each:.0}"));
+    };
+    nanoseconds("tapq-machine", &tapq);
+    nanoseconds("nqap-dqap-64-machine", &short);
+    nanoseconds("rsa-2048-crt-machine", &card);
+    nanoseconds("rsa-2048-crt-crate", &alone);
 
     let topology: Topology = "00-ff=cex8a/00-ff".parse().expect("a topology");
     let (before, start) = (resident_kib(), Instant::now());
     let machine = Machine::new(&topology).expect("a machine");
-    println!("65,536 queues: time to build        {:8.1} ms", start.elapsed().as_secs_f64() * 1e3);
-    println!("65,536 queues: memory               {:8} KiB", resident_kib() - before);
+    println!("bench: name=queues-build value={:.1} unit=ms", start.elapsed().as_secs_f64() * 1e3);
+    println!("bench: name=queues-memory value={} unit=KiB", resident_kib() - before);
     let mut all = Guest { configuration: Configuration::host(&machine), storage: Storage(vec![0; 0x4000]) };
     for apqn in Apqn::all() {
         let send = Operands { gr0: Gr0::nqap(apqn).0, r2: [0, 64], ..Operands::default() };
         all.execute(Instruction::Nqap { r1: 4, r2: 6 }, &send);
     }
-    println!("  all used, one reply in each       {:8} KiB", resident_kib() - before);
+    println!("bench: name=queues-memory-used value={} unit=KiB", resident_kib() - before);
 }

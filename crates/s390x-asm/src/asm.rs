@@ -274,6 +274,146 @@ pub unsafe fn pqap(gr0: u64, gr1: u64, gr2: u64) -> Pqap {
     Pqap { cc: cc_of(cc), gr0: out0, gr1: out1, gr2: out2 }
 }
 
+/// How an instruction comes to be executed that does not stand in the instruction stream itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Under {
+    /// EXECUTE.
+    Execute,
+    /// EXECUTE RELATIVE LONG.
+    ExecuteRelativeLong,
+}
+
+/// As [`pqap`], as the target of EXECUTE or EXECUTE RELATIVE LONG.
+///
+/// # Safety
+/// As for [`pqap`].
+#[must_use]
+pub unsafe fn pqap_under(under: Under, gr0: u64, gr1: u64, gr2: u64) -> Pqap {
+    let (cc, out0, out1, out2): (u64, u64, u64, u64);
+    // SAFETY: all registers the instructions have are operands; the caller answers for the storage.
+    unsafe {
+        asm!(
+            "larl {target}, 2f",
+            "ltgr {long}, {long}",
+            "je 3f",
+            "spm {poison}",
+            "exrl %r0, 2f",
+            "j 4f",
+            "2: .insn rre,0xb2af0000,%r0,%r0",
+            "3: spm {poison}",
+            "ex %r0, 0({target})",
+            "4: ipm {cc}",
+            target = out(reg_addr) _,
+            long = in(reg) u64::from(under == Under::ExecuteRelativeLong),
+            poison = in(reg) POISON_PROGRAM_MASK,
+            cc = out(reg) cc,
+            inout("r0") gr0 => out0,
+            inout("r1") gr1 => out1,
+            inout("r2") gr2 => out2,
+            options(nostack)
+        );
+    }
+    Pqap { cc: cc_of(cc), gr0: out0, gr1: out1, gr2: out2 }
+}
+
+/// As [`pqap`], with access key 1 in the PSW.
+///
+/// # Safety
+/// As for [`pqap`]; nothing that has another storage key may be fetch-protected.
+#[must_use]
+pub unsafe fn pqap_with_key_1(gr0: u64, gr1: u64, gr2: u64) -> Pqap {
+    let (cc, out0, out1, out2): (u64, u64, u64, u64);
+    // SAFETY: as in `pqap`; between the two changes of the key nothing else is accessed.
+    unsafe {
+        asm!(
+            "spka 0x10",
+            "spm {poison}",
+            ".insn rre,0xb2af0000,%r0,%r0",
+            "ipm {cc}",
+            "spka 0",
+            poison = in(reg) POISON_PROGRAM_MASK,
+            cc = out(reg) cc,
+            inout("r0") gr0 => out0,
+            inout("r1") gr1 => out1,
+            inout("r2") gr2 => out2,
+            options(nostack)
+        );
+    }
+    Pqap { cc: cc_of(cc), gr0: out0, gr1: out1, gr2: out2 }
+}
+
+/// As [`pqap`], in secondary-space mode, with this ASCE for the secondary space; instructions are fetched from a primary
+/// space that is real storage.
+///
+/// # Safety
+/// As for [`pqap`], in the secondary space.
+#[must_use]
+pub unsafe fn pqap_in_secondary_space(asce: u64, gr0: u64, gr1: u64, gr2: u64) -> Pqap {
+    /// Control register 0: the secondary-space control.
+    const SECONDARY_SPACE: u64 = 1 << 26;
+    /// An ASCE that designates real storage.
+    const REAL_SPACE: u64 = 1 << 5;
+    let (cc, out0, out1, out2): (u64, u64, u64, u64);
+    let mut before = [0u64; 2];
+    let (primary, mut mask) = (REAL_SPACE, 0u8);
+    // SAFETY: as in `pqap`. In the primary space everything stands where it stands without translation; between the two
+    // changes of the space nothing but the operand is accessed; control register 0 and the system mask are as before
+    // afterwards.
+    unsafe {
+        asm!(
+            "stctg %c0,%c0,0({before})",
+            "lg {poison}, 0({before})",
+            "ogr {poison}, {control}",
+            "stg {poison}, 8({before})",
+            "lctlg %c0,%c0,8({before})",
+            "lctlg %c1,%c1,0({primary})",
+            "lctlg %c7,%c7,0({secondary})",
+            "lgr {poison}, {program_mask}",
+            "stosm 0({mask}),4",
+            "sacf 256",
+            "spm {poison}",
+            ".insn rre,0xb2af0000,%r0,%r0",
+            "ipm {cc}",
+            "sacf 0",
+            "stnsm 0({mask}),0xfb",
+            "lctlg %c0,%c0,0({before})",
+            before = in(reg_addr) before.as_mut_ptr(),
+            primary = in(reg_addr) &raw const primary,
+            secondary = in(reg_addr) &raw const asce,
+            mask = in(reg_addr) &raw mut mask,
+            control = in(reg) SECONDARY_SPACE,
+            program_mask = in(reg) POISON_PROGRAM_MASK,
+            poison = out(reg) _,
+            cc = out(reg) cc,
+            inout("r0") gr0 => out0,
+            inout("r1") gr1 => out1,
+            inout("r2") gr2 => out2,
+            options(nostack)
+        );
+    }
+    Pqap { cc: cc_of(cc), gr0: out0, gr1: out1, gr2: out2 }
+}
+
+/// SET STORAGE KEY EXTENDED of the block of 4 KiB at a real address.
+///
+/// # Safety
+/// Whoever accesses the block afterwards must have the right key.
+pub unsafe fn sske(key: u8, block: u64) {
+    // SAFETY: the caller answers for the effect.
+    unsafe { asm!("sske {key}, {block}", key = in(reg) u64::from(key), block = in(reg) block, options(nostack)) };
+}
+
+/// DIAGNOSE 308, subcode 3: clears the subsystems and loads the guest anew. Returns only where it is not possible.
+///
+/// # Safety
+/// Nothing that runs is ever gone on with.
+pub unsafe fn load_again() {
+    // SAFETY: the caller gives everything up.
+    unsafe {
+        asm!(".insn rs,0x83000000,%r2,%r4,0x308", in("r2") 0u64, inout("r3") 0u64 => _, in("r4") 3u64, options(nostack))
+    };
+}
+
 /// What NQAP left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nqap {

@@ -60,6 +60,39 @@ pub(crate) fn host(layout: &Layout, state: &mut State) -> Result<Host> {
     Ok(host)
 }
 
+/// The raw form of the image beside the ELF file: what stands in storage from address 0 on, for loaders that know no ELF.
+pub(crate) fn raw_place(image: &Path) -> PathBuf {
+    image.with_extension("bin")
+}
+
+/// Makes the raw form, with the tool that comes with the compiler.
+///
+/// # Errors
+/// When the tool is missing or fails.
+pub(crate) fn raw(layout: &Layout, image: &Path) -> Result<PathBuf> {
+    let raw = raw_place(image);
+    let age = |file: &Path| FileLook::of(file).map(|look| look.modified);
+    if age(&raw).is_some_and(|raw| age(image).is_some_and(|image| image <= raw)) {
+        return Ok(raw);
+    }
+    let sysroot = &layout.toolchain.sysroot;
+    let Some(objcopy) = objcopy(sysroot) else {
+        bail!("{} has no rust-objcopy for the raw form of the image", sysroot.display());
+    };
+    let mut command = Command::new(objcopy);
+    command.args(["--output-target", "binary"]).args([image, &raw]).env("LD_LIBRARY_PATH", sysroot.join("lib"));
+    let status = process::run(&mut command, DEADLINE)?;
+    if !status.success() {
+        bail!("the raw form of the image could not be made ({status})");
+    }
+    Ok(raw)
+}
+
+fn objcopy(sysroot: &Path) -> Option<PathBuf> {
+    let targets = fs::read_dir(sysroot.join("lib/rustlib")).ok()?;
+    targets.flatten().map(|target| target.path().join("bin/rust-objcopy")).find(|program| program.is_file())
+}
+
 /// Builds the image, in the profile of its own that keeps it small.
 ///
 /// # Errors

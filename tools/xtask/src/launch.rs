@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -43,13 +43,15 @@ pub(crate) fn set_up(layout: &Layout, state: &mut State) -> Result<()> {
     Ok(())
 }
 
-/// Builds the image alone.
+/// Builds the image alone, as an ELF file and in raw form beside it.
 ///
 /// # Errors
 /// When `core` and `alloc` cannot be had, or the build fails.
 pub(crate) fn image(layout: &Layout, state: &mut State) -> Result<PathBuf> {
     let library = guest_library::ready(layout, state)?;
-    artifacts::image(layout, state, &library)
+    let image = artifacts::image(layout, state, &library)?;
+    artifacts::raw(layout, &image)?;
+    Ok(image)
 }
 
 impl Ready {
@@ -84,6 +86,16 @@ impl Ready {
             .env("KAPUT_PLUGIN", &self.host.plugin)
             .env("KAPUT_IMAGE", &self.image)
             .env("KAPUT_SCENARIOS", layout.root.join("tools/kaput/scenarios"))
+    }
+
+    /// The harness.
+    pub(crate) fn harness(&self) -> &Path {
+        &self.host.harness
+    }
+
+    /// The image.
+    pub(crate) fn image(&self) -> &Path {
+        &self.image
     }
 
     /// Becomes the harness. Its deadlines are its own; signals, terminal and exit status need nobody between.

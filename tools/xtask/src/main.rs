@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod artifacts;
+mod bench;
 mod doctor;
 mod launch;
 mod layout;
@@ -32,6 +33,7 @@ Examples:
   cargo xtask run ping-pong         the same with another scenario
   cargo xtask kaput list            any other command of the harness
   cargo xtask test                  everything, as CI does it
+  cargo xtask bench                 what the emulation costs
   cargo xtask doctor                what is here, what is missing, what mends it
 
 Environment:
@@ -70,13 +72,19 @@ enum Verb {
         #[arg(value_enum)]
         steps: Vec<test::Step>,
     },
+    /// Measure what the emulation costs and print a table of ratios with the raw numbers beside.
+    Bench {
+        /// How many times the guest measures.
+        #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        runs: u32,
+    },
     /// Say what is here, what is missing, and what mends it.
     Doctor,
     /// Get what is missing: a QEMU, and `core` and `alloc` for the guest.
     Setup,
     /// Build the plugin, the harness and the image.
     Build,
-    /// Build the image alone and print its path.
+    /// Build the image alone, as an ELF file and, beside it and named .bin, in raw form; print the ELF file's path.
     Image,
 }
 
@@ -102,6 +110,7 @@ fn act(arguments: Arguments) -> Result<ExitCode> {
         }
         Verb::Kaput { args } => kaput(&layout, &mut state, args, arguments.timings),
         Verb::Test { steps } => test::run(&layout, &mut state, &steps),
+        Verb::Bench { runs } => bench::run(&layout, &mut state, runs),
         Verb::Doctor => doctor::run(&layout, &mut state),
         Verb::Setup => launch::set_up(&layout, &mut state).map(|()| true),
         Verb::Build => Ready::make(&layout, &mut state).map(|ready| {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::artifacts::{host_cargo, image_cargo};
+use crate::artifacts::{self, host_cargo, image_cargo};
 use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
@@ -109,6 +109,7 @@ impl Step {
             }
             Self::Harness => {
                 let ready = Ready::make(layout, state)?;
+                artifacts::raw(layout, ready.image())?;
                 let mut command = host_cargo(layout, "test");
                 command.args(["--release", "--package", "kaput", "--no-fail-fast"]);
                 tests(ready.tell(layout, &mut command))

@@ -16,6 +16,7 @@ pub struct Report<'a> {
     exit_status: u8,
     verdict: &'a Verdict,
     cases: Vec<CaseReport<'a>>,
+    info: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -26,20 +27,21 @@ struct CaseReport<'a> {
     detail: Option<&'a str>,
 }
 
-fn report<'a>(scenario: &'a str, verdict: &'a Verdict, cases: &'a [Case]) -> Report<'a> {
+fn report<'a>(scenario: &'a str, verdict: &'a Verdict, cases: &'a [Case], info: &'a [String]) -> Report<'a> {
     let case =
         |case: &'a Case| CaseReport { name: &case.name, verdict: case.verdict.word(), detail: case.detail.as_deref() };
-    Report { scenario, exit_status: verdict.kind.exit() as u8, verdict, cases: cases.iter().map(case).collect() }
+    Report { scenario, exit_status: verdict.kind.exit() as u8, verdict, cases: cases.iter().map(case).collect(), info }
 }
 
 /// The report for the run folder.
 #[must_use]
 pub fn verdict<'a>(scenario: &'a str, verdict: &'a Verdict, state: &'a State) -> Report<'a> {
-    report(scenario, verdict, &state.guest.cases)
+    report(scenario, verdict, &state.guest.cases, &state.guest.info)
 }
 
 /// The report of a finished run, as one line.
 #[must_use]
 pub fn line(finished: &Finished) -> String {
-    serde_json::to_string(&report(&finished.scenario, &finished.verdict, &finished.cases)).unwrap_or_default()
+    serde_json::to_string(&report(&finished.scenario, &finished.verdict, &finished.cases, &finished.info))
+        .unwrap_or_default()
 }

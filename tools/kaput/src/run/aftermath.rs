@@ -55,7 +55,7 @@ impl Run<'_> {
         }
         let state = self.observed.look();
         let (events, cases) = (state.events.list().to_vec(), state.guest.cases.clone());
-        Finished { scenario: self.scenario.name.clone(), verdict, events, cases }
+        Finished { scenario: self.scenario.name.clone(), verdict, events, cases, info: state.guest.info.clone() }
     }
 
     fn judged(&self, home: Option<&Machine>) -> Verdict {

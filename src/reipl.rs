@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From one life of the guest to the next: queues are armed and loaded, a note is left, and the guest has itself loaded
+//! anew. Who finds the note looks what came of it. AP reference 9.6.
+
+use crate::ap::Ap;
+use crate::errand::{Errand, Queue};
+use crate::interruption::enable;
+use crate::suites::{Outcome, Stop, require, skipped};
+use ap_arch::{ResponseCode, facility};
+use s390x_asm::asm;
+
+/// The last page of main storage, which the heap leaves alone: the note, and a notification byte far from it.
+struct LastPage(u64);
+
+const NOTE: u64 = 0x6b61_7075_745f_3330;
+const BYTE_AT: u64 = 0x800;
+const ISC: u8 = 4;
+
+impl LastPage {
+    fn of(ap: &Ap) -> Self {
+        Self(ap.storage_end() - 4096)
+    }
+
+    fn note(&self) -> *mut u64 {
+        core::ptr::with_exposed_provenance_mut(self.0 as usize)
+    }
+
+    fn byte(&self) -> *mut u8 {
+        core::ptr::with_exposed_provenance_mut((self.0 + BYTE_AT) as usize)
+    }
+}
+
+/// Whether this is the life after the re-IPL.
+pub(crate) fn is_afterlife(ap: &Ap) -> bool {
+    // SAFETY: the page exists and belongs to this module; any value is valid.
+    unsafe { LastPage::of(ap).note().read_volatile() == NOTE }
+}
+
+/// The byte that was registered in the life before.
+pub(crate) fn byte(ap: &Ap) -> u8 {
+    // SAFETY: as above.
+    unsafe { LastPage::of(ap).byte().read_volatile() }
+}
+
+/// Forgets the life before.
+pub(crate) fn forget(ap: &Ap) {
+    // SAFETY: as above.
+    unsafe { LastPage::of(ap).note().write_volatile(0) };
+}
+
+/// Arms each queue, gives it a request, and has the guest loaded anew; returns only where something prevents that.
+pub(crate) fn arm_and_load_again(ap: &Ap, queues: &[Queue]) -> Outcome {
+    if !ap.has(facility::APQI) {
+        return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
+    }
+    let page = LastPage::of(ap);
+    // SAFETY: as above.
+    unsafe { page.byte().write_volatile(0) };
+    for queue in queues {
+        let status = ap.aqic(queue.apqn, enable(ISC), page.0 + BYTE_AT).status;
+        require!(status.response() == ResponseCode::NORMAL, "{}: AQIC (enable) answered {status}", queue.apqn);
+        ap.wait_for_ir(queue.apqn, true)?;
+        // Its reply is for nobody.
+        let _ = Errand::send(ap, queue)?;
+    }
+    // SAFETY: as above; and nothing of this life is gone on with.
+    unsafe {
+        page.note().write_volatile(NOTE);
+        asm::load_again();
+    }
+    forget(ap);
+    Err(Stop::skip(format_args!("the machine does not load the guest anew")))
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A re-IPL resets the guest's queues and turns their interruption off. The first case has the guest loaded anew with armed
+//! queues at work, so that all cases are judged in the life after. Runs only where the command line names it, and needs a
+//! machine that lets a guest load itself anew. AP reference 9.6.
+
+use super::{Outcome, cases, require, skipped};
+use crate::errand::Errand;
+use crate::guest::Guest;
+use crate::machine::clock::Deadline;
+use crate::reipl;
+use crate::report;
+use ap_arch::{QueueStatus, ResponseCode};
+
+cases!("reipl" for Guest:
+    byte_stays_zero,
+    interruption_off,
+    nothing_left_in_the_queues,
+    queues_work,
+);
+
+/// Longer than a card takes for what it was given before.
+const QUIET_MILLIS: u64 = 500;
+
+/// The byte that was registered before the re-IPL stays zero, although replies would have become available since.
+fn byte_stays_zero(guest: &Guest) -> Outcome {
+    let ap = guest.ap()?;
+    if !reipl::is_afterlife(&ap) {
+        report::info(format_args!("loading the guest anew, with armed queues at work"));
+        reipl::arm_and_load_again(&ap, &guest.usable_queues()?)?;
+    }
+    let deadline = Deadline::in_millis(QUIET_MILLIS);
+    while !deadline.is_over() {
+        require!(reipl::byte(&ap) == 0, "the byte became {:02x}", reipl::byte(&ap));
+    }
+    Ok(())
+}
+
+fn in_the_afterlife(guest: &Guest) -> Outcome {
+    if reipl::is_afterlife(&guest.ap()?) { Ok(()) } else { Err(skipped!("the guest was not loaded anew")) }
+}
+
+/// Interruption is off in every queue.
+fn interruption_off(guest: &Guest) -> Outcome {
+    in_the_afterlife(guest)?;
+    for (apqn, answer) in guest.queues()? {
+        require!(!answer.status.has(QueueStatus::INTERRUPT_ENABLED), "{apqn} answered {}", answer.status);
+    }
+    Ok(())
+}
+
+/// What was in the queues is gone.
+fn nothing_left_in_the_queues(guest: &Guest) -> Outcome {
+    in_the_afterlife(guest)?;
+    for (apqn, answer) in guest.queues()? {
+        let status = answer.status;
+        let empty = status.response() == ResponseCode::NORMAL && status.has(QueueStatus::EMPTY);
+        require!(empty, "{apqn} answered {status}");
+    }
+    Ok(())
+}
+
+/// Every queue answers a request.
+fn queues_work(guest: &Guest) -> Outcome {
+    in_the_afterlife(guest)?;
+    let ap = guest.ap()?;
+    for queue in guest.usable_queues()? {
+        Errand::send(&ap, &queue)?.fetch()?;
+    }
+    reipl::forget(&ap);
+    Ok(())
+}

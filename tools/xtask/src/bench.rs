@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask bench`: what the emulation costs, as ratios with the raw numbers beside.
+//!
+//! Two sources, each run several times: the guest's own suite `bench`, in the real QEMU, and the machine in process. Both print
+//! lines `bench: name=tapq … ns-each=500`. Figures of one run belong together: a ratio is taken in each run, and its median
+//! over all runs is what counts, so that a machine that is slow for a while does no harm.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::artifacts::host_cargo;
+use crate::launch::Ready;
+use crate::layout::Layout;
+use crate::process;
+use crate::state::State;
+
+const DEADLINE: Duration = Duration::from_secs(1800);
+
+/// One line of the table.
+struct Row {
+    what: &'static str,
+    of: &'static str,
+    against: Against,
+    /// The ratio, or the value, may be so much.
+    limit: f64,
+}
+
+/// What a figure is held against.
+enum Against {
+    /// Another figure of the same run, or its median if that run has none.
+    Figure(&'static str),
+    /// Nothing: the limit is in this unit.
+    Unit(&'static str),
+}
+
+use Against::{Figure, Unit};
+
+const ROWS: &[Row] = &[
+    Row { what: "TAPQ against STSI(0)", of: "tapq", against: Figure("stsi"), limit: 4.5 },
+    Row { what: "TAPQ against an operation exception", of: "tapq", against: Figure("operation-exception"), limit: 1.0 },
+    Row { what: "NQAP and DQAP of 64 bytes against TAPQ", of: "nqap-dqap-64", against: Figure("tapq"), limit: 6.0 },
+    Row {
+        what: "RSA-2048 CRT in a guest against the crate",
+        of: "rsa-2048-crt",
+        against: Figure("rsa-2048-crt-crate"),
+        limit: 1.2,
+    },
+    Row {
+        what: "RSA-2048 CRT in process against the crate",
+        of: "rsa-2048-crt-machine",
+        against: Figure("rsa-2048-crt-crate"),
+        limit: 1.2,
+    },
+    Row { what: "65,536 queues: time to build", of: "queues-build", against: Unit("ms"), limit: 200.0 },
+    Row { what: "65,536 queues: memory", of: "queues-memory", against: Unit("KiB"), limit: 65536.0 },
+];
+
+/// Each figure by its name, one value a run.
+#[derive(Default)]
+struct Figures(BTreeMap<String, Vec<f64>>);
+
+impl Figures {
+    /// Takes a line if it is one of ours.
+    fn take(&mut self, line: &str) {
+        let Some(words) = line.trim().strip_prefix("bench: ") else { return };
+        let words: BTreeMap<&str, &str> = words.split(' ').filter_map(|word| word.split_once('=')).collect();
+        let value = ["ns-each", "value"].iter().find_map(|key| words.get(key)?.parse().ok());
+        if let (Some(name), Some(value)) = (words.get("name"), value) {
+            self.0.entry((*name).to_owned()).or_default().push(value);
+        }
+    }
+
+    fn all(&self, name: &str) -> Result<&[f64]> {
+        self.0.get(name).map(Vec::as_slice).with_context(|| format!("nobody measured `{name}`"))
+    }
+
+    /// Value of a row in each run.
+    fn of(&self, row: &Row) -> Result<Vec<f64>> {
+        let all = self.all(row.of)?;
+        let Figure(other) = row.against else { return Ok(all.to_vec()) };
+        let others = self.all(other)?;
+        let usual = median(others);
+        // Figures of two sources have nothing to do with each other's runs.
+        let paired = others.len() == all.len();
+        Ok(all.iter().enumerate().map(|(run, value)| value / if paired { others[run] } else { usual }).collect())
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// What of the harness's report is of interest here.
+#[derive(Deserialize)]
+struct Report {
+    info: Vec<String>,
+}
+
+/// Measures and prints the table; true if no value is over its limit.
+///
+/// # Errors
+/// When something cannot be had, built or run.
+pub(crate) fn run(layout: &Layout, state: &mut State, runs: u32) -> Result<bool> {
+    let ready = Ready::make(layout, state)?;
+    state.save();
+    let mut figures = Figures::default();
+    in_the_guest(layout, &ready, runs, &mut figures)?;
+    in_process(layout, &mut figures)?;
+    print!("{}", table(&figures)?);
+    let over = |row: &Row| figures.of(row).is_ok_and(|values| median(&values) > row.limit);
+    Ok(!ROWS.iter().any(over))
+}
+
+fn in_the_guest(layout: &Layout, ready: &Ready, runs: u32, figures: &mut Figures) -> Result<()> {
+    let mut command = Command::new(ready.harness());
+    ready.tell(layout, &mut command).args(["run", "bench", "--report", "json", "--repeat", &runs.to_string()]);
+    let mut unread = None;
+    let status = process::lines(&mut command, DEADLINE, |line| match serde_json::from_str::<Report>(line) {
+        Ok(report) => report.info.iter().for_each(|line| figures.take(line)),
+        Err(error) => unread = Some(error),
+    })?;
+    if !status.success() {
+        bail!("the scenario `bench` was not as expected ({status}): `cargo xtask run bench` tells more");
+    }
+    unread.map_or(Ok(()), |error| Err(error).context("the harness reports in an unknown form"))
+}
+
+fn in_process(layout: &Layout, figures: &mut Figures) -> Result<()> {
+    let mut command = host_cargo(layout, "run");
+    command.args(["--release", "--quiet", "--package", "ap-machine", "--example", "cost"]);
+    let status = process::lines(&mut command, DEADLINE, |line| figures.take(line))?;
+    if !status.success() {
+        bail!("the machine could not be measured in process ({status})");
+    }
+    Ok(())
+}
+
+fn table(figures: &Figures) -> Result<String> {
+    let mut text = format!("{:<44} {:>8} {:>8}  raw, median of all runs\n", "", "measured", "at most");
+    for row in ROWS {
+        let values = figures.of(row)?;
+        let value = median(&values);
+        let raw = match row.against {
+            Figure(other) => format!(
+                "{} {:.0} ns, {other} {:.0} ns, {} runs",
+                row.of,
+                median(figures.all(row.of)?),
+                median(figures.all(other)?),
+                values.len()
+            ),
+            Unit(unit) => format!("{unit}, {} runs", values.len()),
+        };
+        let mark = if value > row.limit { "OVER" } else { "" };
+        text.push_str(&format!("{:<44} {value:>8.2} {:>8.2}  {raw} {mark}", row.what, row.limit));
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(lines: &[&str]) -> Figures {
+        let mut figures = Figures::default();
+        lines.iter().for_each(|line| figures.take(line));
+        figures
+    }
+
+    const PAIR: Row = Row { what: "", of: "a", against: Figure("b"), limit: 1.0 };
+
+    #[test]
+    fn figures_of_one_run_are_held_against_each_other() {
+        // The second run was on a slow machine, which hurt both.
+        let all = figures(&["bench: name=a count=1 ns-each=20", "bench: name=b ns-each=10", "no figure"]);
+        assert_eq!(all.of(&PAIR).unwrap(), [2.0]);
+        let all = figures(&[
+            "bench: name=a ns-each=20",
+            "bench: name=b ns-each=10",
+            "bench: name=a ns-each=200",
+            "bench: name=b ns-each=100",
+        ]);
+        assert_eq!(all.of(&PAIR).unwrap(), [2.0, 2.0]);
+    }
+
+    #[test]
+    fn what_nobody_measured_is_named() {
+        assert_eq!(figures(&[]).of(&PAIR).unwrap_err().to_string(), "nobody measured `a`");
+    }
+
+    #[test]
+    fn the_median_is_the_value_in_the_middle() {
+        assert_eq!(median(&[9.0, 1.0, 2.0]), 2.0);
+    }
+}
