@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attributes of the AP bus, its cards, queues and drivers.
 
-use ap_arch::{Apid, Apqn, HwInfo, Mask256, Matrix};
+use ap_arch::{Apid, Apqn, Mask256, Matrix, ResponseCode};
 use vfio_mig::{DeviceError, Errno, LogLevel};
 
 use super::{AP_BUS, invalid, mask, no_access, no_such};
 use crate::Host;
 use crate::bus::{Bus, Driver};
 use crate::context::Tables;
+use crate::hardware::Tested;
 use crate::message;
 use crate::queue_set::QueueSet;
 
@@ -20,6 +21,8 @@ pub(super) fn read(host: &Host, path: &str) -> Result<String, DeviceError> {
         "ap_control_domain_mask" => return line(&hardware.configuration().matrix.control_domains),
         "ap_adapter_mask" => return line(&hardware.configuration().matrix.adapters),
         "ap_usage_domain_mask" => return line(&hardware.configuration().matrix.domains),
+        "ap_max_adapter_id" => return line(&hardware.configuration().limits.0),
+        "ap_max_domain_id" => return line(&hardware.configuration().limits.1),
         _ => {}
     }
     let missing = || no_such(&format!("{AP_BUS}{path}"));
@@ -27,27 +30,71 @@ pub(super) fn read(host: &Host, path: &str) -> Result<String, DeviceError> {
         path.strip_prefix("devices/").and_then(|rest| rest.split_once('/')).ok_or_else(missing)?;
     let matrix = hardware.configuration().matrix;
     if let Some(card) = device.strip_prefix("card") {
-        let info = card_info(host, &matrix, card).ok_or_else(missing)?;
+        let tested = card_test(host, &matrix, card).ok_or_else(missing)?;
         return match attribute {
-            "ap_functions" => line(&format_args!("0x{:08X}", info.facilities() & 0xffff_0000)),
-            "hwtype" => line(&info.ap_type().0),
+            "ap_functions" => line(&format_args!("0x{:08X}", tested.info.facilities() & 0xffff_0000)),
+            "hwtype" | "raw_hwtype" => line(&tested.info.ap_type().0),
+            "config" => line(&u8::from(is_configured(&tested))),
+            "chkstop" => line(&u8::from(is_checkstopped(&tested))),
             _ => Err(missing()),
         };
     }
     let apqn = queue(&matrix, device).ok_or_else(missing)?;
     let tables = host.context.tables.lock();
+    let bound = tables.bus.driver(apqn, &matrix);
     match attribute {
-        "driver" => line(&tables.bus.driver(apqn, &matrix).map_or("", Driver::name)),
+        "driver" => line(&bound.map_or("", Driver::name)),
         "driver_override" => line(&tables.bus.overrides.get(&apqn).copied().map_or("(null)", Driver::name)),
+        "ap_functions" => line(&format_args!("0x{:08X}", hardware.tapq(apqn, true).info.facilities())),
+        "config" => line(&u8::from(is_configured(&hardware.tapq(apqn, true)))),
+        "chkstop" => line(&u8::from(is_checkstopped(&hardware.tapq(apqn, true)))),
+        "status" if bound == Some(Driver::VfioAp) => line(&status(&tables, apqn)),
         _ => Err(missing()),
     }
 }
 
-/// GR2 of the first queue of a card; the card's own word has no bind state.
-fn card_info(host: &Host, matrix: &Matrix, card: &str) -> Option<HwInfo> {
+/// TAPQ of the first queue of a card; the card's own word has no bind state.
+fn card_test(host: &Host, matrix: &Matrix, card: &str) -> Option<Tested> {
     let apid = card.parse::<Apid>().ok().filter(|apid| matrix.adapters.contains(apid.0))?;
     let domain = matrix.domains.iter().next()?;
-    Some(host.context.hardware.tapq(Apqn::new(apid.0, domain), true).info)
+    Some(host.context.hardware.tapq(Apqn::new(apid.0, domain), true))
+}
+
+fn is_configured(tested: &Tested) -> bool {
+    tested.status.response() != ResponseCode::DECONFIGURED
+}
+
+fn is_checkstopped(tested: &Tested) -> bool {
+    tested.status.response() == ResponseCode::CHECKSTOPPED
+}
+
+/// Whose a queue of vfio_ap is.
+fn status(tables: &Tables, apqn: Apqn) -> &'static str {
+    match tables.mdevs.values().find(|present| present.matrix.contains(apqn)) {
+        Some(owner) if owner.attached && owner.shadow.contains(apqn) => "in use",
+        Some(_) => "assigned",
+        None => "unassigned",
+    }
+}
+
+/// The names of devices and drivers, and of the queues that a driver has.
+pub(super) fn list(host: &Host, path: &str) -> Result<Vec<String>, DeviceError> {
+    let matrix = host.context.hardware.configuration().matrix;
+    let tables = host.context.tables.lock();
+    let of = |driver| matrix.queues().filter(move |apqn| tables.bus.driver(*apqn, &matrix) == Some(driver));
+    let names = |queues: &mut dyn Iterator<Item = Apqn>| queues.map(|apqn| apqn.to_string()).collect::<Vec<_>>();
+    match path {
+        // A card of a host without domains has no queue to ask, and is not found.
+        "devices" => {
+            let cards = if matrix.domains.is_empty() { Mask256::EMPTY } else { matrix.adapters };
+            let cards = cards.iter().map(|n| format!("card{}", Apid(n)));
+            Ok(names(&mut matrix.queues()).into_iter().chain(cards).collect())
+        }
+        "drivers" => Ok([Driver::Default, Driver::VfioAp].map(|driver| driver.name().to_owned()).into()),
+        "drivers/default" => Ok(names(&mut of(Driver::Default))),
+        "drivers/vfio_ap" => Ok(names(&mut of(Driver::VfioAp))),
+        _ => Err(no_such(&format!("{AP_BUS}{path}"))),
+    }
 }
 
 fn queue(matrix: &Matrix, name: &str) -> Option<Apqn> {

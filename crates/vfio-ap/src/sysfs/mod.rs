@@ -12,10 +12,17 @@ use crate::Host;
 
 const VFIO_AP: &str = "/sys/devices/vfio_ap/matrix/";
 const AP_BUS: &str = "/sys/bus/ap/";
+const SECURE_GUEST: &str = "/sys/firmware/uv/prot_virt_guest";
 
 impl Host {
     /// Reads an attribute.
-    pub(crate) fn sysfs_read(&self, path: &str) -> Result<String, DeviceError> {
+    ///
+    /// # Errors
+    /// ENOENT for one that is not there, EACCES for one that can only be written.
+    pub fn sysfs_read(&self, path: &str) -> Result<String, DeviceError> {
+        if path == SECURE_GUEST {
+            return Ok(format!("{}\n", u8::from(self.context.security.host())));
+        }
         if let Some(rest) = path.strip_prefix(VFIO_AP) {
             return vfio_ap::read(self, rest);
         }
@@ -25,8 +32,26 @@ impl Host {
         }
     }
 
+    /// The names in a folder, ascending, of those that stand for devices and drivers.
+    ///
+    /// # Errors
+    /// ENOENT for a folder that is not there.
+    pub fn sysfs_list(&self, path: &str) -> Result<Vec<String>, DeviceError> {
+        let path = path.trim_end_matches('/');
+        if path == VFIO_AP.trim_end_matches('/') {
+            return Ok(self.context.tables.lock().mdevs.keys().cloned().collect());
+        }
+        match path.strip_prefix(AP_BUS) {
+            Some(rest) => ap_bus::list(self, rest),
+            None => Err(no_such(path)),
+        }
+    }
+
     /// Writes an attribute; a newline at the end does not matter.
-    pub(crate) fn sysfs_write(&self, path: &str, value: &str) -> Result<(), DeviceError> {
+    ///
+    /// # Errors
+    /// What the driver answers, with the reason.
+    pub fn sysfs_write(&self, path: &str, value: &str) -> Result<(), DeviceError> {
         let value = value.trim_end_matches('\n');
         if let Some(rest) = path.strip_prefix(VFIO_AP) {
             return vfio_ap::write(self, rest, value);

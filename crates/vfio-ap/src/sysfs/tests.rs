@@ -108,3 +108,28 @@ fn what_is_not_there_or_not_writable_is_said() {
     }
     assert_eq!(host.sysfs_write(&format!("{MDEV}/a/assign_adapter"), "256").map_err(errno), Err(Errno::ENODEV));
 }
+
+#[test]
+fn the_bus_lists_what_it_can_be_asked_about() {
+    let host = host();
+    let list = |path: &str| host.sysfs_list(path).unwrap();
+    let devices = list("/sys/bus/ap/devices");
+    assert_eq!((devices.len(), devices[0].as_str(), devices[8].as_str()), (12, "04.0033", "card04"));
+    assert_eq!(list("/sys/bus/ap/drivers/"), ["default", "vfio_ap"]);
+    assert_eq!(list("/sys/bus/ap/drivers/vfio_ap").len(), 8);
+    assert_eq!(list(MDEV), ["a", "b", "c"]);
+    assert!(host.sysfs_list("/sys/bus/ap/cards").is_err());
+    let read = |path: &str| host.sysfs_read(path).unwrap();
+    for (path, value) in [
+        ("/sys/bus/ap/ap_max_domain_id", "255\n"),
+        ("/sys/bus/ap/devices/card04/raw_hwtype", "14\n"),
+        ("/sys/bus/ap/devices/card04/config", "1\n"),
+        ("/sys/bus/ap/devices/04.0033/chkstop", "0\n"),
+        ("/sys/bus/ap/devices/04.0033/ap_functions", "0xF3800000\n"),
+        ("/sys/bus/ap/devices/04.0033/status", "in use\n"),
+        ("/sys/bus/ap/devices/07.0033/status", "unassigned\n"),
+        ("/sys/firmware/uv/prot_virt_guest", "0\n"),
+    ] {
+        assert_eq!(read(path), value, "{path}");
+    }
+}
