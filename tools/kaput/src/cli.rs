@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can be asked of the harness, and how it ends. Everything is read and checked before anything is started.
 
+mod preflight;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -45,6 +47,12 @@ enum Command {
     Run(RunOptions),
     /// Lists the scenarios
     List,
+    /// Takes a snapshot of a host's AP configuration, read-only
+    #[command(after_help = preflight::COLLECT_HELP)]
+    Collect(preflight::CollectOptions),
+    /// Says whether a guest's crypto will survive migration from one host to another
+    #[command(after_help = preflight::PREFLIGHT_HELP)]
+    Preflight(preflight::PreflightOptions),
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,7 +82,7 @@ enum Form {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     match start(&cli) {
-        Ok(exit) => ExitCode::from(exit as u8),
+        Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("{error:?}");
             ExitCode::from(Exit::Usage as u8)
@@ -83,17 +91,23 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// One runtime on this thread: children die with the thread that started them.
-fn start(cli: &Cli) -> Result<Exit> {
+fn start(cli: &Cli) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
+    runtime.block_on(async {
+        tokio::select! {
+            status = carry_out(cli) => status,
+            // Dropping a run ends its QEMUs and removes its folder.
+            signal = interrupted() => Err(miette::miette!("interrupted by {}", signal.into_diagnostic()?)),
+        }
+    })
+}
+
+async fn carry_out(cli: &Cli) -> Result<u8> {
     match &cli.command {
-        Command::List => list(&cli.named),
-        Command::Run(options) => runtime.block_on(async {
-            tokio::select! {
-                exit = run(&cli.named, options) => exit,
-                // Dropping the run ends its QEMUs and removes its folder.
-                signal = interrupted() => Err(miette::miette!("interrupted by {}", signal.into_diagnostic()?)),
-            }
-        }),
+        Command::List => list(&cli.named).map(|exit| exit as u8),
+        Command::Run(options) => run(&cli.named, options).await.map(|exit| exit as u8),
+        Command::Collect(options) => preflight::collect(options).await,
+        Command::Preflight(options) => preflight::preflight(options).await,
     }
 }
 

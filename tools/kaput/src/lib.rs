@@ -15,6 +15,7 @@ pub mod judge;
 pub mod log;
 pub mod machine;
 pub mod observed;
+pub mod place;
 pub mod qemu;
 pub mod qmp;
 pub mod report;

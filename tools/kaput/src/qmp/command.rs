@@ -200,6 +200,8 @@ pub struct Migration {
     pub error_desc: Option<String>,
     /// Memory figures.
     pub ram: Option<Ram>,
+    /// What forbids a migration; empty if nothing does.
+    pub blocked_reasons: Vec<String>,
 }
 
 /// Memory figures of a migration.

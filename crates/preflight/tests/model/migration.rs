@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The migration itself, by the model's control protocol, as the harness carries it.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use vfio_ap::Host;
+
+/// What came of a migration.
+#[derive(Debug)]
+pub(crate) struct Truth {
+    /// The error code, if it was refused.
+    pub(crate) refused: Option<String>,
+    /// What the destination logged, level error.
+    pub(crate) errors: Vec<String>,
+    /// What it logged, level warning.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The value, or the error code.
+fn ask(host: &Host, request: &str, arguments: Value) -> Result<Value, String> {
+    let line = json!({"execute": request, "arguments": arguments}).to_string();
+    let reply: Value = serde_json::from_str(&host.control_line(&line)).expect("an answer in JSON");
+    match reply.get("error") {
+        None => Ok(reply["return"].clone()),
+        Some(error) => Err(error["class"].as_str().expect("a class").to_owned()),
+    }
+}
+
+fn stream(host: &Host, state: &str) -> Result<Value, String> {
+    Ok(ask(host, "migration-set-state", json!({"state": state}))?["stream"].clone())
+}
+
+fn carry(source: &Host, destination: &Host) -> Result<(), String> {
+    let reading = stream(source, "stop-copy")?;
+    let writing = stream(destination, "resuming")?;
+    loop {
+        let piece = ask(source, "migration-read", json!({"stream": reading, "length": 1 << 20}))?["data"].clone();
+        if piece == json!("") {
+            break;
+        }
+        ask(destination, "migration-write", json!({"stream": writing, "data": piece}))?;
+    }
+    ask(source, "migration-set-state", json!({"state": "stop"}))?;
+    ask(destination, "migration-set-state", json!({"state": "running"}))?;
+    Ok(())
+}
+
+fn logged(host: &Host, since: u64) -> (Vec<(String, String)>, u64) {
+    let log = ask(host, "query-log", json!({"since": since})).expect("a log");
+    let field = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    let lines = log["lines"].as_array().expect("lines").iter().map(|line| (field(line, "level"), field(line, "text")));
+    (lines.collect(), log["next"].as_u64().expect("a number"))
+}
+
+/// Migrates the guest, and checks that a success gives it on the destination what it had on the source.
+pub(crate) fn migrate(source: &Arc<Host>, destination: &Arc<Host>) -> Truth {
+    let before = source.guest().apcb();
+    let (_, since) = logged(destination, 0);
+    let refused = carry(source, destination).err();
+    if refused.is_none() {
+        let after = destination.guest().apcb();
+        let product = |matrix: ap_arch::Matrix| matrix.queues().collect::<Vec<_>>();
+        assert_eq!((product(before), before.control_domains), (product(after), after.control_domains));
+    }
+    let (lines, _) = logged(destination, since);
+    let of = |wanted: &str| lines.iter().filter(|(level, _)| level == wanted).map(|(_, text)| text.clone()).collect();
+    Truth { refused, errors: of("error"), warnings: of("warning") }
+}

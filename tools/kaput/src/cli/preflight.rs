@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `kaput collect` and `kaput preflight`: what the hosts say, and what follows from it.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use kaput::place::{Place, load};
+use miette::{IntoDiagnostic, Result, WrapErr};
+use preflight::report::{fix, human, json, picture, tap};
+use preflight::text::is_device_name;
+use preflight::{Host, Pair, RULES};
+
+pub(super) const COLLECT_HELP: &str = "\
+Examples:
+  kaput collect > here.json              this host
+  kaput collect ssh:zhost2 -o there.json another one, by the system's ssh; nothing is installed there
+  kaput collect ./copy-of-sys            a folder that looks like / or like /sys
+  kaput collect --script > collect.sh    the same as a shell script: sh collect.sh > host.json
+
+Nothing is written on the host and no queue is changed. What cannot be read is recorded with the reason.
+";
+
+pub(super) const PREFLIGHT_HELP: &str = "\
+Examples:
+  kaput preflight here.json there.json
+  kaput preflight local ssh:zhost2 --mdev 669d9b23-fe1b-4ecb-be08-a2fabca99b71
+  kaput preflight here.json there.json --fix > fix.sh     commands for the destination; read, then run
+  kaput preflight here.json there.json --matrix           both hosts as tables
+
+Exit status:
+  0  yes: the migration succeeds and the guest keeps its queues
+  1  no: it is refused
+  2  usage, or a snapshot that cannot be read
+  3  unknown: an input is missing
+";
+
+#[derive(Debug, Args)]
+pub(super) struct CollectOptions {
+    /// The host: local, ssh:HOST, or a folder that looks like / or like /sys
+    #[arg(default_value = "local", value_name = "HOST")]
+    host: Place,
+    /// Prints the shell script that does the same
+    #[arg(long, conflicts_with_all = ["host", "monitor"])]
+    script: bool,
+    /// QMP socket of the guest's QEMU, to ask what blocks a migration
+    #[arg(long, value_name = "SOCKET")]
+    monitor: Option<PathBuf>,
+    /// Where to write the snapshot; standard output if missing
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PreflightOptions {
+    /// The host the guest is on: a snapshot, a folder that looks like sysfs, local, or ssh:HOST
+    source: Place,
+    /// The host it is to go to
+    destination: Place,
+    /// The guest's mediated device on the source, if there is more than one
+    #[arg(long, value_name = "UUID", value_parser = device_name)]
+    mdev: Option<String>,
+    /// The device on the destination, if its UUID is another
+    #[arg(long, value_name = "UUID", value_parser = device_name)]
+    destination_mdev: Option<String>,
+    /// QMP socket of the guest's QEMU, to ask what blocks a migration
+    #[arg(long, value_name = "SOCKET")]
+    monitor: Option<PathBuf>,
+    /// Answers no also where the kernel moves the guest and its crypto does not work afterwards
+    #[arg(long)]
+    strict: bool,
+    /// Prints a shell script for the destination, instead of the report; runs nothing
+    #[arg(long, conflicts_with = "matrix")]
+    fix: bool,
+    /// Draws both hosts as tables, instead of the report
+    #[arg(long)]
+    matrix: bool,
+    /// How to report on standard output
+    #[arg(long, value_enum, default_value_t = Form::Human)]
+    report: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// A paragraph for each finding
+    Human,
+    /// One JSON object
+    Json,
+    /// TAP version 13
+    Tap,
+}
+
+fn device_name(text: &str) -> std::result::Result<String, &'static str> {
+    let expected = "expected the UUID of a mediated device";
+    is_device_name(text).then(|| text.to_owned()).ok_or(expected)
+}
+
+pub(super) async fn collect(options: &CollectOptions) -> Result<u8> {
+    if options.script {
+        return print(preflight::collect::SCRIPT);
+    }
+    let snapshot = load(&options.host, options.monitor.as_deref()).await?;
+    let text = snapshot.to_json().into_diagnostic()?;
+    match &options.output {
+        None => print(&text),
+        Some(file) => {
+            std::fs::write(file, text)
+                .into_diagnostic()
+                .wrap_err_with(|| format!("cannot write {}", file.display()))?;
+            Ok(0)
+        }
+    }
+}
+
+pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
+    let read = async |place: &Place, monitor| -> Result<Host> {
+        let snapshot = load(place, monitor).await?;
+        Host::new(&snapshot).into_diagnostic().wrap_err_with(|| place.to_string())
+    };
+    let source = read(&options.source, options.monitor.as_deref()).await?;
+    let destination = read(&options.destination, None).await?;
+    let pair = Pair::new(&source, &destination, options.mdev.as_deref(), options.destination_mdev.as_deref())
+        .into_diagnostic()
+        .wrap_err_with(|| options.source.to_string())?;
+    let judgement = preflight::judge(&pair, RULES, options.strict);
+    let (from, to) = (options.source.to_string(), options.destination.to_string());
+    let text = match options.report {
+        _ if options.fix => fix(&judgement),
+        _ if options.matrix => picture::tables(&pair, &judgement),
+        Form::Human => human::screen(&judgement, &from, &to),
+        Form::Json => json::line(&judgement, &from, &to).into_diagnostic()?,
+        Form::Tap => tap::document(&judgement),
+    };
+    print(&text)?;
+    Ok(judgement.verdict().exit_status())
+}
+
+/// A reader that went away wants no more, and is no reason to complain.
+fn print(text: &str) -> Result<u8> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).into_diagnostic().wrap_err("cannot write to standard output")
+        }
+        _ => Ok(0),
+    }
+}
