@@ -2,14 +2,13 @@
 //! What can be asked of the harness, and how it ends. Everything is read and checked before anything is started.
 
 mod preflight;
+mod run;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use kaput::report::{human, json};
-use kaput::run::{self, Finished, Wishes};
-use kaput::scenario::load::{self, Loaded};
-use kaput::tools::{Named, Tools};
+use clap::{Parser, Subcommand};
+use kaput::scenario::load;
+use kaput::tools::Named;
 use kaput::verdict::Exit;
 use miette::{IntoDiagnostic, Result};
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,6 +27,9 @@ Examples:
   kaput run older-card chunked       two scenarios, one after the other
   kaput run ./mine.toml --keep       a scenario of your own; its run folder stays
   kaput run survive --repeat 200     statistics over many runs
+  kaput run '*' -j 2 --report human --report html=report.html
+                                     all scenarios, two at a time, and a page to read afterwards
+  kaput run tag:refusal --report tap the scenarios with a tag, for a TAP reader
 ";
 
 /// Does a guest's access to its crypto adapters survive live migration?
@@ -44,7 +46,7 @@ struct Cli {
 enum Command {
     /// Runs scenarios and reports
     #[command(after_help = format!("{EXAMPLES}\n{EXIT_STATUS}"))]
-    Run(RunOptions),
+    Run(run::Options),
     /// Lists the scenarios
     List,
     /// Takes a snapshot of a host's AP configuration, read-only
@@ -53,30 +55,6 @@ enum Command {
     /// Says whether a guest's crypto will survive migration from one host to another
     #[command(after_help = preflight::PREFLIGHT_HELP)]
     Preflight(preflight::PreflightOptions),
-}
-
-#[derive(Debug, clap::Args)]
-struct RunOptions {
-    /// Names of scenarios, or paths of scenario files
-    #[arg(default_value = "survive", value_name = "SCENARIO")]
-    chosen: Vec<String>,
-    /// Keeps the run folder also when all is as expected
-    #[arg(long)]
-    keep: bool,
-    /// Runs each scenario so often, and reports in figures
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    repeat: Option<u32>,
-    /// How to report on standard output
-    #[arg(long, value_enum, default_value_t = Form::Human)]
-    report: Form,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// One screen for each run
-    Human,
-    /// One JSON object a line for each run
-    Json,
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -105,7 +83,7 @@ fn start(cli: &Cli) -> Result<u8> {
 async fn carry_out(cli: &Cli) -> Result<u8> {
     match &cli.command {
         Command::List => list(&cli.named).map(|exit| exit as u8),
-        Command::Run(options) => run(&cli.named, options).await.map(|exit| exit as u8),
+        Command::Run(options) => run::run(&cli.named, options).await.map(|exit| exit as u8),
         Command::Collect(options) => preflight::collect(options).await,
         Command::Preflight(options) => preflight::preflight(options).await,
     }
@@ -127,71 +105,6 @@ fn list(named: &Named) -> Result<Exit> {
         println!("{name:<26} {}", loaded.scenario.summary);
     }
     Ok(Exit::AsExpected)
-}
-
-async fn run(named: &Named, options: &RunOptions) -> Result<Exit> {
-    let (tools, all) = prepare(named, &options.chosen).await?;
-    let mut exit = Exit::AsExpected;
-    for loaded in &all {
-        let status = match options.repeat {
-            Some(times) => repeat(&tools, loaded, options, times).await?,
-            None => once(&tools, loaded, options).await?,
-        };
-        exit = exit.max(status);
-    }
-    Ok(exit)
-}
-
-/// Reads and checks everything there is to read and check.
-async fn prepare(named: &Named, names: &[String]) -> Result<(Tools, Vec<Loaded>)> {
-    let is_file = |name: &String| name.contains('/') || name.ends_with(".toml");
-    let folder = if names.iter().all(is_file) { Default::default() } else { named.scenarios()? };
-    let all = names.iter().map(|name| load::find(&folder, name)).collect::<Result<Vec<_>, _>>()?;
-    let tools = named.find().await?;
-    for loaded in &all {
-        loaded.check_against(&tools.image)?;
-    }
-    Ok((tools, all))
-}
-
-async fn once(tools: &Tools, loaded: &Loaded, options: &RunOptions) -> Result<Exit> {
-    let finished = run::run(tools, loaded, Wishes { keep: options.keep }).await?;
-    report(loaded, &finished, options.report);
-    Ok(finished.verdict.kind.exit())
-}
-
-fn report(loaded: &Loaded, finished: &Finished, form: Form) {
-    match form {
-        Form::Human => print!("{}", human::screen(&loaded.scenario, finished)),
-        Form::Json => println!("{}", json::line(finished)),
-    }
-}
-
-/// Runs a scenario many times: the first run that is not as expected is shown whole, the others that are not in a line, the rest in
-/// figures.
-async fn repeat(tools: &Tools, loaded: &Loaded, options: &RunOptions, times: u32) -> Result<Exit> {
-    let mut exit = Exit::AsExpected;
-    let mut seconds = Vec::new();
-    let mut right = 0;
-    for number in 1..=times {
-        let finished = run::run(tools, loaded, Wishes { keep: options.keep }).await?;
-        seconds.extend(finished.events.last().map(|event| event.at));
-        right += u32::from(finished.verdict.is_as_expected());
-        let wrong = !finished.verdict.is_as_expected();
-        if options.report == Form::Json || (wrong && right + 1 == number) {
-            report(loaded, &finished, options.report);
-        } else if wrong {
-            print!("{}", human::line(&finished));
-        }
-        exit = exit.max(finished.verdict.kind.exit());
-    }
-    let statistics = human::statistics(&loaded.scenario.name, times, right, seconds);
-    if options.report == Form::Human {
-        print!("{statistics}")
-    } else {
-        eprint!("{statistics}")
-    }
-    Ok(exit)
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio_util::codec::{Framed, LinesCodec};
 use vfio_ap::control::{
-    DataReply, Empty, Greeting, HexBytes, LogReply, MAX_LINE, PROTOCOL_VERSION, Reply, Request, RequestFrame,
-    SetStateReply, WriteReply,
+    DataReply, Empty, Greeting, HexBytes, HostReply, LogReply, MAX_LINE, PROTOCOL_VERSION, Reply, Request,
+    RequestFrame, SetStateReply, WriteReply,
 };
 use vfio_mig::{DeviceState, Errno, StreamId};
 
@@ -102,6 +102,14 @@ impl Control {
     /// [`ControlError`].
     pub async fn set_state(&self, state: DeviceState) -> Result<SetStateReply, ControlError> {
         self.call(Request::MigrationSetState { state, mdev: None }).await
+    }
+
+    /// Describes the host.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn host(&self) -> Result<HostReply, ControlError> {
+        self.call(Request::QueryHost {}).await
     }
 
     /// Reads at most `length` bytes of a stream; none at its end.

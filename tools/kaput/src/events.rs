@@ -21,7 +21,7 @@ pub struct Event {
 }
 
 /// What can happen.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum What {
     /// A QEMU was started.
@@ -67,6 +67,15 @@ pub enum What {
     Device {
         /// The state it is in.
         state: String,
+    },
+    /// What the guest can reach is not what it was, or is told for the first time. Masks are `0x` and 64 hex digits.
+    Matrix {
+        /// Adapters.
+        adapters: String,
+        /// Domains.
+        domains: String,
+        /// Control domains.
+        control_domains: String,
     },
     /// The AP configuration went over.
     HandedOver {

@@ -1,6 +1,54 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reports: renderings of a finished run, each for other readers. They compute nothing a verdict depends on.
+//! Reports: renderings of finished runs, each for other readers. They compute nothing a verdict depends on.
 
+pub mod html;
 pub mod human;
 pub mod json;
+pub mod junit;
+pub mod lanes;
+pub mod matrix;
+pub mod tap;
 pub mod timeline;
+
+use std::time::Duration;
+
+use ap_arch::report::Verdict as CaseVerdict;
+
+use crate::guest::Case;
+use crate::run::Finished;
+use crate::scenario::{Outcome, Scenario};
+
+/// A finished run, with the scenario it was a run of.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// What was to happen.
+    pub scenario: &'a Scenario,
+    /// What happened.
+    pub finished: &'a Finished,
+}
+
+impl Told<'_> {
+    /// Whether a case ended as the scenario has it: passed, skipped where it must be, failed where it must notice damage.
+    #[must_use]
+    pub fn case_is_right(&self, case: &Case) -> bool {
+        let expect = &self.scenario.expect;
+        match case.verdict {
+            CaseVerdict::Pass => !expect.skips(&case.name),
+            CaseVerdict::Skip => expect.skips(&case.name),
+            CaseVerdict::Fail => {
+                let wanted = expect.failing.iter().any(|name| *name.get_ref() == case.name);
+                expect.outcome() == Outcome::GuestFails && wanted
+            }
+            _ => false,
+        }
+    }
+
+    /// How long the run took.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        Duration::try_from_secs_f64(self.finished.events.last().map_or(0.0, |event| event.at)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

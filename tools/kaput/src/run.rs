@@ -77,6 +77,8 @@ struct Run<'a> {
     hop: usize,
     /// Keys the guest got without a migration.
     keys_without_migration: Cell<usize>,
+    /// What the guest could reach when it was last looked at.
+    matrix: Option<What>,
 }
 
 /// A destination that is being started while other things happen.
@@ -100,6 +102,7 @@ impl<'a> Run<'a> {
             home: None,
             hop: 0,
             keys_without_migration: Cell::new(0),
+            matrix: None,
         }
     }
 
@@ -116,6 +119,9 @@ impl<'a> Run<'a> {
             if !self.the_guest_asks(number).await? {
                 return Ok(());
             }
+            if number == 0 {
+                self.note_matrix().await?;
+            }
             let Some(preparing) = next.take() else { break };
             let destination = self.wait_for_destination(preparing).await?;
             let Some(source) = self.home.take() else { break };
@@ -123,8 +129,10 @@ impl<'a> Run<'a> {
             let arrived = *accepted.as_ref().unwrap_or(&self.is_gone(&source));
             let (home, other) = if arrived { (destination, source) } else { (source, destination) };
             other.dismiss();
-            let home = self.home.insert(home);
+            self.home = Some(home);
             accepted?;
+            self.note_matrix().await?;
+            let Some(home) = &self.home else { break };
             home.press_key()
                 .await
                 .map_err(|trouble| trouble::verdict(&self.observed, home, "the key is pressed", trouble))?;
@@ -132,6 +140,21 @@ impl<'a> Run<'a> {
             next = self.prepare(hops.get(number + 1))?;
         }
         self.the_guest_ends().await
+    }
+
+    /// Notes what the host lets the guest reach, where that is news.
+    async fn note_matrix(&mut self) -> Result<(), Box<Verdict>> {
+        let Some(home) = self.home.as_ref().filter(|_| self.scenario.plugin) else { return Ok(()) };
+        let host = self.device(home, "its matrix is read", home.call(|c| c.host()).await)?;
+        let uuid = self.scenario.host(&home.host).map(|spec| spec.mdev.uuid.as_str());
+        let Some(mdev) = host.mdevs.into_iter().find(|mdev| Some(mdev.uuid.as_str()) == uuid) else { return Ok(()) };
+        let (adapters, domains) = (mdev.guest_adapters, mdev.guest_domains);
+        let matrix = What::Matrix { adapters, domains, control_domains: mdev.guest_control_domains };
+        if self.matrix.as_ref() != Some(&matrix) {
+            self.observed.event(Some(home.index), matrix.clone());
+            self.matrix = Some(matrix);
+        }
+        Ok(())
     }
 
     /// One migration. Returns whether the guest is at the destination; if not, it runs on at the source.

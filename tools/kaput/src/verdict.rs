@@ -113,7 +113,7 @@ pub enum Exit {
 }
 
 /// A verdict with its reasons. Fields that have nothing to say are empty.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Verdict {
     /// How the run ended.
     pub kind: Kind,

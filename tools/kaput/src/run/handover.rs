@@ -154,7 +154,12 @@ impl Run<'_> {
     }
 
     /// An answer of a device that has no reason to refuse.
-    fn device<T>(&self, machine: &Machine, doing: &str, answer: Result<T, Trouble>) -> Result<T, Box<Verdict>> {
+    pub(super) fn device<T>(
+        &self,
+        machine: &Machine,
+        doing: &str,
+        answer: Result<T, Trouble>,
+    ) -> Result<T, Box<Verdict>> {
         answer.map_err(|trouble| super::trouble::verdict(&self.observed, machine, doing, trouble))
     }
 }

@@ -152,12 +152,66 @@ pub fn names(folder: &Path) -> Result<Vec<String>, ScenarioError> {
     Ok(names)
 }
 
+/// Whether a word names a file and not a scenario of the folder.
+#[must_use]
+pub fn is_file(word: &str) -> bool {
+    word.contains('/') || Path::new(word).extension().is_some_and(|extension| extension == "toml")
+}
+
+/// Finds what `words` stand for: names, patterns with `*`, `?` or `[…]`, tags as `tag:WORD`, and paths of files. Each
+/// scenario is there once, in the order of the words.
+///
+/// # Errors
+/// [`ScenarioError`]; a word that nothing answers to is one.
+pub fn choose(folder: &Path, words: &[String]) -> Result<Vec<Loaded>, ScenarioError> {
+    let mut chosen: Vec<Loaded> = Vec::new();
+    for word in words {
+        let found = if let Some(tag) = word.strip_prefix("tag:") {
+            tagged(folder, tag)?
+        } else if !is_file(word) && word.contains(['*', '?', '[']) {
+            matching(folder, word)?
+        } else {
+            vec![find(folder, word)?]
+        };
+        for loaded in found {
+            if !chosen.iter().any(|known| known.path == loaded.path) {
+                chosen.push(loaded);
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+fn tagged(folder: &Path, tag: &str) -> Result<Vec<Loaded>, ScenarioError> {
+    let all = names(folder)?.iter().map(|name| find(folder, name)).collect::<Result<Vec<_>, _>>()?;
+    let mut tags: Vec<String> = all.iter().flat_map(|loaded| loaded.scenario.tags.clone()).collect();
+    tags.sort();
+    tags.dedup();
+    let found: Vec<Loaded> = all.into_iter().filter(|loaded| loaded.scenario.tags.iter().any(|t| t == tag)).collect();
+    if found.is_empty() {
+        let known = format!("the tags are {}", tags.join(", "));
+        return Err(ScenarioError::Unknown { name: format!("tag:{tag}"), known });
+    }
+    Ok(found)
+}
+
+fn matching(folder: &Path, word: &str) -> Result<Vec<Loaded>, ScenarioError> {
+    let known = names(folder)?;
+    let nothing = |reason: String| ScenarioError::Unknown { name: word.to_owned(), known: reason };
+    let pattern = glob::Pattern::new(word).map_err(|error| nothing(format!("it is no pattern: {}", error.msg)))?;
+    let found: Vec<&String> = known.iter().filter(|name| pattern.matches(name)).collect();
+    if found.is_empty() {
+        return Err(nothing(format!("the scenarios are {}", known.join(", "))));
+    }
+    found.into_iter().map(|name| find(folder, name)).collect()
+}
+
 /// Finds a scenario by its name in the folder, or by the path of its file.
 ///
 /// # Errors
 /// [`ScenarioError`].
 pub fn find(folder: &Path, name: &str) -> Result<Loaded, ScenarioError> {
-    if name.contains('/') || Path::new(name).extension().is_some_and(|extension| extension == "toml") {
+    if is_file(name) {
         return Loaded::from_file(Path::new(name));
     }
     let known = names(folder)?;

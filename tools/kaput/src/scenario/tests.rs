@@ -6,7 +6,7 @@ use std::path::Path;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
-use super::load::{Loaded, ScenarioError, find, names};
+use super::load::{Loaded, ScenarioError, choose, find, names};
 use super::*;
 
 const GOOD: &str = r#"summary = "x"
@@ -195,5 +195,35 @@ fn the_reference_names_every_key() {
         for key in keys.split(", ").map(|key| key.trim_matches('`')) {
             assert!(reference.contains(&format!("`{key}`")), "docs/scenarios.md does not name `{key}` of `{table}`");
         }
+    }
+}
+
+/// A folder with three scenarios, two of which have the tag `refusal`.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, tags) in [("older-card", "[\"refusal\"]"), ("missing-queue", "[\"refusal\"]"), ("survive", "[]")] {
+        let text = format!("tags = {tags}\n{GOOD}");
+        std::fs::write(folder.path().join(name).with_extension("toml"), text).expect("written");
+    }
+    folder
+}
+
+fn chosen(words: &[&str]) -> Result<Vec<String>, ScenarioError> {
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    Ok(choose(folder().path(), &words)?.into_iter().map(|loaded| loaded.scenario.name).collect())
+}
+
+#[test]
+fn scenarios_are_chosen_by_name_pattern_and_tag_each_once() {
+    assert_eq!(chosen(&["survive", "*-card"]).expect("there"), ["survive", "older-card"]);
+    assert_eq!(chosen(&["older-card", "tag:refusal"]).expect("there"), ["older-card", "missing-queue"]);
+    assert_eq!(chosen(&["*"]).expect("there").len(), 3);
+}
+
+#[test]
+fn a_word_that_nothing_answers_to_is_told_with_what_there_is() {
+    for (word, known) in [("x*", "survive"), ("tag:x", "refusal"), ("[", "no pattern"), ("nobody", "missing-queue")] {
+        let told = shown(&chosen(&[word]).expect_err("nothing"));
+        assert!(told.contains(word) && told.contains(known), "{told}");
     }
 }

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The report for a browser: one file that needs nothing else, neither a network nor a script. What is drawn stands in
+//! `templates/report.html`; whatever comes from a guest, a host or a file is escaped there.
+
+use askama::Template;
+
+use super::Told;
+use super::human;
+use super::lanes::{Kind, Lanes, MARGIN, WIDTH};
+use super::matrix::Picture;
+
+/// The page.
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page {
+    runs: Vec<Run>,
+    right: usize,
+    legend: [Kind; 5],
+}
+
+/// One run.
+struct Run {
+    name: String,
+    anchor: String,
+    summary: String,
+    right: bool,
+    verdict: &'static str,
+    happened: String,
+    milliseconds: String,
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+    findings: String,
+    screen: String,
+    lanes: Lanes,
+    picture: Option<Picture>,
+    failures: Vec<(String, String)>,
+}
+
+impl Run {
+    fn of(number: usize, told: &Told<'_>) -> Self {
+        use ap_arch::report::Verdict as CaseVerdict;
+        let (finished, verdict) = (told.finished, &told.finished.verdict);
+        let count = |wanted| finished.cases.iter().filter(|case| case.verdict == wanted).count();
+        let failures = finished.cases.iter().filter(|case| case.verdict == CaseVerdict::Fail);
+        Self {
+            name: finished.scenario.clone(),
+            anchor: format!("run-{number}"),
+            summary: told.scenario.summary.clone(),
+            right: verdict.is_as_expected(),
+            verdict: verdict.kind.name(),
+            happened: verdict.happened.clone(),
+            milliseconds: format!("{:.0}", told.duration().as_secs_f64() * 1e3),
+            passed: count(CaseVerdict::Pass),
+            failed: count(CaseVerdict::Fail),
+            skipped: count(CaseVerdict::Skip),
+            findings: verdict.findings.join(", "),
+            screen: human::screen(told.scenario, finished),
+            lanes: Lanes::of(&finished.events),
+            picture: Picture::of(&finished.events),
+            failures: failures.map(|case| (case.name.clone(), case.detail.clone().unwrap_or_default())).collect(),
+        }
+    }
+
+    /// Width of the drawing, with room for the last mark's words.
+    fn width(&self) -> f64 {
+        MARGIN + WIDTH + 60.0
+    }
+}
+
+/// The whole report.
+///
+/// # Errors
+/// When the page cannot be written; the text says why.
+pub fn runs(runs: &[Told<'_>]) -> Result<String, String> {
+    let right = runs.iter().filter(|told| told.finished.verdict.is_as_expected()).count();
+    let runs = runs.iter().enumerate().map(|(number, told)| Run::of(number + 1, told)).collect();
+    Page { runs, right, legend: Kind::ALL }.render().map_err(|error| error.to_string())
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! JUnit's XML for CI systems: a suite for each run; its verdict and each case of its guest are test cases.
+
+use std::time::Duration;
+
+use ap_arch::report::Verdict as CaseVerdict;
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::Told;
+
+/// The case of each suite that stands for the run as a whole.
+const VERDICT: &str = "verdict";
+
+/// The whole report.
+///
+/// # Errors
+/// When the XML cannot be written; the text says why.
+pub fn runs(runs: &[Told<'_>]) -> Result<String, String> {
+    let mut report = Report::new("kaput");
+    for told in runs {
+        report.add_test_suite(suite(told));
+    }
+    report.to_string().map_err(|error| error.to_string())
+}
+
+fn suite(told: &Told<'_>) -> TestSuite {
+    let finished = told.finished;
+    let mut suite = TestSuite::new(finished.scenario.as_str());
+    suite.set_time(told.duration());
+    suite.add_property(("summary", told.scenario.summary.as_str()));
+    let verdict = &finished.verdict;
+    let mut whole = TestCase::new(VERDICT, status(verdict.is_as_expected(), &verdict.happened, verdict.kind.name()));
+    whole.set_classname(finished.scenario.as_str()).set_time(told.duration());
+    if !verdict.is_as_expected() {
+        whole.set_system_out(super::human::screen(told.scenario, finished));
+    }
+    suite.add_test_case(whole);
+    for case in &finished.cases {
+        let (name, detail) = (case.name.as_str(), case.detail.as_deref().unwrap_or_default());
+        let status = match case.verdict {
+            CaseVerdict::Skip if told.case_is_right(case) => {
+                let mut skipped = TestCaseStatus::skipped();
+                skipped.set_message(detail);
+                skipped
+            }
+            _ => status(told.case_is_right(case), detail, case.verdict.word()),
+        };
+        let mut test = TestCase::new(name, status);
+        // The guest's cases are timed by suite, in its own report.
+        test.set_classname(finished.scenario.as_str()).set_time(Duration::ZERO);
+        suite.add_test_case(test);
+    }
+    suite
+}
+
+fn status(right: bool, message: &str, kind: &str) -> TestCaseStatus {
+    if right {
+        return TestCaseStatus::success();
+    }
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status.set_message(message).set_type(kind);
+    status
+}
