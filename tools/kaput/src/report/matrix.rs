@@ -85,7 +85,7 @@ impl Picture {
             _ => None,
         });
         let before = known.next()?;
-        Some(Self::between(&before, &known.last().unwrap_or(before)))
+        Some(Self::between(&before, &known.next_back().unwrap_or(before)))
     }
 
     fn between(before: &Matrix, after: &Matrix) -> Self {
