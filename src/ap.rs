@@ -15,6 +15,8 @@ use s390x_asm::{FacilityList, asm};
 pub(crate) struct Ap {
     facilities: FacilityList,
     storage_end: u64,
+    /// What TAPQ has in GR0 besides function and queue: the T bit where it is allowed.
+    tapq_bits: u64,
     logs: bool,
 }
 
@@ -63,7 +65,8 @@ const BUSY_LIMIT_MILLIS: u64 = 500;
 impl Ap {
     /// Executes TAPQ on queue 00.0000; the interruption says that AP is not installed. AP reference 4.
     pub(crate) fn find(machine: &Machine) -> Result<Self, ProgramInterruption> {
-        let ap = Self { facilities: machine.facilities, storage_end: machine.memory, logs: true };
+        let tapq_bits = if machine.facilities.has(facility::APFT) { Gr0::T } else { 0 };
+        let ap = Self { facilities: machine.facilities, storage_end: machine.memory, tapq_bits, logs: true };
         ap.execute(Gr0::pqap(FunctionCode::TAPQ, Apqn::default())).map(|_| ap)
     }
 
@@ -102,8 +105,7 @@ impl Ap {
 
     /// TAPQ in GR0, with the T bit where it is allowed.
     pub(crate) fn tapq_gr0(&self, apqn: Apqn) -> Gr0 {
-        let gr0 = Gr0::pqap(FunctionCode::TAPQ, apqn);
-        if self.has(facility::APFT) { gr0.with(Gr0::T) } else { gr0 }
+        Gr0::pqap(FunctionCode::TAPQ, apqn).with(self.tapq_bits)
     }
 
     /// RAPQ or ZAPQ with these bits set besides the queue.

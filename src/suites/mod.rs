@@ -20,6 +20,7 @@ mod migration_queues;
 mod migration_refused;
 mod migration_rsa;
 mod nqap_exceptions;
+mod outside;
 mod pqap_exceptions;
 mod presence;
 mod privileged;
@@ -56,7 +57,7 @@ pub(crate) const PLAIN: &[Suite<Guest>] = &[
 
 /// Suites that run only where the command line names them: they need somebody outside, or time, or do what one should
 /// know of.
-pub(crate) const ON_REQUEST: &[Suite<Guest>] = &[limits::SUITE, reipl::SUITE, bench::SUITE];
+pub(crate) const ON_REQUEST: &[Suite<Guest>] = &[outside::SUITE, limits::SUITE, reipl::SUITE, bench::SUITE];
 
 /// The suite that waits for a domain to go away.
 pub(crate) const HOT_UNPLUG: &Suite<hot_unplug::Unplugged> = &hot_unplug::SUITE;

@@ -55,10 +55,13 @@ fn outside_the_matrix_not_available(guest: &Guest) -> Outcome {
     outside.require_unavailable()
 }
 
+/// Of all queues outside of the matrix one in so many is asked, because each instruction takes its time; the suite `outside`
+/// asks all of them.
+const ONE_IN: usize = 131;
+
 /// Runs `act` on queues outside of the matrix that TAPQ says are not available: those beside each queue of the matrix, and one in
 /// so many of all others.
-fn on_strangers(guest: &Guest, act: &dyn Fn(&Ap, Apqn) -> Outcome) -> Outcome {
-    const ONE_IN: usize = 131;
+fn on_strangers(guest: &Guest, one_in: usize, act: &dyn Fn(&Ap, Apqn) -> Outcome) -> Outcome {
     let (ap, block) = (guest.ap()?, guest.configuration()?);
     let (max_adapter, max_domain) = block.limits();
     let beside = block.matrix.queues().flat_map(|apqn| {
@@ -67,7 +70,7 @@ fn on_strangers(guest: &Guest, act: &dyn Fn(&Ap, Apqn) -> Outcome) -> Outcome {
             .map(|(adapter, domain)| Apqn::new(adapter, domain))
     });
     let nameable = |apqn: &Apqn| apqn.apid.0 <= max_adapter && apqn.apqi.0 <= max_domain;
-    let outside = beside.chain(Apqn::all().step_by(ONE_IN)).filter(nameable);
+    let outside = beside.chain(Apqn::all().step_by(one_in)).filter(nameable);
     // A queue that is there all the same is somebody's: it is left alone, and another case tells of it.
     let is_stranger =
         |apqn: &Apqn| !block.matrix.contains(*apqn) && ap.probe(*apqn).status.response() == ResponseCode::Q_NOT_AVAIL;
@@ -82,7 +85,11 @@ fn require_01(apqn: Apqn, what: &str, cc: ConditionCode, status: QueueStatus) ->
 
 /// RAPQ and ZAPQ of queues outside of the matrix answer 01 with condition code 3. AP reference 2.3 and 9.5.
 fn outside_the_matrix_refuses_resets(guest: &Guest) -> Outcome {
-    on_strangers(guest, &|ap, apqn| {
+    refuses_resets(guest, ONE_IN)
+}
+
+pub(super) fn refuses_resets(guest: &Guest, one_in: usize) -> Outcome {
+    on_strangers(guest, one_in, &|ap, apqn| {
         for function in [FunctionCode::RAPQ, FunctionCode::ZAPQ] {
             let Answer { cc, status, .. } = ap.reset_quietly(apqn, function);
             require_01(apqn, "a reset", cc, status)?;
@@ -93,10 +100,14 @@ fn outside_the_matrix_refuses_resets(guest: &Guest) -> Outcome {
 
 /// AQIC of queues outside of the matrix answers 01 with condition code 3. AP reference 2.3 and 9.5.
 fn outside_the_matrix_refuses_aqic(guest: &Guest) -> Outcome {
+    refuses_aqic(guest, ONE_IN)
+}
+
+pub(super) fn refuses_aqic(guest: &Guest, one_in: usize) -> Outcome {
     if !guest.ap()?.has(facility::APQI) {
         return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
     }
-    on_strangers(guest, &|ap, apqn| {
+    on_strangers(guest, one_in, &|ap, apqn| {
         for gr1 in [interruption::DISABLE, interruption::enable(3)] {
             let Answer { cc, status, .. } = ap.quiet().aqic(apqn, gr1, Nib::First.address());
             require_01(apqn, "AQIC", cc, status)?;
@@ -107,7 +118,11 @@ fn outside_the_matrix_refuses_aqic(guest: &Guest) -> Outcome {
 
 /// NQAP and DQAP of queues outside of the matrix answer 01 with condition code 3. AP reference 2.3 and 9.5.
 fn outside_the_matrix_refuses_messages(guest: &Guest) -> Outcome {
-    on_strangers(guest, &|ap, apqn| {
+    refuses_messages(guest, ONE_IN)
+}
+
+pub(super) fn refuses_messages(guest: &Guest, one_in: usize) -> Outcome {
+    on_strangers(guest, one_in, &|ap, apqn| {
         let ap = ap.quiet();
         let (cc, status) = ap.nqap_once(apqn, &[0; 16]);
         require_01(apqn, "NQAP", cc, status)?;

@@ -225,6 +225,9 @@ const ROWS: &[(&str, &str, &[&str])] = &[
             "queues/outside-the-matrix-refuses-resets",
             "queues/outside-the-matrix-refuses-aqic",
             "queues/outside-the-matrix-refuses-messages",
+            "outside/every-reset-refused",
+            "outside/every-aqic-refused",
+            "outside/every-message-refused",
             "hot-unplug/gone-queues-not-available",
         ],
     ),
@@ -471,7 +474,7 @@ fn noticed() -> Vec<(String, Vec<String>)> {
 fn page(cases: &[Case]) -> String {
     let mut page = String::from(
         "# What the guest asks\n\nMade from the source by `crates/ap-arch/tests/guest_cases.rs`; `KAPUT_WRITE_DOCS=1 cargo test -p ap-arch \
-         --test guest_cases` makes it anew.\n\nSuites `migration-…`, `hot-unplug`, `limits`, `reipl` and `bench` run only where the command line names them.\n",
+         --test guest_cases` makes it anew.\n\nSuites `migration-…`, `hot-unplug`, `outside`, `limits`, `reipl` and `bench` run only where the command line names them.\n",
     );
     let mut suite = "";
     for case in cases {

@@ -138,6 +138,15 @@ impl Control {
         self.call(Request::MigrationClose { stream }).await.map(|Empty {}| ())
     }
 
+    /// Takes a domain away from a mediated device, as an administrator does.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn unassign_domain(&self, uuid: &str, domain: u8) -> Result<(), ControlError> {
+        let path = format!("/sys/devices/vfio_ap/matrix/{uuid}/unassign_domain");
+        self.call(Request::SysfsWrite { path, value: format!("{domain:#x}") }).await.map(|Empty {}| ())
+    }
+
     /// The driver's log from line `since` on.
     ///
     /// # Errors

@@ -27,6 +27,9 @@ use crate::scenario::{Action, Deed, Hop, Moment, Scenario};
 use crate::tools::Tools;
 use crate::verdict::{Kind, Verdict};
 
+/// What the guest's suite `hot-unplug` says once it is ready.
+const WAITS_FOR_UNPLUG: &str = "hot-unplug: waiting for a domain to go";
+
 pub use handover::{Refused, Transfer};
 
 /// A run that is over.
@@ -321,7 +324,14 @@ impl<'a> Run<'a> {
         let Some(home) = &self.home else { return Ok(()) };
         let spoke = |state: &State| state.guest.lines > 0 || has_ended(state, home);
         self.guest(home, "its first line", spoke).await?;
-        self.moment(Moment::Suites, home, home).await
+        self.moment(Moment::Suites, home, home).await?;
+        if self.deeds(Moment::Waiting).is_empty() {
+            return Ok(());
+        }
+        let waits =
+            |state: &State| state.guest.info.iter().any(|info| info == WAITS_FOR_UNPLUG) || has_ended(state, home);
+        self.guest(home, "that it waits for a domain to go", waits).await?;
+        self.moment(Moment::Waiting, home, home).await
     }
 
     /// The guest's request for a migration; false if it ended instead.
@@ -353,10 +363,21 @@ impl<'a> Run<'a> {
                 Deed::KillSource => source.kill(),
                 Deed::KillDestination => destination.kill(),
                 Deed::StopGuest => _ = self.ask(source, "the guest is stopped", Stop {}).await?,
+                Deed::UnassignDomain => self.unassign_domain(source).await?,
                 Deed::GarbageOnConsole => self.observed.console(source.index, b"\xff\xfe\x00 no text \x1b[0m\n"),
             }
         }
         Ok(())
+    }
+
+    /// What an administrator does to the mediated device of a guest that runs.
+    async fn unassign_domain(&self, machine: &Machine) -> Result<(), Box<Verdict>> {
+        let mdev = self.scenario.host(&machine.host).map(|host| &host.mdev);
+        let Some((uuid, domain)) = mdev.and_then(|mdev| Some((&mdev.uuid, mdev.domains.highest()?))) else {
+            return Ok(());
+        };
+        let done = machine.call(|control| control.unassign_domain(uuid, domain)).await;
+        done.map_err(|trouble| trouble::verdict(&self.observed, machine, "a domain is taken away", trouble))
     }
 
     fn deeds(&self, moment: Moment) -> Vec<Deed> {

@@ -136,6 +136,8 @@ pub enum Moment {
     Boot,
     /// The guest has printed its first line.
     Suites,
+    /// The guest said that it waits for a domain to go away.
+    Waiting,
     /// The guest asked for the migration.
     Asked,
     /// Pages move.
@@ -160,6 +162,8 @@ pub enum Deed {
     StopGuest,
     /// Puts bytes on the console that are no text.
     GarbageOnConsole,
+    /// Takes the highest domain away from the guest's mediated device.
+    UnassignDomain,
 }
 
 impl fmt::Display for Deed {
@@ -169,6 +173,7 @@ impl fmt::Display for Deed {
             Self::KillDestination => "kill-destination",
             Self::StopGuest => "stop-guest",
             Self::GarbageOnConsole => "garbage-on-console",
+            Self::UnassignDomain => "unassign-domain",
         })
     }
 }

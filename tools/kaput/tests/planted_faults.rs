@@ -22,7 +22,7 @@ use kaput::tools::{Named, Tools};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Suites that run only where they are named and judge no fault of the machine.
-const ON_REQUEST: [&str; 2] = ["bench", "hot-unplug"];
+const ON_REQUEST: [&str; 5] = ["outside", "limits", "reipl", "hot-unplug", "bench"];
 
 /// The cases that failed, by fault.
 type Noticed = Mutex<BTreeMap<&'static str, Vec<String>>>;

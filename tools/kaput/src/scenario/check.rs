@@ -127,12 +127,13 @@ impl Scenario {
             let first = match deed {
                 Deed::KillSource => Moment::Boot,
                 Deed::StopGuest | Deed::GarbageOnConsole => Moment::Suites,
+                Deed::UnassignDomain => Moment::Waiting,
                 Deed::KillDestination => Moment::Asked,
             };
             if action.at < first {
                 let message = format!("`{deed}` is not possible so early");
-                let help = "the first moment is `boot` for kill-source, `suites` for stop-guest and garbage-on-console, `asked` \
-                            for kill-destination";
+                let help = "the first moment is `boot` for kill-source, `suites` for stop-guest and garbage-on-console, \
+                            `waiting` for unassign-domain, `asked` for kill-destination";
                 return Err(fault(message, Some(action.deed.span()), help));
             }
         }

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every queue that is not in the matrix refuses every instruction alike; the suite `queues` asks all of them by TAPQ and some of
+//! them by the others. Runs only where the command line names it, because it takes its time. AP reference 2.3 and 9.5.
+
+use super::{Outcome, cases, queues};
+use crate::guest::Guest;
+
+cases!("outside" for Guest:
+    every_reset_refused,
+    every_aqic_refused,
+    every_message_refused,
+);
+
+/// RAPQ and ZAPQ of every queue outside of the matrix answer 01 with condition code 3.
+fn every_reset_refused(guest: &Guest) -> Outcome {
+    queues::refuses_resets(guest, 1)
+}
+
+/// AQIC of every queue outside of the matrix answers 01 with condition code 3.
+fn every_aqic_refused(guest: &Guest) -> Outcome {
+    queues::refuses_aqic(guest, 1)
+}
+
+/// NQAP and DQAP of every queue outside of the matrix answer 01 with condition code 3.
+fn every_message_refused(guest: &Guest) -> Outcome {
+    queues::refuses_messages(guest, 1)
+}
