@@ -13,6 +13,8 @@ use kaput::verdict::Exit;
 use miette::{IntoDiagnostic, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
+mod qemu;
+
 const EXIT_STATUS: &str = "\
 Exit status:
   0  everything was as the scenarios say
@@ -55,6 +57,9 @@ enum Command {
     /// Says whether a guest's crypto will survive migration from one host to another
     #[command(after_help = preflight::PREFLIGHT_HELP)]
     Preflight(preflight::PreflightOptions),
+    /// Starts QEMU as you say, with AP added: any s390x guest gets emulated crypto cards
+    #[command(after_help = qemu::EXAMPLES)]
+    Qemu(Box<qemu::Options>),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -86,6 +91,7 @@ async fn carry_out(cli: &Cli) -> Result<u8> {
         Command::Run(options) => run::run(&cli.named, options).await.map(|exit| exit as u8),
         Command::Collect(options) => preflight::collect(options).await,
         Command::Preflight(options) => preflight::preflight(options).await,
+        Command::Qemu(options) => qemu::start(&cli.named, options).await.map(|exit| exit as u8),
     }
 }
 

@@ -8,6 +8,7 @@
 
 pub mod console;
 pub mod control;
+pub mod emulator;
 pub mod events;
 pub mod guest;
 pub mod image;

@@ -260,7 +260,7 @@ impl Launching {
 
 /// Removes what a QEMU that was killed left behind where the next one is to listen. Anything else stays: then the plugin says
 /// what is in its way.
-fn remove_stale_socket(path: &Path) {
+pub(crate) fn remove_stale_socket(path: &Path) {
     let is_refused =
         || std::os::unix::net::UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
     if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) && is_refused() {

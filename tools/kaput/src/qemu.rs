@@ -13,6 +13,9 @@ use tokio::process::Command;
 /// The machine all QEMUs of a scenario are to be: versions must agree between source and destination.
 const MACHINE: (u32, u32) = (11, 1);
 
+/// Set in the environment of every QEMU we start ourselves: a wrapper that is `kaput qemu` again must notice.
+pub const STARTED_BY_US: &str = "KAPUT_STARTS_QEMU";
+
 /// How long QEMU may take to print a list.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -88,7 +91,7 @@ fn newest_machine(help: &str) -> Result<String, String> {
 async fn output(qemu: &Path, arguments: &[&str]) -> Result<String, QemuError> {
     let start = |reason: String| QemuError::Start { path: qemu.to_owned(), reason };
     let mut command = Command::new(qemu);
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(arguments).env(STARTED_BY_US, "1").stdin(Stdio::null()).kill_on_drop(true);
     let answer = tokio::time::timeout(PATIENCE, command.output()).await;
     let answer = answer.map_err(|_| start(format!("`{}` does not end", arguments.join(" "))))?;
     let answer = answer.map_err(|error| start(error.to_string()))?;

@@ -7,6 +7,7 @@ mod hosts;
 pub mod load;
 
 pub(crate) use check::LONGEST_SOCKET;
+pub(crate) use hosts::USUAL_UUID;
 
 use std::collections::BTreeMap;
 use std::fmt;

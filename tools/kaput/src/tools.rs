@@ -95,21 +95,40 @@ impl Named {
     /// # Errors
     /// [`ToolError`].
     pub async fn find(&self) -> Result<Tools, ToolError> {
+        let plugin = self.plugin()?;
+        let image = Image::read(&self.image.clone().unwrap_or_else(|| beside("kaput-image")))?;
+        let (qemu, image_path) = (self.qemu(), image.path.clone());
+        [&plugin, &image_path, &qemu].into_iter().try_for_each(|path| text(path))?;
+        let machine = qemu::machine_type(&qemu).await?;
+        Ok(Tools { qemu, machine, plugin, image })
+    }
+
+    /// Finds and checks QEMU and the plugin, for a guest of the user's own.
+    ///
+    /// # Errors
+    /// [`ToolError`].
+    pub async fn find_emulator(&self) -> Result<(PathBuf, PathBuf), ToolError> {
+        let (qemu, plugin) = (self.qemu(), self.plugin()?);
+        [&plugin, &qemu].into_iter().try_for_each(|path| text(path))?;
+        qemu::machine_type(&qemu).await?;
+        Ok((qemu, plugin))
+    }
+
+    fn qemu(&self) -> PathBuf {
+        self.qemu.clone().unwrap_or_else(|| in_path("qemu-system-s390x"))
+    }
+
+    fn plugin(&self) -> Result<PathBuf, ToolError> {
         let plugin = self.plugin.clone().unwrap_or_else(|| beside("libqemu_ap.so"));
         if !plugin.is_file() {
             return Err(ToolError::Missing { what: "plugin", path: plugin, option: "plugin" });
         }
-        let plugin = std::path::absolute(&plugin).unwrap_or(plugin);
-        let image = Image::read(&self.image.clone().unwrap_or_else(|| beside("kaput-image")))?;
-        let qemu = self.qemu.clone().unwrap_or_else(|| in_path("qemu-system-s390x"));
-        for path in [&plugin, &image.path, &qemu] {
-            if path.to_str().is_none() {
-                return Err(ToolError::NotText { path: path.clone() });
-            }
-        }
-        let machine = qemu::machine_type(&qemu).await?;
-        Ok(Tools { qemu, machine, plugin, image })
+        Ok(std::path::absolute(&plugin).unwrap_or(plugin))
     }
+}
+
+fn text(path: &Path) -> Result<(), ToolError> {
+    path.to_str().map(|_| ()).ok_or_else(|| ToolError::NotText { path: path.to_owned() })
 }
 
 /// A program in `PATH`; the bare name if it is not there, so that starting it says so.

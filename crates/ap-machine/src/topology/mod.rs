@@ -20,6 +20,7 @@ use crate::fault;
 
 pub use adapter::{AdapterSpec, AdapterState};
 pub use kind::CardKind;
+pub use short::short_matrix;
 pub use timing::{EngineTime, Timing};
 
 /// The AP hardware of one machine.
@@ -232,6 +233,14 @@ pub enum TopologyError {
     )]
     Short {
         /// The part that is wrong.
+        text: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The short form of a part of a machine is not well-formed.
+    #[error("{text:?}: {what}; expected ADAPTER,…/DOMAIN,…[/CONTROL-DOMAIN,…], for example 05,06/33,3a")]
+    ShortMatrix {
+        /// What was given.
         text: String,
         /// What is wrong with it.
         what: String,

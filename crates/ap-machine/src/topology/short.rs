@@ -4,7 +4,7 @@
 
 use std::str::FromStr;
 
-use ap_arch::{Apqi, Mask256};
+use ap_arch::{Apid, Apqi, Mask256, Matrix};
 
 use super::{AdapterSpec, CardKind, Topology, TopologyError, adapter, hex};
 
@@ -33,6 +33,31 @@ impl FromStr for Topology {
     }
 }
 
+/// Reads a part of a machine, `05,06/33` or with control domains `05/33/33,44`; without them they are the domains.
+///
+/// # Errors
+/// [`TopologyError::ShortMatrix`], naming the part that is wrong.
+pub fn short_matrix(text: &str) -> Result<Matrix, TopologyError> {
+    let wrong = |what: String| TopologyError::ShortMatrix { text: text.into(), what };
+    let parts: Vec<&str> = text.split('/').collect();
+    let (adapters, domains, control) = match parts[..] {
+        [adapters, domains] => (adapters, domains, domains),
+        [adapters, domains, control] => (adapters, domains, control),
+        _ => return Err(wrong("not two or three parts between slashes".into())),
+    };
+    let mut matrix = Matrix::EMPTY;
+    for item in adapters.split(',') {
+        hex::range::<Apid>(item).map_err(wrong)?.for_each(|n| matrix.adapters.insert(n));
+    }
+    let lists = [(domains, &mut matrix.domains), (control, &mut matrix.control_domains)];
+    for (list, mask) in lists {
+        for item in list.split(',') {
+            hex::range::<Apqi>(item).map_err(wrong)?.for_each(|n| mask.insert(n));
+        }
+    }
+    Ok(matrix)
+}
+
 fn set(list: &str) -> Result<Mask256, TopologyError> {
     let mut mask = Mask256::EMPTY;
     for item in list.split(',') {
@@ -45,7 +70,6 @@ fn set(list: &str) -> Result<Mask256, TopologyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ap_arch::Apid;
 
     #[test]
     fn the_short_form_reads_as_its_example() {
@@ -72,6 +96,22 @@ mod tests {
         ] {
             let message = text.parse::<Topology>().unwrap_err().to_string();
             assert!(message.contains(says) && message.contains("05=cex8a,06=cex8c/33,3a"), "{text:?} gave {message:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_machine_reads_as_its_example() {
+        let matrix = short_matrix("05-06/33,3a").unwrap();
+        assert_eq!((matrix.queue_count(), matrix.control_domains), (4, matrix.domains));
+        assert_eq!(short_matrix("05/33/44").unwrap().control_domains.iter().collect::<Vec<_>>(), [0x44]);
+        for (text, says) in [
+            ("05", "not two or three parts"),
+            ("05/33/44/55", "not two or three parts"),
+            ("05=cex8a/33", "expected an adapter number"),
+            ("05/300", "\"300\": expected a domain number in hex, 0000 to 00ff"),
+        ] {
+            let message = short_matrix(text).unwrap_err().to_string();
+            assert!(message.contains(says) && message.contains("05,06/33,3a"), "{text:?} gave {message:?}");
         }
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn arguments(
 }
 
 /// A path inside an option with commas: a comma in it is doubled.
-fn escaped(path: &Path) -> String {
+pub(crate) fn escaped(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 

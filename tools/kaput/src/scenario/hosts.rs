@@ -15,7 +15,7 @@ use vfio_ap::control::QueueName;
 use vfio_ap::{HostConfig, MdevConfig};
 
 /// The mediated device's name unless the scenario has another: the same on both hosts, as a migration requires.
-const USUAL_UUID: &str = "2f1d5c3a-6b70-4c8e-9a3d-0b5e7a66a901";
+pub(crate) const USUAL_UUID: &str = "2f1d5c3a-6b70-4c8e-9a3d-0b5e7a66a901";
 
 /// One host.
 #[derive(Clone, Debug, Deserialize)]

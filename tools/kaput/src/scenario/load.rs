@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use ap_machine::Topology;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use thiserror::Error;
 
@@ -28,7 +29,7 @@ pub enum ScenarioError {
     },
     /// The folder or a file cannot be read.
     #[error("cannot read {path}: {source}")]
-    #[diagnostic(help("name a scenario from `kaput list`, or the path of a scenario file"))]
+    #[diagnostic(help("name a scenario from `kaput list`, or the path of a file that is there"))]
     Io {
         /// Which.
         path: PathBuf,
@@ -85,12 +86,7 @@ impl Loaded {
     /// # Errors
     /// [`ScenarioError`].
     pub fn from_file(path: &Path) -> Result<Self, ScenarioError> {
-        let io_error = |source| ScenarioError::Io { path: path.to_owned(), source };
-        if std::fs::metadata(path).map_err(io_error)?.len() > LARGEST_FILE {
-            return Err(io_error(io::Error::new(io::ErrorKind::FileTooLarge, "a scenario has at most 1 MiB")));
-        }
-        let text = std::fs::read_to_string(path).map_err(io_error)?;
-        Self::from_text(path, text)
+        Self::from_text(path, read(path)?)
     }
 
     /// Reads a text as if it stood in a file of this name.
@@ -133,6 +129,27 @@ impl Loaded {
     fn fault(&self, message: String, place: Range<usize>, help: String) -> ScenarioError {
         ScenarioError::at(&self.path, &self.text, message, Some(place), Some(help))
     }
+}
+
+/// Reads AP hardware from a TOML file of its own.
+///
+/// # Errors
+/// [`ScenarioError`].
+pub fn topology(path: &Path) -> Result<Topology, ScenarioError> {
+    let text = read(path)?;
+    let wrong = |message, place, help| ScenarioError::at(path, &text, message, place, help);
+    let topology: Topology =
+        toml::from_str(&text).map_err(|error| wrong(error.message().to_owned(), error.span(), None))?;
+    topology.check().map_err(|error| wrong(error.to_string(), None, None))?;
+    Ok(topology)
+}
+
+fn read(path: &Path) -> Result<String, ScenarioError> {
+    let io_error = |source| ScenarioError::Io { path: path.to_owned(), source };
+    if std::fs::metadata(path).map_err(io_error)?.len() > LARGEST_FILE {
+        return Err(io_error(io::Error::new(io::ErrorKind::FileTooLarge, "such a file has at most 1 MiB")));
+    }
+    std::fs::read_to_string(path).map_err(io_error)
 }
 
 /// The names of all scenarios in a folder, sorted.

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `kaput qemu`: what the user wants for a guest of their own.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use ap_arch::Matrix;
+use ap_machine::Topology;
+use ap_machine::topology::short_matrix;
+use kaput::emulator::Wishes;
+use kaput::scenario::load;
+use kaput::tools::Named;
+use kaput::verdict::Exit;
+use miette::Result;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  kaput qemu --ap 05=cex8a,06=cex8c/33,3a -- -cpu max -m 1G -kernel vmlinuz -initrd initrd -nographic
+  kaput qemu --topology cards.toml --control ap.sock -- -smp 4 -drive file=disk.qcow2,if=virtio
+  kaput qemu --ap 00-07=cex8a/00-0f --guest 05,06/03 -- -kernel vmlinuz
+
+As QEMU for libvirt (<emulator>) or kvm-unit-tests (QEMU=), a script of two lines:
+  #!/bin/sh
+  exec kaput qemu --qemu /usr/bin/qemu-system-s390x --ap 05=cex8a/33 -- \"$@\"
+
+Exit status: that of QEMU; 2 if nothing was started.
+";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    hardware: Hardware,
+    /// What of it the guest gets, ADAPTER,…/DOMAIN,…[/CONTROL-DOMAIN,…] [default: everything]
+    #[arg(long, value_name = "PART", value_parser = short_matrix)]
+    guest: Option<Matrix>,
+    /// Shows the guest the AP-queue interruption facility (STFLE 65), as `facilities.apqi` in a file does
+    #[arg(long)]
+    interrupts: bool,
+    /// Where the plugin listens: cards are plugged, configured and made to fail there
+    #[arg(long, value_name = "SOCKET")]
+    control: Option<PathBuf>,
+    /// What QEMU is started with
+    #[arg(last = true, value_name = "QEMU-ARGS")]
+    arguments: Vec<OsString>,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Hardware {
+    /// The AP hardware, ADAPTER=KIND,…/DOMAIN,…[/CONTROL-DOMAIN,…]; kinds are cex4a to cex8p
+    #[arg(long, value_name = "SPEC")]
+    ap: Option<Topology>,
+    /// The AP hardware in a TOML file
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
+}
+
+/// Becomes QEMU; returns only when that fails.
+pub(super) async fn start(named: &Named, options: &Options) -> Result<Exit> {
+    let topology = match &options.hardware {
+        Hardware { ap: Some(topology), .. } => topology.clone(),
+        Hardware { topology: Some(path), .. } => load::topology(path)?,
+        Hardware { ap: None, topology: None } => return Err(miette::miette!("neither --ap nor --topology is given")),
+    };
+    let wishes = Wishes {
+        topology,
+        guest: options.guest,
+        interrupts: options.interrupts,
+        control: options.control.clone(),
+        arguments: options.arguments.clone(),
+    };
+    let emulator = wishes.check()?;
+    let (qemu, plugin) = named.find_emulator().await?;
+    Err(emulator.start(&qemu, &plugin).into())
+}
