@@ -2,6 +2,7 @@
 //! What can be asked of the harness, and how it ends. Everything is read and checked before anything is started.
 
 mod preflight;
+mod qemu;
 mod run;
 
 use std::process::ExitCode;
@@ -12,8 +13,6 @@ use kaput::tools::Named;
 use kaput::verdict::Exit;
 use miette::{IntoDiagnostic, Result};
 use tokio::signal::unix::{SignalKind, signal};
-
-mod qemu;
 
 const EXIT_STATUS: &str = "\
 Exit status:

@@ -7,6 +7,7 @@
 //! discontinuity callback then overwrites the code.
 
 use std::ffi::{c_int, c_uint, c_void};
+use std::sync::atomic::Ordering;
 
 use ap_arch::{FunctionCode, Gr0, ProgramCode};
 use ap_machine::{Instruction, Operands, Outcome, ProgramException};
@@ -51,6 +52,10 @@ fn execute(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers, site: &Site<
     let guest = plugin.host.guest();
     if !guest.is_available() || dat::Space::of(psw_mask).is_none() {
         return None;
+    }
+    // Written once: several vCPUs come here, and a word that all of them write would be slow.
+    if !plugin.used.load(Ordering::Relaxed) {
+        plugin.used.store(true, Ordering::SeqCst);
     }
     let operands = read_operands(vcpu, registers, site.instruction, psw_mask);
     let mut storage = GuestStorage::new(&mut vcpu.exchange, registers, psw_mask);

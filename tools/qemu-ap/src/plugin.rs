@@ -3,6 +3,7 @@
 //! care about and hook them.
 
 use std::ffi::{c_uint, c_void};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use ap_machine::Instruction;
@@ -22,6 +23,8 @@ pub(crate) struct Plugin {
     pub(crate) vcpus: Vcpus,
     /// `None` where the guest has no AP-queue interruption facility: then nothing watches for interruptions at all.
     pub(crate) interruptions: Option<Interruptions>,
+    /// Whether the guest has executed an AP instruction since its last reset.
+    pub(crate) used: AtomicBool,
     instructions: Sites<Instruction>,
     psw_loads: Sites<PswLoad>,
     diagnoses: Sites<Diagnose>,
@@ -44,6 +47,7 @@ pub(crate) fn install(id: u64, host: Arc<Host>, max_vcpus: usize) -> Result<(), 
         host,
         vcpus: Vcpus::new(max_vcpus),
         interruptions,
+        used: AtomicBool::new(false),
         instructions: Sites::new(),
         psw_loads: Sites::new(),
         diagnoses: Sites::new(),
@@ -74,8 +78,9 @@ extern "C" fn on_vcpu_init(vcpu: c_uint, _: *mut c_void) {
     }
 }
 
-extern "C" fn on_vcpu_resume(_: c_uint, _: *mut c_void) {
+extern "C" fn on_vcpu_resume(vcpu: c_uint, _: *mut c_void) {
     if let Some(plugin) = plugin() {
+        reset::on_resume(plugin, vcpu);
         plugin.host.vcpu_resumed();
     }
 }

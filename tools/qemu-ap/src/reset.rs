@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Guest resets, of which QEMU tells a plugin nothing: DIAGNOSE 308 is recognised here, and `system_reset` by whoever
-//! sees QMP's RESET event, who sends `device-reset`. Both end in the same call, as VFIO_DEVICE_RESET does.
+//! Guest resets, of which QEMU tells a plugin nothing. DIAGNOSE 308 is recognised before it executes; a reset that comes
+//! from outside (`system_reset`) stops all CPUs and lets the first one go on, which then looks as after a reset. Both end
+//! in the same call, as VFIO_DEVICE_RESET does.
 
 use std::ffi::{c_uint, c_void};
+use std::sync::atomic::Ordering;
 
 use crate::plugin::{Plugin, plugin};
 use crate::sites::Site;
@@ -13,6 +15,12 @@ const RESET_AND_IPL: u64 = 0x308;
 
 /// Subcodes of DIAGNOSE 308 that reset the subsystem: modified clear, normal, IPL with and without clear.
 const RESETTING: [u64; 4] = [0, 1, 3, 4];
+
+/// The PSW mask that QEMU starts a guest with: 64-bit addressing and nothing else.
+const PSW_AT_START: u64 = 0x1_8000_0000;
+/// Control registers 0 and 14 after an initial CPU reset (Principles of Operation, "Resets"); the others are 0.
+const CR0_AT_RESET: u64 = 0xe0;
+const CR14_AT_RESET: u64 = 0xc200_0000;
 
 /// DIAGNOSE: the register that holds the subcode, and where the function code comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,12 +61,43 @@ fn reset_if_asked(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers, diagn
     let function = base.wrapping_add(u64::from(displacement)) & 0xffff;
     let resets = function == RESET_AND_IPL && RESETTING.contains(&read(subcode));
     if resets && vcpu.exchange.read_register(registers.psw_mask) & PSW_PROBLEM_STATE == 0 {
-        if let Err(error) = plugin.host.guest_reset() {
-            eprintln!("kaput-qemu-ap: the guest was reset, but its AP queues were not: {error}");
-        }
-        if let Some(interruptions) = &plugin.interruptions {
-            interruptions.clear();
-        }
+        reset(plugin);
+    }
+}
+
+/// Callback of a vCPU that goes on after it stood still. QEMU starts a guest on the first one, in a state that no running
+/// guest has; and unless AP was used since the last reset there is nothing to reset.
+pub(crate) fn on_resume(plugin: &Plugin, index: c_uint) {
+    if index != 0 || !plugin.used.load(Ordering::SeqCst) {
+        return;
+    }
+    // SAFETY: this is a callback of that vCPU, and the borrow ends with it.
+    let Some((vcpu, registers)) = (unsafe { plugin.vcpus.current(index as usize) }) else { return };
+    let mut read = |register| vcpu.exchange.read_register(register);
+    let fresh = read(registers.psw_mask) == PSW_AT_START
+        && read(registers.prefix) == 0
+        && registers.general.iter().all(|register| read(*register) == 0)
+        && (0..16).zip(&registers.control).all(|(number, register)| read(*register) == control_at_reset(number));
+    if fresh {
+        reset(plugin);
+    }
+}
+
+const fn control_at_reset(number: usize) -> u64 {
+    match number {
+        0 => CR0_AT_RESET,
+        14 => CR14_AT_RESET,
+        _ => 0,
+    }
+}
+
+fn reset(plugin: &Plugin) {
+    plugin.used.store(false, Ordering::SeqCst);
+    if let Err(error) = plugin.host.guest_reset() {
+        eprintln!("kaput-qemu-ap: the guest was reset, but its AP queues were not: {error}");
+    }
+    if let Some(interruptions) = &plugin.interruptions {
+        interruptions.clear();
     }
 }
 
