@@ -19,9 +19,21 @@
 //!     assert pow(cipher, private_exponent, modulus) == plain
 //! ```
 
-use super::{Key, hex};
+/// A key with a message and its cipher. Big-endian numbers, as long as the modulus or half as long.
+pub(crate) struct Key {
+    pub(crate) modulus: &'static [u8],
+    /// Empty where nobody computes with it: that takes long.
+    pub(crate) private_exponent: &'static [u8],
+    pub(crate) p: &'static [u8],
+    pub(crate) q: &'static [u8],
+    pub(crate) dp: &'static [u8],
+    pub(crate) dq: &'static [u8],
+    pub(crate) u: &'static [u8],
+    pub(crate) plain: &'static [u8],
+    pub(crate) cipher: &'static [u8],
+}
 
-pub(super) static BITS_1024: Key = Key {
+pub(crate) static BITS_1024: Key = Key {
     modulus: &hex::<128>(concat!(
         "c7ba97eee618d922973fc04343c70b5343819936eb1dc4f3f5324a5c2178a33a1b350c24a58d15c57169e24ec7c0bbbd04cc",
         "fc71b39985ae06314464cbfb6ba99cef5c05c190546c442adce453ce648aaea1024d65aa5aaa49dcf14c2b0cdcd7ed97ee54",
@@ -64,7 +76,7 @@ pub(super) static BITS_1024: Key = Key {
     )),
 };
 
-pub(super) static BITS_2048: Key = Key {
+pub(crate) static BITS_2048: Key = Key {
     modulus: &hex::<256>(concat!(
         "c8684b73099c3fda45a4367606ad732c55fde4491187572cd22a60617492a2d3af0bb0c9d41351b072a494ce6a6e3cd04a17",
         "d1bd43d9564e2e3131d00ce9d24080c1483da53cf23c458a6be16b5f218e9658f14a177169115af947aba9973bd8f3f92a0f",
@@ -124,7 +136,7 @@ pub(super) static BITS_2048: Key = Key {
     )),
 };
 
-pub(super) static BITS_4096: Key = Key {
+pub(crate) static BITS_4096: Key = Key {
     modulus: &hex::<512>(concat!(
         "dddea32f41333fe83264e42ba2e137f04062022d3e8b8389480c58b75e78a060ed41375c5ef2604c170f23d2b48a1877c8fc",
         "782e9c5a15f3f8fd00db68d16c9657bbdbdf1c383ebccf19f319437707b5baead6d43edeb7f3b6d0255f2556f56e26c1add8",
@@ -206,3 +218,22 @@ pub(super) static BITS_4096: Key = Key {
         "f6edc31b6ed9d7a69645c4cc",
     )),
 };
+
+/// Bytes from their hex digits, at compile time.
+const fn hex<const N: usize>(digits: &str) -> [u8; N] {
+    const fn value(digit: u8) -> u8 {
+        match digit {
+            b'0'..=b'9' => digit - b'0',
+            _ => digit - b'a' + 10,
+        }
+    }
+    let digits = digits.as_bytes();
+    assert!(digits.len() == 2 * N);
+    let mut bytes = [0; N];
+    let mut i = 0;
+    while i < N {
+        bytes[i] = value(digits[2 * i]) << 4 | value(digits[2 * i + 1]);
+        i += 1;
+    }
+    bytes
+}

@@ -17,25 +17,12 @@ use ap_arch::message::cprbx::Cprbx;
 use ap_arch::message::type50::CrtKey;
 use ap_arch::message::{Reply, parse_reply, type50};
 use ap_arch::{Apqn, CardMode, HwInfo, ResponseCode};
+use known::Key;
 
 /// Bytes of the longest request, CRT with 4096 bits on a CCA coprocessor, with some room.
 const REQUEST_ROOM: usize = 4096;
 /// 65537.
 const PUBLIC_EXPONENT: &[u8] = &[1, 0, 1];
-
-/// A key with a message and its cipher.
-pub(super) struct Key {
-    modulus: &'static [u8],
-    /// Empty where nobody computes with it: that takes long.
-    private_exponent: &'static [u8],
-    p: &'static [u8],
-    q: &'static [u8],
-    dp: &'static [u8],
-    dq: &'static [u8],
-    u: &'static [u8],
-    plain: &'static [u8],
-    cipher: &'static [u8],
-}
 
 /// How many bits the modulus has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,23 +186,4 @@ fn exchange_and_judge(ap: &Ap, apqn: Apqn, request: &[u8], vector: Vector) -> Re
 
 fn right_justified(result: &[u8], answer: &[u8]) -> bool {
     result.strip_suffix(answer).is_some_and(|padding| padding.iter().all(|byte| *byte == 0))
-}
-
-/// Bytes from their hex digits, at compile time.
-const fn hex<const N: usize>(digits: &str) -> [u8; N] {
-    const fn value(digit: u8) -> u8 {
-        match digit {
-            b'0'..=b'9' => digit - b'0',
-            _ => digit - b'a' + 10,
-        }
-    }
-    let digits = digits.as_bytes();
-    assert!(digits.len() == 2 * N);
-    let mut bytes = [0; N];
-    let mut i = 0;
-    while i < N {
-        bytes[i] = value(digits[2 * i]) << 4 | value(digits[2 * i + 1]);
-        i += 1;
-    }
-    bytes
 }

@@ -10,6 +10,8 @@
 #[cfg(target_arch = "s390x")]
 pub mod asm;
 pub mod facility;
+#[cfg(target_arch = "s390x")]
+pub mod linux;
 pub mod lowcore;
 pub mod psw;
 pub mod sccb;

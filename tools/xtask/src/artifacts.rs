@@ -48,6 +48,17 @@ pub(crate) fn image_place(layout: &Layout) -> PathBuf {
     layout.target.join("image").join(TARGET).join("image/kaput-image")
 }
 
+/// Builds the program that asks a Linux guest's driver for RSA, by the route of the image.
+///
+/// # Errors
+/// When cargo fails; it has said why.
+pub(crate) fn witness(layout: &Layout, state: &mut State, library: &GuestLibrary) -> Result<PathBuf> {
+    let witness = layout.target.join("image").join(TARGET).join("image/witness");
+    let command = guest_cargo(layout, library, "build", "witness");
+    build(layout, state, "witness", command, &[&witness])?;
+    Ok(witness)
+}
+
 /// Builds the plugin and the harness, in release.
 ///
 /// # Errors
@@ -111,12 +122,17 @@ pub(crate) fn host_cargo(layout: &Layout, subcommand: &str) -> Command {
     command
 }
 
-/// cargo with a subcommand for the image, with `core` and `alloc` from `library`. Its own target folder keeps the
-/// settings that building them needs from touching the host's builds.
+/// cargo with a subcommand for the image.
 pub(crate) fn image_cargo(layout: &Layout, library: &GuestLibrary, subcommand: &str) -> Command {
+    guest_cargo(layout, library, subcommand, "kaput-image")
+}
+
+/// cargo with a subcommand for a package of the guest's, with `core` and `alloc` from `library`. Its own target folder
+/// keeps the settings that building them needs from touching the host's builds.
+pub(crate) fn guest_cargo(layout: &Layout, library: &GuestLibrary, subcommand: &str, package: &str) -> Command {
     let mut command = Command::new(&layout.toolchain.cargo);
     command.current_dir(&layout.root).arg(subcommand).env("CARGO_TARGET_DIR", layout.target.join("image"));
-    command.args(["--profile", "image", "--package", "kaput-image", "--target", TARGET]);
+    command.args(["--profile", "image", "--package", package, "--target", TARGET]);
     if let GuestLibrary::Sources(folder) = library {
         command.args(["-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"]);
         command.env("RUSTC_BOOTSTRAP", "1").env("__CARGO_TESTS_ONLY_SRC_ROOT", folder);

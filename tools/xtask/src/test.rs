@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::artifacts::{self, host_cargo, image_cargo};
+use crate::artifacts::{self, guest_cargo, host_cargo, image_cargo};
 use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
-use crate::setup::guest_library;
+use crate::setup::{guest_library, linux};
 use crate::state::State;
 
 const DEADLINE: Duration = Duration::from_secs(1800);
@@ -26,11 +26,11 @@ pub(crate) enum Step {
     Format,
     /// Lints of everything that runs on this machine.
     LintHost,
-    /// Lints of the image, for its own target.
+    /// Lints of the image and of the program for Linux, for their own target.
     LintImage,
     /// The tests of everything but the harness; they need no QEMU.
     Libraries,
-    /// The tests of the harness: all scenarios and guest cases in the real QEMU, with the plugin and without.
+    /// The tests of the harness: all scenarios and guest cases in the real QEMU, with the plugin and without, and Linux.
     Harness,
 }
 
@@ -101,7 +101,8 @@ impl Step {
             }
             Self::LintImage => {
                 let library = guest_library::ready(layout, state)?;
-                plain(image_cargo(layout, &library, "clippy").args(["--", "-D", "warnings"]))
+                plain(image_cargo(layout, &library, "clippy").args(["--", "-D", "warnings"]))?;
+                plain(guest_cargo(layout, &library, "clippy", "witness").args(["--", "-D", "warnings"]))
             }
             Self::Libraries => {
                 let mut command = host_cargo(layout, "test");
@@ -112,10 +113,26 @@ impl Step {
                 artifacts::raw(layout, ready.image())?;
                 let mut command = host_cargo(layout, "test");
                 command.args(["--release", "--package", "kaput", "--no-fail-fast"]);
-                tests(ready.tell(layout, &mut command))
+                tell_linux(layout, state, ready.tell(layout, &mut command))?;
+                tests(&mut command)
             }
         }
     }
+}
+
+/// Tells the tests where Linux and the program for it are, or why there is no Linux: they are skipped with the reason.
+fn tell_linux(layout: &Layout, state: &mut State, command: &mut Command) -> Result<()> {
+    match linux::ready(&layout.cache) {
+        Ok(folder) => {
+            let library = guest_library::ready(layout, state)?;
+            let witness = artifacts::witness(layout, state, &library)?;
+            command.env("KAPUT_LINUX", folder).env("KAPUT_WITNESS", witness);
+        }
+        Err(error) => {
+            command.env("KAPUT_LINUX_MISSING", format!("{error:#}"));
+        }
+    }
+    Ok(())
 }
 
 /// A command that is one test itself.

@@ -51,11 +51,19 @@ pub(crate) struct Apt {
 }
 
 impl Apt {
-    /// Prepares `folder`.
+    /// Prepares `folder`, for packages of this machine's architecture.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub(crate) fn new(folder: PathBuf) -> Result<Self> {
+        Self::of(None, folder)
+    }
+
+    /// Prepares `folder`, for packages of an architecture as Debian calls it; a folder is of one architecture.
     ///
     /// # Errors
     /// When this system has no apt, no Debian keyring or no mirror; the text says which, and what mends it.
-    pub(crate) fn new(folder: PathBuf) -> Result<Self> {
+    pub(crate) fn of(architecture: Option<&str>, folder: PathBuf) -> Result<Self> {
         for tool in ["apt-get", "dpkg-deb"] {
             if in_path(tool).is_none() {
                 bail!("this system has no {tool}, so nothing can be taken from Debian");
@@ -77,7 +85,7 @@ impl Apt {
         }
         let apt = Self { folder, keyring, mirrors };
         apt.write("state/status", "")?;
-        apt.write("apt.conf", &configuration(&apt.folder))?;
+        apt.write("apt.conf", &configuration(&apt.folder, architecture))?;
         Ok(apt)
     }
 
@@ -148,6 +156,47 @@ impl Apt {
         Ok(())
     }
 
+    /// The version of `package` in a suite that [`Self::find`] has read.
+    ///
+    /// # Errors
+    /// When the suite has none.
+    pub(crate) fn offered(&self, package: &str, suite: &str) -> Result<Offer> {
+        let offer = self.offers(package)?.into_iter().find(|offer| offer.suite == suite);
+        offer.with_context(|| format!("Debian {suite} has no package {package}"))
+    }
+
+    /// The packages that `offer` depends on, by name alone.
+    ///
+    /// # Errors
+    /// When apt does not know the package.
+    pub(crate) fn depends(&self, offer: &Offer) -> Result<Vec<String>> {
+        let wanted = format!("{}={}", offer.package, offer.version);
+        let text = output(self.apt("apt-cache").args(["show", &wanted]))?;
+        let list = text.lines().find_map(|line| line.strip_prefix("Depends: ")).unwrap_or_default();
+        let names = list.split([',', '|']).filter_map(|word| word.split_whitespace().next());
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// Fetches `offer` alone, without what it depends on, and unpacks it into `target`.
+    ///
+    /// # Errors
+    /// When it cannot be fetched, verified or unpacked.
+    pub(crate) fn unpack_alone(&self, offer: &Offer, target: &Path) -> Result<()> {
+        let wanted = format!("{}={}", offer.package, offer.version);
+        let plan = output(self.apt("apt-get").args(["-qq", "--print-uris", "download", &wanted]))?;
+        let Some((file, size)) = plan.lines().find_map(planned_file) else {
+            bail!("apt plans no download for {wanted}: {plan}");
+        };
+        // `apt-get download` writes into the current folder.
+        let folder = self.folder.join("cache/archives");
+        let what = format!("{} {} ({:.1} MB)", offer.package, offer.version, size as f64 / 1e6);
+        let fetched = self.fetch_in(&folder, &["-qq", "download", &wanted], FETCH_DEADLINE, &what)?;
+        if !fetched.status.success() {
+            bail!("apt could not fetch {wanted}: {}", complaints_of(&fetched.stderr).join("; "));
+        }
+        output(Command::new("dpkg-deb").arg("-x").arg(folder.join(file)).arg(target)).map(drop)
+    }
+
     /// Drops the fetched packages; what was unpacked of them stays, and so do the lists.
     ///
     /// # Errors
@@ -175,9 +224,13 @@ impl Apt {
 
     /// Runs a command that fetches, under a progress bar fed by apt's own status lines.
     fn fetch(&self, arguments: &[&str], deadline: Duration, what: &str) -> Result<Captured> {
+        self.fetch_in(&self.folder, arguments, deadline, what)
+    }
+
+    fn fetch_in(&self, folder: &Path, arguments: &[&str], deadline: Duration, what: &str) -> Result<Captured> {
         let bar = progress(&format!("fetching {what}"));
         let mut command = self.apt("apt-get");
-        command.args(["-o", "APT::Status-Fd=1"]).args(arguments);
+        command.args(["-o", "APT::Status-Fd=1"]).args(arguments).current_dir(folder);
         let done = process::capture_lines(&mut command, deadline, |line| {
             if let Some(percent) = percentage(line) {
                 bar.set_position(percent);
@@ -250,8 +303,12 @@ fn source_lines(keyring: &str, mirror: &str, suites: &[&str]) -> String {
 
 /// `#clear` and the settings below come after the system's own configuration and win. The sandbox user of apt, which
 /// exists for root alone, cannot read a cache in root's home.
-fn configuration(folder: &Path) -> String {
+fn configuration(folder: &Path, architecture: Option<&str>) -> String {
     let mut text = String::new();
+    if let Some(architecture) = architecture {
+        text += "#clear APT::Architectures;\n";
+        text += &format!("APT::Architecture \"{architecture}\";\nAPT::Architectures {{ \"{architecture}\"; }};\n");
+    }
     for hook in ["Update::Pre-Invoke", "Update::Post-Invoke", "Update::Post-Invoke-Success"] {
         text += &format!("#clear APT::{hook};\n");
     }
@@ -328,7 +385,7 @@ mod tests {
 
     #[test]
     fn nothing_unsigned_and_no_hook_of_the_system_is_allowed() {
-        let text = configuration(Path::new("/cache/apt"));
+        let text = configuration(Path::new("/cache/apt"), None);
         for line in [
             "#clear APT::Update::Post-Invoke-Success;",
             "APT::Get::AllowUnauthenticated \"false\";",
@@ -337,6 +394,9 @@ mod tests {
         ] {
             assert!(text.lines().any(|other| other == line), "{line}");
         }
+        assert!(!text.contains("Architecture"));
+        let foreign = configuration(Path::new("/cache/apt"), Some("s390x"));
+        assert!(foreign.contains("APT::Architectures { \"s390x\"; };") && foreign.ends_with(&text));
         let sources = source_lines("/keys.gpg", "http://m.example/debian", &["trixie", "trixie-backports"]);
         assert_eq!(sources.lines().count(), 2);
         assert!(sources.lines().all(|line| line.starts_with("deb [signed-by=/keys.gpg ")));

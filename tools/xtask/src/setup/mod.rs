@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Set-up: a QEMU and the guest's `core` and `alloc`, found on this machine or fetched into our cache.
+//! Set-up: a QEMU, the guest's `core` and `alloc`, and a Linux for the tests, found on this machine or fetched into our
+//! cache.
 //!
 //! The system is never changed but by rustup, asked for the guest's target. Several checkouts and several calls may
 //! share the cache: who fetches holds its lock, and everything arrives in one step.
 
 pub(crate) mod apt;
 pub(crate) mod guest_library;
+pub(crate) mod linux;
 pub(crate) mod probe;
 pub(crate) mod qemu;
 mod sources;

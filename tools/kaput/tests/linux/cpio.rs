@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! An initial RAM file system in the form the kernel unpacks: cpio, "newc", not compressed.
+
+/// An archive that grows.
+pub(crate) struct Archive {
+    bytes: Vec<u8>,
+    entries: u32,
+}
+
+const FOLDER: u32 = 0o040_755;
+const PROGRAM: u32 = 0o100_755;
+const CHARACTER_DEVICE: u32 = 0o020_600;
+
+impl Archive {
+    pub(crate) fn new() -> Self {
+        Self { bytes: Vec::new(), entries: 0 }
+    }
+
+    /// Adds a folder; the folders above it come before it.
+    pub(crate) fn folder(mut self, name: &str) -> Self {
+        self.entry(name, FOLDER, (0, 0), &[]);
+        self
+    }
+
+    /// Adds a file that can be read and executed.
+    pub(crate) fn file(mut self, name: &str, content: &[u8]) -> Self {
+        self.entry(name, PROGRAM, (0, 0), content);
+        self
+    }
+
+    /// Adds the device that the kernel opens for the first program.
+    pub(crate) fn console(mut self) -> Self {
+        self.entry("dev/console", CHARACTER_DEVICE, (5, 1), &[]);
+        self
+    }
+
+    /// The whole archive.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        self.entry("TRAILER!!!", 0, (0, 0), &[]);
+        self.bytes
+    }
+
+    fn entry(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) {
+        self.entries += 1;
+        let length = |length: usize| u32::try_from(length).expect("a file of a few megabytes");
+        // Inode, mode, user, group, links, time, size, device of the file (2), the device it is (2), name, checksum.
+        let fields = [
+            self.entries,
+            mode,
+            0,
+            0,
+            1,
+            0,
+            length(content.len()),
+            0,
+            0,
+            device.0,
+            device.1,
+            length(name.len() + 1),
+            0,
+        ];
+        self.bytes.extend(b"070701");
+        for field in fields {
+            self.bytes.extend(format!("{field:08X}").bytes());
+        }
+        self.bytes.extend(name.bytes());
+        self.bytes.push(0);
+        self.align();
+        self.bytes.extend(content);
+        self.align();
+    }
+
+    fn align(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+}

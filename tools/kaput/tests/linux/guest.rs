@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One Linux guest under `kaput qemu`: booted, told what to do through a shell on its console, migrated, ended.
+
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::cpio::Archive;
+use crate::lines::Lines;
+
+/// How long a command or a boot may take. No test depends on it being short.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// The first program: drivers, then a shell whose commands come from the console. Each command's end is a line of its own.
+const INIT: &str = r#"#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+stty -echo -onlcr
+for driver in zcrypt zcrypt_cex4; do
+    xzcat "/lib/$driver.ko.xz" > "/tmp/$driver.ko" && insmod "/tmp/$driver.ko"
+done
+echo "<done 0>"
+while read -r line; do
+    eval "$line"
+    echo "<done $?>"
+done
+"#;
+
+/// What guests are made from.
+pub(crate) struct Sources {
+    /// The folder with kernel and programs.
+    pub(crate) linux: PathBuf,
+    /// The program that makes RSA requests.
+    pub(crate) witness: PathBuf,
+}
+
+impl Sources {
+    fn initramfs(&self) -> Result<Vec<u8>, String> {
+        let read = |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+        let file = |name: &str| read(&self.linux.join(name));
+        let folders = ["bin", "dev", "lib", "lib/s390x-linux-gnu", "proc", "sbin", "sys", "tmp"];
+        let archive = folders.iter().fold(Archive::new(), |archive, name| archive.folder(name)).console();
+        let archive = archive
+            .file("init", INIT.as_bytes())
+            .file("witness", &read(&self.witness)?)
+            .file("bin/busybox", &file("busybox")?)
+            .file("sbin/lszcrypt", &file("lszcrypt")?)
+            .file("lib/ld64.so.1", &file("ld64.so.1")?)
+            .file("lib/s390x-linux-gnu/libc.so.6", &file("libc.so.6")?)
+            .file("lib/zcrypt.ko.xz", &file("zcrypt.ko.xz")?)
+            .file("lib/zcrypt_cex4.ko.xz", &file("zcrypt_cex4.ko.xz")?);
+        Ok(archive.finish())
+    }
+}
+
+/// What a guest is to be.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    /// Options of `kaput qemu`.
+    pub(crate) ap: &'static [&'static str],
+    /// How many CPUs.
+    pub(crate) cpus: u8,
+    /// Further words for the kernel's command line.
+    pub(crate) kernel: &'static str,
+}
+
+/// A guest that runs.
+pub(crate) struct Linux {
+    plan: Plan,
+    folder: tempfile::TempDir,
+    machine: Machine,
+    generation: usize,
+}
+
+/// One QEMU.
+struct Machine {
+    child: Child,
+    console: Console,
+    qmp: Lines,
+    control: Lines,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+impl Linux {
+    /// Boots one and waits for its shell.
+    pub(crate) fn boot(sources: &Sources, plan: Plan) -> Result<Self, String> {
+        let folder = tempfile::Builder::new().prefix("kaput-linux-").tempdir().map_err(|e| e.to_string())?;
+        std::fs::write(folder.path().join("initramfs"), sources.initramfs()?).map_err(|e| e.to_string())?;
+        std::os::unix::fs::symlink(sources.linux.join("vmlinuz"), folder.path().join("vmlinuz"))
+            .map_err(|e| e.to_string())?;
+        let machine = Machine::start(plan, folder.path(), 0)?;
+        let mut linux = Self { plan, folder, machine, generation: 0 };
+        linux.machine.console.until_done()?;
+        Ok(linux)
+    }
+
+    /// Runs a line of shell; returns what it prints. A status other than 0 is an error.
+    pub(crate) fn run(&mut self, line: &str) -> Result<String, String> {
+        self.machine.console.type_line(line)?;
+        let (output, status) = self.machine.console.until_done().map_err(|error| format!("{line}: {error}"))?;
+        if status == 0 { Ok(output) } else { Err(format!("{line}: status {status}: {output}")) }
+    }
+
+    /// Types a line that the guest does not survive.
+    pub(crate) fn type_line(&mut self, line: &str) -> Result<(), String> {
+        self.machine.console.type_line(line)
+    }
+
+    /// Waits until the shell of the next boot is there.
+    pub(crate) fn until_booted(&mut self) -> Result<(), String> {
+        self.machine.console.until_done().map(drop)
+    }
+
+    /// Repeats a line of shell until its output is as wanted.
+    pub(crate) fn until(&mut self, line: &str, wanted: impl Fn(&str) -> bool) -> Result<String, String> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let output = self.run(line)?;
+            if wanted(output.trim()) {
+                return Ok(output);
+            }
+            if Instant::now() > end {
+                return Err(format!("{line}: still says {output}"));
+            }
+        }
+    }
+
+    /// QMP.
+    pub(crate) fn qmp(&mut self) -> &mut Lines {
+        &mut self.machine.qmp
+    }
+
+    /// The plugin's control socket.
+    pub(crate) fn control(&mut self) -> &mut Lines {
+        &mut self.machine.control
+    }
+
+    /// Migrates it to a host of the same kind, AP configuration included.
+    pub(crate) fn migrate(&mut self) -> Result<(), String> {
+        self.generation += 1;
+        let mut destination = Machine::start(self.plan, self.folder.path(), self.generation)?;
+        let uri = format!("unix:{}", self.folder.path().join("migration").display());
+        destination.qmp.ask("migrate-incoming", json!({"uri": uri}))?;
+        let source = &mut self.machine;
+        source.qmp.ask("migrate", json!({"uri": uri}))?;
+        source.qmp.event("MIGRATION", |data| data["status"] == "pre-switchover")?;
+        let stream = set_state(&mut source.control, "stop-copy")?;
+        let data = source.control.ask("migration-read", json!({"stream": stream, "length": 65536}))?["data"].take();
+        let stream = set_state(&mut destination.control, "resuming")?;
+        destination.control.ask("migration-write", json!({"stream": stream, "data": data}))?;
+        set_state(&mut destination.control, "running")?;
+        source.qmp.ask("migrate-continue", json!({"state": "pre-switchover"}))?;
+        source.qmp.event("MIGRATION", |data| data["status"] == "completed")?;
+        destination.qmp.event("RESUME", |_| true)?;
+        self.machine = destination;
+        std::fs::remove_file(self.folder.path().join("migration")).ok();
+        Ok(())
+    }
+}
+
+fn set_state(control: &mut Lines, state: &str) -> Result<Value, String> {
+    Ok(control.ask("migration-set-state", json!({"state": state}))?["stream"].take())
+}
+
+impl Machine {
+    /// Starts `kaput qemu`; every generation after the first waits for a migration.
+    fn start(plan: Plan, folder: &Path, generation: usize) -> Result<Self, String> {
+        let file = |name: &str| folder.join(format!("{generation}.{name}"));
+        let listen = |name: &str| UnixListener::bind(file(name)).map_err(|e| e.to_string());
+        let (console, qmp) = (listen("console")?, listen("qmp")?);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kaput"));
+        command.arg("qemu").args(plan.ap).arg("--control").arg(file("control")).arg("--");
+        command.args([
+            "-machine",
+            "s390-ccw-virtio-11.1",
+            "-cpu",
+            "qemu",
+            "-m",
+            "256M",
+            "-smp",
+            &plan.cpus.to_string(),
+        ]);
+        command.args(["-nodefaults", "-display", "none", "-run-with", "exit-with-parent=on"]);
+        command.arg("-chardev").arg(format!("socket,id=console,path={},server=off", file("console").display()));
+        command.args(["-device", "sclpconsole,chardev=console"]);
+        command.arg("-qmp").arg(format!("unix:{},server=off", file("qmp").display()));
+        command.arg("-kernel").arg(folder.join("vmlinuz")).arg("-initrd").arg(folder.join("initramfs"));
+        command.arg("-append").arg(format!("console=ttysclp0 loglevel=1 panic=-1 {}", plan.kernel));
+        if generation > 0 {
+            command.args(["-incoming", "defer"]);
+        }
+        let stderr = std::fs::File::create(file("stderr")).map_err(|e| e.to_string())?;
+        let mut child = command.stdin(Stdio::null()).stderr(stderr).spawn().map_err(|e| e.to_string())?;
+        let connected = connect(console, qmp);
+        let (console, mut qmp) = match connected {
+            Ok(connected) => connected,
+            Err(error) => {
+                _ = child.kill();
+                let status = child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
+                let said = std::fs::read_to_string(file("stderr")).unwrap_or_default();
+                return Err(format!("QEMU does not answer ({error}; {status}): {said}"));
+            }
+        };
+        let on = |capability: &str| json!({"capability": capability, "state": true});
+        qmp.ask("qmp_capabilities", json!({}))?;
+        let capabilities = json!({"capabilities": [on("events"), on("pause-before-switchover")]});
+        qmp.ask("migrate-set-capabilities", capabilities)?;
+        qmp.ask("migrate-set-parameters", json!({"max-bandwidth": 0, "downtime-limit": 2000}))?;
+        let control = UnixStream::connect(file("control")).map_err(|e| format!("control socket: {e}"))?;
+        Ok(Self { child, console: Console::new(console)?, qmp, control: Lines::new(control)? })
+    }
+}
+
+/// Waits for QEMU's connections.
+fn connect(console: UnixListener, qmp: UnixListener) -> Result<(UnixStream, Lines), String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let connections = console.accept().and_then(|(console, _)| Ok((console, qmp.accept()?.0)));
+        // Nobody listens any more if it took too long.
+        _ = sender.send(connections);
+    });
+    let connections = receiver.recv_timeout(PATIENCE).map_err(|_| "it did not connect in time".to_owned())?;
+    let (console, qmp) = connections.map_err(|e| e.to_string())?;
+    Ok((console, Lines::new(qmp)?))
+}
+
+/// The guest's console: a thread collects what comes.
+struct Console {
+    writer: UnixStream,
+    heard: Arc<(Mutex<Heard>, Condvar)>,
+}
+
+#[derive(Default)]
+struct Heard {
+    text: String,
+    ended: bool,
+}
+
+impl Console {
+    fn new(stream: UnixStream) -> Result<Self, String> {
+        let mut reader = stream.try_clone().map_err(|e| e.to_string())?;
+        let heard = Arc::<(Mutex<Heard>, Condvar)>::default();
+        let listener = Arc::clone(&heard);
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            loop {
+                let length = reader.read(&mut buffer).unwrap_or(0);
+                let (heard, changed) = &*listener;
+                let mut heard = heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                heard.text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+                heard.ended = length == 0;
+                changed.notify_all();
+                if length == 0 {
+                    return;
+                }
+            }
+        });
+        Ok(Self { writer: stream, heard })
+    }
+
+    fn type_line(&mut self, line: &str) -> Result<(), String> {
+        self.writer.write_all(format!("{line}\n").as_bytes()).map_err(|e| format!("console: {e}"))
+    }
+
+    /// Waits for the end of a command; its output and its status.
+    fn until_done(&mut self) -> Result<(String, i32), String> {
+        let (heard, changed) = &*self.heard;
+        let heard = heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let waits = |heard: &mut Heard| done(&heard.text).is_none() && !heard.ended;
+        let waited = changed.wait_timeout_while(heard, PATIENCE, waits);
+        let (mut heard, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        match done(&heard.text) {
+            Some((output, status, length)) => {
+                heard.text.drain(..length);
+                Ok((output, status))
+            }
+            None => Err(format!("the guest does not answer; its console says {:?}", heard.text)),
+        }
+    }
+}
+
+/// The output before the first end of a command, the status, and how many bytes both have.
+fn done(text: &str) -> Option<(String, i32, usize)> {
+    let (output, rest) = text.split_once("<done ")?;
+    let (status, _) = rest.split_once(">\n").or_else(|| rest.split_once(">\r\n"))?;
+    let length = output.len() + "<done ".len() + rest.find('\n')? + 1;
+    Some((output.replace('\r', ""), status.parse().ok()?, length))
+}
