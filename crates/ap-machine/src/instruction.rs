@@ -120,6 +120,14 @@ impl RegisterWrites {
         self
     }
 
+    /// Registers and values from elsewhere, in their order; `None` if there are more than an instruction writes.
+    #[must_use]
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (u8, u64)>) -> Option<Self> {
+        pairs.into_iter().try_fold(Self::none(), |writes, (number, value)| {
+            (usize::from(writes.len) < Self::CAPACITY).then(|| writes.with(number, value))
+        })
+    }
+
     /// The register numbers (0 to 15) and their new values.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (u8, u64)> {
@@ -168,6 +176,13 @@ mod tests {
         assert_eq!(Instruction::decode([0xb2, 0xae, 0x00, 0x64]), Some(Instruction::Dqap { r1: 6, r2: 4 }));
         assert_eq!(Instruction::decode([0xb2, 0xaf, 0x00, 0x00]), Some(Instruction::Pqap));
         assert_eq!(Instruction::decode([0xb2, 0xb0, 0x00, 0x00]), None);
+    }
+
+    #[test]
+    fn writes_from_elsewhere_are_as_many_as_there_can_be() {
+        let pairs = [(1, 5), (2, 6)];
+        assert_eq!(RegisterWrites::from_pairs(pairs), Some(RegisterWrites::none().with(1, 5).with(2, 6)));
+        assert_eq!(RegisterWrites::from_pairs((0..9).map(|number| (number, 0))), None);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Context {
     pub(crate) defects: Defects,
     pub(crate) behaviour: Behaviour,
     pub(crate) security: Security,
+    /// Whether there is no memory for streams; a test's wish.
+    pub(crate) memory_is_short: AtomicBool,
     /// What uninitialised memory holds, for the defects that use it; a leaf lock.
     pub(crate) poison: Lock<Matrix>,
     pub(crate) counters: Counters,
@@ -83,8 +85,8 @@ pub(crate) struct Assignment {
     for_aqic: Arc<SharedQueueSet>,
     /// The guest's door.
     pub(crate) door: Arc<Configuration>,
-    /// Whether the guest is attached.
-    pub(crate) attached: bool,
+    /// The guest that is attached: the device's own, unless it was opened for another's.
+    pub(crate) attached: Option<String>,
 }
 
 impl Assignment {
@@ -94,7 +96,7 @@ impl Assignment {
         let linked = Arc::clone(&for_aqic);
         let _first_and_only = door.set_aqic_lookup(Box::new(move |apqn| linked.contains(apqn)));
         let (matrix, shadow) = (Matrix::EMPTY, Matrix::EMPTY);
-        Self { matrix, shadow, linked: QueueSet::default(), for_aqic, door, attached: false }
+        Self { matrix, shadow, linked: QueueSet::default(), for_aqic, door, attached: None }
     }
 
     /// Changes which queues refer to this device, and so for which ones the guest's AQIC is carried out.
@@ -105,7 +107,7 @@ impl Assignment {
 
     /// Gives the guest what it should have now.
     pub(crate) fn plug(&self) {
-        self.door.set_apcb(if self.attached { self.shadow } else { Matrix::EMPTY });
+        self.door.set_apcb(if self.attached.is_some() { self.shadow } else { Matrix::EMPTY });
     }
 }
 

@@ -113,6 +113,7 @@ impl Host {
             defects,
             behaviour,
             security,
+            memory_is_short: AtomicBool::new(false),
             poison: Lock::default(),
             counters: Counters::default(),
             events: Lock::default(),
@@ -136,7 +137,7 @@ impl Host {
             host.add(&device).map_err(wrong)?;
             host.assign(&mdev.uuid, mdev.matrix()).map_err(wrong)?;
             if is_primary || mdev.open {
-                device.open().map_err(wrong)?;
+                device.open(None).map_err(wrong)?;
             }
         }
         host.context.events.lock().clear();

@@ -28,6 +28,7 @@ pub mod profile;
 mod queue_set;
 mod scripted;
 mod serve;
+mod session;
 mod sysfs;
 #[cfg(test)]
 mod testing;
@@ -43,3 +44,4 @@ pub fn is_compatible(source: ap_arch::HwInfo, target: u64) -> bool {
 
 pub use host::{Host, HostError};
 pub use host_config::{HostConfig, MdevConfig};
+pub use session::Session;

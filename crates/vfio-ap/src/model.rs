@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ap_arch::stream::StreamFormat;
-use ap_arch::{Apid, Apqi, Apqn, FunctionCode, Gr0, Matrix, QciBlock};
+use ap_arch::{Apid, Apqi, Apqn, Matrix};
 use ap_machine::{AdapterSpec, AdapterState, CardKind, EngineTime, ManualClock, Topology};
 use vfio_mig::conformance::{DeviceFactory, HostSetup};
 use vfio_mig::{
@@ -14,7 +14,7 @@ use vfio_mig::{
     QueueAnswer, StreamId,
 };
 
-use crate::control::{GuestInstruction, Hex64, HexBytes, MemoryImage, QueueName};
+use crate::control::{GuestInstruction, QueueName};
 use crate::defect::Defect;
 use crate::profile::Profile;
 use crate::{Host, HostConfig, MdevConfig};
@@ -44,6 +44,18 @@ impl DeviceFactory for ModelFactory {
     }
 
     fn host(&self, setup: &HostSetup) -> Result<Box<dyn HostControl>, String> {
+        let clock = Arc::new(ManualClock::default());
+        let host = Host::with_clock(self.config(setup)?, Arc::clone(&clock) as _).map_err(|error| error.to_string())?;
+        Ok(Box::new(ModelHost { host, clock }))
+    }
+}
+
+impl ModelFactory {
+    /// What a host is told that is to be as a case wants it.
+    ///
+    /// # Errors
+    /// Why this driver cannot be asked that, or why there is no such host.
+    pub fn config(&self, setup: &HostSetup) -> Result<HostConfig, String> {
         let (profile, reason) = match (self.profile, setup.format) {
             (Profile::Corrected, Some(StreamFormat::Posted)) => (Profile::Format0, None),
             (Profile::V3, Some(StreamFormat::Vfap)) | (Profile::Later, Some(StreamFormat::Posted)) => {
@@ -57,9 +69,7 @@ impl DeviceFactory for ModelFactory {
         let mut config = config(setup)?;
         config.profile = Some(profile.name().to_owned());
         config.defects = self.defects.iter().map(|defect| defect.name().to_owned()).collect();
-        let clock = Arc::new(ManualClock::default());
-        let host = Host::with_clock(config, Arc::clone(&clock) as _).map_err(|error| error.to_string())?;
-        Ok(Box::new(ModelHost { host, clock }))
+        Ok(config)
     }
 }
 
@@ -166,7 +176,7 @@ impl MigrationDevice for ModelDevice<'_> {
     }
 
     fn open(&self) -> Result<(), DeviceError> {
-        self.find()?.open()
+        self.find()?.open(None)
     }
 
     fn close_device(&self) -> Result<(), DeviceError> {
@@ -234,65 +244,12 @@ impl HostControl for ModelHost {
     }
 
     fn guest_execute(&self, mdev: &str, call: &GuestCall) -> Result<GuestReply, DeviceError> {
-        let state = self.host.guest_execute(mdev, &instruction(call))?;
-        let register = |number: u8, before: u64| state.registers.get(&number).map_or(before, |value| value.0);
-        let before = match call {
-            GuestCall::Pqap { gr1, gr2, .. } => (*gr1, *gr2),
-            _ => (0, 0),
-        };
-        let mut data = state.fetched.clone().map_or_else(Vec::new, |bytes| bytes.0);
-        if let GuestCall::Dqap { length, .. } = call {
-            let length = *length as u64;
-            data.truncate(usize::try_from(length - register(7, length).min(length)).unwrap_or_default());
-        }
-        Ok(GuestReply {
-            cc: state.cc.map(ap_arch::ConditionCode::from_bits),
-            exception: state.exception.unwrap_or_default(),
-            gr1: register(1, before.0),
-            gr2: register(2, before.1),
-            psmid: register(4, 0) << 32 | register(5, 0),
-            data,
-        })
+        Ok(self.host.guest_execute(mdev, &GuestInstruction::of(call))?.reply_to(call))
     }
 
     fn set_secure_execution(&self, host: bool, guest: bool) -> Result<(), DeviceError> {
         self.host.context.security.host_is_secure.store(host, Ordering::Relaxed);
         self.host.context.security.guest_is_secure.store(guest, Ordering::Relaxed);
         Ok(())
-    }
-}
-
-/// Where a scripted guest keeps what it sends and gets.
-const BUFFER: u64 = 0x4000;
-
-/// The instruction for a call; messages and buffers stand at [`BUFFER`], PSMID in registers 4 and 5.
-fn instruction(call: &GuestCall) -> GuestInstruction {
-    match call {
-        GuestCall::Pqap { gr0, gr1, gr2 } => {
-            let is_qci = Gr0(*gr0).function() == FunctionCode::QCI;
-            GuestInstruction {
-                code: HexBytes(vec![0xb2, 0xaf, 0, 0]),
-                gr0: Hex64(*gr0),
-                gr1: Hex64(*gr1),
-                gr2: Hex64(*gr2),
-                fetch: is_qci.then_some((Hex64(*gr2), QciBlock::SIZE as u32)),
-                ..GuestInstruction::default()
-            }
-        }
-        GuestCall::Nqap { apqn, psmid, message } => GuestInstruction {
-            code: HexBytes(vec![0xb2, 0xad, 0, 0x46]),
-            gr0: Hex64(Gr0::nqap(*apqn).0),
-            r1: [Hex64(psmid >> 32), Hex64(psmid & 0xffff_ffff)],
-            r2: [Hex64(BUFFER), Hex64(message.len() as u64)],
-            store: vec![MemoryImage { address: Hex64(BUFFER), data: HexBytes(message.clone()) }],
-            ..GuestInstruction::default()
-        },
-        GuestCall::Dqap { apqn, length } => GuestInstruction {
-            code: HexBytes(vec![0xb2, 0xae, 0, 0x46]),
-            gr0: Hex64(Gr0::dqap(*apqn).0),
-            r2: [Hex64(BUFFER), Hex64(*length as u64)],
-            fetch: Some((Hex64(BUFFER), u32::try_from(*length).unwrap_or(u32::MAX))),
-            ..GuestInstruction::default()
-        },
     }
 }

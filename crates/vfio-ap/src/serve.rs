@@ -46,19 +46,30 @@ impl Host {
     /// Answers one request of the control protocol. Never panics, whatever the line holds.
     #[must_use]
     pub fn control_line(&self, line: &str) -> String {
-        let reply = match RequestFrame::from_line(line) {
-            Err(reply) => reply,
-            Ok(RequestFrame { request, id }) => match self.answer(request) {
-                Ok(value) => Reply { value: Some(value), error: None, id },
-                Err(Failure { class, desc }) => Reply::failure(class, desc).with_id(id),
-            },
+        RequestFrame::from_line(line).map_or_else(|reply| reply, |frame| self.reply(frame)).to_line()
+    }
+
+    /// Answers one request.
+    pub(crate) fn reply(&self, frame: RequestFrame) -> Reply {
+        let RequestFrame { request, id } = frame;
+        let reply = match self.answer(request) {
+            Ok(value) => Reply { value: Some(value), error: None, id },
+            Err(Failure { class, desc }) => Reply::failure(class, desc).with_id(id),
         };
         self.send_events();
-        reply.to_line()
+        reply
     }
 
     fn answer(&self, request: Request) -> Result<Value, Failure> {
         match request {
+            Request::HostCreate { .. } => Err(Failure {
+                class: CLASS_UNSUPPORTED.to_owned(),
+                desc: "only a connection can have a host of its own".to_owned(),
+            }),
+            Request::TimePass { .. } => Err(Failure {
+                class: CLASS_UNSUPPORTED.to_owned(),
+                desc: "the time of this host is not ours: `host-create` makes one where it is".to_owned(),
+            }),
             Request::MigrationSetState { state, mdev } => {
                 let (state, stream) = self.set_state(mdev.as_deref(), state)?;
                 done(&SetStateReply { state, stream })
@@ -78,7 +89,7 @@ impl Host {
             }
             Request::MigrationClose { stream } => finished(self.close_stream(stream)),
             Request::DeviceReset { mdev } => finished(self.find(mdev.as_deref())?.reset()),
-            Request::DeviceOpen { mdev } => finished(self.find(mdev.as_deref())?.open()),
+            Request::DeviceOpen { mdev, guest } => finished(self.find(mdev.as_deref())?.open(guest.as_deref())),
             Request::DeviceClose { mdev } => finished(self.find(mdev.as_deref())?.close()),
             Request::SysfsRead { path } => done(&ValueReply { value: self.sysfs_read(&path)? }),
             Request::SysfsWrite { path, value } => finished(self.sysfs_write(&path, &value)),
@@ -109,6 +120,10 @@ impl Host {
             }
             Request::QueueResetFails { queue, on } => {
                 self.context.hardware.fail_resets(queue.0, on);
+                done(&Empty {})
+            }
+            Request::MemoryShortage { on } => {
+                self.context.memory_is_short.store(on, Ordering::Relaxed);
                 done(&Empty {})
             }
             Request::SecureExecution { host, guest } => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can be asked of the harness, and how it ends. Everything is read and checked before anything is started.
 
+mod judge;
 mod preflight;
 mod qemu;
 mod run;
@@ -59,6 +60,12 @@ enum Command {
     /// Starts QEMU as you say, with AP added: any s390x guest gets emulated crypto cards
     #[command(after_help = qemu::EXAMPLES)]
     Qemu(Box<qemu::Options>),
+    /// Judges a vfio-ap migration driver by the conformance suite
+    Conformance(judge::Conformance),
+    /// Shows that the tests notice every known defect, and nothing else
+    Mutants(judge::Mutants),
+    /// Explains a finding: what, how it shows, the calls that show it, what is right
+    Explain(judge::Explain),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -91,6 +98,9 @@ async fn carry_out(cli: &Cli) -> Result<u8> {
         Command::Collect(options) => preflight::collect(options).await,
         Command::Preflight(options) => preflight::preflight(options).await,
         Command::Qemu(options) => qemu::start(&cli.named, options).await.map(|exit| exit as u8),
+        Command::Conformance(options) => options.start().map(|exit| exit as u8),
+        Command::Mutants(options) => options.start(&cli.named).await.map(|exit| exit as u8),
+        Command::Explain(options) => options.start(&cli.named).map(|exit| exit as u8),
     }
 }
 

@@ -96,6 +96,14 @@ impl Control {
         }
     }
 
+    /// Asks anything.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn ask(&self, request: Request) -> Result<serde_json::Value, ControlError> {
+        self.call(request).await
+    }
+
     /// Requests a migration state.
     ///
     /// # Errors

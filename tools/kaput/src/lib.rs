@@ -6,19 +6,23 @@
 //! whatever goes wrong has a verdict of its own ([`verdict::Kind`]).
 #![forbid(unsafe_code)]
 
+pub mod conformance;
 pub mod console;
 pub mod control;
 pub mod emulator;
 pub mod events;
+pub mod explain;
 pub mod guest;
 pub mod image;
 pub mod judge;
 pub mod log;
 pub mod machine;
+pub mod mutants;
 pub mod observed;
 pub mod place;
 pub mod qemu;
 pub mod qmp;
+pub mod remote;
 pub mod report;
 pub mod run;
 pub mod run_folder;

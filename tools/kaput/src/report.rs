@@ -8,6 +8,7 @@ pub mod junit;
 pub mod lanes;
 pub mod matrix;
 pub mod tap;
+pub mod text;
 pub mod timeline;
 
 use std::time::Duration;

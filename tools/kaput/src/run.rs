@@ -4,6 +4,7 @@
 //! wrong on the way ends the story with a verdict.
 
 mod aftermath;
+mod asks;
 mod handover;
 mod trouble;
 
@@ -52,6 +53,8 @@ pub struct Finished {
 pub struct Wishes {
     /// Keep the run folder whatever the verdict is.
     pub keep: bool,
+    /// Keep nothing, not even of a run that is not as expected: it was meant to be so.
+    pub discard: bool,
 }
 
 /// Runs a scenario to its verdict.
@@ -367,7 +370,7 @@ impl<'a> Run<'a> {
                 Deed::GarbageOnConsole => self.observed.console(source.index, b"\xff\xfe\x00 no text \x1b[0m\n"),
             }
         }
-        Ok(())
+        self.ask_around(moment, source, destination).await
     }
 
     /// What an administrator does to the mediated device of a guest that runs.

@@ -2,6 +2,7 @@
 //! A scenario: hosts, a guest, what is done, what must happen. The types are the file's grammar; `docs/scenarios.md` is
 //! its reference. Unknown keys are errors. [`load`] finds and reads files and points at what is wrong in them.
 
+pub mod ask;
 mod check;
 mod hosts;
 pub mod load;
@@ -47,6 +48,9 @@ pub struct Scenario {
     /// What happens at named moments.
     #[serde(default)]
     pub actions: Vec<Action>,
+    /// What hosts and bystanders are asked at named moments, and what they must answer.
+    #[serde(default)]
+    pub asks: Vec<ask::Ask>,
     /// What must happen.
     pub expect: Expect,
     /// How long each wait may take.
@@ -109,6 +113,8 @@ pub struct How {
     pub bandwidth: Option<u64>,
     /// Milliseconds the guest may stand still.
     pub downtime: Option<u64>,
+    /// Bytes of the stream after which the destination gets no more, as if the connection had ended there.
+    pub cut: Option<usize>,
 }
 
 /// Something done to a run at a named moment.

@@ -63,6 +63,8 @@ kinds! {
     WrongRefusal = "wrong-refusal", NotAsExpected;
     /// The device answered a migration step with an error where none is allowed.
     DeviceFailed = "device-failed", NotAsExpected;
+    /// A host or a bystander answered otherwise than the scenario says.
+    AnsweredOtherwise = "answered-otherwise", NotAsExpected;
     /// A QEMU ended without being told to.
     QemuDied = "qemu-died", Infrastructure;
     /// The first QEMU did not come up.

@@ -95,6 +95,28 @@ fn a_destination_that_dies_is_named_whenever_it_dies() {
     }
 }
 
+/// QEMU restarts a source by itself when its migration fails after it was told to go on, faster than any client: the vCPU's
+/// resume brings the device back before the guest's first instruction, and says so.
+#[test]
+fn a_device_runs_again_before_its_guest_when_the_migration_fails_at_the_last_moment() {
+    let asks = r#"
+[[asks]]
+at = "continued"
+host = "A"
+request = { execute = "query-counters" }
+answer = { resumed-by-vcpu = 1 }
+repeat = true
+
+[[asks]]
+at = "continued"
+host = "A"
+request = { execute = "migration-get-state" }
+answer = { state = "running" }
+"#;
+    let verdict = finished(|_| (), action("handed-over", "kill-destination") + asks).verdict;
+    assert_eq!(verdict.kind, Kind::QemuDied, "{}: {}", verdict.happened, verdict.seen);
+}
+
 /// A program that is QEMU, but does something else for a destination.
 fn odd_qemu(folder: &Path, for_destination: &str) -> PathBuf {
     let real = named().qemu.expect("named");

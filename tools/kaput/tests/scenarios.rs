@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every shipped scenario in the real QEMU, once. The scenario is a test, and so is each case of its guest:
-//! `survive`, `survive::guest::presence/installed`.
+//! `survive`, `survive::guest::presence/installed`. A scenario that shows a finding must show nothing without the defect:
+//! `control-domains-dropped::without-its-defect`.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use ap_arch::report::Verdict as CaseVerdict;
+use kaput::mutants;
 use kaput::report::human;
 use kaput::run::{self, Finished, Wishes};
 use kaput::scenario::Outcome;
@@ -68,6 +70,13 @@ impl Subject {
     }
 }
 
+/// Runs a scenario without its defects; it must not be as expected, and for no reason of the machine's.
+fn contrast(tools: &Tools, loaded: &Loaded) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let seen = runtime.block_on(mutants::show(tools, loaded)).map_err(|e| e.to_string())?;
+    if seen.is_caught() { Ok(()) } else { Err(format!("{seen:?}").into()) }
+}
+
 fn trials(tools: &Arc<Tools>, folder: &Path) -> miette::Result<Vec<Trial>> {
     let mut trials = Vec::new();
     for name in load::names(folder)? {
@@ -75,6 +84,10 @@ fn trials(tools: &Arc<Tools>, folder: &Path) -> miette::Result<Vec<Trial>> {
         loaded.check_against(&tools.image)?;
         let cases: Vec<String> =
             tools.image.cases_of(&loaded.scenario.suites()).iter().map(ToString::to_string).collect();
+        if mutants::shows_a_finding(&loaded) {
+            let (tools, loaded) = (Arc::clone(tools), loaded.clone());
+            trials.push(Trial::test(format!("{name}::without-its-defect"), move || contrast(&tools, &loaded)));
+        }
         let subject = Arc::new(Subject { tools: Arc::clone(tools), loaded, finished: OnceLock::new() });
         let whole = Arc::clone(&subject);
         trials.push(Trial::test(name.clone(), move || whole.verdict()));

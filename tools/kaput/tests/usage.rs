@@ -121,6 +121,38 @@ fn the_scenarios_can_be_listed_without_anything_else() {
 }
 
 #[test]
+fn an_unknown_finding_is_answered_with_what_was_probably_meant() {
+    Place::new().refuses(&["explain", "control-domain-dropped"], &["did you mean control-domains-dropped"]);
+    let wrong = ["conformance", "--defect", "control-domain-dropped"];
+    Place::new().refuses(&wrong, &["did you mean control-domains-dropped"]);
+    Place::new().refuses(
+        &["conformance", "--only", "nowhere/"],
+        &["no case has nowhere/ in its name", "begins with its group"],
+    );
+    Place::new().refuses(&["conformance", "--profile", "v4"], &["corrected, format-0, v3, later"]);
+    Place::new().refuses(&["conformance", "--device", "vfio"], &["expected `model` or `control:SOCKET`"]);
+}
+
+#[test]
+fn a_device_is_judged_with_an_exit_status_for_programs() {
+    let place = Place::new();
+    let status = |arguments: &[&str]| place.kaput(&[&["conformance"], arguments].concat()).status.code();
+    assert_eq!(status(&["--only", "guest/"]), Some(0));
+    assert_eq!(status(&["--only", "guest/", "--defect", "control-domains-dropped"]), Some(1));
+    assert_eq!(status(&["--device", "control:/nowhere.sock"]), Some(3));
+    let tap = place.kaput(&["conformance", "--only", "guest/", "--report", "tap"]).stdout;
+    assert!(tap.starts_with(b"TAP version 13\n1.."), "{}", String::from_utf8_lossy(&tap));
+}
+
+#[test]
+fn findings_are_explained_without_anything_else() {
+    let output = Place::new().kaput(&["explain", "incomplete-resume-accepted"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(said.contains("RESUMING to STOP succeeds") && said.contains("S:->stop = ok"), "{said}");
+}
+
+#[test]
 fn help_tells_the_exit_status() {
     let output = Place::new().kaput(&["run", "--help"]);
     let said = String::from_utf8_lossy(&output.stdout);

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use vfio_ap::Host;
+use vfio_ap::{Host, Session};
 
 /// Longest request line in bytes, newline included: a whole stream of 65,536 queues in hex fits.
 const MAX_LINE: u64 = 4 << 20;
@@ -50,7 +50,7 @@ fn accept(listener: &UnixListener, host: &Arc<Host>, clients: &Clients) {
         // A client for whom there is no seat or no thread sees its connection closed.
         let Some(seat) = Seat::take(clients, number, lines.clone()) else { continue };
         let host = Arc::clone(host);
-        let served = move || drop(serve(stream, &host, &lines, waiting, seat));
+        let served = move || drop(serve(stream, host, &lines, waiting, seat));
         drop(thread::Builder::new().name("kaput-client".into()).spawn(served));
     }
 }
@@ -81,7 +81,7 @@ impl Drop for Seat {
 /// Answers one client until it leaves. Replies and events go through one channel, so that lines never mix.
 fn serve(
     stream: UnixStream,
-    host: &Host,
+    host: Arc<Host>,
     lines: &SyncSender<String>,
     waiting: Receiver<String>,
     _seat: Seat,
@@ -99,6 +99,8 @@ fn serve(
 
     let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
     lines.send(host.greeting()).map_err(gone)?;
+    let events = lines.clone();
+    let mut session = Session::new(host, move |line| drop(events.try_send(line.to_owned())));
     let mut requests = BufReader::new(stream);
     let mut line = Vec::new();
     loop {
@@ -110,7 +112,7 @@ fn serve(
         if request.trim().is_empty() {
             continue;
         }
-        lines.send(host.control_line(request.trim())).map_err(gone)?;
+        lines.send(session.line(request.trim())).map_err(gone)?;
         // A line over the limit was answered as the broken JSON it then is; what follows of it cannot be told from a
         // request, so the connection ends.
         if !line.ends_with(b"\n") {

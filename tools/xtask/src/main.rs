@@ -8,6 +8,7 @@
 mod artifacts;
 mod bench;
 mod doctor;
+mod fuzz;
 mod launch;
 mod layout;
 mod process;
@@ -34,6 +35,7 @@ Examples:
   cargo xtask kaput list            any other command of the harness
   cargo xtask test                  everything, as CI does it
   cargo xtask bench                 what the emulation costs
+  cargo xtask fuzz --seconds 60     damaged input for every reader, a minute each
   cargo xtask doctor                what is here, what is missing, what mends it
 
 Environment:
@@ -78,6 +80,18 @@ enum Verb {
         #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
         runs: u32,
     },
+    /// Damage everything that is read from outside, and watch: streams, control lines, topologies, scenarios.
+    Fuzz {
+        /// Only these; all at the same time.
+        #[arg(value_enum)]
+        targets: Vec<fuzz::Target>,
+        /// For so long.
+        #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        seconds: u64,
+        /// Only this input, which was found before.
+        #[arg(long, requires = "targets")]
+        input: Option<String>,
+    },
     /// Say what is here, what is missing, and what mends it.
     Doctor,
     /// Get what is missing: a QEMU, and `core` and `alloc` for the guest.
@@ -111,6 +125,9 @@ fn act(arguments: Arguments) -> Result<ExitCode> {
         Verb::Kaput { args } => kaput(&layout, &mut state, args, arguments.timings),
         Verb::Test { steps } => test::run(&layout, &mut state, &steps),
         Verb::Bench { runs } => bench::run(&layout, &mut state, runs),
+        Verb::Fuzz { targets, seconds, input } => {
+            fuzz::run(&layout, &targets, seconds, input.as_deref()).map(|wrong| wrong == 0)
+        }
         Verb::Doctor => doctor::run(&layout, &mut state),
         Verb::Setup => launch::set_up(&layout, &mut state).map(|()| true),
         Verb::Build => Ready::make(&layout, &mut state).map(|ready| {

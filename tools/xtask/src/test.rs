@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::artifacts::{self, guest_cargo, host_cargo, image_cargo};
+use crate::fuzz;
 use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
@@ -18,6 +19,9 @@ use crate::setup::{guest_library, linux};
 use crate::state::State;
 
 const DEADLINE: Duration = Duration::from_secs(1800);
+
+/// How long each target of the fuzzer runs; `cargo xtask fuzz` takes longer.
+const FUZZ_SECONDS: u64 = 20;
 
 /// One step of the whole test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,6 +36,8 @@ pub(crate) enum Step {
     Libraries,
     /// The tests of the harness: all scenarios and guest cases in the real QEMU, with the plugin and without, and Linux.
     Harness,
+    /// Damaged input for every reader of input from outside, 20 seconds each, at the same time.
+    Fuzz,
 }
 
 /// What a step's tests came to.
@@ -115,6 +121,10 @@ impl Step {
                 command.args(["--release", "--package", "kaput", "--no-fail-fast"]);
                 tell_linux(layout, state, ready.tell(layout, &mut command))?;
                 tests(&mut command)
+            }
+            Self::Fuzz => {
+                let failed = fuzz::run(layout, &[], FUZZ_SECONDS, None)?;
+                Ok(Count { passed: fuzz::count() - failed, failed, skipped: 0 })
             }
         }
     }

@@ -2,6 +2,7 @@
 //! The control protocol: one JSON object a line, in the manner of QMP. Shared by the host that answers and the harness
 //! that asks; `docs/control-protocol.md` is its reference.
 
+mod call;
 mod frame;
 mod reply;
 mod request;

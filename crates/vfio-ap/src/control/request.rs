@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use vfio_mig::{DeviceState, StreamId};
 
 use super::{Hex64, HexBytes, QueueName};
+use crate::HostConfig;
 
 /// One request. `mdev` is the UUID of a mediated device; left out it means the one QEMU's guest has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +83,9 @@ pub enum Request {
         /// The device.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mdev: Option<String>,
+        /// The device whose guest it is to serve; without it its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guest: Option<String>,
     },
     /// Closes a device; its guest loses its queues. Returns [`super::Empty`].
     DeviceClose {
@@ -164,6 +168,11 @@ pub enum Request {
         /// Whether they fail.
         on: bool,
     },
+    /// Lets every allocation for a stream fail, or no longer. Returns [`super::Empty`].
+    MemoryShortage {
+        /// Whether they fail.
+        on: bool,
+    },
     /// Says whether host and guest are under Secure Execution. Returns [`super::Empty`].
     SecureExecution {
         /// The host's kernel.
@@ -220,6 +229,17 @@ pub enum Request {
         mdev: String,
         /// What and with which registers.
         instruction: GuestInstruction,
+    },
+    /// Gives this connection a host of its own, whose time stands still; what is asked on the connection from now on is
+    /// asked of that host, which goes with the connection or with the next such request. Returns [`super::Empty`].
+    HostCreate {
+        /// The host.
+        config: Box<HostConfig>,
+    },
+    /// Lets time pass on the connection's own host. Returns [`super::Empty`].
+    TimePass {
+        /// So much of it.
+        nanoseconds: u64,
     },
 }
 

@@ -93,15 +93,25 @@ impl Device {
         Ok(())
     }
 
-    /// Opens the device: the guest gets its queues. vfio-ap migration spec 2.8.
-    pub(crate) fn open(&self) -> Result<(), DeviceError> {
+    /// Opens the device for its own guest, or for that of another device: the guest gets its queues. A guest is served
+    /// by one device at most. vfio-ap migration spec 2.8.
+    ///
+    /// # Errors
+    /// EBUSY, EPERM; then nothing has changed, for the guest's other device neither.
+    pub(crate) fn open(&self, guest: Option<&str>) -> Result<(), DeviceError> {
         let mut migration = self.migration.lock();
         if migration.open {
             return Err(DeviceError::refused(Errno::EBUSY, format!("mediated device {} is open already", self.name)));
         }
         let mut tables = self.context.tables.lock();
+        let guest = guest.unwrap_or(&self.name);
+        let served = tables.mdevs.iter().find(|(_, present)| present.attached.as_deref() == Some(guest));
+        if let Some((other, _)) = served {
+            let reason = format!("the guest is served by mediated device {other} already");
+            return Err(DeviceError::refused(Errno::EPERM, reason));
+        }
         let present = tables.mdevs.get_mut(&self.name).ok_or_else(|| self.removed())?;
-        present.attached = true;
+        present.attached = Some(guest.to_owned());
         present.plug();
         migration.open = true;
         migration.refusal_logged = false;
@@ -127,7 +137,7 @@ impl Device {
         let mut tables = self.context.tables.lock();
         let tables = &mut *tables;
         if let Some(present) = tables.mdevs.get_mut(&self.name) {
-            present.attached = false;
+            present.attached = None;
             present.plug();
             config::reset(&self.context, &mut tables.bus, &self.name, present.linked.iter());
         }

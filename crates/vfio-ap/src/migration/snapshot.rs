@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reading hardware information for a stream, on both sides, and writing the stream. vfio-ap migration spec 4.2 and 5.3.
 
+use std::sync::atomic::Ordering;
+
 use ap_arch::stream::{QueueEntry, StreamFormat, StreamHeader};
 use ap_arch::{Apqn, HwInfo, Mask256, Matrix, QueueStatus, ResponseCode};
 use vfio_mig::{DeviceError, Errno};
@@ -83,7 +85,8 @@ const LARGEST_CONTIGUOUS_BLOCK: usize = 64 * 1024;
 /// ENOMEM.
 pub(crate) fn allocate(context: &Context, buffer: &mut Vec<u8>, total: usize, more: usize) -> Result<(), DeviceError> {
     let contiguous = total > LARGEST_CONTIGUOUS_BLOCK && context.defects.on(Defect::LargeContiguousAllocation);
-    if contiguous || buffer.try_reserve_exact(more).is_err() {
+    let short = context.memory_is_short.load(Ordering::Relaxed);
+    if contiguous || short || buffer.try_reserve_exact(more).is_err() {
         return Err(DeviceError::refused(Errno::ENOMEM, format!("no memory for a stream of {total} bytes")));
     }
     Ok(())

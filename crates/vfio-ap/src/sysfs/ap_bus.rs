@@ -71,7 +71,7 @@ fn is_checkstopped(tested: &Tested) -> bool {
 /// Whose a queue of vfio_ap is.
 fn status(tables: &Tables, apqn: Apqn) -> &'static str {
     match tables.mdevs.values().find(|present| present.matrix.contains(apqn)) {
-        Some(owner) if owner.attached && owner.shadow.contains(apqn) => "in use",
+        Some(owner) if owner.attached.is_some() && owner.shadow.contains(apqn) => "in use",
         Some(_) => "assigned",
         None => "unassigned",
     }

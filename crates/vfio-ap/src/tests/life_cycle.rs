@@ -25,7 +25,7 @@ fn a_closed_device_takes_the_queues_from_its_guest_and_resets_them() {
     host.find(Some(A)).unwrap().close().unwrap();
     assert_eq!(host.guest_of(A), matrix(&[], &[], &[]));
     assert_eq!((host.resets(4, 0x33), host.resets(5, 0x3a), host.resets(6, 0x33)), (1, 1, 0));
-    host.find(Some(A)).unwrap().open().unwrap();
+    host.find(Some(A)).unwrap().open(None).unwrap();
     assert_eq!(host.guest_of(A), matrix_a());
     assert_eq!(host.now(), DeviceState::RUNNING);
 }
@@ -36,7 +36,7 @@ fn a_reopened_device_does_not_know_the_streams_of_before() {
     let old = host.open_stream(DeviceState::RESUMING);
     let device = host.find(Some(A)).unwrap();
     device.close().unwrap();
-    device.open().unwrap();
+    device.open(None).unwrap();
     let full = host.full();
     let new = host.open_stream(DeviceState::RESUMING);
     assert_eq!(host.w(old, &full), Err(Errno::ENODEV));
@@ -97,4 +97,24 @@ fn one_guests_owner_does_not_wait_for_another() {
     assert_eq!(host.find(Some(B)).unwrap().state(), DeviceState::RUNNING);
     assert!(host.set_state(Some(B), DeviceState::STOP).is_ok());
     assert_eq!(host.now(), DeviceState::RUNNING);
+}
+
+#[test]
+fn a_guest_is_served_by_one_device_and_a_second_one_changes_nothing_for_it() {
+    let host = host();
+    let device = |name| host.find(Some(name)).unwrap();
+    device(C).close().unwrap();
+    let before = host.guest_of(B);
+    assert_eq!(device(C).open(Some(B)).map_err(errno), Err(Errno::EPERM));
+    assert!(!device(C).is_open());
+    assert_eq!(host.guest_of(B), before);
+    // The guest's interruptions go through its own device still.
+    let aqic = ap_arch::Gr0::pqap(ap_arch::FunctionCode::AQIC, ap_arch::Apqn::new(6, 0x33)).0;
+    let call = vfio_mig::GuestCall::Pqap { gr0: aqic, gr1: 0, gr2: 0x2000 };
+    let answer = host.guest_execute(B, &crate::control::GuestInstruction::of(&call)).unwrap().reply_to(&call);
+    let response = ap_arch::QueueStatus::from_gr1(answer.gr1).response();
+    assert_ne!(response, ap_arch::ResponseCode::Q_NOT_AVAIL);
+    device(B).close().unwrap();
+    device(C).open(Some(B)).unwrap();
+    assert_eq!(device(B).open(None).map_err(errno), Err(Errno::EPERM));
 }

@@ -177,6 +177,28 @@ fn format_0_is_accepted_only_when_told_to_and_leaves_the_control_domains() {
     assert_eq!(lenient.guest_of(A), matrix(&[4, 5], &[0x33, 0x3a], &[0x55]));
 }
 
+#[test]
+fn without_memory_the_guest_stays_where_it_is_and_can_run_on() {
+    let shortage = |host: &std::sync::Arc<crate::Host>, on| {
+        host.context.memory_is_short.store(on, std::sync::atomic::Ordering::Relaxed);
+    };
+    let (source, target) = (host(), destination());
+    shortage(&source, true);
+    assert_eq!(source.go(DeviceState::STOP_COPY), Err(Errno::ENOMEM));
+    assert_eq!(source.now(), DeviceState::STOP);
+    assert_eq!(source.go(DeviceState::RUNNING), Ok(None));
+    shortage(&source, false);
+    let full = source.full();
+    let stream = target.open_stream(DeviceState::RESUMING);
+    assert_eq!(target.w(stream, &full[..20]), Ok(20));
+    shortage(&target, true);
+    assert_eq!(target.w(stream, &full[20..]), Err(Errno::ENOMEM));
+    shortage(&target, false);
+    assert_eq!(target.w(stream, &full[20..]), Err(Errno::ENOMEM));
+    assert!(target.go(DeviceState::STOP).is_err());
+    assert_eq!(target.guest_of(A), matrix(&[], &[], &[]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

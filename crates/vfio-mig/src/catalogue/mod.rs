@@ -6,6 +6,8 @@ mod beyond;
 mod later;
 mod review;
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// One finding.
@@ -37,6 +39,17 @@ pub enum Severity {
     High,
     /// Endangers the host or other guests.
     Critical,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        })
+    }
 }
 
 /// The first of these by which a finding shows by itself.

@@ -61,6 +61,8 @@ pub enum Verdict {
     Fail,
     /// Not judged.
     Skip,
+    /// Not judged, because the device could not be asked: the connection to it broke, or it behaved like no device.
+    Broken,
 }
 
 /// What came of one case.
@@ -68,6 +70,8 @@ pub enum Verdict {
 pub struct CaseResult {
     /// Name of the case.
     pub case: String,
+    /// Where the rule stands.
+    pub source: String,
     /// The verdict.
     pub verdict: Verdict,
     /// Why it was skipped, or in what it differs; what was asked where it failed.
@@ -104,6 +108,7 @@ fn run_one(factory: &dyn DeviceFactory, case: &Case, options: &Options) -> CaseR
     let (calls, differs) = script.into_record();
     let mut result = CaseResult {
         case: case.name.clone(),
+        source: case.source.to_owned(),
         verdict: Verdict::Pass,
         reason: String::new(),
         expected: String::new(),
@@ -115,7 +120,7 @@ fn run_one(factory: &dyn DeviceFactory, case: &Case, options: &Options) -> CaseR
         Ok(()) if differs.is_empty() => {}
         Ok(()) => (result.verdict, result.reason) = (Verdict::Differs, differs.join("; ")),
         Err(Stop::Skip(reason)) => (result.verdict, result.reason) = (Verdict::Skip, reason),
-        Err(Stop::Broken(reason)) => (result.verdict, result.reason) = (Verdict::Fail, reason),
+        Err(Stop::Broken(reason)) => (result.verdict, result.reason) = (Verdict::Broken, reason),
         Err(Stop::Finding { what, expected, seen }) => {
             (result.verdict, result.reason) = (Verdict::Fail, what);
             (result.expected, result.seen) = (expected, seen);

@@ -167,7 +167,7 @@ async fn prepare(named: &Named, words: &[String]) -> Result<(Tools, Vec<Loaded>)
 
 /// Runs each scenario once, some at the same time; reports keep the order in which they were chosen.
 async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Reports) -> Result<Exit> {
-    let start = |loaded| run::run(tools, loaded, Wishes { keep: options.keep });
+    let start = |loaded| run::run(tools, loaded, Wishes { keep: options.keep, discard: false });
     let mut running = futures::stream::iter(all).map(start).buffered(options.jobs.get());
     let mut finished: Vec<Finished> = Vec::new();
     while let Some(run) = running.next().await {
@@ -188,7 +188,7 @@ async fn repeat(tools: &Tools, loaded: &Loaded, options: &Options, reports: &Rep
     let mut exit = Exit::AsExpected;
     let mut seconds = Vec::new();
     let mut right = 0;
-    let start = |_| run::run(tools, loaded, Wishes { keep: options.keep });
+    let start = |_| run::run(tools, loaded, Wishes { keep: options.keep, discard: false });
     let mut running = futures::stream::iter(1..=times).map(start).buffered(options.jobs.get());
     let mut number = 0;
     while let Some(finished) = running.next().await {

@@ -23,7 +23,7 @@ impl Run<'_> {
     pub(super) async fn close(mut self, story: Result<(), Box<Verdict>>, loaded: &Loaded, wishes: Wishes) -> Finished {
         let home = self.home.take();
         let mut verdict = story.map_or_else(|ended| *ended, |()| self.judged(home.as_ref()));
-        let keep = wishes.keep || !verdict.is_as_expected();
+        let keep = !wishes.discard && (wishes.keep || !verdict.is_as_expected());
         let mut log_text = String::new();
         if keep {
             match self.log(home.as_ref()).await {

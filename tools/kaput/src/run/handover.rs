@@ -119,7 +119,7 @@ impl Run<'_> {
             let resuming = state(DeviceState::RESUMING).await.map_err(|t| ("set state resuming", t))?;
             let Some(stream) = resuming else { return Ok(Err(no_stream(destination, DeviceState::RESUMING))) };
             let length = how.write_chunk.map_or(data.len(), std::num::NonZeroUsize::get).max(1);
-            let mut rest = data;
+            let mut rest = &data[..how.cut.unwrap_or(data.len()).min(data.len())];
             while !rest.is_empty() {
                 let piece = &rest[..length.min(rest.len())];
                 let taken = destination.call(|c| c.write(stream, piece)).await.map_err(|t| ("write", t))?;

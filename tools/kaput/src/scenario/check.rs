@@ -23,6 +23,9 @@ fn fault(message: impl Into<String>, place: Option<Range<usize>>, help: impl Int
     Fault { message: message.into(), place, help: help.into() }
 }
 
+/// Migrations a scenario may have: each starts a QEMU.
+const MOST_MIGRATIONS: usize = 1000;
+
 /// The longest path of a unix socket, in bytes, on every system we know.
 pub(crate) const LONGEST_SOCKET: usize = 103;
 
@@ -32,9 +35,11 @@ const MOST_CPUS: u8 = 248;
 impl Scenario {
     pub(super) fn check(&self) -> Result<(), Fault> {
         self.check_guest()?;
+        self.check_length()?;
         self.check_hosts()?;
         self.check_migrations()?;
         self.check_actions()?;
+        self.check_asks()?;
         self.check_expectation()
     }
 
@@ -43,6 +48,17 @@ impl Scenario {
         if cpus.get_ref().get() > MOST_CPUS {
             let help = format!("1 to {MOST_CPUS} are possible; the image uses two");
             return Err(fault("a machine does not have so many CPUs", Some(cpus.span()), help));
+        }
+        Ok(())
+    }
+
+    /// Before anybody writes the migrations out one by one.
+    fn check_length(&self) -> Result<(), Fault> {
+        let of = |step: &super::Step| step.rounds.get().saturating_mul(step.to.len());
+        let count = self.migrations.iter().map(of).fold(0, usize::saturating_add);
+        if count > MOST_MIGRATIONS {
+            let help = format!("a scenario has at most {MOST_MIGRATIONS}: `rounds` times the length of `to`");
+            return Err(fault(format!("{count} migrations are too many"), None, help));
         }
         Ok(())
     }
@@ -135,6 +151,35 @@ impl Scenario {
                 let help = "the first moment is `boot` for kill-source, `suites` for stop-guest and garbage-on-console, \
                             `waiting` for unassign-domain, `asked` for kill-destination";
                 return Err(fault(message, Some(action.deed.span()), help));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_asks(&self) -> Result<(), Fault> {
+        let hops = self.hops();
+        for ask in &self.asks {
+            let (host, number) = (ask.host.get_ref().as_str(), ask.migration.get_ref().get());
+            let place = Some(ask.host.span());
+            if self.host(host).is_none() {
+                let names = self.hosts.keys().map(|name| name.get_ref().as_str()).collect::<Vec<_>>().join(", ");
+                return Err(fault(format!("there is no host `{host}`"), place, format!("the hosts are {names}")));
+            }
+            if let Err(reason) = ask.to_request() {
+                let help = "the requests and their arguments stand in docs/control-protocol.md";
+                let place = ask.request.as_ref().map_or(place, |request| Some(request.span()));
+                return Err(fault(format!("this cannot be asked: {reason}"), place, help));
+            }
+            let from = number.checked_sub(2).and_then(|n| hops.get(n)).map_or(self.start(), |hop| hop.to);
+            let there = match (ask.at, hops.get(number - 1)) {
+                (Moment::Boot, _) => false,
+                (Moment::Suites, _) => host == self.start(),
+                (_, Some(hop)) => host == hop.to || host == from,
+                (_, None) => false,
+            };
+            if !there {
+                let help = "from `suites` on the first host answers, from `asked` on both hosts of that migration";
+                return Err(fault(format!("host {host} does not answer at that moment"), place, help));
             }
         }
         Ok(())

@@ -134,6 +134,25 @@ fn an_action_must_be_possible_at_its_moment() {
 }
 
 #[test]
+fn what_is_asked_must_be_possible_and_known() {
+    let ask = |ask: &str| fault("[expect]", &format!("[[asks]]\n{ask}\n\n[expect]"));
+    insta::assert_snapshot!("ask-nobody", ask("at = \"suites\"\nhost = \"B\"\nguest = \"b\"\ncall = \"test 05.0033\""));
+    insta::assert_snapshot!("ask-nothing", ask("at = \"asked\"\nhost = \"B\""));
+    let unknown = "at = \"asked\"\nhost = \"B\"\nrequest = { execute = \"query-log\", arguments = { from = 1 } }";
+    insta::assert_snapshot!("ask-unknown-argument", ask(unknown));
+    insta::assert_snapshot!(
+        "ask-unknown-call",
+        ask("at = \"asked\"\nhost = \"B\"\nguest = \"b\"\ncall = \"look 05.0033\"")
+    );
+}
+
+#[test]
+fn migrations_without_end_are_refused_before_they_are_counted_out() {
+    let error = fault("to = \"B\"", "to = [\"B\", \"A\"]\nrounds = 999999999999999");
+    assert!(error.contains("1999999999999998 migrations are too many"), "{error}");
+}
+
+#[test]
 fn an_expectation_must_be_whole() {
     insta::assert_snapshot!("refused-without-how", fault("\"pass\"", "\"refused\""));
     insta::assert_snapshot!("failing-without-what", fault("\"pass\"", "\"guest-fails\""));
@@ -182,6 +201,7 @@ fn the_reference_names_every_key() {
         "[[migrations]]\n",
         "[[migrations]]\n[migrations.with]\n",
         "[[actions]]\n",
+        "[[asks]]\n",
         "[expect]\n",
         "[expect.refused]\n",
         "[deadlines]\n",

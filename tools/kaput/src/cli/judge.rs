@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The commands that judge a driver, and the tests themselves.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use kaput::conformance::{Judged, human, json, tap};
+use kaput::explain;
+use kaput::mutants::{self, Outcome};
+use kaput::remote::RemoteFactory;
+use kaput::scenario::load::{self, Loaded};
+use kaput::tools::{Named, Tools};
+use kaput::verdict::Exit;
+use miette::{IntoDiagnostic, Result, miette};
+use vfio_ap::defect::Defect;
+use vfio_ap::model::ModelFactory;
+use vfio_ap::profile::Profile;
+use vfio_mig::conformance::{DeviceFactory, Options, run};
+
+const CONFORMANCE: &str = "\
+Examples:
+  kaput conformance                                   the model as it should be: everything passes
+  kaput conformance --profile v3                      the posted series, as the model imitates it
+  kaput conformance --defect control-domains-dropped  one defect alone
+  kaput conformance --only guest/ --report tap        some of the cases, for a TAP reader
+  kaput conformance --device control:control.sock     the driver in the QEMU that listens there
+
+Exit status:
+  0  no case failed
+  1  a case failed
+  2  usage: nothing was judged
+  3  the device could not be asked
+";
+
+const MUTANTS: &str = "\
+Examples:
+  kaput mutants                 every defect, by the suite and by guests in QEMU
+  kaput mutants --without-qemu  by the suite alone
+
+Exit status:
+  0  every defect was caught, and the correct model by nothing
+  1  something was missed, or there was a false alarm
+  2  usage or set-up: nothing was started
+  3  infrastructure: a QEMU died, a connection was lost, a deadline passed
+";
+
+const EXPLAIN: &str = "\
+Examples:
+  kaput explain                          all findings
+  kaput explain control-domains-dropped  one of them
+";
+
+/// How to report on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// What went wrong, for people
+    Human,
+    /// TAP version 13
+    Tap,
+    /// One JSON object a line for each case, and one with the counts
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = CONFORMANCE)]
+pub(super) struct Conformance {
+    /// The device to judge: `model`, or `control:SOCKET`, a process that listens there, such as a QEMU with the plugin
+    #[arg(long, value_name = "DEVICE", default_value = "model", value_parser = Device::parse)]
+    device: Device,
+    /// The driver to imitate: corrected, format-0, v3, later
+    #[arg(long, value_name = "NAME", default_value = "corrected", value_parser = profile)]
+    profile: Profile,
+    /// A defect to switch on besides; may be given more than once
+    #[arg(long = "defect", value_name = "NAME", value_parser = defect)]
+    defects: Vec<Defect>,
+    /// Only cases whose name contains this; may be given more than once
+    #[arg(long, value_name = "PART")]
+    only: Vec<String>,
+    /// Also the cases that could wreck a real kernel
+    #[arg(long)]
+    dangerous: bool,
+    /// How to report on standard output
+    #[arg(long, value_enum, default_value_t = Form::Human)]
+    report: Form,
+}
+
+/// What is judged.
+#[derive(Clone, Debug)]
+enum Device {
+    /// The model, in this process.
+    Model,
+    /// The one behind a control socket.
+    Control(PathBuf),
+}
+
+impl Device {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "model" => Ok(Self::Model),
+            Some(("control", path)) if !path.is_empty() => Ok(Self::Control(path.into())),
+            _ => Err("expected `model` or `control:SOCKET`".to_owned()),
+        }
+    }
+}
+
+fn profile(name: &str) -> Result<Profile, String> {
+    Profile::from_name(name).map_err(|error| error.to_string())
+}
+
+fn defect(name: &str) -> Result<Defect, String> {
+    explain::find(name).map_err(|error| miette!(error)).and_then(|_| Defect::from_name(name).into_diagnostic()).map_err(
+        |error| {
+            let help = error.help().map_or(String::new(), |help| format!("; {help}"));
+            format!("{error}{help}")
+        },
+    )
+}
+
+impl Conformance {
+    pub(super) fn start(&self) -> Result<Exit> {
+        let options = Options { only: self.only.clone(), dangerous: self.dangerous };
+        let driver = ModelFactory { profile: self.profile, defects: self.defects.clone() };
+        let factory: Box<dyn DeviceFactory> = match &self.device {
+            Device::Model => Box::new(driver),
+            Device::Control(socket) => match RemoteFactory::connect(socket, driver) {
+                Ok(factory) => Box::new(factory),
+                Err(error) => {
+                    eprintln!("the device cannot be asked: {error}");
+                    return Ok(Exit::Infrastructure);
+                }
+            },
+        };
+        let results = run(&*factory, &options);
+        if results.is_empty() {
+            return Err(miette!(
+                help = "a name begins with its group: arc/, code/, vector/, message/, guest/, uapi/, beyond/, later/",
+                "no case has {} in its name",
+                self.only.join(" or ")
+            ));
+        }
+        let judged = Judged { device: factory.name(), results };
+        let report = match self.report {
+            Form::Human => human::screen(&judged),
+            Form::Tap => tap::document(&judged),
+            Form::Json => json::lines(&judged),
+        };
+        print!("{report}");
+        Ok(judged.exit())
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = MUTANTS)]
+pub(super) struct Mutants {
+    /// By the conformance suite alone: no guest is asked, and no QEMU is needed
+    #[arg(long)]
+    without_qemu: bool,
+    /// One JSON object a line instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Mutants {
+    pub(super) async fn start(&self, named: &Named) -> Result<Exit> {
+        let guests = if self.without_qemu { None } else { Some(prepare(named).await?) };
+        // The suite has its own threads; the guests keep this one.
+        let suite =
+            tokio::task::spawn_blocking(|| vfio_ap::mutants::mutants(&Options { only: Vec::new(), dangerous: true }));
+        let guests = match guests {
+            Some((tools, scenarios)) => {
+                let mut seen = Vec::new();
+                for loaded in &scenarios {
+                    seen.push(mutants::show(&tools, loaded).await?);
+                }
+                Some(seen)
+            }
+            None => None,
+        };
+        let outcome = Outcome { mutants: suite.await.into_diagnostic()?, guests };
+        print!("{}", if self.json { outcome.lines() } else { outcome.table() });
+        Ok(outcome.exit())
+    }
+}
+
+/// The scenarios that show a finding, and what they need.
+async fn prepare(named: &Named) -> Result<(Tools, Vec<Loaded>)> {
+    let scenarios = with_finding(named)?;
+    let tools = named.find().await?;
+    for loaded in &scenarios {
+        loaded.check_against(&tools.image)?;
+    }
+    Ok((tools, scenarios))
+}
+
+fn with_finding(named: &Named) -> Result<Vec<Loaded>> {
+    let folder = named.scenarios()?;
+    let mut scenarios = Vec::new();
+    for name in load::names(&folder)? {
+        let loaded = load::find(&folder, &name)?;
+        if mutants::shows_a_finding(&loaded) {
+            scenarios.push(loaded);
+        }
+    }
+    Ok(scenarios)
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXPLAIN)]
+pub(super) struct Explain {
+    /// The finding's id; without it all are listed
+    id: Option<String>,
+}
+
+impl Explain {
+    pub(super) fn start(&self, named: &Named) -> Result<Exit> {
+        let Some(id) = &self.id else {
+            print!("{}", explain::list());
+            return Ok(Exit::AsExpected);
+        };
+        let finding = explain::find(id)?;
+        // Without the folder of scenarios there is still much to say.
+        let scenarios = with_finding(named).unwrap_or_default().into_iter().map(|loaded| loaded.scenario);
+        let showing = scenarios.filter(|scenario| scenario.expect.findings.iter().any(|shown| shown == finding.id));
+        let names: Vec<String> = showing.map(|scenario| scenario.name).collect();
+        print!("{}", explain::screen(finding, &names));
+        Ok(Exit::AsExpected)
+    }
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The report for programs: one JSON object a line for each case, and a last one with the counts.
+
+use serde::Serialize;
+use vfio_mig::conformance::Verdict;
+
+use super::Judged;
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Counts<'a> {
+    device: &'a str,
+    cases: usize,
+    passed: usize,
+    differed: usize,
+    failed: usize,
+    skipped: usize,
+    broken: usize,
+    exit_status: u8,
+}
+
+/// The whole report.
+#[must_use]
+pub fn lines(judged: &Judged) -> String {
+    let counts = Counts {
+        device: &judged.device,
+        cases: judged.results.len(),
+        passed: judged.count(Verdict::Pass),
+        differed: judged.count(Verdict::Differs),
+        failed: judged.count(Verdict::Fail),
+        skipped: judged.count(Verdict::Skip),
+        broken: judged.count(Verdict::Broken),
+        exit_status: judged.exit() as u8,
+    };
+    let cases = judged.results.iter().map(|result| serde_json::to_string(result).unwrap_or_default());
+    let last = serde_json::to_string(&counts).unwrap_or_default();
+    cases.chain([last]).map(|line| line + "\n").collect()
+}

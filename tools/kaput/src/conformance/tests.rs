@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What people and programs are shown, as golden files, and that no item is longer than a screen.
+
+use insta::assert_snapshot;
+use vfio_ap::defect::Defect;
+use vfio_ap::model::ModelFactory;
+use vfio_ap::profile::Profile;
+use vfio_mig::conformance::{DeviceFactory, Options, run};
+
+use super::*;
+
+/// Lines of a screen.
+const SCREEN: usize = 40;
+
+fn judged(defects: Vec<Defect>, only: &[&str]) -> Judged {
+    let factory = ModelFactory { profile: Profile::Corrected, defects };
+    let only = only.iter().map(|part| (*part).to_owned()).collect();
+    Judged { device: factory.name(), results: run(&factory, &Options { only, dangerous: true }) }
+}
+
+fn one_of_each() -> Judged {
+    let mut judged =
+        judged(vec![Defect::ControlDomainsDropped], &["guest/control-domains", "guest/stale-read", "arc/"]);
+    judged.results.retain(|result| !result.case.starts_with("arc/") || result.case.contains("error"));
+    let mut add = |case: &str, verdict, reason: &str| {
+        let mut result = judged.results[0].clone();
+        (result.case, result.verdict, result.reason) = (case.to_owned(), verdict, reason.to_owned());
+        (result.expected, result.seen) = (String::new(), String::new());
+        judged.results.push(result);
+    };
+    add("code/example", Verdict::Skip, "this device offers no driver log");
+    add("code/other", Verdict::Differs, "write: EINVAL instead of EFAULT");
+    add("code/third", Verdict::Broken, "the connection ended");
+    judged
+}
+
+#[test]
+fn a_report_shows_what_did_not_pass() {
+    assert_snapshot!("human", human::screen(&one_of_each()));
+    assert_snapshot!("tap", tap::document(&one_of_each()));
+    assert_snapshot!("json", json::lines(&one_of_each()));
+}
+
+#[test]
+fn the_exit_status_is_that_of_the_worst() {
+    assert_eq!(judged(Vec::new(), &["guest/stale-read"]).exit(), Exit::AsExpected);
+    assert_eq!(judged(vec![Defect::ControlDomainsDropped], &["guest/control-domains"]).exit(), Exit::NotAsExpected);
+    assert_eq!(one_of_each().exit(), Exit::Infrastructure);
+}
+
+#[test]
+fn every_failure_of_every_imitated_driver_fits_a_screen() {
+    for profile in [Profile::V3, Profile::Later] {
+        let factory = ModelFactory { profile, defects: Vec::new() };
+        for result in run(&factory, &Options { only: Vec::new(), dangerous: true }) {
+            let item = human::item(&result);
+            assert!(item.lines().count() <= SCREEN, "{item}");
+            assert!(item.lines().all(|line| line.chars().count() <= 100), "{item}");
+        }
+    }
+}

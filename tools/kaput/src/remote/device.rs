@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The migration verbs, by requests.
+
+use vfio_ap::control::{DataReply, Empty, HexBytes, Request, SetStateReply, SizeReply, StateReply, WriteReply};
+use vfio_mig::{Capabilities, DeviceError, DeviceState, MigrationDevice, StreamId};
+
+use super::host::RemoteHost;
+
+pub(super) struct RemoteDevice<'a> {
+    pub(super) host: &'a RemoteHost,
+    pub(super) mdev: String,
+}
+
+impl RemoteDevice<'_> {
+    fn mdev(&self) -> Option<String> {
+        Some(self.mdev.clone())
+    }
+
+    fn do_read(
+        &self,
+        stream: StreamId,
+        length: usize,
+        offset: Option<u64>,
+        valid: Option<usize>,
+    ) -> Result<Vec<u8>, DeviceError> {
+        let fault_at = valid.map(|valid| valid as u64);
+        let request = Request::MigrationRead { stream, length: length as u64, offset, fault_at };
+        self.host.call(request).map(|reply: DataReply| reply.data.0)
+    }
+
+    fn do_write(
+        &self,
+        stream: StreamId,
+        data: &[u8],
+        offset: Option<u64>,
+        valid: Option<usize>,
+    ) -> Result<usize, DeviceError> {
+        let (data, fault_at) = (HexBytes(data.to_vec()), valid.map(|valid| valid as u64));
+        let reply: WriteReply = self.host.call(Request::MigrationWrite { stream, data, offset, fault_at })?;
+        Ok(usize::try_from(reply.written).unwrap_or(usize::MAX))
+    }
+}
+
+impl MigrationDevice for RemoteDevice<'_> {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all()
+    }
+
+    fn set_state(&self, state: DeviceState) -> Result<Option<StreamId>, DeviceError> {
+        let request = Request::MigrationSetState { state, mdev: self.mdev() };
+        self.host.call(request).map(|reply: SetStateReply| reply.stream)
+    }
+
+    fn state(&self) -> Result<DeviceState, DeviceError> {
+        self.host.call(Request::MigrationGetState { mdev: self.mdev() }).map(|reply: StateReply| reply.state)
+    }
+
+    fn data_size(&self) -> Result<u64, DeviceError> {
+        self.host.call(Request::MigrationDataSize { mdev: self.mdev() }).map(|reply: SizeReply| reply.size)
+    }
+
+    fn read(&self, stream: StreamId, length: usize) -> Result<Vec<u8>, DeviceError> {
+        self.do_read(stream, length, None, None)
+    }
+
+    fn write(&self, stream: StreamId, data: &[u8]) -> Result<usize, DeviceError> {
+        self.do_write(stream, data, None, None)
+    }
+
+    fn close(&self, stream: StreamId) -> Result<(), DeviceError> {
+        self.host.call(Request::MigrationClose { stream }).map(|Empty {}| ())
+    }
+
+    fn reset(&self) -> Result<(), DeviceError> {
+        self.host.call(Request::DeviceReset { mdev: self.mdev() }).map(|Empty {}| ())
+    }
+
+    fn read_at(&self, stream: StreamId, offset: u64, length: usize) -> Result<Vec<u8>, DeviceError> {
+        self.do_read(stream, length, Some(offset), None)
+    }
+
+    fn write_at(&self, stream: StreamId, offset: u64, data: &[u8]) -> Result<usize, DeviceError> {
+        self.do_write(stream, data, Some(offset), None)
+    }
+
+    fn read_faulting(&self, stream: StreamId, length: usize, valid: usize) -> Result<Vec<u8>, DeviceError> {
+        self.do_read(stream, length, None, Some(valid))
+    }
+
+    fn write_faulting(&self, stream: StreamId, data: &[u8], valid: usize) -> Result<usize, DeviceError> {
+        self.do_write(stream, data, None, Some(valid))
+    }
+
+    fn open(&self) -> Result<(), DeviceError> {
+        self.host.call(Request::DeviceOpen { mdev: self.mdev(), guest: None }).map(|Empty {}| ())
+    }
+
+    fn close_device(&self) -> Result<(), DeviceError> {
+        self.host.call(Request::DeviceClose { mdev: self.mdev() }).map(|Empty {}| ())
+    }
+}

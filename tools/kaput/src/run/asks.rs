@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Hosts and bystanders are asked what the scenario wants to know of them; an answer that is not the scenario's ends the
+//! story.
+
+use std::time::Instant;
+
+use serde_json::Value;
+use vfio_mig::Errno;
+
+use super::Run;
+use crate::control::ControlError;
+use crate::events::What;
+use crate::machine::{Machine, Trouble};
+use crate::scenario::Moment;
+use crate::scenario::ask::Ask;
+use crate::verdict::{Kind, Verdict};
+
+impl Run<'_> {
+    /// Asks everything that the scenario asks at this moment of the present migration, in its order.
+    pub(super) async fn ask_around(
+        &self,
+        moment: Moment,
+        source: &Machine,
+        destination: &Machine,
+    ) -> Result<(), Box<Verdict>> {
+        let now = |ask: &&Ask| ask.at == moment && ask.migration.get_ref().get() == self.hop + 1;
+        for ask in self.scenario.asks.iter().filter(now) {
+            let machine = [destination, source].into_iter().find(|machine| machine.host == *ask.host.get_ref());
+            match machine {
+                Some(machine) => self.ask_host(machine, ask).await?,
+                None => return Err(absent(ask)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask_host(&self, machine: &Machine, ask: &Ask) -> Result<(), Box<Verdict>> {
+        let deadline = Instant::now() + self.scenario.deadlines.answer;
+        let request = ask.to_request().map_err(|reason| wrong(machine, ask, &reason))?;
+        loop {
+            let seen = match machine.call(|control| control.ask(request.clone())).await {
+                Ok(answer) => Ok(ask.seen(answer)),
+                Err(Trouble::Control(ControlError::Errno { errno, .. })) => Err(errno),
+                Err(trouble) => {
+                    let doing = format!("it was asked {ask}");
+                    return Err(super::trouble::verdict(&self.observed, machine, &doing, trouble));
+                }
+            };
+            let right = ask.is_right(&seen);
+            if right || !ask.repeat || Instant::now() > deadline {
+                self.observed.event(Some(machine.index), What::Action { action: format!("{ask}: {}", words(&seen)) });
+                return if right { Ok(()) } else { Err(wrong(machine, ask, &words(&seen))) };
+            }
+        }
+    }
+}
+
+fn words(seen: &Result<Value, Errno>) -> String {
+    match seen {
+        Ok(Value::String(text)) => text.clone(),
+        Ok(value) => value.to_string(),
+        Err(errno) => errno.to_string(),
+    }
+}
+
+fn wrong(machine: &Machine, ask: &Ask, seen: &str) -> Box<Verdict> {
+    let expected = match (&ask.error, &ask.answer) {
+        (Some(errno), _) => errno.to_string(),
+        (None, Some(answer)) => answer.to_string(),
+        (None, None) => "any answer but an error".to_owned(),
+    };
+    Verdict::new(
+        Kind::AnsweredOtherwise,
+        format!("host {} answered otherwise than the scenario says: {ask}", machine.host),
+    )
+    .on(&machine.host)
+    .expected(expected)
+    .seen(seen)
+    .ended()
+}
+
+fn absent(ask: &Ask) -> Box<Verdict> {
+    let host = ask.host.get_ref();
+    Verdict::new(Kind::HarnessFailed, format!("host {host} has no QEMU at the moment in which it is asked {ask}"))
+        .ended()
+}
