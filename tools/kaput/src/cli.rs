@@ -5,6 +5,7 @@ mod judge;
 mod preflight;
 mod qemu;
 mod run;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,9 @@ enum Command {
     Run(run::Options),
     /// Lists the scenarios
     List,
+    /// Runs random scenarios until there is a surprise
+    #[command(after_help = soak::HELP)]
+    Soak(soak::Options),
     /// Takes a snapshot of a host's AP configuration, read-only
     #[command(after_help = preflight::COLLECT_HELP)]
     Collect(preflight::CollectOptions),
@@ -94,6 +98,7 @@ fn start(cli: &Cli) -> Result<u8> {
 async fn carry_out(cli: &Cli) -> Result<u8> {
     match &cli.command {
         Command::List => list(&cli.named).map(|exit| exit as u8),
+        Command::Soak(options) => soak::soak(&cli.named, options).await.map(|exit| exit as u8),
         Command::Run(options) => run::run(&cli.named, options).await.map(|exit| exit as u8),
         Command::Collect(options) => preflight::collect(options).await,
         Command::Preflight(options) => preflight::preflight(options).await,

@@ -27,6 +27,7 @@ pub mod report;
 pub mod run;
 pub mod run_folder;
 pub mod scenario;
+pub mod soak;
 pub mod tools;
 pub mod transcript;
 pub mod verdict;

@@ -73,6 +73,37 @@ impl Timeline {
     }
 }
 
+/// The figures of one migration that came to its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figures {
+    /// Whether the guest went over.
+    pub accepted: bool,
+    /// Milliseconds the guest stood still, as QEMU tells.
+    pub stood_still: Option<u64>,
+    /// Seconds the AP configuration took to go over.
+    pub hand_over: Option<f64>,
+}
+
+/// The migrations of a run that came to their ends, in figures.
+#[must_use]
+pub fn migrations(events: &[Event]) -> Vec<Figures> {
+    let mut found = Vec::new();
+    let (mut paused, mut handed) = (None, None);
+    for event in events {
+        match &event.what {
+            What::MigrationBegun { .. } => (paused, handed) = (None, None),
+            What::Migration { status } if status == "pre-switchover" => paused = Some(event.at),
+            What::HandedOver { .. } => handed = Some(event.at),
+            What::MigrationDone { accepted, downtime, .. } => {
+                let hand_over = handed.zip(paused).map(|(handed, paused)| handed - paused);
+                found.push(Figures { accepted: *accepted, stood_still: *downtime, hand_over });
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
 /// The parts of a run, which add up to the whole.
 fn split(events: &[Event], migrations: &[MigrationLine]) -> String {
     let first = |wanted: fn(&What) -> bool| events.iter().find(|event| wanted(&event.what)).map(|event| event.at);

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `kaput soak`: random scenarios until enough migrations were made or the time is over. It stops at the first surprise and
+//! leaves behind what brings it about again.
+
+use std::fs;
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use kaput::report::{human, timeline};
+use kaput::run::{self, Wishes};
+use kaput::soak::Generator;
+use kaput::tools::{Named, Tools};
+use kaput::verdict::Exit;
+use miette::{IntoDiagnostic, Result, WrapErr};
+
+pub(super) const HELP: &str = "\
+Examples:
+  kaput soak --migrations 1000        a thousand migrations
+  kaput soak --for 3600 -j 2          an hour, two runs at a time
+  kaput soak --seed 2a --migrations 50
+                                      the same fifty as anybody else's with this seed
+
+At the first run that is not as expected its scenario is written to soak-SEED-NUMBER.toml, for `kaput run`.
+";
+
+/// How often the figures are told, at most.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Ends after so many migrations
+    #[arg(long, value_name = "N", default_value = "100")]
+    migrations: NonZeroU64,
+    /// Ends after so many seconds, whatever was done by then
+    #[arg(long = "for", value_name = "SECONDS")]
+    time: Option<u64>,
+    /// Where the scenarios come from, in hex; without it another one each time
+    #[arg(long, value_parser = hex)]
+    seed: Option<u64>,
+    /// Runs so many scenarios at the same time
+    #[arg(short, long, value_name = "N", default_value = "1")]
+    jobs: std::num::NonZeroUsize,
+}
+
+fn hex(text: &str) -> Result<u64, String> {
+    let digits = text.trim_start_matches("0x");
+    u64::from_str_radix(digits, 16).map_err(|_| "a seed has 1 to 16 hex digits".to_owned())
+}
+
+/// What was counted so far.
+#[derive(Default)]
+struct Figures {
+    runs: u64,
+    migrations: u64,
+    refused: u64,
+    still: Vec<u64>,
+    hand_over: Vec<f64>,
+}
+
+impl Figures {
+    fn line(&mut self, since: Instant) -> String {
+        self.still.sort_unstable();
+        self.hand_over.sort_by(f64::total_cmp);
+        let (middle, last) = (self.still.len() / 2, self.still.len().saturating_sub(1));
+        let still = |at: usize| self.still.get(at).copied().unwrap_or_default();
+        let hand_over = |at: usize| self.hand_over.get(at).copied().unwrap_or_default() * 1e3;
+        format!(
+            "{} runs, {} migrations ({} refused, as they must be) in {:.0} s; guest stood still {} ms in the middle, {} at \
+             most; AP hand-over {:.1} ms in the middle; {}",
+            self.runs,
+            self.migrations,
+            self.refused,
+            since.elapsed().as_secs_f64(),
+            still(middle),
+            still(last),
+            hand_over(self.hand_over.len() / 2),
+            Growth::now(),
+        )
+    }
+}
+
+/// What this process holds: neither may grow.
+struct Growth {
+    kibibytes: u64,
+    descriptors: usize,
+}
+
+impl Growth {
+    fn now() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = resident.and_then(|text| text.trim().trim_end_matches("kB").trim().parse().ok());
+        let descriptors = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        Self { kibibytes: kibibytes.unwrap_or_default(), descriptors }
+    }
+}
+
+impl std::fmt::Display for Growth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the harness holds {} KiB and {} descriptors", self.kibibytes, self.descriptors)
+    }
+}
+
+pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
+    let tools: Tools = named.find().await?;
+    let seed = options.seed.unwrap_or_else(rand::random);
+    println!("seed {seed:x}");
+    let mut generator = Generator::new(seed);
+    let begun = Instant::now();
+    let end = options.time.and_then(|seconds| begun.checked_add(Duration::from_secs(seconds)));
+    let wanted = if options.time.is_some() { u64::MAX } else { options.migrations.get() };
+    let mut planned = 0;
+    // Scenarios are made one by one, in the order of the seed, and only as they are run.
+    let scenarios = std::iter::from_fn(|| {
+        let over = planned >= wanted || end.is_some_and(|end| Instant::now() >= end);
+        (!over).then(|| {
+            let left = usize::try_from(wanted - planned).unwrap_or(usize::MAX);
+            let loaded = generator.next(left);
+            planned += loaded.as_ref().map_or(0, |loaded| loaded.scenario.hops().len() as u64);
+            loaded
+        })
+    });
+    let start = |loaded| async {
+        let loaded = loaded?;
+        let finished = run::run(&tools, &loaded, Wishes::default()).await?;
+        Ok::<_, miette::Report>((loaded, finished))
+    };
+    let mut running = futures::stream::iter(scenarios).map(start).buffered(options.jobs.get());
+    let mut figures = Figures::default();
+    let mut told = begun;
+    while let Some(run) = running.next().await {
+        let (loaded, finished) = run?;
+        figures.runs += 1;
+        for migration in timeline::migrations(&finished.events) {
+            figures.migrations += 1;
+            figures.refused += u64::from(!migration.accepted);
+            figures.still.extend(migration.stood_still);
+            figures.hand_over.extend(migration.hand_over);
+        }
+        if !finished.verdict.is_as_expected() {
+            let file = loaded.path.clone();
+            let written = fs::write(&file, &loaded.text).into_diagnostic();
+            written.wrap_err_with(|| format!("the scenario {} cannot be written", file.display()))?;
+            print!("{}", human::screen(&loaded.scenario, &finished));
+            println!("{}", figures.line(begun));
+            println!("again: kaput run ./{}", file.display());
+            return Ok(finished.verdict.kind.exit());
+        }
+        if told.elapsed() >= INTERVAL {
+            told = Instant::now();
+            println!("{}", figures.line(begun));
+        }
+    }
+    println!("{}; every verdict as expected", figures.line(begun));
+    Ok(Exit::AsExpected)
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Scenarios out of a seed, for runs without end. A scenario is written as the text of a scenario file, so that whatever
+//! surprises can be run again by itself, and the same seed brings the same ones in the same order on every machine.
+//!
+//! What must happen is known from how a scenario was made: equal hosts keep the guest whole, a queue that belongs to
+//! nobody refuses it. The judge is the same as for any other scenario.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::scenario::load::{Loaded, ScenarioError};
+
+/// Migrations of one run.
+const MOST_HOPS: usize = 6;
+/// Adapters, domains and control domains of one guest.
+const MOST_EACH: usize = 4;
+
+/// Makes scenarios.
+#[derive(Debug)]
+pub struct Generator {
+    random: StdRng,
+    seed: u64,
+    made: u64,
+}
+
+impl Generator {
+    /// The scenarios of this seed, from the first.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { random: StdRng::seed_from_u64(seed), seed, made: 0 }
+    }
+
+    /// The next scenario, with at most so many migrations.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] if what was made is no scenario; its text tells why.
+    pub fn next(&mut self, most_hops: usize) -> Result<Loaded, ScenarioError> {
+        self.made += 1;
+        let name = format!("soak-{:x}-{}.toml", self.seed, self.made);
+        let text = self.text(most_hops);
+        Loaded::from_text(Path::new(&name), text)
+    }
+
+    fn text(&mut self, most_hops: usize) -> String {
+        let (adapters, domains) = (self.numbers(1), self.numbers(1));
+        let control = self.numbers(0);
+        let cards: Vec<String> = adapters.iter().map(|adapter| format!("{adapter:02x}={}", self.card())).collect();
+        let topology = format!("{}/{}/{}", cards.join(","), hex(&domains, ","), hex(domains.union(&control), ","));
+        let refused = self.random.random_ratio(1, 8);
+        let hops = if refused { 1 } else { self.random.random_range(1..=MOST_HOPS.min(most_hops.max(1))) };
+        let what = if refused { "is refused for want of a queue" } else { "keeps its crypto" };
+
+        let mut text = format!("summary = \"Seed {:x}, scenario {}: the guest {what}\"\n", self.seed, self.made);
+        let suites = ["presence", "config-info", "migration-apcb", "migration-queues", "migration-rsa"];
+        let suites: Vec<String> = suites.iter().map(|suite| format!("\"{suite}\"")).collect();
+        _ = writeln!(text, "tags = [\"soak\"]\n\n[guest]\nsuites = [{}]\n\n[hosts.A]", suites.join(", "));
+        _ = writeln!(text, "topology = \"{topology}\"");
+        let list = |numbers: &BTreeSet<u8>| format!("[\"{}\"]", hex(numbers, "\", \""));
+        let control: BTreeSet<u8> = domains.union(&control).copied().collect();
+        let (own, of, over) = (list(&adapters), list(&domains), list(&control));
+        _ = writeln!(text, "mdev = {{ adapters = {own}, domains = {of}, control-domains = {over} }}");
+        _ = writeln!(text, "\n[hosts.B]\ntopology = \"{topology}\"");
+        let lacking = refused.then(|| format!("{:02x}.{:04x}", self.one(&adapters), self.one(&domains)));
+        if let Some(queue) = &lacking {
+            _ = writeln!(text, "unbound = [\"{queue}\"]");
+        }
+        for hop in 0..hops {
+            _ = writeln!(text, "\n[[migrations]]\nto = \"{}\"\nwith = {{ {} }}", ["B", "A"][hop % 2], self.how());
+        }
+        match &lacking {
+            None => text.push_str("\n[expect]\nresult = \"pass\"\n"),
+            Some(queue) => {
+                text.push_str("\n[expect]\nresult = \"refused\"\n");
+                text.push_str("\n[expect.refused]\nerrno = \"ENODEV\"\n");
+                _ = writeln!(text, "messages = [\"Queue {queue} not available to vfio_ap driver on target host\"]");
+            }
+        }
+        let modes: Vec<char> = cards.iter().filter_map(|card| card.chars().last()).collect();
+        if !modes.contains(&'a') {
+            text = text.replace("result = ", "skipped = [\"migration-rsa/*\"]\nresult = ");
+        }
+        text
+    }
+
+    fn numbers(&mut self, least: usize) -> BTreeSet<u8> {
+        let count = self.random.random_range(least..=MOST_EACH);
+        (0..count).map(|_| self.random.random::<u8>()).collect()
+    }
+
+    fn one(&mut self, of: &BTreeSet<u8>) -> u8 {
+        let which = self.random.random_range(0..of.len().max(1));
+        of.iter().nth(which).copied().unwrap_or_default()
+    }
+
+    fn card(&mut self) -> String {
+        let mode = ["a", "a", "c", "p"][self.random.random_range(0..4)];
+        format!("cex{}{mode}", self.random.random_range(4..=8))
+    }
+
+    fn how(&mut self) -> String {
+        let mut keys = vec![format!("mid-run = {}", self.random.random_ratio(1, 4))];
+        if self.random.random_bool(0.5) {
+            keys.push(format!("write-chunk = {}", self.random.random_range(1..200)));
+        }
+        if self.random.random_bool(0.5) {
+            keys.push(format!("read-chunk = {}", self.random.random_range(1..200)));
+        }
+        keys.join(", ")
+    }
+}
+
+fn hex<'a>(numbers: impl IntoIterator<Item = &'a u8>, between: &str) -> String {
+    numbers.into_iter().map(|number| format!("{number:02x}")).collect::<Vec<_>>().join(between)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Outcome;
+
+    #[test]
+    fn everything_that_is_made_is_a_scenario_and_both_outcomes_occur() {
+        let mut generator = Generator::new(1);
+        let mut refused = 0;
+        for _ in 0..500 {
+            let loaded = generator.next(MOST_HOPS).unwrap_or_else(|error| panic!("{:?}", miette::Report::new(error)));
+            refused += usize::from(loaded.scenario.expect.outcome() == Outcome::Refused);
+            assert!((1..=MOST_HOPS).contains(&loaded.scenario.hops().len()));
+        }
+        assert!((20..200).contains(&refused), "{refused} of 500 refused");
+    }
+
+    #[test]
+    fn a_seed_brings_the_same_scenarios_again_and_another_brings_others() {
+        let texts = |seed| {
+            let mut generator = Generator::new(seed);
+            (0..20).map(|_| generator.next(3).expect("a scenario").text).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(7), texts(7));
+        assert_ne!(texts(7), texts(8));
+    }
+}
