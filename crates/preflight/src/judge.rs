@@ -171,8 +171,8 @@ impl Judgement {
         first.filter(|(_, is_unknown)| !is_unknown).map(|(step, _)| step)
     }
 
-    /// What the destination's kernel would log until it refuses, line by line in its order. Steps that are not reached
-    /// log nothing.
+    /// What the destination's kernel would log when it refuses, line by line in its order. Steps that are not reached log
+    /// nothing; where an input of this step is not known, there may be more lines.
     #[must_use]
     pub fn kernel_log(&self) -> Vec<String> {
         let Some(step) = self.refused_at() else { return Vec::new() };

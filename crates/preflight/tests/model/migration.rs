@@ -11,9 +11,9 @@ use vfio_ap::Host;
 pub(crate) struct Truth {
     /// The error code, if it was refused.
     pub(crate) refused: Option<String>,
-    /// What the destination logged, level error.
+    /// What the hosts logged, level error; the source logs only what it refuses itself.
     pub(crate) errors: Vec<String>,
-    /// What it logged, level warning.
+    /// What they logged, level warning.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -56,14 +56,15 @@ fn logged(host: &Host, since: u64) -> (Vec<(String, String)>, u64) {
 /// Migrates the guest, and checks that a success gives it on the destination what it had on the source.
 pub(crate) fn migrate(source: &Arc<Host>, destination: &Arc<Host>) -> Truth {
     let before = source.guest().apcb();
-    let (_, since) = logged(destination, 0);
+    let starts = [source, destination].map(|host| logged(host, 0).1);
     let refused = carry(source, destination).err();
     if refused.is_none() {
         let after = destination.guest().apcb();
         let product = |matrix: ap_arch::Matrix| matrix.queues().collect::<Vec<_>>();
         assert_eq!((product(before), before.control_domains), (product(after), after.control_domains));
     }
-    let (lines, _) = logged(destination, since);
+    let lines = [source, destination].into_iter().zip(starts).flat_map(|(host, since)| logged(host, since).0);
+    let lines: Vec<(String, String)> = lines.collect();
     let of = |wanted: &str| lines.iter().filter(|(level, _)| level == wanted).map(|(_, text)| text.clone()).collect();
     Truth { refused, errors: of("error"), warnings: of("warning") }
 }
