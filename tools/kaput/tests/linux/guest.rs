@@ -150,8 +150,9 @@ impl Linux {
         &mut self.machine.control
     }
 
-    /// Migrates it to a host of the same kind, AP configuration included.
-    pub(crate) fn migrate(&mut self) -> Result<(), String> {
+    /// Migrates it to a host of the same kind, AP configuration included. Returns whether a queue held messages while the
+    /// guest stood still: those are lost.
+    pub(crate) fn migrate(&mut self) -> Result<bool, String> {
         self.generation += 1;
         let mut destination = Machine::start(self.plan, self.folder.path(), self.generation)?;
         let uri = format!("unix:{}", self.folder.path().join("migration").display());
@@ -159,6 +160,9 @@ impl Linux {
         let source = &mut self.machine;
         source.qmp.ask("migrate", json!({"uri": uri}))?;
         source.qmp.event("MIGRATION", |data| data["status"] == "pre-switchover")?;
+        let queues = source.control.ask("query-queues", json!({}))?["queues"].take();
+        let holds = |queue: &Value| queue["activity"]["messages"].as_u64().is_some_and(|messages| messages > 0);
+        let held = queues.as_array().is_some_and(|queues| queues.iter().any(holds));
         let stream = set_state(&mut source.control, "stop-copy")?;
         let data = source.control.ask("migration-read", json!({"stream": stream, "length": 65536}))?["data"].take();
         let stream = set_state(&mut destination.control, "resuming")?;
@@ -169,7 +173,7 @@ impl Linux {
         destination.qmp.event("RESUME", |_| true)?;
         self.machine = destination;
         std::fs::remove_file(self.folder.path().join("migration")).ok();
-        Ok(())
+        Ok(held)
     }
 }
 

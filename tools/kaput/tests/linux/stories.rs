@@ -30,7 +30,7 @@ const POLLING: Story = Story {
 const INTERRUPTS: Story = Story {
     name: "interrupts",
     plan: Plan {
-        ap: &["--ap", "00=cex4a,07=cex7a,08=cex7c,0a=cex8p/0000,0006,00ff/0000,0006,0044,00ff", "--interrupts"],
+        ap: &["--topology", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/linux/slow-cards.toml")],
         cpus: 2,
         kernel: "",
     },
@@ -48,6 +48,7 @@ const INTERRUPTS: Story = Story {
         ("so does a reset by the monitor", steps::system_reset),
         ("requests after the resets", steps::accelerator_requests),
         ("the kernel has still nothing to complain of", steps::quiet_kernel),
+        ("a migration loses the registration of interruptions", steps::lost_registration),
     ],
 };
 
