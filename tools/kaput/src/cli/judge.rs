@@ -125,7 +125,7 @@ impl Conformance {
             Device::Control(socket) => match RemoteFactory::connect(socket, driver) {
                 Ok(factory) => Box::new(factory),
                 Err(error) => {
-                    eprintln!("the device cannot be asked: {error}");
+                    eprintln!("{error}");
                     return Ok(Exit::Infrastructure);
                 }
             },
