@@ -19,6 +19,7 @@ use crate::dat;
 use crate::ffi::{self, Exchange, VcpuFlag};
 use crate::memory::GuestStorage;
 use crate::plugin::{Plugin, plugin};
+use crate::reset;
 use crate::sites::Site;
 use crate::vcpu::{Registers, Vcpu};
 
@@ -69,6 +70,12 @@ impl Interruptions {
         self.ready.notify_all();
     }
 
+    /// Makes one vCPU, whose init callback has run, come here before its next block.
+    pub(crate) fn look(&self, vcpu: usize) {
+        // SAFETY: callers are that vCPU's own callbacks, so it exists.
+        unsafe { self.flag.set(vcpu, 1) }
+    }
+
     /// Waits for the machine's next notification, one slice at most.
     fn wait(&self, guest: &Configuration) {
         let quiet = |_: &mut ()| guest.pending().load(Ordering::SeqCst) == 0;
@@ -113,7 +120,12 @@ pub(crate) extern "C" fn on_block(vcpu: c_uint, block: *mut c_void) {
     let Some(plugin) = plugin() else { return };
     // SAFETY: this is a callback of that vCPU; the borrow ends in `deliver_at_block`.
     let next = match unsafe { plugin.vcpus.current(vcpu as usize) } {
-        Some((own, registers)) => deliver_at_block(plugin, vcpu as usize, own, registers, block as u64),
+        Some((own, registers)) => {
+            if vcpu == reset::FIRST {
+                reset::notice(plugin, own, registers);
+            }
+            deliver_at_block(plugin, vcpu as usize, own, registers, block as u64)
+        }
         None => None,
     };
     if let Some(next) = next {

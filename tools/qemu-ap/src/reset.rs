@@ -16,6 +16,9 @@ const RESET_AND_IPL: u64 = 0x308;
 /// Subcodes of DIAGNOSE 308 that reset the subsystem: modified clear, normal, IPL with and without clear.
 const RESETTING: [u64; 4] = [0, 1, 3, 4];
 
+/// The vCPU that a reset from outside lets go on.
+pub(crate) const FIRST: c_uint = 0;
+
 /// The PSW mask that QEMU starts a guest with: 64-bit addressing and nothing else.
 const PSW_AT_START: u64 = 0x1_8000_0000;
 /// Control registers 0 and 14 after an initial CPU reset (Principles of Operation, "Resets"); the others are 0.
@@ -65,14 +68,15 @@ fn reset_if_asked(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers, diagn
     }
 }
 
-/// Callback of a vCPU that goes on after it stood still. QEMU starts a guest on the first one, in a state that no running
-/// guest has; and unless AP was used since the last reset there is nothing to reset.
-pub(crate) fn on_resume(plugin: &Plugin, index: c_uint) {
-    if index != 0 || !plugin.used.load(Ordering::SeqCst) {
+/// The first vCPU goes on after it stood still, or is about to execute its first block since: was the guest reset? QEMU
+/// starts a guest in a state that no running guest has; and unless AP was used since the last reset there is nothing to
+/// reset.
+///
+/// Both are looked at, because a vCPU that is let go on before it has noticed its own standstill has no resume callback.
+pub(crate) fn notice(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers) {
+    if !plugin.used.load(Ordering::SeqCst) {
         return;
     }
-    // SAFETY: this is a callback of that vCPU, and the borrow ends with it.
-    let Some((vcpu, registers)) = (unsafe { plugin.vcpus.current(index as usize) }) else { return };
     let mut read = |register| vcpu.exchange.read_register(register);
     let fresh = read(registers.psw_mask) == PSW_AT_START
         && read(registers.prefix) == 0
@@ -80,6 +84,27 @@ pub(crate) fn on_resume(plugin: &Plugin, index: c_uint) {
         && (0..16).zip(&registers.control).all(|(number, register)| read(*register) == control_at_reset(number));
     if fresh {
         reset(plugin);
+    }
+}
+
+/// Resume callback of a vCPU.
+pub(crate) fn on_resume(plugin: &Plugin, index: c_uint) {
+    if index != FIRST {
+        return;
+    }
+    // SAFETY: this is a callback of that vCPU, and the borrow ends with it.
+    if let Some((vcpu, registers)) = unsafe { plugin.vcpus.current(index as usize) } {
+        notice(plugin, vcpu, registers);
+    }
+}
+
+/// Idle callback of a vCPU, which every standstill begins with: the first one looks at itself before its next block.
+pub(crate) fn on_idle(plugin: &Plugin, index: c_uint) {
+    if index == FIRST
+        && plugin.used.load(Ordering::SeqCst)
+        && let Some(interruptions) = &plugin.interruptions
+    {
+        interruptions.look(index as usize);
     }
 }
 
