@@ -218,12 +218,14 @@ impl Host {
         }
     }
 
-    /// QEMU's guest was reset: VFIO_DEVICE_RESET, as QEMU's own vfio code issues it. vfio-ap migration spec 2.6.
+    /// QEMU's guest was reset: VFIO_DEVICE_RESET, as QEMU's own vfio code issues it. vfio-ap migration spec 2.6. Replies
+    /// of before whose notification bytes are not stored yet are forgotten, because the memory is another program's now.
     ///
     /// # Errors
     /// A queue could not be reset; the device's state is then what it was.
     pub fn guest_reset(&self) -> Result<(), DeviceError> {
         let done = self.primary.reset();
+        drop(self.guest().take_notifications());
         self.send_events();
         done
     }

@@ -121,9 +121,6 @@ fn reset(plugin: &Plugin) {
     if let Err(error) = plugin.host.guest_reset() {
         eprintln!("kaput-qemu-ap: the guest was reset, but its AP queues were not: {error}");
     }
-    // Replies of before the reset whose bytes are not stored yet: the memory is another program's now. Afterwards there
-    // are no others, because the queues are disarmed.
-    drop(plugin.host.guest().take_notifications());
     if let Some(interruptions) = &plugin.interruptions {
         interruptions.clear();
     }

@@ -2,6 +2,7 @@
 //! A stopped guest's memory stays as it is. vfio-ap migration spec 2.5.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ap_arch::{Apqn, FunctionCode, Gr0, QueueStatus};
 use ap_machine::{EngineTime, ManualClock, Notification};
@@ -119,4 +120,16 @@ fn after_a_device_reset_no_interruption_is_left() {
     host.device_reset().unwrap();
     let seen = status(&host);
     assert!(seen.has(QueueStatus::EMPTY) && !seen.has(QueueStatus::INTERRUPT_ENABLED));
+}
+
+#[test]
+fn a_reply_of_before_a_reset_of_the_guest_stores_nothing_afterwards() {
+    let (host, clock) = slow_host();
+    arm_and_send(&host);
+    let_it_finish(&host, &clock);
+    assert_ne!(host.guest().pending().load(Ordering::SeqCst), 0, "the byte is still to be stored");
+    host.guest_reset().unwrap();
+    assert_eq!(host.guest().pending().load(Ordering::SeqCst), 0);
+    assert!(!status(&host).has(QueueStatus::INTERRUPT_ENABLED));
+    assert_eq!(nib(&host), 0);
 }
