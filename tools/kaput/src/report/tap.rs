@@ -19,6 +19,8 @@ pub struct Point {
     pub name: String,
     /// Why it was not, if so.
     pub skip: Option<String>,
+    /// What else there is to say in a line.
+    pub remark: Option<String>,
     /// Members of the diagnostic block, in their order.
     pub diagnostic: Vec<(&'static str, Value)>,
 }
@@ -34,6 +36,9 @@ pub fn document(points: &[Point], remarks: &[String]) -> String {
             _ = write!(text, " # SKIP {}", one_line(reason));
         }
         text.push('\n');
+        if let Some(remark) = &point.remark {
+            _ = writeln!(text, "# {}", one_line(remark));
+        }
         if !point.diagnostic.is_empty() {
             text.push_str("  ---\n");
             point.diagnostic.iter().for_each(|(name, value)| _ = writeln!(text, "  {name}: {value}"));
@@ -78,7 +83,7 @@ pub fn runs(runs: &[Told<'_>]) -> String {
                 diagnostic.extend(case.detail.as_ref().map(|detail| ("message", json!(detail))));
             }
             let name = format!("{}: {}", told.finished.scenario, case.name);
-            points.push(Point { ok, name, skip, diagnostic });
+            points.push(Point { ok, name, skip, diagnostic, ..Point::default() });
         }
     }
     let right = runs.iter().filter(|told| told.finished.verdict.is_as_expected()).count();
