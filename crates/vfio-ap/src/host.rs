@@ -230,9 +230,6 @@ impl Host {
         done
     }
 
-    /// A vCPU went idle, or QEMU stopped it.
-    pub fn vcpu_idle(&self) {}
-
     /// The first line on a new connection.
     #[must_use]
     pub fn greeting(&self) -> String {

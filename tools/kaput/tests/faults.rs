@@ -2,6 +2,8 @@
 //! What goes wrong around a migration, done to the real QEMU: each fault has its own verdict within its deadline, and no
 //! process is left behind.
 
+mod support;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -16,13 +18,10 @@ use kaput::scenario::load::Loaded;
 use kaput::tools::{Named, Tools};
 use kaput::verdict::Kind;
 
+use support::named;
+
 /// How long something that must happen may take before a test gives up. No test depends on it being short.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-fn named() -> Named {
-    Named::from_environment()
-        .expect("these tests need QEMU, the plugin and the image: use `cargo xtask test`, which builds and names them")
-}
 
 const SCENARIO: &str = r#"
 summary = "a migration that something happens to"

@@ -3,6 +3,8 @@
 //! handshake on the console and its reading of the last line. The sections are those of `kvm-unit-tests/s390x/unittests.cfg`.
 //! The runner knows nothing of AP: nothing is handed over, and a destination has what its own command line gives it.
 
+mod support;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,7 +15,8 @@ use std::time::Duration;
 
 use ap_arch::report::{Line, Verdict};
 use kaput::scenario::load::Loaded;
-use kaput::tools::Named;
+
+use support::named;
 
 /// How long something that must happen may take before a test gives up. No test depends on it being short.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -107,11 +110,6 @@ result = "pass"
         let keyboard = process.stdin.take();
         Guest { process, keyboard, lines, report: Vec::new() }
     }
-}
-
-fn named() -> Named {
-    Named::from_environment()
-        .expect("these tests need QEMU, the plugin and the image: use `cargo xtask test`, which builds and names them")
 }
 
 fn elf() -> PathBuf {

@@ -6,6 +6,8 @@
 //! every fault, which takes minutes, and the page is written anew; without it the page is held against what the suite
 //! concerned shows.
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -18,7 +20,7 @@ use ap_arch::report::Verdict;
 use ap_machine::{FAULTS, PlantedFault};
 use kaput::run::{self, Wishes};
 use kaput::scenario::load::Loaded;
-use kaput::tools::{Named, Tools};
+use kaput::tools::Tools;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Suites that run only where they are named and judge no fault of the machine.
@@ -117,14 +119,9 @@ fn trial(
 }
 
 fn set_up() -> miette::Result<Arc<Tools>> {
-    let named = Named::from_environment().ok_or_else(|| {
-        miette::miette!(
-            "these tests need QEMU, the plugin and the image: use `cargo xtask test`, which builds and names them"
-        )
-    })?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| miette::miette!("{e}"))?;
-    Ok(Arc::new(runtime.block_on(named.find())?))
+    Ok(Arc::new(runtime.block_on(support::named().find())?))
 }
 
 fn main() -> ExitCode {

@@ -2,13 +2,14 @@
 //! The conformance suite on the driver inside a real QEMU, over the control socket. The QEMU has no guest: its process is
 //! what is wanted.
 
+mod support;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use kaput::remote::RemoteFactory;
-use kaput::tools::Named;
 use vfio_ap::defect::Defect;
 use vfio_ap::model::ModelFactory;
 use vfio_ap::profile::Profile;
@@ -27,9 +28,7 @@ struct Qemu {
 
 impl Qemu {
     fn start() -> Self {
-        let named = Named::from_environment().expect(
-            "these tests need QEMU, the plugin and the image: use `cargo xtask test`, which builds and names them",
-        );
+        let named = support::named();
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("host.json");
         fs::write(&config, HOST).expect("written");

@@ -3,6 +3,8 @@
 //! `survive`, `survive::guest::presence/installed`. A scenario that shows a finding must show nothing without the defect:
 //! `control-domains-dropped::without-its-defect`.
 
+mod support;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -13,7 +15,7 @@ use kaput::report::human;
 use kaput::run::{self, Finished, Wishes};
 use kaput::scenario::Outcome;
 use kaput::scenario::load::{self, Loaded};
-use kaput::tools::{Named, Tools};
+use kaput::tools::Tools;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// One scenario and, once somebody has asked, how it went.
@@ -100,11 +102,7 @@ fn trials(tools: &Arc<Tools>, folder: &Path) -> miette::Result<Vec<Trial>> {
 }
 
 fn set_up() -> miette::Result<Vec<Trial>> {
-    let named = Named::from_environment().ok_or_else(|| {
-        miette::miette!(
-            "these tests need QEMU, the plugin and the image: use `cargo xtask test`, which builds and names them"
-        )
-    })?;
+    let named = support::named();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| miette::miette!("{e}"))?;
     let tools = Arc::new(runtime.block_on(named.find())?);

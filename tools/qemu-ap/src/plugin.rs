@@ -88,7 +88,6 @@ extern "C" fn on_vcpu_resume(vcpu: c_uint, _: *mut c_void) {
 extern "C" fn on_vcpu_idle(vcpu: c_uint, _: *mut c_void) {
     if let Some(plugin) = plugin() {
         reset::on_idle(plugin, vcpu);
-        plugin.host.vcpu_idle();
     }
 }
 
