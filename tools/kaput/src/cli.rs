@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can be asked of the harness, and how it ends. Everything is read and checked before anything is started.
 
+mod again;
 mod judge;
 mod preflight;
 mod qemu;
+mod reports;
 mod run;
+mod shell;
 mod soak;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use kaput::doctor;
 use kaput::scenario::load;
 use kaput::tools::Named;
 use kaput::verdict::Exit;
-use miette::{IntoDiagnostic, Result};
+use miette::{IntoDiagnostic, Result, WrapErr};
 use tokio::signal::unix::{SignalKind, signal};
 
 const EXIT_STATUS: &str = "\
@@ -35,9 +40,36 @@ Examples:
   kaput run tag:refusal --report tap the scenarios with a tag, for a TAP reader
 ";
 
+const TOP: &str = "\
+Examples:
+  kaput doctor                       what is here, what is missing
+  kaput list                         the scenarios
+  kaput run control-domains-dropped  a guest that loses something, and the name of the bug
+  kaput explain control-domains-dropped
+                                     that bug: what, how it shows, what is right
+  kaput COMMAND --help               more about a command, with examples
+
+Without options QEMU is taken from PATH, everything else from beside this program.
+";
+
+const LIST_HELP: &str = "\
+Examples:
+  kaput list              all scenarios
+  kaput list tag:refusal  those with a tag
+  kaput list 'missing-*'  those whose names match
+";
+
+const DOCTOR_HELP: &str = "\
+Examples:
+  kaput doctor                                what a run needs, and what mends what is missing
+  kaput doctor --qemu /opt/qemu/qemu-system-s390x
+
+Exit status: 0 nothing is missing, 2 something is.
+";
+
 /// Does a guest's access to its crypto adapters survive live migration?
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, arg_required_else_help = true, after_help = EXIT_STATUS)]
+#[command(version, propagate_version = true, arg_required_else_help = true, after_help = format!("{TOP}\n{EXIT_STATUS}"))]
 struct Cli {
     #[command(flatten)]
     named: Named,
@@ -51,7 +83,11 @@ enum Command {
     #[command(after_help = format!("{EXAMPLES}\n{EXIT_STATUS}"))]
     Run(run::Options),
     /// Lists the scenarios
-    List,
+    #[command(after_help = LIST_HELP)]
+    List(ListOptions),
+    /// Tells runs that are over once more, from the JSON that was kept of them
+    #[command(after_help = again::HELP)]
+    Report(again::Options),
     /// Runs random scenarios until there is a surprise
     #[command(after_help = soak::HELP)]
     Soak(soak::Options),
@@ -70,6 +106,22 @@ enum Command {
     Mutants(judge::Mutants),
     /// Explains a finding: what, how it shows, the calls that show it, what is right
     Explain(judge::Explain),
+    /// Says what is here, what is missing, and what mends it
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor,
+    /// Prints a completion script for a shell
+    #[command(after_help = shell::COMPLETIONS_HELP)]
+    Completions(shell::Completions),
+    /// Prints the manual page of kaput or of a command
+    #[command(after_help = shell::MAN_HELP)]
+    Man(shell::Man),
+}
+
+#[derive(Debug, clap::Args)]
+struct ListOptions {
+    /// Names of scenarios, patterns such as 'missing-*', tag:WORD, or paths of scenario files
+    #[arg(default_value = "*", value_name = "SCENARIO")]
+    chosen: Vec<String>,
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -97,7 +149,11 @@ fn start(cli: &Cli) -> Result<u8> {
 
 async fn carry_out(cli: &Cli) -> Result<u8> {
     match &cli.command {
-        Command::List => list(&cli.named).map(|exit| exit as u8),
+        Command::List(options) => list(&cli.named, options),
+        Command::Report(options) => again::report(options).map(|exit| exit as u8),
+        Command::Doctor => look(&cli.named).await,
+        Command::Completions(options) => print(options.text(Cli::command())),
+        Command::Man(options) => print(options.text(Cli::command())?),
         Command::Soak(options) => soak::soak(&cli.named, options).await.map(|exit| exit as u8),
         Command::Run(options) => run::run(&cli.named, options).await.map(|exit| exit as u8),
         Command::Collect(options) => preflight::collect(options).await,
@@ -118,13 +174,29 @@ async fn interrupted() -> std::io::Result<&'static str> {
     }
 }
 
-fn list(named: &Named) -> Result<Exit> {
-    let folder = named.scenarios()?;
-    for name in load::names(&folder)? {
-        let loaded = load::find(&folder, &name)?;
-        println!("{name:<26} {}", loaded.scenario.summary);
+fn list(named: &Named, options: &ListOptions) -> Result<u8> {
+    let all = load::choose(&named.scenarios()?, &options.chosen)?;
+    let width = all.iter().map(|loaded| loaded.scenario.name.len()).max().unwrap_or(0);
+    let lines = all.iter().map(|loaded| format!("{:<width$} {}\n", loaded.scenario.name, loaded.scenario.summary));
+    print(lines.collect::<String>())
+}
+
+async fn look(named: &Named) -> Result<u8> {
+    let checks = doctor::look(named).await;
+    print(checks.iter().map(ToString::to_string).collect::<String>())?;
+    let missing = checks.iter().any(|check| check.mend.is_some());
+    Ok(if missing { Exit::Usage } else { Exit::AsExpected } as u8)
+}
+
+/// Prints, and is content. A reader that went away wants no more, and is no reason to complain.
+fn print(text: impl AsRef<[u8]>) -> Result<u8> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).into_diagnostic().wrap_err("cannot write to standard output")
+        }
+        _ => Ok(0),
     }
-    Ok(Exit::AsExpected)
 }
 
 #[cfg(test)]

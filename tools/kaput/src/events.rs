@@ -3,17 +3,17 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::verdict::Verdict;
 
 /// Something that happened, and when.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// Seconds since the run began.
     pub at: f64,
     /// The host it happened on, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// What it was.
     #[serde(flatten)]
@@ -21,7 +21,7 @@ pub struct Event {
 }
 
 /// What can happen.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum What {
     /// A QEMU was started.
@@ -98,10 +98,10 @@ pub enum What {
         /// Whether the guest is at the destination.
         accepted: bool,
         /// Milliseconds the guest stood still, as QEMU tells.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         downtime: Option<u64>,
         /// Bytes of guest memory sent, as QEMU tells.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         transferred: Option<u64>,
     },
     /// The key the guest waits for was pressed.

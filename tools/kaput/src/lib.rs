@@ -9,6 +9,7 @@
 pub mod conformance;
 pub mod console;
 pub mod control;
+pub mod doctor;
 pub mod emulator;
 pub mod events;
 pub mod explain;

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// The machine all QEMUs of a scenario are to be: versions must agree between source and destination.
@@ -25,7 +26,7 @@ pub enum QemuError {
     /// It cannot be started.
     #[error("cannot start QEMU, {}: {reason}", path.display())]
     #[diagnostic(help(
-        "`cargo xtask doctor` says which QEMU is used and how to get one; --qemu or KAPUT_QEMU names another"
+        "`kaput doctor` says which QEMU is used; --qemu or KAPUT_QEMU names another; in a checkout `cargo xtask setup` gets one"
     ))]
     Start {
         /// The program.
@@ -35,7 +36,7 @@ pub enum QemuError {
     },
     /// It is of no use.
     #[error("{} cannot be used: {reason}", path.display())]
-    #[diagnostic(help("QEMU 11.1 or newer for s390x with plugins is needed: `cargo xtask doctor` says how to get it"))]
+    #[diagnostic(help("QEMU 11.1 or newer for s390x with plugins is needed: `kaput doctor` says more"))]
     Unfit {
         /// The program.
         path: PathBuf,
@@ -68,6 +69,36 @@ pub async fn machine_type(qemu: &Path) -> Result<String, QemuError> {
     Ok(machine)
 }
 
+/// How QEMU calls itself, for example `QEMU emulator version 11.1.3`.
+///
+/// # Errors
+/// [`QemuError`].
+pub async fn version(qemu: &Path) -> Result<String, QemuError> {
+    let said = output(qemu, &["--version"]).await?;
+    let line = said.lines().find(|line| line.starts_with("QEMU emulator version "));
+    let line = line.ok_or_else(|| unfit(qemu, "it does not call itself QEMU".to_owned()))?;
+    Ok(line.split(" (").next().unwrap_or(line).to_owned())
+}
+
+/// Shows QEMU the plugin; what it says of its plugin API, for people.
+///
+/// # Errors
+/// [`QemuError`], with QEMU's own words where it does not take it.
+pub async fn takes_plugin(qemu: &Path, plugin: &Path) -> Result<String, QemuError> {
+    let plugin = format!("{},probe=on", plugin.display());
+    let arguments = ["-machine", "none", "-nodefaults", "-display", "none", "-S", "-qmp", "stdio", "-plugin", &plugin];
+    let answer = ask(qemu, &arguments, "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"quit\"}\n").await?;
+    let said = String::from_utf8_lossy(&answer.stderr);
+    let voice = said.lines().find_map(|line| line.split_once("plugin API "));
+    match voice {
+        Some((_, range)) if range.ends_with("target s390x") && answer.status.success() => {
+            Ok(format!("versions {}, and it takes the plugin", range.replace("..", " to ")))
+        }
+        Some((_, range)) => Err(unfit(qemu, format!("it is for another machine, or of another plugin API: {range}"))),
+        None => Err(unfit(qemu, format!("it does not take the plugin: {}", said.trim()))),
+    }
+}
+
 fn unfit(qemu: &Path, reason: String) -> QemuError {
     QemuError::Unfit { path: qemu.to_owned(), reason }
 }
@@ -88,13 +119,28 @@ fn newest_machine(help: &str) -> Result<String, String> {
     Ok(format!("s390-ccw-virtio-{major}.{minor}"))
 }
 
-async fn output(qemu: &Path, arguments: &[&str]) -> Result<String, QemuError> {
+/// Starts QEMU, tells it something, and waits until it ends.
+async fn ask(qemu: &Path, arguments: &[&str], input: &str) -> Result<Output, QemuError> {
     let start = |reason: String| QemuError::Start { path: qemu.to_owned(), reason };
     let mut command = Command::new(qemu);
-    command.args(arguments).env(STARTED_BY_US, "1").stdin(Stdio::null()).kill_on_drop(true);
-    let answer = tokio::time::timeout(PATIENCE, command.output()).await;
+    command.args(arguments).env(STARTED_BY_US, "1").kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let asked = async {
+        let mut child = command.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that ends without listening says why elsewhere.
+            _ = stdin.write_all(input.as_bytes()).await;
+        }
+        child.wait_with_output().await
+    };
+    let answer = tokio::time::timeout(PATIENCE, asked).await;
     let answer = answer.map_err(|_| start(format!("`{}` does not end", arguments.join(" "))))?;
-    let answer = answer.map_err(|error| start(error.to_string()))?;
+    answer.map_err(|error| start(error.to_string()))
+}
+
+async fn output(qemu: &Path, arguments: &[&str]) -> Result<String, QemuError> {
+    let start = |reason: String| QemuError::Start { path: qemu.to_owned(), reason };
+    let answer = ask(qemu, arguments, "").await?;
     if !answer.status.success() {
         let said = String::from_utf8_lossy(&answer.stderr);
         return Err(start(format!("`{}` ended with {}: {}", arguments.join(" "), answer.status, said.trim())));

@@ -17,13 +17,14 @@ use ap_arch::report::Verdict as CaseVerdict;
 
 use crate::guest::Case;
 use crate::run::Finished;
-use crate::scenario::{Outcome, Scenario};
+use crate::scenario::Outcome;
+use crate::scenario::load::Loaded;
 
 /// A finished run, with the scenario it was a run of.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
     /// What was to happen.
-    pub scenario: &'a Scenario,
+    pub loaded: &'a Loaded,
     /// What happened.
     pub finished: &'a Finished,
 }
@@ -32,7 +33,7 @@ impl Told<'_> {
     /// Whether a case ended as the scenario has it: passed, skipped where it must be, failed where it must notice damage.
     #[must_use]
     pub fn case_is_right(&self, case: &Case) -> bool {
-        let expect = &self.scenario.expect;
+        let expect = &self.loaded.scenario.expect;
         match case.verdict {
             CaseVerdict::Pass => !expect.skips(&case.name),
             CaseVerdict::Skip => expect.skips(&case.name),

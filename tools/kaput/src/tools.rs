@@ -96,7 +96,7 @@ impl Named {
     /// [`ToolError`].
     pub async fn find(&self) -> Result<Tools, ToolError> {
         let plugin = self.plugin()?;
-        let image = Image::read(&self.image.clone().unwrap_or_else(|| beside("kaput-image")))?;
+        let image = self.image()?;
         let (qemu, image_path) = (self.qemu(), image.path.clone());
         [&plugin, &image_path, &qemu].into_iter().try_for_each(|path| text(path))?;
         let machine = qemu::machine_type(&qemu).await?;
@@ -114,11 +114,15 @@ impl Named {
         Ok((qemu, plugin))
     }
 
-    fn qemu(&self) -> PathBuf {
+    pub(crate) fn image(&self) -> Result<Image, ImageError> {
+        Image::read(&self.image.clone().unwrap_or_else(|| beside("kaput-image")))
+    }
+
+    pub(crate) fn qemu(&self) -> PathBuf {
         self.qemu.clone().unwrap_or_else(|| in_path("qemu-system-s390x"))
     }
 
-    fn plugin(&self) -> Result<PathBuf, ToolError> {
+    pub(crate) fn plugin(&self) -> Result<PathBuf, ToolError> {
         let plugin = self.plugin.clone().unwrap_or_else(|| beside("libqemu_ap.so"));
         if !plugin.is_file() {
             return Err(ToolError::Missing { what: "plugin", path: plugin, option: "plugin" });

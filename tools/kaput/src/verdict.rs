@@ -4,7 +4,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Declares the kinds of verdict: name for machines, whose business it is, and one line for `docs/verdicts.md`.
 macro_rules! kinds {
@@ -101,6 +102,14 @@ impl Serialize for Kind {
     }
 }
 
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = Self::ALL.iter().find(|kind| kind.name() == name).copied();
+        known.ok_or_else(|| D::Error::custom(format!("`{name}` is no kind of verdict")))
+    }
+}
+
 /// Exit status of the harness. Of several verdicts the greatest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
@@ -115,32 +124,32 @@ pub enum Exit {
 }
 
 /// A verdict with its reasons. Fields that have nothing to say are empty.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// How the run ended.
     pub kind: Kind,
     /// The host it happened on.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// What happened, in one sentence.
     pub happened: String,
     /// What was expected.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub expected: String,
     /// What was seen; may have several lines.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub seen: String,
     /// What to do next.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub next: String,
     /// Names of known findings that the run showed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<String>,
     /// The guest's last AP instructions, oldest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_instructions: Vec<String>,
     /// Where everything about the run lies, if it was kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_folder: Option<PathBuf>,
 }
 

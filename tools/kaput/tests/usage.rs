@@ -114,10 +114,7 @@ fn the_scenarios_can_be_listed_without_anything_else() {
     let place = Place::new();
     fs::remove_file(place.path().join("scenarios/bad.toml")).expect("removed");
     let output = place.kaput(&["list"]);
-    assert_eq!(
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).trim()),
-        (Some(0), "good                       x")
-    );
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).trim()), (Some(0), "good x"));
 }
 
 #[test]
@@ -159,4 +156,61 @@ fn help_tells_the_exit_status() {
     for line in ["0  everything was as the scenarios say", "2  usage or set-up", "3  infrastructure"] {
         assert!(said.contains(line), "{said}");
     }
+}
+
+#[test]
+fn every_command_shows_examples_and_has_a_manual_page() {
+    let place = Place::new();
+    let said = |arguments: &[&str]| {
+        let output = place.kaput(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let help = said(&["--help"]);
+    let list = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a list of commands");
+    let commands: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() > 10, "{commands:?}");
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        let help = said(&[command, "--help"]);
+        let examples = help.split("Examples:\n").nth(1).unwrap_or_else(|| panic!("{command} has no examples"));
+        assert!(examples.contains(&format!("kaput {command}")), "{help}");
+        assert!(said(&["man", command]).contains(&format!(".TH kaput-{command} 1")), "the page of {command}");
+    }
+    assert!(said(&["man"]).contains(".TH kaput 1"));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(said(&["completions", shell]).contains("conformance"), "{shell}");
+    }
+    place.refuses(&["man", "rum"], &["there is no command `rum`", "the commands are run, list"]);
+}
+
+#[test]
+fn the_doctor_names_what_is_missing_and_what_mends_it() {
+    let place = Place::new();
+    fs::remove_file(place.path().join("libqemu_ap.so")).expect("removed");
+    let output = place.kaput(&["doctor"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for word in ["MISSING  QEMU", "MISSING  plugin ", "MISSING  image", "MISSING  scenarios", "ok       run folders"] {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
+    assert_eq!(said.matches("MISSING").count(), said.matches("mend it by: ").count(), "{said}");
+}
+
+#[test]
+fn what_is_no_report_is_refused() {
+    let place = Place::new();
+    place.write("text.json", "{\"scenario\":");
+    place.write("empty.json", "");
+    let path = |name: &str| place.path().join(name).display().to_string();
+    place.refuses(&["report", &path("text.json")], &["text.json", "it is no report: EOF", "kaput run --report json"]);
+    place.refuses(&["report", &path("empty.json")], &["it is empty"]);
+    place.refuses(&["report", "/nowhere.json"], &["cannot read the report /nowhere.json"]);
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_reason_to_complain() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_kaput")).arg("explain").stdout(writer).output().expect("started");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }

@@ -93,6 +93,16 @@ impl Ready {
         &self.host.harness
     }
 
+    /// The plugin.
+    pub(crate) fn plugin(&self) -> &Path {
+        &self.host.plugin
+    }
+
+    /// QEMU.
+    pub(crate) fn qemu(&self) -> &Path {
+        &self.qemu
+    }
+
     /// The image.
     pub(crate) fn image(&self) -> &Path {
         &self.image

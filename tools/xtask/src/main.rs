@@ -7,6 +7,7 @@
 
 mod artifacts;
 mod bench;
+mod dist;
 mod doctor;
 mod fuzz;
 mod launch;
@@ -36,6 +37,7 @@ Examples:
   cargo xtask test                  everything, as CI does it
   cargo xtask bench                 what the emulation costs
   cargo xtask fuzz --seconds 60     damaged input for every reader, a minute each
+  cargo xtask dist                  a folder and an archive for people without cargo
   cargo xtask doctor                what is here, what is missing, what mends it
 
 Environment:
@@ -92,6 +94,8 @@ enum Verb {
         #[arg(long, requires = "targets")]
         input: Option<String>,
     },
+    /// Build everything and pack it, for people without cargo or a checkout; print the archive's path.
+    Dist,
     /// Say what is here, what is missing, and what mends it.
     Doctor,
     /// Get what is missing: a QEMU, and `core` and `alloc` for the guest.
@@ -128,6 +132,10 @@ fn act(arguments: Arguments) -> Result<ExitCode> {
         Verb::Fuzz { targets, seconds, input } => {
             fuzz::run(&layout, &targets, seconds, input.as_deref()).map(|wrong| wrong == 0)
         }
+        Verb::Dist => dist::make(&layout, &mut state).map(|archive| {
+            println!("{}", archive.display());
+            true
+        }),
         Verb::Doctor => doctor::run(&layout, &mut state),
         Verb::Setup => launch::set_up(&layout, &mut state).map(|()| true),
         Verb::Build => Ready::make(&layout, &mut state).map(|ready| {

@@ -11,12 +11,12 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::artifacts::{self, guest_cargo, host_cargo, image_cargo};
-use crate::fuzz;
 use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
 use crate::setup::{guest_library, linux};
 use crate::state::State;
+use crate::{dist, fuzz};
 
 const DEADLINE: Duration = Duration::from_secs(1800);
 
@@ -36,6 +36,8 @@ pub(crate) enum Step {
     Libraries,
     /// The tests of the harness: all scenarios and guest cases in the real QEMU, with the plugin and without, and Linux.
     Harness,
+    /// The archive for people without cargo, unpacked elsewhere and used with an empty environment.
+    Dist,
     /// Damaged input for every reader of input from outside, 20 seconds each, at the same time.
     Fuzz,
 }
@@ -122,6 +124,7 @@ impl Step {
                 tell_linux(layout, state, ready.tell(layout, &mut command))?;
                 tests(&mut command)
             }
+            Self::Dist => dist::try_out(layout, state).map(|()| Count::PASSED),
             Self::Fuzz => {
                 let failed = fuzz::run(layout, &[], FUZZ_SECONDS, None)?;
                 Ok(Count { passed: fuzz::count() - failed, failed, skipped: 0 })

@@ -17,6 +17,8 @@ use vfio_ap::model::ModelFactory;
 use vfio_ap::profile::Profile;
 use vfio_mig::conformance::{DeviceFactory, Options, run};
 
+use super::print;
+
 const CONFORMANCE: &str = "\
 Examples:
   kaput conformance                                   the model as it should be: everything passes
@@ -144,7 +146,7 @@ impl Conformance {
             Form::Tap => tap::document(&judged),
             Form::Json => json::lines(&judged),
         };
-        print!("{report}");
+        print(report)?;
         Ok(judged.exit())
     }
 }
@@ -177,7 +179,7 @@ impl Mutants {
             None => None,
         };
         let outcome = Outcome { mutants: suite.await.into_diagnostic()?, guests };
-        print!("{}", if self.json { outcome.lines() } else { outcome.table() });
+        print(if self.json { outcome.lines() } else { outcome.table() })?;
         Ok(outcome.exit())
     }
 }
@@ -214,7 +216,7 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn start(&self, named: &Named) -> Result<Exit> {
         let Some(id) = &self.id else {
-            print!("{}", explain::list());
+            print(explain::list())?;
             return Ok(Exit::AsExpected);
         };
         let finding = explain::find(id)?;
@@ -222,7 +224,7 @@ impl Explain {
         let scenarios = with_finding(named).unwrap_or_default().into_iter().map(|loaded| loaded.scenario);
         let showing = scenarios.filter(|scenario| scenario.expect.findings.iter().any(|shown| shown == finding.id));
         let names: Vec<String> = showing.map(|scenario| scenario.name).collect();
-        print!("{}", explain::screen(finding, &names));
+        print(explain::screen(finding, &names))?;
         Ok(Exit::AsExpected)
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `kaput collect` and `kaput preflight`: what the hosts say, and what follows from it.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -10,6 +9,8 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use preflight::report::{fix, human, json, picture, tap};
 use preflight::text::is_device_name;
 use preflight::{Host, Pair, RULES};
+
+use super::print;
 
 pub(super) const COLLECT_HELP: &str = "\
 Examples:
@@ -133,15 +134,4 @@ pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
     };
     print(&text)?;
     Ok(judgement.verdict().exit_status())
-}
-
-/// A reader that went away wants no more, and is no reason to complain.
-fn print(text: &str) -> Result<u8> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).into_diagnostic().wrap_err("cannot write to standard output")
-        }
-        _ => Ok(0),
-    }
 }

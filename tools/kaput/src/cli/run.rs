@@ -2,20 +2,18 @@
 //! `kaput run`: which scenarios, how many at once, and who is told how. Everything is read and checked, and every report
 //! file is opened, before anything is started.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::str::FromStr;
 
-use clap::ValueEnum;
 use futures::StreamExt;
-use kaput::report::{Told, html, human, json, junit, tap};
+use kaput::report::{Told, human};
 use kaput::run::{self, Finished, Wishes};
 use kaput::scenario::load::{self, Loaded};
 use kaput::tools::{Named, Tools};
 use kaput::verdict::Exit;
-use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use miette::{Result, miette};
+
+use super::print;
+use super::reports::{Form, Reports, Target};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -37,111 +35,13 @@ pub(super) struct Options {
     report: Vec<Target>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// One screen for each run
-    Human,
-    /// One JSON object a line for each run
-    Json,
-    /// TAP version 13
-    Tap,
-    /// JUnit's XML
-    Junit,
-    /// One self-contained page
-    Html,
-}
-
-/// A report and where it goes.
-#[derive(Clone, Debug)]
-struct Target {
-    form: Form,
-    file: Option<PathBuf>,
-}
-
-impl FromStr for Target {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (form, file) = match text.split_once('=') {
-            Some((_, "")) => return Err("after `=` a file name is expected".to_owned()),
-            Some((form, file)) => (form, Some(PathBuf::from(file))),
-            None => (text, None),
-        };
-        let known = || {
-            let names = Form::value_variants().iter().filter_map(ValueEnum::to_possible_value);
-            names.map(|name| name.get_name().to_owned()).collect::<Vec<_>>().join(", ")
-        };
-        let form = Form::from_str(form, false).map_err(|_| format!("`{form}` is none of {}", known()))?;
-        Ok(Self { form, file })
-    }
-}
-
-/// The reports of one invocation: those into files are written at the end, the one on standard output as runs end where
-/// its form allows.
-struct Reports {
-    screen: Option<Form>,
-    files: Vec<(Form, PathBuf, File)>,
-}
-
-impl Reports {
-    fn open(targets: &[Target]) -> Result<Self> {
-        let mut reports = Self { screen: None, files: Vec::new() };
-        for Target { form, file } in targets {
-            let Some(path) = file else {
-                if reports.screen.replace(*form).is_some() {
-                    return Err(miette!(
-                        help = "give all but one a file: --report html=report.html",
-                        "two reports cannot both go to standard output"
-                    ));
-                }
-                continue;
-            };
-            let open = File::create(path).into_diagnostic();
-            let file = open.wrap_err_with(|| format!("the report {} cannot be written", path.display()))?;
-            reports.files.push((*form, path.clone(), file));
-        }
-        Ok(reports)
-    }
-
-    /// A run has ended.
-    fn ended(&self, told: Told<'_>) {
-        if let Some(form @ (Form::Human | Form::Json)) = self.screen {
-            print!("{}", one(form, told));
-        }
-    }
-
-    /// All runs have ended.
-    fn close(self, runs: &[Told<'_>]) -> Result<()> {
-        if let Some(form @ (Form::Tap | Form::Junit | Form::Html)) = self.screen {
-            print!("{}", all(form, runs)?);
-        }
-        for (form, path, mut file) in self.files {
-            let written = file.write_all(all(form, runs)?.as_bytes()).into_diagnostic();
-            written.wrap_err_with(|| format!("the report {} cannot be written", path.display()))?;
-        }
-        Ok(())
-    }
-}
-
-fn one(form: Form, told: Told<'_>) -> String {
-    match form {
-        Form::Json => json::line(told.finished) + "\n",
-        _ => human::screen(told.scenario, told.finished),
-    }
-}
-
-fn all(form: Form, runs: &[Told<'_>]) -> Result<String> {
-    match form {
-        Form::Human | Form::Json => Ok(runs.iter().map(|told| one(form, *told)).collect()),
-        Form::Tap => Ok(tap::runs(runs)),
-        Form::Junit => junit::runs(runs).map_err(|error| miette!("the JUnit report: {error}")),
-        Form::Html => html::runs(runs).map_err(|error| miette!("the HTML report: {error}")),
-    }
-}
-
 pub(super) async fn run(named: &Named, options: &Options) -> Result<Exit> {
     let (tools, all) = prepare(named, &options.chosen).await?;
     let reports = Reports::open(&options.report)?;
+    if options.repeat.is_some() && reports.has_files() {
+        let help = "--repeat tells figures, or with --report json each run; leave the file out";
+        return Err(miette!(help = help, "--repeat keeps no runs for a report in a file"));
+    }
     match options.repeat {
         Some(times) => {
             let mut exit = Exit::AsExpected;
@@ -173,11 +73,11 @@ async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Rep
     while let Some(run) = running.next().await {
         finished.push(run?);
         if let (Some(finished), Some(loaded)) = (finished.last(), all.get(finished.len() - 1)) {
-            reports.ended(Told { scenario: &loaded.scenario, finished });
+            reports.ended(Told { loaded, finished })?;
         }
     }
     let exit = finished.iter().map(|finished| finished.verdict.kind.exit()).max();
-    let told = all.iter().zip(&finished).map(|(loaded, finished)| Told { scenario: &loaded.scenario, finished });
+    let told = all.iter().zip(&finished).map(|(loaded, finished)| Told { loaded, finished });
     reports.close(&told.collect::<Vec<_>>())?;
     Ok(exit.unwrap_or(Exit::AsExpected))
 }
@@ -198,17 +98,17 @@ async fn repeat(tools: &Tools, loaded: &Loaded, options: &Options, reports: &Rep
         right += u32::from(finished.verdict.is_as_expected());
         let wrong = !finished.verdict.is_as_expected();
         if reports.screen == Some(Form::Json) || (wrong && right + 1 == number) {
-            reports.ended(Told { scenario: &loaded.scenario, finished: &finished });
+            reports.ended(Told { loaded, finished: &finished })?;
         } else if wrong {
-            print!("{}", human::line(&finished));
+            print(human::line(&finished))?;
         }
         exit = exit.max(finished.verdict.kind.exit());
     }
     let statistics = human::statistics(&loaded.scenario.name, times, right, seconds);
     if reports.screen == Some(Form::Json) {
-        eprint!("{statistics}")
+        eprint!("{statistics}");
     } else {
-        print!("{statistics}")
+        print(statistics)?;
     }
     Ok(exit)
 }

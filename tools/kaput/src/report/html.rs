@@ -46,7 +46,7 @@ impl Run {
         Self {
             name: finished.scenario.clone(),
             anchor: format!("run-{number}"),
-            summary: told.scenario.summary.clone(),
+            summary: told.loaded.scenario.summary.clone(),
             right: verdict.is_as_expected(),
             verdict: verdict.kind.name(),
             happened: verdict.happened.clone(),
@@ -55,7 +55,7 @@ impl Run {
             failed: count(CaseVerdict::Fail),
             skipped: count(CaseVerdict::Skip),
             findings: verdict.findings.join(", "),
-            screen: human::screen(told.scenario, finished),
+            screen: human::screen(&told.loaded.scenario, finished),
             lanes: Lanes::of(&finished.events),
             picture: Picture::of(&finished.events),
             failures: failures.map(|case| (case.name.clone(), case.detail.clone().unwrap_or_default())).collect(),

@@ -1,47 +1,115 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The verdict for programs: `verdict.json` of a run folder, and one line on standard output with `--report json`.
+//! A run for programs: `verdict.json` of a run folder, and one line on standard output with `--report json`. It holds
+//! everything that the other reports are made from, so that `kaput report` makes them again, elsewhere or later.
 
-use serde::Serialize;
+use std::path::Path;
 
+use ap_arch::report::Verdict as CaseVerdict;
+use serde::{Deserialize, Serialize};
+
+use super::Told;
+use crate::events::Event;
 use crate::guest::Case;
-use crate::observed::State;
 use crate::run::Finished;
+use crate::scenario::load::{Loaded, ScenarioError};
 use crate::verdict::Verdict;
 
-/// A run in figures and words.
-#[derive(Debug, Serialize)]
+/// A run in figures and words. `kaput schema report` prints the schema.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Report<'a> {
-    scenario: &'a str,
-    exit_status: u8,
-    verdict: &'a Verdict,
-    cases: Vec<CaseReport<'a>>,
-    info: &'a [String],
+pub struct Report {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// The exit status that goes with the verdict, 0 to 3.
+    pub exit_status: u8,
+    /// The judgement.
+    pub verdict: Verdict,
+    /// The guest's cases, in the order of its report.
+    pub cases: Vec<CaseReport>,
+    /// The guest's INFO lines, in its order.
+    pub info: Vec<String>,
+    /// Everything that happened, in order.
+    pub events: Vec<Event>,
+    /// The scenario file, as it was read.
+    pub scenario_file: String,
 }
 
-#[derive(Debug, Serialize)]
-struct CaseReport<'a> {
-    name: &'a str,
-    verdict: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
+/// A case of the guest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CaseReport {
+    /// `suite/case`.
+    pub name: String,
+    /// What became of it.
+    #[serde(with = "word")]
+    pub verdict: CaseVerdict,
+    /// What the guest says about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
-fn report<'a>(scenario: &'a str, verdict: &'a Verdict, cases: &'a [Case], info: &'a [String]) -> Report<'a> {
-    let case =
-        |case: &'a Case| CaseReport { name: &case.name, verdict: case.verdict.word(), detail: case.detail.as_deref() };
-    Report { scenario, exit_status: verdict.kind.exit() as u8, verdict, cases: cases.iter().map(case).collect(), info }
+/// A case's verdict by the word that the guest prints.
+mod word {
+    use ap_arch::report::Verdict;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(verdict.word())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Verdict, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let known = Verdict::ALL.into_iter().find(|verdict| verdict.word() == word);
+        known.ok_or_else(|| D::Error::custom(format!("`{word}` is no verdict of a case")))
+    }
 }
 
-/// The report for the run folder.
-#[must_use]
-pub fn verdict<'a>(scenario: &'a str, verdict: &'a Verdict, state: &'a State) -> Report<'a> {
-    report(scenario, verdict, &state.guest.cases, &state.guest.info)
+impl Report {
+    /// The report of a finished run.
+    #[must_use]
+    pub fn of(told: Told<'_>) -> Self {
+        let finished = told.finished;
+        let case =
+            |case: &Case| CaseReport { name: case.name.clone(), verdict: case.verdict, detail: case.detail.clone() };
+        Self {
+            scenario: finished.scenario.clone(),
+            exit_status: finished.verdict.kind.exit() as u8,
+            verdict: finished.verdict.clone(),
+            cases: finished.cases.iter().map(case).collect(),
+            info: finished.info.clone(),
+            events: finished.events.clone(),
+            scenario_file: told.loaded.text.clone(),
+        }
+    }
+
+    /// The run again, with its scenario.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] where the file it was a run of is no scenario of this version.
+    pub fn into_run(self) -> Result<(Loaded, Finished), ScenarioError> {
+        let loaded = Loaded::from_text(Path::new(&format!("{}.toml", self.scenario)), self.scenario_file)?;
+        let case = |case: CaseReport| Case { name: case.name, verdict: case.verdict, detail: case.detail };
+        let finished = Finished {
+            scenario: self.scenario,
+            verdict: self.verdict,
+            events: self.events,
+            cases: self.cases.into_iter().map(case).collect(),
+            info: self.info,
+        };
+        Ok((loaded, finished))
+    }
 }
 
 /// The report of a finished run, as one line.
 #[must_use]
-pub fn line(finished: &Finished) -> String {
-    serde_json::to_string(&report(&finished.scenario, &finished.verdict, &finished.cases, &finished.info))
-        .unwrap_or_default()
+pub fn line(told: Told<'_>) -> String {
+    serde_json::to_string(&Report::of(told)).unwrap_or_default()
+}
+
+/// Reads reports, one after the other in one text: lines of `--report json`, or a `verdict.json`.
+///
+/// # Errors
+/// The JSON reader's, with line and column.
+pub fn read(text: &str) -> Result<Vec<Report>, serde_json::Error> {
+    serde_json::Deserializer::from_str(text).into_iter().collect()
 }

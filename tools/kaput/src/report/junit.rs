@@ -27,12 +27,12 @@ fn suite(told: &Told<'_>) -> TestSuite {
     let finished = told.finished;
     let mut suite = TestSuite::new(finished.scenario.as_str());
     suite.set_time(told.duration());
-    suite.add_property(("summary", told.scenario.summary.as_str()));
+    suite.add_property(("summary", told.loaded.scenario.summary.as_str()));
     let verdict = &finished.verdict;
     let mut whole = TestCase::new(VERDICT, status(verdict.is_as_expected(), &verdict.happened, verdict.kind.name()));
     whole.set_classname(finished.scenario.as_str()).set_time(told.duration());
     if !verdict.is_as_expected() {
-        whole.set_system_out(super::human::screen(told.scenario, finished));
+        whole.set_system_out(super::human::screen(&told.loaded.scenario, finished));
     }
     suite.add_test_case(whole);
     for case in &finished.cases {

@@ -69,10 +69,7 @@ fn rendered<T>(render: impl FnOnce(&[Told<'_>]) -> T) -> T {
         .expected("every case passes")
         .seen("line 1\nline \"2\"");
     let wrong = finished("loses", verdict, CaseVerdict::Fail, "control domains lost: <script>{44}</script>");
-    render(&[
-        Told { scenario: &loaded.scenario, finished: &right },
-        Told { scenario: &loaded.scenario, finished: &wrong },
-    ])
+    render(&[Told { loaded: &loaded, finished: &right }, Told { loaded: &loaded, finished: &wrong }])
 }
 
 #[test]

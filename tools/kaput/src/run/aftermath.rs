@@ -11,6 +11,8 @@ use super::{Evidence, Finished, Loaded, Run, Wishes, judge};
 use crate::events::What;
 use crate::log::Log;
 use crate::machine::Machine;
+use crate::report::Told;
+use crate::report::json::Report;
 use crate::verdict::{Kind, Verdict};
 
 /// How many of the guest's last AP instructions a verdict shows.
@@ -47,15 +49,18 @@ impl Run<'_> {
             verdict.run_folder = Some(self.folder.path().to_owned());
         }
         self.observed.event(None, What::Judged { verdict: Box::new(verdict.clone()) });
+        let mut finished = {
+            let state = self.observed.look();
+            let (events, cases) = (state.events.list().to_vec(), state.guest.cases.clone());
+            Finished { scenario: self.scenario.name.clone(), verdict, events, cases, info: state.guest.info.clone() }
+        };
         if keep {
-            if let Err(error) = self.write_folder(loaded, &verdict, &log_text) {
-                _ = write!(verdict.seen, "\n(the run folder is incomplete: {error})");
+            if let Err(error) = self.write_folder(loaded, &finished, &log_text) {
+                _ = write!(finished.verdict.seen, "\n(the run folder is incomplete: {error})");
             }
             _ = self.folder.keep();
         }
-        let state = self.observed.look();
-        let (events, cases) = (state.events.list().to_vec(), state.guest.cases.clone());
-        Finished { scenario: self.scenario.name.clone(), verdict, events, cases, info: state.guest.info.clone() }
+        finished
     }
 
     fn judged(&self, home: Option<&Machine>) -> Verdict {
@@ -98,7 +103,7 @@ impl Run<'_> {
         }
     }
 
-    fn write_folder(&self, loaded: &Loaded, verdict: &Verdict, log: &str) -> io::Result<()> {
+    fn write_folder(&self, loaded: &Loaded, finished: &Finished, log: &str) -> io::Result<()> {
         let folder = &self.folder;
         let state = self.observed.look();
         for (records, machine) in self.records.iter().zip(&state.machines) {
@@ -107,7 +112,7 @@ impl Run<'_> {
             folder.write(&format!("{prefix}.qmp"), records.qmp.text())?;
             folder.write(&format!("{prefix}.control"), records.control.text())?;
         }
-        let console = state.events.list().iter().filter_map(|event| match &event.what {
+        let console = finished.events.iter().filter_map(|event| match &event.what {
             What::Console { line } => {
                 Some(format!("{:10.6} {:>4}  {line}\n", event.at, event.host.as_deref().unwrap_or("")))
             }
@@ -116,8 +121,8 @@ impl Run<'_> {
         folder.write("console", console.collect::<String>())?;
         folder.write("log", log)?;
         folder.write("scenario.toml", &loaded.text)?;
-        folder.write_json("events.json", &state.events.list())?;
-        folder.write_json("verdict.json", &crate::report::json::verdict(&self.scenario.name, verdict, &state))
+        folder.write_json("events.json", &finished.events)?;
+        folder.write_json("verdict.json", &Report::of(Told { loaded, finished }))
     }
 }
 

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `kaput report`: runs that are over, from the JSON that was kept of them, told once more in any form.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use kaput::report::{Told, json};
+use kaput::run::Finished;
+use kaput::scenario::load::Loaded;
+use kaput::verdict::Exit;
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+
+use super::reports::{Reports, Target};
+
+pub(super) const HELP: &str = "\
+Examples:
+  kaput run '*' --report json=runs.json         the runs, and all that is known of them
+  kaput report runs.json                        their screens again
+  kaput report runs.json --report html=out.html a page of them
+  kaput report /tmp/kaput-XXXXXX/verdict.json   a run folder's
+  kaput run survive --report json | kaput report - --report junit
+
+Exit status: that of the runs in it, as `kaput run` had it; 2 where a file is no report.
+";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// What --report json wrote, or verdict.json of a run folder; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How to report, and into which file: human, json, tap, junit or html. May be given more than once; one of them may
+    /// be without a file
+    #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
+    report: Vec<Target>,
+}
+
+pub(super) fn report(options: &Options) -> Result<Exit> {
+    let mut runs = Vec::new();
+    for file in &options.files {
+        runs.extend(read(file).wrap_err_with(|| format!("cannot read the report {}", file.display()))?);
+    }
+    let reports = Reports::open(&options.report)?;
+    let told: Vec<Told<'_>> = runs.iter().map(|(loaded, finished)| Told { loaded, finished }).collect();
+    told.iter().try_for_each(|told| reports.ended(*told))?;
+    reports.close(&told)?;
+    let exits = runs.iter().map(|(_, finished)| finished.verdict.kind.exit());
+    Ok(exits.max().unwrap_or(Exit::AsExpected))
+}
+
+fn read(file: &Path) -> Result<Vec<(Loaded, Finished)>> {
+    let mut text = String::new();
+    if file == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text).into_diagnostic()?;
+    } else {
+        text = std::fs::read_to_string(file).into_diagnostic()?;
+    }
+    let help = "expected what `kaput run --report json=FILE` writes; `kaput schema report` prints its schema";
+    let reports = json::read(&text).map_err(|error| miette!(help = help, "it is no report: {error}"))?;
+    if reports.is_empty() {
+        return Err(miette!(help = help, "it is empty"));
+    }
+    reports.into_iter().map(|report| report.into_run().map_err(Into::into)).collect()
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which reports are wanted and where they go. Files are opened before anything is started and written at the end; what
+//! goes to standard output goes there as runs end, where its form allows.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use kaput::report::{Told, html, human, json, junit, tap};
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+
+use super::print;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Form {
+    /// One screen for each run
+    Human,
+    /// One JSON object a line for each run
+    Json,
+    /// TAP version 13
+    Tap,
+    /// JUnit's XML
+    Junit,
+    /// One self-contained page
+    Html,
+}
+
+/// A report and where it goes.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    form: Form,
+    file: Option<PathBuf>,
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (form, file) = match text.split_once('=') {
+            Some((_, "")) => return Err("after `=` a file name is expected".to_owned()),
+            Some((form, file)) => (form, Some(PathBuf::from(file))),
+            None => (text, None),
+        };
+        let known = || {
+            let names = Form::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+            names.map(|name| name.get_name().to_owned()).collect::<Vec<_>>().join(", ")
+        };
+        let form = Form::from_str(form, false).map_err(|_| format!("`{form}` is none of {}", known()))?;
+        Ok(Self { form, file })
+    }
+}
+
+/// The reports of one invocation: those into files are written at the end, the one on standard output as runs end where
+/// its form allows.
+pub(super) struct Reports {
+    pub(super) screen: Option<Form>,
+    files: Vec<(Form, PathBuf, File)>,
+}
+
+impl Reports {
+    pub(super) fn open(targets: &[Target]) -> Result<Self> {
+        let mut reports = Self { screen: None, files: Vec::new() };
+        for Target { form, file } in targets {
+            let Some(path) = file else {
+                if reports.screen.replace(*form).is_some() {
+                    return Err(miette!(
+                        help = "give all but one a file: --report html=report.html",
+                        "two reports cannot both go to standard output"
+                    ));
+                }
+                continue;
+            };
+            let open = File::create(path).into_diagnostic();
+            let file = open.wrap_err_with(|| format!("the report {} cannot be written", path.display()))?;
+            reports.files.push((*form, path.clone(), file));
+        }
+        Ok(reports)
+    }
+
+    /// A run has ended.
+    pub(super) fn ended(&self, told: Told<'_>) -> Result<()> {
+        match self.screen {
+            Some(form @ (Form::Human | Form::Json)) => print(one(form, told)).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether something goes into a file.
+    pub(super) fn has_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// All runs have ended.
+    pub(super) fn close(self, runs: &[Told<'_>]) -> Result<()> {
+        if let Some(form @ (Form::Tap | Form::Junit | Form::Html)) = self.screen {
+            print(all(form, runs)?)?;
+        }
+        for (form, path, mut file) in self.files {
+            let written = file.write_all(all(form, runs)?.as_bytes()).into_diagnostic();
+            written.wrap_err_with(|| format!("the report {} cannot be written", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn one(form: Form, told: Told<'_>) -> String {
+    match form {
+        Form::Json => json::line(told) + "\n",
+        _ => human::screen(&told.loaded.scenario, told.finished),
+    }
+}
+
+fn all(form: Form, runs: &[Told<'_>]) -> Result<String> {
+    match form {
+        Form::Human | Form::Json => Ok(runs.iter().map(|told| one(form, *told)).collect()),
+        Form::Tap => Ok(tap::runs(runs)),
+        Form::Junit => junit::runs(runs).map_err(|error| miette!("the JUnit report: {error}")),
+        Form::Html => html::runs(runs).map_err(|error| miette!("the HTML report: {error}")),
+    }
+}

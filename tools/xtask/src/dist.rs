@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask dist`: a folder, and an archive of it, with everything a user without cargo or a checkout needs but QEMU.
+//!
+//! The harness looks beside itself for the plugin, the image and the scenarios, so the folder works wherever it lies.
+//! Whether it does is a test: the archive is unpacked elsewhere and used with an empty environment.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::launch::Ready;
+use crate::layout::Layout;
+use crate::process;
+use crate::state::State;
+
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Files of the checkout that go along: from, and name in the folder.
+const FILES: [(&str, &str); 3] =
+    [("LICENSE-APACHE", "LICENSE-APACHE"), ("LICENSE-MIT", "LICENSE-MIT"), ("tools/qemu-ap/LICENSE", "LICENSE-plugin")];
+/// Folders of the checkout that go along.
+const FOLDERS: [(&str, &str); 2] = [("tools/kaput/scenarios", "scenarios"), ("docs", "docs")];
+
+/// Builds everything and packs it; the archive, with the folder of the same name beside it.
+///
+/// # Errors
+/// When something cannot be built, copied or packed.
+pub(crate) fn make(layout: &Layout, state: &mut State) -> Result<PathBuf> {
+    let ready = Ready::make(layout, state)?;
+    let name = format!("kaput-{}-{}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
+    let parent = layout.target.join("dist");
+    let folder = parent.join(&name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for (from, name) in [(ready.harness(), "kaput"), (ready.plugin(), "libqemu_ap.so"), (ready.image(), "kaput-image")]
+    {
+        copy(from, &folder.join(name))?;
+    }
+    FILES.iter().try_for_each(|(from, name)| copy(&layout.root.join(from), &folder.join(name)))?;
+    for (from, name) in FOLDERS {
+        let (from, to) = (layout.root.join(from), folder.join(name));
+        fs::create_dir(&to).with_context(|| format!("cannot make {}", to.display()))?;
+        for entry in fs::read_dir(&from).with_context(|| format!("cannot read {}", from.display()))? {
+            let entry = entry?;
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    }
+    let archive = parent.join(format!("{name}.tar.gz"));
+    let mut tar = Command::new("tar");
+    tar.arg("-czf")
+        .arg(&archive)
+        .args(["--owner=0", "--group=0", "--sort=name", "-C"])
+        .args([&parent, &PathBuf::from(&name)]);
+    run(&mut tar, "the archive")?;
+    Ok(archive)
+}
+
+/// Unpacks the archive elsewhere and uses it from `/`, with nothing in its environment; only QEMU is named.
+///
+/// # Errors
+/// When it does not work there; the text has the harness's own words.
+pub(crate) fn try_out(layout: &Layout, state: &mut State) -> Result<()> {
+    let archive = make(layout, state)?;
+    let ready = Ready::make(layout, state)?;
+    let elsewhere = tempfile::tempdir().context("no folder for temporary files")?;
+    run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(elsewhere.path()), "unpacking")?;
+    let folder = fs::read_dir(elsewhere.path())?.next().context("the archive is empty")??.path();
+    for arguments in [&["doctor"][..], &["run", "survive"], &["list"], &["explain"]] {
+        let mut kaput = Command::new(folder.join("kaput"));
+        kaput.args(arguments).arg("--qemu").arg(ready.qemu()).env_clear().current_dir("/");
+        let told = process::capture(&mut kaput, "", DEADLINE)?;
+        if !told.status.success() {
+            bail!(
+                "`kaput {}` of the archive ended with {}:\n{}{}",
+                arguments.join(" "),
+                told.status,
+                told.stdout,
+                told.stderr
+            );
+        }
+        println!("{}", told.stdout.trim_end());
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
+
+fn run(command: &mut Command, what: &str) -> Result<()> {
+    let status = process::run(command, DEADLINE)?;
+    if !status.success() {
+        bail!("{what} failed ({status})");
+    }
+    Ok(())
+}
