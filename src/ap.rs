@@ -98,6 +98,14 @@ impl Ap {
         pqap(self.tapq_gr0(apqn)).into()
     }
 
+    /// Whether TAPQ, executed once, answers that there is no such queue: the quick look, for tens of thousands of them.
+    #[inline(always)]
+    pub(crate) fn lacks(&self, apqn: Apqn) -> bool {
+        // SAFETY: TAPQ names no storage.
+        let raw = unsafe { asm::pqap(self.tapq_gr0(apqn).0, GR1_BEFORE, GR2_BEFORE) };
+        QueueStatus::from_gr1(raw.gr1).response() == ResponseCode::Q_NOT_AVAIL
+    }
+
     /// TAPQ with exactly these bits set besides the queue. `Err` holds the interruption it ended in.
     pub(crate) fn tapq_with(&self, apqn: Apqn, bits: u64) -> Result<Answer, ProgramInterruption> {
         self.execute(Gr0::pqap(FunctionCode::TAPQ, apqn).with(bits))

@@ -68,10 +68,9 @@ impl Outside {
                     continue;
                 }
                 let apqn = Apqn::new(adapter, domain);
-                let answer = ap.probe(apqn);
                 outside.probed += 1;
-                if answer.status.response() != ResponseCode::Q_NOT_AVAIL {
-                    outside.meet_stranger(apqn, answer);
+                if !ap.lacks(apqn) {
+                    outside.look_closer(ap, apqn);
                 }
             }
         }
@@ -79,8 +78,13 @@ impl Outside {
         outside
     }
 
+    /// Counts a queue that is there, or was only busy.
     #[cold]
-    fn meet_stranger(&mut self, apqn: Apqn, answer: Answer) {
+    fn look_closer(&mut self, ap: &Ap, apqn: Apqn) {
+        let answer = ap.probe(apqn);
+        if answer.status.response() == ResponseCode::Q_NOT_AVAIL {
+            return;
+        }
         self.strangers += 1;
         log::unexpected(Gr0::pqap(FunctionCode::TAPQ, apqn), answer.cc, answer.status.0);
         // Beyond its capacity only the count grows.

@@ -7,13 +7,12 @@
 use super::{Outcome, Stop, cases, require, skipped};
 use crate::ap::Ap;
 use crate::errand::{self, Queue};
-use crate::exchange;
 use crate::guest::Guest;
 use crate::machine::clock;
 use crate::machine::trap::expect_exception;
 use crate::report;
 use crate::rsa::{self, Bits, Operation, Vector};
-use ap_arch::{CardMode, ProgramCode, ResponseCode};
+use ap_arch::{Apqn, CardMode, Gr0, ProgramCode, QueueStatus, ResponseCode};
 use s390x_asm::asm;
 
 cases!("bench" for Guest:
@@ -74,36 +73,42 @@ fn operation_exception(_: &Guest) -> Outcome {
     })
 }
 
+/// TAPQ of this queue, the instruction alone as it is for STSI.
+fn measure_tapq(name: &str, ap: &Ap, apqn: Apqn, expected: ResponseCode) -> Outcome {
+    let gr0 = ap.tapq_gr0(apqn).0;
+    measure(name, 20_000, &mut || {
+        // SAFETY: TAPQ names no storage, and AP is installed.
+        #[allow(unsafe_code)]
+        let raw = unsafe { asm::pqap(gr0, 0, 0) };
+        let status = QueueStatus::from_gr1(raw.gr1);
+        require!(status.response() == expected, "{apqn} answered {status}");
+        Ok(())
+    })
+}
+
 /// TAPQ of a queue.
 fn tapq(guest: &Guest) -> Outcome {
     let (ap, queue) = first_queue(guest, None)?;
-    measure("tapq", 20_000, &mut || {
-        let status = ap.probe(queue.apqn).status;
-        require!(status.response() == ResponseCode::NORMAL, "{} answered {status}", queue.apqn);
-        Ok(())
-    })
+    measure_tapq("tapq", &ap, queue.apqn, ResponseCode::NORMAL)
 }
 
 /// TAPQ of a queue that is not there.
 fn tapq_outside_the_matrix(guest: &Guest) -> Outcome {
-    let (ap, apqn) = (guest.ap()?, guest.stranger()?);
-    measure("tapq-outside", 20_000, &mut || {
-        let status = ap.probe(apqn).status;
-        require!(status.response() == ResponseCode::Q_NOT_AVAIL, "{apqn} answered {status}");
-        Ok(())
-    })
+    measure_tapq("tapq-outside", &guest.ap()?, guest.stranger()?, ResponseCode::Q_NOT_AVAIL)
 }
 
-/// NQAP of 64 bytes and DQAP of the error reply that any card gives to them.
+/// NQAP of 64 bytes and DQAP of the error reply that any card gives to them, the instructions alone: with an engine that takes
+/// no time each is executed once.
 fn message_of_64_bytes(guest: &Guest) -> Outcome {
     let (ap, queue) = first_queue(guest, None)?;
-    let mut buffer = [0; 64];
+    let apqn = queue.apqn;
+    let (message, mut buffer) = ([0; 64], [0; 64]);
     measure("nqap-dqap-64", 5_000, &mut || {
-        let psmid = exchange::next_psmid();
-        let exchanged = exchange::send(&ap, queue.apqn, psmid, &[0; 64])
-            .and_then(|()| exchange::receive(&ap, queue.apqn, psmid, &mut buffer).map(<[u8]>::len));
-        let length = exchanged.map_err(|failure| errand::stop(&queue, failure))?;
-        require!(length == 8, "{}: {length} bytes of reply", queue.apqn);
+        let (_, status) = ap.nqap_once(apqn, &message);
+        require!(status.response() == ResponseCode::NORMAL, "{apqn}: NQAP answered {status}");
+        let raw = ap.dqap_part(Gr0::dqap(apqn), &mut buffer);
+        let status = QueueStatus::from_gr1(raw.gr1);
+        require!(status.response() == ResponseCode::NORMAL, "{apqn}: DQAP answered {status}");
         Ok(())
     })
 }
