@@ -38,6 +38,8 @@ Examples:
   kaput run '*' -j 2 --report human --report html=report.html
                                      all scenarios, two at a time, and a page to read afterwards
   kaput run tag:refusal --report tap the scenarios with a tag, for a TAP reader
+  kaput run --source ssh:one --destination ssh:root@two
+                                     on two other hosts, by the system's ssh
 ";
 
 const TOP: &str = "\

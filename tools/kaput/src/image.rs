@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use ap_arch::image::{CASES_SECTION, LOG_SYMBOL, PROGRESS_SYMBOL, case_names};
-use object::{Architecture, Object, ObjectSection, ObjectSymbol};
+use object::{Architecture, Object, ObjectSection, ObjectSegment, ObjectSymbol};
 
 /// Bytes an image file may have, debug information included.
 const LARGEST_FILE: u64 = 256 << 20;
@@ -91,6 +91,28 @@ impl Image {
         };
         let (log, progress) = (place(LOG_SYMBOL)?, place(PROGRESS_SYMBOL)?);
         Ok(Self { path: path.to_owned(), cases, log, progress, elf })
+    }
+
+    /// The file without what only people and this program read: a fifteenth of it, for hosts it has to be sent to.
+    #[must_use]
+    pub fn loadable(&self) -> Vec<u8> {
+        let end = match object::File::parse(&*self.elf) {
+            Ok(file) => file
+                .segments()
+                .map(|segment| segment.file_range())
+                .map(|(start, size)| start.saturating_add(size))
+                .max(),
+            Err(_) => None,
+        };
+        let end = end.and_then(|end| usize::try_from(end).ok()).unwrap_or(usize::MAX);
+        let mut part = self.elf[..end.min(self.elf.len())].to_vec();
+        // ELF-64 header: e_shoff; e_shentsize, e_shnum and e_shstrndx.
+        for field in [0x28..0x30, 0x3a..0x40] {
+            if let Some(bytes) = part.get_mut(field) {
+                bytes.fill(0);
+            }
+        }
+        part
     }
 
     /// The names of its suites, in its order.

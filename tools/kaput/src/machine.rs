@@ -6,21 +6,21 @@
 
 pub mod arguments;
 mod console;
+mod life;
 
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use qapi_spec::Command;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::process::Child;
 use tokio::sync::oneshot;
 
 use crate::control::{Control, ControlError};
 use crate::events::What;
+use crate::far::{Far, FarError};
 use crate::image::Place;
 use crate::observed::Observed;
 use crate::qmp::command::{Capabilities, HumanMonitor, PhysicalMemorySave, SetCapabilities, Switch};
@@ -52,6 +52,9 @@ pub enum Trouble {
     /// A file or a socket of ours.
     #[error("{0}: {1}")]
     Io(&'static str, io::Error),
+    /// The host it runs on, where that is another one.
+    #[error(transparent)]
+    Far(#[from] FarError),
 }
 
 /// A process that is killed when this is dropped.
@@ -78,8 +81,7 @@ pub struct Machine {
     console: Arc<ConsoleSocket>,
     observed: Observed,
     answer: Duration,
-    folder: PathBuf,
-    prefix: String,
+    names: life::Names,
 }
 
 /// One QEMU that was started and does not answer yet.
@@ -94,8 +96,7 @@ pub struct Launching {
     host: String,
     records: Records,
     answer: Duration,
-    folder: PathBuf,
-    prefix: String,
+    names: life::Names,
 }
 
 /// What was said to and by a machine.
@@ -115,6 +116,8 @@ pub struct Plan<'a> {
     pub host: &'a str,
     /// The host's description, for the plugin; `None` runs QEMU without the plugin.
     pub spec: Option<&'a HostSpec>,
+    /// The other host it is to run on, if it is not to run here.
+    pub far: Option<&'a Arc<Far>>,
     /// What all machines of the run have in common.
     pub setup: &'a Setup<'a>,
     /// Whether it waits for a guest instead of booting one.
@@ -146,29 +149,37 @@ impl Launching {
         let file = |kind: &str| plan.folder.file(&format!("{prefix}.{kind}"));
         let console = UnixListener::bind(file("console-socket")).map_err(|e| Trouble::Io("console socket", e))?;
         let qmp = UnixListener::bind(file("qmp-socket")).map_err(|e| Trouble::Io("QMP socket", e))?;
-        let mut control = None;
+        let names = life::Names::new(plan.far, plan.folder, &prefix);
+        let (mut control, mut control_there) = (None, None);
         if let Some(spec) = plan.spec {
             let host = plan.folder.write_json(&format!("{prefix}.host.json"), &spec.config(plan.host));
             host.map_err(|e| Trouble::Io("host description", e))?;
             let given = spec.control.as_ref().map(|path| plan.folder.path().join(path.get_ref()));
             given.iter().for_each(|path| remove_stale_socket(path));
+            control_there = Some(match (&given, plan.far) {
+                (Some(given), None) => given.clone(),
+                _ => names.path("control-socket"),
+            });
             control = Some(given.unwrap_or_else(|| file("control-socket")));
         }
-        let arguments = arguments::arguments(plan.setup, &file, control.as_deref(), plan.incoming);
+        let arguments =
+            arguments::arguments(plan.setup, &|kind| names.path(kind), control_there.as_deref(), plan.incoming);
         let command_line = arguments::for_people(plan.setup.qemu, &arguments);
-        plan.folder.write(&format!("{prefix}.command"), command_line).map_err(|e| Trouble::Io("command line", e))?;
+        plan.folder.write(&format!("{prefix}.command"), &command_line).map_err(|e| Trouble::Io("command line", e))?;
         let stderr = plan.folder.create_file(&format!("{prefix}.stderr")).map_err(|e| Trouble::Io("error file", e))?;
-        let child = tokio::process::Command::new(plan.setup.qemu)
-            .args(&arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| Trouble::Io("QEMU", e))?;
-        observed.event(Some(index), What::Launched { pid: child.id().unwrap_or_default() });
         let (kill, killed) = oneshot::channel();
-        tokio::spawn(reap(child, killed, observed.clone(), index));
+        match plan.far {
+            None => {
+                let child = life::start_here(plan.setup.qemu, &arguments, stderr)?;
+                observed.event(Some(index), What::Launched { pid: child.id().unwrap_or_default() });
+                tokio::spawn(reap(life::here(child, killed), observed.clone(), index));
+            }
+            Some(far) => {
+                let (far, names, control) = (Arc::clone(far), names.clone(), control.clone());
+                let errand = life::Errand { far, names, command: command_line, stderr, control };
+                tokio::spawn(reap(errand.run(killed, observed.clone(), index), observed.clone(), index));
+            }
+        }
         let transcript = || Transcript::new(plan.started);
         let records = Records { prefix: prefix.clone(), qmp: transcript(), control: transcript() };
         let process = Process { kill: Mutex::new(Some(kill)) };
@@ -182,8 +193,7 @@ impl Launching {
             host: plan.host.to_owned(),
             records: records.clone(),
             answer: plan.answer,
-            folder: plan.folder.path().to_owned(),
-            prefix,
+            names,
         };
         Ok((launching, records))
     }
@@ -252,8 +262,7 @@ impl Launching {
             console,
             observed: self.observed,
             answer: self.answer,
-            folder: self.folder,
-            prefix: self.prefix,
+            names: self.names,
         })
     }
 }
@@ -268,16 +277,9 @@ pub(crate) fn remove_stale_socket(path: &Path) {
     }
 }
 
-/// Waits for the process, or for the order to kill it; the order is also given by dropping it.
-async fn reap(mut child: Child, mut killed: oneshot::Receiver<()>, observed: Observed, index: usize) {
-    let status = tokio::select! {
-        status = child.wait() => status,
-        _ = &mut killed => {
-            _ = child.start_kill();
-            child.wait().await
-        }
-    };
-    let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+/// Notes the end of a process.
+async fn reap(life: impl Future<Output = String>, observed: Observed, index: usize) {
+    let how = life.await;
     observed.write(|state| {
         if !state.machines[index].dismissed {
             state.event(Some(index), What::Ended { how: how.clone() });
@@ -341,17 +343,20 @@ impl Machine {
         self.console.drain(&self.observed, self.index);
     }
 
+    /// The host it runs on, where that is another one.
+    #[must_use]
+    pub fn far(&self) -> Option<&Arc<Far>> {
+        self.names.far.as_ref()
+    }
+
     /// Reads guest memory.
     ///
     /// # Errors
     /// [`Trouble`].
     pub async fn read_memory(&self, place: Place) -> Result<Vec<u8>, Trouble> {
-        let path = self.folder.join(format!("{}.memory", self.prefix));
-        let filename = path.display().to_string();
+        let filename = self.names.path("memory").display().to_string();
         self.ask(PhysicalMemorySave { val: place.address, size: place.size, filename }).await?;
-        let bytes = std::fs::read(&path).map_err(|e| Trouble::Io("saved memory", e))?;
-        _ = std::fs::remove_file(&path);
-        Ok(bytes)
+        self.names.take("memory").await
     }
 
     /// Reads a doubleword of guest memory.

@@ -2,7 +2,7 @@
 //! What a QEMU can do, asked once and remembered: the machine to use, and whether it takes plugins. The answer is kept
 //! in the user's cache, because asking costs as much time as booting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
@@ -103,20 +103,32 @@ fn unfit(qemu: &Path, reason: String) -> QemuError {
     QemuError::Unfit { path: qemu.to_owned(), reason }
 }
 
-/// Picks from the list that `-M help` prints: our version if it is there, else the newest; never one that is too old.
-fn newest_machine(help: &str) -> Result<String, String> {
-    let versions = help.lines().filter_map(|line| {
+/// The versions of its machine that a QEMU prints with `-M help`, a line each.
+#[must_use]
+pub fn versions(help: &str) -> BTreeSet<(u32, u32)> {
+    let version = |line: &str| {
         let (major, minor) = line.split_whitespace().next()?.strip_prefix("s390-ccw-virtio-")?.split_once('.')?;
-        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
-    });
-    let versions: Vec<(u32, u32)> = versions.collect();
-    let newest = versions.iter().copied().max().ok_or("it has no machine s390-ccw-virtio, so it is not for s390x")?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    help.lines().filter_map(version).collect()
+}
+
+/// Picks a machine: our version if it is there, else the newest; never one that is too old.
+///
+/// # Errors
+/// What the QEMU lacks.
+pub fn choose(versions: &BTreeSet<(u32, u32)>) -> Result<String, String> {
+    let newest = versions.last().copied().ok_or("it has no machine s390-ccw-virtio, so it is not for s390x")?;
     if newest < MACHINE {
         let ((major, minor), (least, least_minor)) = (newest, MACHINE);
         return Err(format!("its newest machine is {major}.{minor}, so it is older than {least}.{least_minor}"));
     }
     let (major, minor) = if versions.contains(&MACHINE) { MACHINE } else { newest };
     Ok(format!("s390-ccw-virtio-{major}.{minor}"))
+}
+
+fn newest_machine(help: &str) -> Result<String, String> {
+    choose(&versions(help))
 }
 
 /// Starts QEMU, tells it something, and waits until it ends.

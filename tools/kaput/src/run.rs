@@ -5,10 +5,12 @@
 
 mod aftermath;
 mod asks;
+mod channel;
 mod handover;
 mod trouble;
 
 use std::cell::Cell;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use tokio_util::task::AbortOnDropHandle;
@@ -170,11 +172,12 @@ impl<'a> Run<'a> {
         self.moment(Moment::Asked, source, destination).await?;
 
         // Memory goes while the guest runs; QEMU pauses once the guest must stand still.
-        let channel = format!("unix:{}", self.folder.file(&format!("{number:02}-migration-socket")).display());
-        let listen = MigrateIncoming { uri: channel.clone(), exit_on_error: false };
+        let channel = channel::Channel::open(&self.folder, source, destination, number).await;
+        let channel = self.device(destination, "a way for its memory is made", channel)?;
+        let listen = MigrateIncoming { uri: channel.listen, exit_on_error: false };
         self.ask(destination, "it is made to listen", listen).await?;
         self.ask(source, "the limits are set", limits(hop, hop.with.mid_run)).await?;
-        self.ask(source, "the migration is started", Migrate { uri: channel }).await?;
+        self.ask(source, "the migration is started", Migrate { uri: channel.connect }).await?;
         self.status(source, destination, "memory moves", |status| (*status != "" && *status != "setup").then_some(()))
             .await?;
         self.moment(Moment::Active, source, destination).await?;
@@ -278,11 +281,17 @@ impl<'a> Run<'a> {
     /// Starts a QEMU for a host.
     fn launch(&mut self, host: &str, incoming: bool) -> Result<Launching, Box<Verdict>> {
         let spec = self.scenario.host(host).filter(|_| self.scenario.plugin);
-        let (qemu, machine, plugin) = (&*self.tools.qemu, &*self.tools.machine, &*self.tools.plugin);
-        let (image, append, cpus) = (&*self.tools.image.path, &*self.append, self.scenario.guest.cpus.get_ref().get());
+        let starts_here = host == self.scenario.start();
+        let far = if starts_here { &self.tools.hosts.source } else { &self.tools.hosts.destination }.as_ref();
+        let there = far.map(|far| (PathBuf::from(&far.hello.qemu), PathBuf::from(&far.hello.plugin), far.image()));
+        let (qemu, plugin, image) = match &there {
+            Some((qemu, plugin, image)) => (&**qemu, &**plugin, &**image),
+            None => (&*self.tools.qemu, &*self.tools.plugin, &*self.tools.image.path),
+        };
+        let (machine, append, cpus) = (&*self.tools.machine, &*self.append, self.scenario.guest.cpus.get_ref().get());
         let setup = Setup { qemu, machine, plugin, image, append, cpus };
         let (folder, started, answer) = (&self.folder, self.started, self.scenario.deadlines.answer);
-        let plan = Plan { host, spec, setup: &setup, incoming, folder, started, answer };
+        let plan = Plan { host, spec, far, setup: &setup, incoming, folder, started, answer };
         let (launching, records) =
             Launching::launch(&plan, &self.observed).map_err(|t| self.launch_failed(host, incoming, &t))?;
         self.records.push(records);

@@ -12,7 +12,10 @@ use serde::Serialize;
 use crate::scenario::LONGEST_SOCKET;
 
 /// Bytes of the longest name of a socket in the folder, separator included: `/00-` host `.control`.
-const LONGEST_NAME: usize = 32;
+pub(crate) const LONGEST_NAME: usize = 32;
+
+/// How the folders' names begin.
+const PREFIX: &str = "kaput-";
 
 /// Why there is no folder.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -56,7 +59,7 @@ impl RunFolder {
     fn create_in(base: &Path) -> Result<Self, FolderError> {
         let create = |source| FolderError::Create { base: base.to_owned(), source };
         let base_path = std::path::absolute(base).map_err(create)?;
-        let folder = tempfile::Builder::new().prefix("kaput-").tempdir_in(base_path).map_err(create)?;
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(base_path).map_err(create)?;
         let length = folder.path().as_os_str().len();
         if length + LONGEST_NAME > LONGEST_SOCKET {
             return Err(FolderError::TooLong { path: folder.path().to_owned(), length });
@@ -68,6 +71,13 @@ impl RunFolder {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// What tells it from the folders of other runs, in a few characters.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        let name = self.path().file_name().unwrap_or_default().to_string_lossy();
+        name.strip_prefix(PREFIX).unwrap_or(&name).to_owned()
     }
 
     /// The path of a file in it.

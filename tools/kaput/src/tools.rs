@@ -4,8 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::far::FarError;
 use crate::image::{Image, ImageError};
 use crate::qemu::{self, QemuError};
+use crate::site::{Hosts, Sites};
 
 /// What the user named.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -53,6 +55,10 @@ pub enum ToolError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Image(#[from] ImageError),
+    /// Another host.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Far(#[from] FarError),
 }
 
 /// Everything a run needs, checked.
@@ -66,6 +72,8 @@ pub struct Tools {
     pub plugin: PathBuf,
     /// The image.
     pub image: Image,
+    /// The hosts that machines run on.
+    pub hosts: Hosts,
 }
 
 impl Named {
@@ -95,12 +103,26 @@ impl Named {
     /// # Errors
     /// [`ToolError`].
     pub async fn find(&self) -> Result<Tools, ToolError> {
-        let plugin = self.plugin()?;
+        self.find_on(&Sites::default()).await
+    }
+
+    /// Finds and checks the rest, where it is needed: another host has a QEMU and a plugin of its own.
+    ///
+    /// # Errors
+    /// [`ToolError`].
+    pub async fn find_on(&self, sites: &Sites) -> Result<Tools, ToolError> {
         let image = self.image()?;
-        let (qemu, image_path) = (self.qemu(), image.path.clone());
-        [&plugin, &image_path, &qemu].into_iter().try_for_each(|path| text(path))?;
-        let machine = qemu::machine_type(&qemu).await?;
-        Ok(Tools { qemu, machine, plugin, image })
+        text(&image.path)?;
+        let (mut qemu, mut plugin, mut machine) = (PathBuf::new(), PathBuf::new(), None);
+        if sites.any_local() {
+            (qemu, plugin) = (self.qemu(), self.plugin()?);
+            [&plugin, &qemu].into_iter().try_for_each(|path| text(path))?;
+            machine = Some(qemu::machine_type(&qemu).await?);
+        }
+        let hosts = sites.connect().await?;
+        let machine = hosts.machine(machine.as_deref())?;
+        hosts.bring(&image).await?;
+        Ok(Tools { qemu, machine, plugin, image, hosts })
     }
 
     /// Finds and checks QEMU and the plugin, for a guest of the user's own.

@@ -86,6 +86,8 @@ kinds! {
     WrongEndState = "wrong-end-state", Infrastructure;
     /// The guest was to work while pages moved and was not seen doing so.
     NotMidRun = "not-mid-run", Infrastructure;
+    /// A host that is reached by ssh, or the way there, failed.
+    HostLost = "host-lost", Infrastructure;
     /// The harness itself could not go on: a file, a socket.
     HarnessFailed = "harness-failed", Infrastructure;
 }

@@ -8,6 +8,7 @@ use futures::StreamExt;
 use kaput::report::{Told, human};
 use kaput::run::{self, Finished, Wishes};
 use kaput::scenario::load::{self, Loaded};
+use kaput::site::Sites;
 use kaput::tools::{Named, Tools};
 use kaput::verdict::Exit;
 use miette::{Result, miette};
@@ -33,32 +34,36 @@ pub(super) struct Options {
     /// be without a file
     #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
     report: Vec<Target>,
+    #[command(flatten)]
+    sites: Sites,
 }
 
 pub(super) async fn run(named: &Named, options: &Options) -> Result<Exit> {
-    let (tools, all) = prepare(named, &options.chosen).await?;
+    let (tools, all) = prepare(named, options).await?;
     let reports = Reports::open(&options.report)?;
     if options.repeat.is_some() && reports.has_files() {
         let help = "--repeat tells figures, or with --report json each run; leave the file out";
         return Err(miette!(help = help, "--repeat keeps no runs for a report in a file"));
     }
+    let mut exit = Exit::AsExpected;
     match options.repeat {
         Some(times) => {
-            let mut exit = Exit::AsExpected;
             for loaded in &all {
                 exit = exit.max(repeat(&tools, loaded, options, &reports, times).await?);
             }
-            Ok(exit)
         }
-        None => together(&tools, &all, options, reports).await,
+        None => exit = together(&tools, &all, options, reports).await?,
     }
+    tools.hosts.close().await;
+    Ok(exit)
 }
 
 /// Reads and checks everything there is to read and check.
-async fn prepare(named: &Named, words: &[String]) -> Result<(Tools, Vec<Loaded>)> {
+async fn prepare(named: &Named, options: &Options) -> Result<(Tools, Vec<Loaded>)> {
+    let words = &options.chosen;
     let folder = if words.iter().all(|word| load::is_file(word)) { Default::default() } else { named.scenarios()? };
     let all = load::choose(&folder, words)?;
-    let tools = named.find().await?;
+    let tools = named.find_on(&options.sites).await?;
     for loaded in &all {
         loaded.check_against(&tools.image)?;
     }

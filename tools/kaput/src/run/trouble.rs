@@ -45,6 +45,10 @@ fn of_host(observed: &Observed, index: usize, doing: &str, trouble: &Trouble) ->
             Verdict::new(Kind::ControlLost, format!("the plugin of host {host} was lost while {doing}"))
                 .seen(error.to_string())
         }
+        Trouble::Far(error) => {
+            Verdict::new(Kind::HostLost, format!("host {host} did not do as it was told while {doing}"))
+                .seen(error.to_string())
+        }
         Trouble::Io(what, error) => {
             Verdict::new(Kind::HarnessFailed, format!("the harness could not use {what} of host {host} while {doing}"))
                 .seen(error.to_string())

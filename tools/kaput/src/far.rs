@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A host that is reached by the system's ssh: one connection, over which a shell script is sent that keeps a temporary
+//! folder there, runs QEMUs in it and tells their ends. Sockets are forwarded over the same connection. When it ends,
+//! however it does, the script ends what it runs and removes its folder.
+//!
+//! The script alone knows the far side's shell; [`agent`] speaks with it, this file knows what kaput wants of it.
+
+mod agent;
+mod ssh;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use preflight::text::plain;
+use tokio::sync::oneshot;
+
+use crate::image::Image;
+use crate::run_folder::LONGEST_NAME;
+use crate::scenario::LONGEST_SOCKET;
+use agent::{Agent, Answer};
+pub use ssh::Forward;
+use ssh::Ssh;
+
+/// Bytes that a run's files have in front of their names there: `kaput-` is left out of the run folder's name.
+const LONGEST_TAG: usize = 8;
+
+/// What can go wrong with a host that is reached by ssh. Each names the host and what mends it.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum FarError {
+    /// There is no connection.
+    #[error("host {host} cannot be reached: {reason}")]
+    #[diagnostic(help("{mend}"))]
+    Unreachable {
+        /// The host, as the user named it.
+        host: String,
+        /// ssh's last words.
+        reason: String,
+        /// What to do.
+        mend: String,
+    },
+    /// There was a connection.
+    #[error("the connection to host {host} ended: {reason}")]
+    #[diagnostic(help(
+        "what ran there was ended with it; look whether the host and the network are well, and run it again"
+    ))]
+    Lost {
+        /// The host.
+        host: String,
+        /// ssh's last words.
+        reason: String,
+    },
+    /// The host could not do something.
+    #[error("host {host} could not {doing}: {reason}")]
+    #[diagnostic(help("{mend}"))]
+    Refused {
+        /// The host.
+        host: String,
+        /// What it was asked.
+        doing: String,
+        /// The answer of its shell.
+        reason: String,
+        /// What to do.
+        mend: String,
+    },
+    /// The host lacks something.
+    #[error("host {host} is not fit for this: {reason}")]
+    #[diagnostic(help("{mend}"))]
+    Unfit {
+        /// The host.
+        host: String,
+        /// What is missing.
+        reason: String,
+        /// What to do.
+        mend: String,
+    },
+}
+
+/// What the far side says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Hello {
+    /// The temporary folder.
+    pub folder: String,
+    /// QEMU; empty if there is none.
+    pub qemu: String,
+    /// The plugin; empty if there is none.
+    pub plugin: String,
+    /// In front of `/sys` and `/proc`; empty on a real host.
+    pub root: String,
+    /// Addresses and ports of the connection: ours, our port, theirs, their port. Empty if sshd does not tell.
+    pub connection: String,
+    /// What QEMU prints as its machines.
+    pub machines: String,
+}
+
+/// One host. Dropping the last reference ends the connection.
+pub struct Far {
+    name: String,
+    agent: Agent,
+    ssh: Ssh,
+    /// What it said of itself.
+    pub hello: Hello,
+}
+
+impl fmt::Debug for Far {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Far({})", self.name)
+    }
+}
+
+impl Far {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn connect(destination: &str, config: Option<&Path>) -> Result<Arc<Self>, FarError> {
+        let name = format!("ssh:{}", plain(destination));
+        let unreachable = |reason: String| FarError::Unreachable {
+            mend: ssh::mend(destination, &reason),
+            host: name.clone(),
+            reason,
+        };
+        let ssh = Ssh::new(destination, config).map_err(|error| unreachable(error.to_string()))?;
+        let (agent, hello) = Agent::start(&ssh).await.map_err(unreachable)?;
+        let longest = hello.folder.len() + LONGEST_TAG + LONGEST_NAME;
+        if longest > LONGEST_SOCKET {
+            return Err(FarError::Unfit {
+                host: name,
+                reason: format!("the path of its temporary folder is too long for sockets: {}", plain(&hello.folder)),
+                mend: "set TMPDIR there to a short path".to_owned(),
+            });
+        }
+        Ok(Arc::new(Self { name, agent, ssh, hello }))
+    }
+
+    /// The host, as the user named it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The path there of a file in the temporary folder.
+    #[must_use]
+    pub fn path(&self, file: &str) -> PathBuf {
+        Path::new(&self.hello.folder).join(file)
+    }
+
+    /// The image there.
+    #[must_use]
+    pub fn image(&self) -> PathBuf {
+        self.path("image")
+    }
+
+    /// Brings what QEMU loads of the image.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn bring(&self, image: &Image) -> Result<(), FarError> {
+        self.put("image", image.loadable()).await
+    }
+
+    /// Writes a file in the temporary folder.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn put(&self, file: &str, content: Vec<u8>) -> Result<(), FarError> {
+        let doing = format!("take the file {file} of {} bytes", content.len());
+        let mend = "make room in its temporary folder, or name another by TMPDIR there";
+        let answer = self.agent.ask(format!("put {file} {}", content.len()), content).await;
+        self.done(answer, &doing, mend).map(|_| ())
+    }
+
+    /// Reads a file of the temporary folder.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn get(&self, file: &str) -> Result<Vec<u8>, FarError> {
+        let answer = self.agent.ask(format!("get {file}"), Vec::new()).await;
+        self.done(answer, &format!("read the file {file}"), "look at its temporary folder")
+    }
+
+    /// Removes the files of the temporary folder whose names are `stem`, a dot and something.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn remove(&self, stem: &str) -> Result<(), FarError> {
+        let answer = self.agent.ask(format!("drop {stem}"), Vec::new()).await;
+        self.done(answer, "remove files", "look at its temporary folder").map(|_| ())
+    }
+
+    /// Forwards sockets.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn forward(&self, forwards: &[Forward]) -> Result<(), FarError> {
+        self.ssh.forward(forwards).await.map_err(|reason| FarError::Refused {
+            host: self.name.clone(),
+            doing: "forward sockets".to_owned(),
+            reason,
+            mend: "its sshd must allow it: AllowStreamLocalForwarding yes in sshd_config".to_owned(),
+        })
+    }
+
+    /// Starts the shell command in the file `name.command`; its error output goes to `name.stderr`. Returns its process there
+    /// and what tells its end.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn start(&self, name: &str) -> Result<(u32, oneshot::Receiver<String>), FarError> {
+        let ended = self.agent.watch(name);
+        let answer = self.agent.ask(format!("start {name}"), Vec::new()).await;
+        let pid = self.done(answer, &format!("start {name}"), "look at its temporary folder")?;
+        Ok((String::from_utf8_lossy(&pid).parse().unwrap_or_default(), ended))
+    }
+
+    /// Kills what was started by that name; nothing if it has ended.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn kill(&self, name: &str) -> Result<(), FarError> {
+        let answer = self.agent.ask(format!("kill {name}"), Vec::new()).await;
+        self.done(answer, "end a program", "look at its processes").map(|_| ())
+    }
+
+    /// That its QEMU or plugin is of no use.
+    #[must_use]
+    pub fn unfit(&self, reason: String) -> FarError {
+        let mend = "name them in its environment, KAPUT_QEMU and KAPUT_PLUGIN, or put qemu-system-s390x 11.1 or newer in its PATH";
+        FarError::Unfit { host: self.name.clone(), reason, mend: mend.to_owned() }
+    }
+
+    /// The connection's end, waited for: the far side is clean by then.
+    pub async fn close(self: Arc<Self>) {
+        if let Some(far) = Arc::into_inner(self) {
+            far.agent.close().await;
+        }
+    }
+
+    fn done(&self, answer: Answer, doing: &str, mend: &str) -> Result<Vec<u8>, FarError> {
+        match answer {
+            Answer::Yes(bytes) => Ok(bytes),
+            Answer::No(reason) => Err(FarError::Refused {
+                host: self.name.clone(),
+                doing: doing.to_owned(),
+                reason,
+                mend: mend.to_owned(),
+            }),
+            Answer::Lost(reason) => Err(FarError::Lost { host: self.name.clone(), reason }),
+        }
+    }
+}

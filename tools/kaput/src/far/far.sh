@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# What kaput runs on a host that it reaches by ssh. It comes in on standard input and is never a file there. Everything
+# happens in one temporary folder, which goes away with what runs in it when standard input ends or falls silent.
+#
+# One request a line, one answer each: `ok`, `ok SIZE` and so many bytes, or `no WHY`. `ended NAME STATUS` comes unasked.
+umask 077
+LC_ALL=C KAPUT_STARTS_QEMU=1 qemu=${KAPUT_QEMU:-qemu-system-s390x} store=${KAPUT_STORE:-store}
+export LC_ALL KAPUT_STARTS_QEMU
+dir=$(mktemp -d "${TMPDIR:-/tmp}/kaput-XXXXXX") || exit 3
+
+clean() {
+    trap - EXIT; trap '' HUP INT TERM PIPE
+    kill "$watch"
+    for file in "$dir"/*.pid; do [ -e "$file" ] && kill -9 "$(cat "$file")"; done
+    wait
+    rm -rf "$dir"
+} 2> /dev/null
+trap clean EXIT; trap 'exit 3' HUP INT TERM PIPE
+
+# A link that is cut says nothing for hours, so silence ends it too: kaput speaks every few seconds.
+(
+    trap 'kill "$nap"; exit' TERM
+    while sleep 20 & nap=$!; wait "$nap"; do
+        [ -e "$dir/beat" ] || { kill "$$"; exit; }
+        rm -f "$dir/beat"
+    done
+) < /dev/null > /dev/null 2>&1 &
+watch=$!
+
+no() { printf 'no %s\n' "$(printf '%s\n' "$1" | tail -n 1)"; }
+give() { printf 'ok %s\n' "$(($(wc -c < "$1")))" && cat "$1"; }
+# How an attribute is written. An emulated host has a program of its own for it, which gets the file's path.
+store() { cat > "$1"; }
+
+printf 'dir %s\nqemu %s\nplugin %s\nroot %s\nclient %s\n' "$dir" "$(command -v "$qemu")" "${KAPUT_PLUGIN-}" \
+    "${KAPUT_ROOT-}" "${SSH_CONNECTION-}"
+"$qemu" -M help 2>&1 < /dev/null | sed 's/^/machine /'
+echo ready
+while read -r verb name rest; do
+    : > "$dir/beat"
+    case $verb in
+    beat) ;;
+    put) # What has no room is read all the same: the next request comes after it.
+        why=$({ head -c "$rest" | { cat > "$dir/$name" || { cat > /dev/null; false; }; }; } 2>&1) && echo ok || no "$why" ;;
+    get) [ -r "$dir/$name" ] && give "$dir/$name" || no "$name cannot be read" ;;
+    drop) rm -f "$dir/$name".*; echo ok ;;
+    run) sh "$dir/$name" > "$dir/out" 2> "$dir/err" < /dev/null && give "$dir/out" || no "$(cat "$dir/err")" ;;
+    write) why=$({ printf '%s\n' "$rest" | "$store" "$name"; } 2>&1) && echo ok || no "$why" ;;
+    lock) # Held until this shell ends. It is the folder itself that is locked, so nothing is left of it.
+        why=$({ exec 9< "$name"; } 2>&1) && exec 9< "$name" && flock -w "$rest" 9 && echo ok || no "${why:-another kaput has it}" ;;
+    start)
+        (
+            sh "$dir/$name.command" < /dev/null > /dev/null 2> "$dir/$name.stderr" 9<&- &
+            echo $! > "$dir/$name.pid" && echo "ok ${#!}" && printf %s $!
+            wait $!
+            status=$?
+            rm -f "$dir/$name.pid"
+            echo "ended $name $status"
+        ) 9<&- & ;;
+    kill) [ ! -e "$dir/$name.pid" ] || kill -9 "$(cat "$dir/$name.pid")" 2> /dev/null; echo ok ;;
+    *) no "what is $verb?" ;;
+    esac
+done

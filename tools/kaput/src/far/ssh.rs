@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The system's ssh as a program: its configuration, keys and agent are the user's. The first connection listens for
+//! further orders on a socket of its own, by which sockets are forwarded without another login.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use preflight::text::plain;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// How long a forwarding may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A socket that stands for another on the other side of the connection.
+#[derive(Clone, Debug)]
+pub enum Forward {
+    /// Who connects there is connected here.
+    FromThere {
+        /// The socket made there.
+        there: PathBuf,
+        /// The one that listens here.
+        here: PathBuf,
+    },
+    /// Who connects here is connected there.
+    FromHere {
+        /// The socket made here.
+        here: PathBuf,
+        /// The one that listens there.
+        there: PathBuf,
+    },
+}
+
+impl Forward {
+    fn argument(&self) -> (&'static str, String) {
+        let between = |from: &Path, to: &Path| format!("{}:{}", escaped(from), escaped(to));
+        match self {
+            Self::FromThere { there, here } => ("-R", between(there, here)),
+            Self::FromHere { here, there } => ("-L", between(here, there)),
+        }
+    }
+}
+
+/// ssh takes a colon in a path for the end of it, and a percent sign for its own.
+fn escaped(path: &Path) -> String {
+    path.display().to_string().replace('\\', r"\\").replace(':', r"\:")
+}
+
+/// One destination and how it is reached.
+pub(super) struct Ssh {
+    destination: String,
+    config: Option<PathBuf>,
+    folder: TempDir,
+}
+
+impl Ssh {
+    pub(super) fn new(destination: &str, config: Option<&Path>) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("kaput-ssh-").tempdir()?;
+        Ok(Self { destination: destination.to_owned(), config: config.map(Path::to_owned), folder })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("ssh");
+        if let Some(config) = &self.config {
+            command.arg("-F").arg(config);
+        }
+        command.arg("-S").arg(self.folder.path().join("master"));
+        command.kill_on_drop(true);
+        command
+    }
+
+    /// The connection, with `script` as what runs there. The script goes before everything else on its standard input: a
+    /// shell that reads a script from there may read further than it must, so it is told the length.
+    pub(super) fn connect(&self, script: &str) -> io::Result<Child> {
+        let mut command = self.command();
+        command.args(["-M", "-T", "-o", "ControlPersist=no", "-o", "ConnectTimeout=15"]);
+        // A link that is cut is noticed here after fifteen seconds.
+        command.args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]);
+        // The two dashes keep a host with a dash in front from being an option.
+        let run = format!("exec sh -c 'eval \"$(dd bs=1 count={} 2>/dev/null)\"'", script.len());
+        command.args(["--", &self.destination, &run]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    }
+
+    pub(super) async fn forward(&self, forwards: &[Forward]) -> Result<(), String> {
+        let mut command = self.command();
+        command.args(["-O", "forward"]);
+        for forward in forwards {
+            let (option, value) = forward.argument();
+            command.args([option, &value]);
+        }
+        command.args(["--", &self.destination]).stdin(Stdio::null());
+        let output = tokio::time::timeout(PATIENCE, command.output()).await;
+        let output = output.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
+        let output = output.map_err(|error| error.to_string())?;
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(last_line(&output.stderr).unwrap_or("it did not say why".into()))
+        }
+    }
+}
+
+/// The last line with something on it, fit for a terminal.
+pub(super) fn last_line(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(plain)
+}
+
+/// What to do about ssh's last words.
+pub(super) fn mend(destination: &str, said: &str) -> String {
+    let name = plain(destination);
+    if said.contains("Could not resolve") {
+        format!("check the name, or give ssh's configuration an entry `Host {name}`")
+    } else if said.contains("Permission denied") {
+        format!("no key fits: `ssh-add -l` lists those of the agent; `ssh {name} true` must work without a question")
+    } else if said.contains("Host key verification failed") || said.contains("IDENTIFICATION HAS CHANGED") {
+        format!("the host is not known by this key: `ssh {name} true` shows it and asks")
+    } else if said.contains("refused") || said.contains("timed out") || said.contains("No route") {
+        "is it up, does its sshd run, and does a firewall let it through?".to_owned()
+    } else if said.contains("mktemp") {
+        "make room in its temporary folder, or name another by TMPDIR there".to_owned()
+    } else {
+        format!("try `ssh {name} true`")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_colon_in_a_path_does_not_end_it() {
+        let (here, there) = (PathBuf::from("/run:1/a"), PathBuf::from("/tmp/b"));
+        let forward = Forward::FromHere { here: here.clone(), there: there.clone() };
+        assert_eq!(forward.argument(), ("-L", r"/run\:1/a:/tmp/b".to_owned()));
+        let forward = Forward::FromThere { there, here };
+        assert_eq!(forward.argument(), ("-R", r"/tmp/b:/run\:1/a".to_owned()));
+    }
+
+    #[test]
+    fn each_way_to_fail_has_its_mend() {
+        let mends = [
+            ("ssh: Could not resolve hostname b: Name or service not known", "Host b"),
+            ("root@b: Permission denied (publickey).", "ssh-add -l"),
+            ("Host key verification failed.", "asks"),
+            ("ssh: connect to host b port 22: Connection refused", "firewall"),
+            ("mktemp: failed to create directory via template", "TMPDIR"),
+            ("odd", "try `ssh b true`"),
+        ];
+        for (said, words) in mends {
+            assert!(mend("b", said).contains(words), "{said}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Two hosts and a laptop on one machine: three network namespaces on a bridge, an sshd with a key of its own in two of
+//! them, and a temporary folder for each. Nothing outside of them changes, and everything goes when the bed does.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The hosts, by the names that ssh knows them by, and the last part of their addresses.
+const HOSTS: [(&str, u8); 2] = [("a", 2), ("b", 3)];
+
+pub(crate) struct Bed {
+    folder: tempfile::TempDir,
+    daemons: Vec<Child>,
+}
+
+/// Why there can be no bed here.
+pub(crate) fn missing() -> Option<String> {
+    let has = |program: &str| {
+        let output = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if let Some(program) =
+        ["ip", "ssh", "ssh-keygen", "/usr/sbin/sshd", "flock"].into_iter().find(|program| !has(program))
+    {
+        return Some(format!("there is no {program}: install iproute2, openssh-client, openssh-server and util-linux"));
+    }
+    let name = format!("kaput-{}-probe", std::process::id());
+    let tried = run(Command::new("ip").args(["netns", "add", &name]));
+    _ = Command::new("ip").args(["netns", "del", &name]).output();
+    tried.err().map(|reason| format!("no network namespaces can be made, which needs root: {reason}"))
+}
+
+impl Bed {
+    /// Makes everything.
+    pub(crate) fn make(qemu: &Path, plugin: &Path) -> Result<Self, String> {
+        let folder = tempfile::Builder::new().prefix("kb-").tempdir().map_err(|e| e.to_string())?;
+        let mut bed = Self { folder, daemons: Vec::new() };
+        fs::create_dir_all("/run/sshd").map_err(|e| e.to_string())?;
+        bed.network()?;
+        for key in ["host-key", "key", "other-key"] {
+            run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(bed.path(key)))?;
+        }
+        fs::create_dir(bed.path("full")).map_err(|e| e.to_string())?;
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(bed.path("full")))?;
+        for (host, number) in HOSTS {
+            fs::create_dir(bed.path(host)).map_err(|e| e.to_string())?;
+            bed.daemon(host, number, qemu, plugin)?;
+        }
+        fs::write(bed.ssh_config(), bed.client()).map_err(|e| e.to_string())?;
+        Ok(bed)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn ssh_config(&self) -> PathBuf {
+        self.path("ssh_config")
+    }
+
+    fn namespace(name: &str) -> String {
+        format!("kaput-{}-{name}", std::process::id())
+    }
+
+    fn network(&self) -> Result<(), String> {
+        let laptop = Self::namespace("laptop");
+        let ip = |line: &str| run(Command::new("ip").args(line.split_whitespace()));
+        ip(&format!("netns add {laptop}"))?;
+        ip(&format!("-n {laptop} link add name bridge type bridge"))?;
+        ip(&format!("-n {laptop} addr add 198.18.0.1/24 dev bridge"))?;
+        ip(&format!("-n {laptop} link set bridge up"))?;
+        ip(&format!("-n {laptop} link set lo up"))?;
+        for (host, number) in HOSTS {
+            let namespace = Self::namespace(host);
+            ip(&format!("netns add {namespace}"))?;
+            ip(&format!("-n {laptop} link add name {host} type veth peer name eth0 netns {namespace}"))?;
+            ip(&format!("-n {laptop} link set dev {host} master bridge up"))?;
+            ip(&format!("-n {namespace} addr add 198.18.0.{number}/24 dev eth0"))?;
+            ip(&format!("-n {namespace} link set eth0 up"))?;
+            ip(&format!("-n {namespace} link set lo up"))?;
+        }
+        Ok(())
+    }
+
+    fn daemon(&mut self, host: &str, number: u8, qemu: &Path, plugin: &Path) -> Result<(), String> {
+        let set = [("KAPUT_QEMU", qemu), ("KAPUT_PLUGIN", plugin)];
+        let set: Vec<String> = set.iter().map(|(name, value)| format!("{name}={}", value.display())).collect();
+        let config = format!(
+            "ListenAddress 198.18.0.{number}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\nAcceptEnv TMPDIR\nMaxStartups 100\nSetEnv {}\n",
+            self.path("host-key").display(),
+            self.path("key.pub").display(),
+            set.join(" "),
+        );
+        let path = self.path(&format!("{host}.sshd_config"));
+        fs::write(&path, config).map_err(|e| e.to_string())?;
+        let mut command = inside(&Self::namespace(host), "/usr/sbin/sshd");
+        command.args(["-D", "-e", "-f"]).arg(&path).stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| e.to_string())?;
+        let stderr = child.stderr.take();
+        self.daemons.push(child);
+        let mut lines = BufReader::new(stderr.ok_or("no error output")?).lines().map_while(Result::ok);
+        if !lines.any(|line| line.starts_with("Server listening")) {
+            return Err(format!("sshd of host {host} does not listen"));
+        }
+        // It goes on to talk, and must not find a closed pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(())
+    }
+
+    /// What the user's ssh would know: the two hosts, and some that cannot be reached.
+    fn client(&self) -> String {
+        let host = |name: &str, address: &str, key: &str, folder: &str, port: u16| {
+            format!(
+                "Host {name}\nHostName {address}\nPort {port}\nUser root\nIdentityFile {}\nUserKnownHostsFile {}\n\
+                 SetEnv TMPDIR={}\nIdentitiesOnly yes\nIdentityAgent none\nStrictHostKeyChecking no\nLogLevel ERROR\n\n",
+                self.path(key).display(),
+                self.path("known").display(),
+                self.path(folder).display(),
+            )
+        };
+        [
+            host("a", "198.18.0.2", "key", "a", 22),
+            host("b", "198.18.0.3", "key", "b", 22),
+            host("full", "198.18.0.2", "key", "full", 22),
+            host("stranger", "198.18.0.2", "other-key", "a", 22),
+            host("closed", "198.18.0.2", "key", "a", 23),
+            host("nowhere", "nowhere.invalid", "key", "a", 22),
+        ]
+        .concat()
+    }
+
+    /// kaput on the laptop, with what the environment of these tests names.
+    pub(crate) fn kaput(&self, arguments: &[&str]) -> Command {
+        let mut command = inside(&Self::namespace("laptop"), env!("CARGO_BIN_EXE_kaput"));
+        command.args(arguments).env("KAPUT_SSH_CONFIG", self.ssh_config()).env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
+        Said::of(&self.kaput(arguments).output().expect("kaput can be started"))
+    }
+
+    /// How long ssh alone takes to log in.
+    pub(crate) fn login(&self) -> Duration {
+        let begin = Instant::now();
+        let mut ssh = inside(&Self::namespace("laptop"), "ssh");
+        _ = ssh.arg("-F").arg(self.ssh_config()).args(["a", "true"]).output();
+        begin.elapsed()
+    }
+
+    /// What is in the temporary folders of the hosts.
+    pub(crate) fn left_behind(&self) -> Vec<PathBuf> {
+        let entries =
+            |host: &str| fs::read_dir(self.path(host)).into_iter().flatten().flatten().map(|entry| entry.path());
+        ["a", "b", "full"].into_iter().flat_map(entries).collect()
+    }
+
+    /// Waits until nothing is left on the hosts: no file, and no program but sshd's.
+    pub(crate) fn cleared(&self, within: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + within;
+        loop {
+            let files = self.left_behind();
+            let programs: Vec<u32> = HOSTS.iter().flat_map(|(host, _)| self.programs(host)).collect();
+            let programs: Vec<u32> = programs.into_iter().filter(|pid| !is_sshd(*pid)).collect();
+            if files.is_empty() && programs.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("left behind: files {files:?}, programs {programs:?}"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What runs on a host besides the sshd that listens.
+    pub(crate) fn programs(&self, host: &str) -> Vec<u32> {
+        let output = Command::new("ip").args(["netns", "pids", &Self::namespace(host)]).output();
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let daemons: Vec<u32> = self.daemons.iter().map(Child::id).collect();
+        text.lines().filter_map(|line| line.parse().ok()).filter(|pid| !daemons.contains(pid)).collect()
+    }
+
+    /// Cuts or mends the cable of a host.
+    pub(crate) fn cable(&self, host: &str, up: bool) {
+        let state = if up { "up" } else { "down" };
+        let line = ["-n", &Self::namespace("laptop"), "link", "set", "dev", host, state];
+        run(Command::new("ip").args(line)).expect("the link is there");
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        for daemon in &mut self.daemons {
+            _ = daemon.kill();
+            _ = daemon.wait();
+        }
+        for host in ["a", "b", "laptop"] {
+            _ = Command::new("ip").args(["netns", "del", &Self::namespace(host)]).output();
+        }
+        _ = Command::new("umount").arg(self.path("full")).output();
+    }
+}
+
+/// What a program said and how it ended.
+pub(crate) struct Said {
+    pub(crate) status: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    pub(crate) fn of(output: &Output) -> Self {
+        // Whatever the width of the terminal: a line that was broken reads as one.
+        let words = |text: &[u8]| {
+            String::from_utf8_lossy(text).replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        Self { status: output.status.code(), out, err: words(&output.stderr) }
+    }
+}
+
+/// One for a connection that was cut waits for the kernel to give it up.
+fn is_sshd(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sshd")
+}
+
+/// A program in a namespace.
+fn inside(namespace: &str, program: &str) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace, program]);
+    command
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(said.trim().to_owned()) }
+}
