@@ -13,9 +13,10 @@ mod soak;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use kaput::doctor;
 use kaput::scenario::load;
+use kaput::schema;
 use kaput::tools::Named;
 use kaput::verdict::Exit;
 use miette::{IntoDiagnostic, Result, WrapErr};
@@ -69,6 +70,13 @@ Examples:
 Exit status: 0 nothing is missing, 2 something is.
 ";
 
+const SCHEMA_HELP: &str = "\
+Examples:
+  kaput schema scenario > scenario.schema.json   for an editor, named in a scenario's first line:
+                                                 #:schema ./scenario.schema.json
+  kaput schema report                            for programs that read --report json
+";
+
 /// Does a guest's access to its crypto adapters survive live migration?
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true, after_help = format!("{TOP}\n{EXIT_STATUS}"))]
@@ -111,12 +119,30 @@ enum Command {
     /// Says what is here, what is missing, and what mends it
     #[command(after_help = DOCTOR_HELP)]
     Doctor,
+    /// Prints the JSON schema of a scenario file or of a JSON report
+    #[command(after_help = SCHEMA_HELP)]
+    Schema(SchemaOptions),
     /// Prints a completion script for a shell
     #[command(after_help = shell::COMPLETIONS_HELP)]
     Completions(shell::Completions),
     /// Prints the manual page of kaput or of a command
     #[command(after_help = shell::MAN_HELP)]
     Man(shell::Man),
+}
+
+#[derive(Debug, clap::Args)]
+struct SchemaOptions {
+    /// Of what
+    #[arg(value_enum)]
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// A scenario file, for editors and generators
+    Scenario,
+    /// One run of a JSON report
+    Report,
 }
 
 #[derive(Debug, clap::Args)]
@@ -154,6 +180,8 @@ async fn carry_out(cli: &Cli) -> Result<u8> {
         Command::List(options) => list(&cli.named, options),
         Command::Report(options) => again::report(options).map(|exit| exit as u8),
         Command::Doctor => look(&cli.named).await,
+        Command::Schema(SchemaOptions { what: What::Scenario }) => print(schema::SCENARIO),
+        Command::Schema(SchemaOptions { what: What::Report }) => print(schema::REPORT),
         Command::Completions(options) => print(options.text(Cli::command())),
         Command::Man(options) => print(options.text(Cli::command())?),
         Command::Soak(options) => soak::soak(&cli.named, options).await.map(|exit| exit as u8),

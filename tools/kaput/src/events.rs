@@ -9,6 +9,7 @@ use crate::verdict::Verdict;
 
 /// Something that happened, and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Event {
     /// Seconds since the run began.
     pub at: f64,
@@ -22,6 +23,7 @@ pub struct Event {
 
 /// What can happen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum What {
     /// A QEMU was started.

@@ -29,6 +29,7 @@ pub mod report;
 pub mod run;
 pub mod run_folder;
 pub mod scenario;
+pub mod schema;
 pub mod site;
 pub mod soak;
 pub mod tools;

@@ -25,6 +25,7 @@ pub use hosts::{HostSpec, MdevSpec};
 
 /// One scenario file.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
     /// Its name: the file's, without `.toml`.
@@ -41,6 +42,7 @@ pub struct Scenario {
     /// The guest.
     pub guest: GuestSpec,
     /// The hosts, by name.
+    #[cfg_attr(test, schemars(with = "BTreeMap<String, HostSpec>"))]
     pub hosts: BTreeMap<Spanned<String>, HostSpec>,
     /// What is migrated where, in this order.
     #[serde(default)]
@@ -64,15 +66,19 @@ const fn yes() -> bool {
 
 /// The guest.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct GuestSpec {
     /// The image's suites, in this order.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub suites: Vec<Spanned<String>>,
     /// The host it starts on; without it the first by name.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub start: Option<Spanned<String>>,
     /// How many CPUs it has.
     #[serde(default = "one_cpu")]
+    #[cfg_attr(test, schemars(with = "NonZeroU8"))]
     pub cpus: Spanned<NonZeroU8>,
 }
 
@@ -82,10 +88,12 @@ fn one_cpu() -> Spanned<NonZeroU8> {
 
 /// One or more migrations with the same settings.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Step {
     /// The destinations, one after the other.
     #[serde(deserialize_with = "one_or_more")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::one_or_more"))]
     pub to: Vec<Spanned<String>>,
     /// How often the list is gone through.
     #[serde(default = "once")]
@@ -101,6 +109,7 @@ const fn once() -> NonZeroUsize {
 
 /// How a migration is done.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct How {
     /// Bytes a write to the destination's stream has; without it the stream is one write.
@@ -119,15 +128,18 @@ pub struct How {
 
 /// Something done to a run at a named moment.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Action {
     /// When.
     pub at: Moment,
     /// In which migration, from 1. Of no meaning before the first one.
     #[serde(default = "first")]
+    #[cfg_attr(test, schemars(with = "NonZeroUsize"))]
     pub migration: Spanned<NonZeroUsize>,
     /// What.
     #[serde(rename = "do")]
+    #[cfg_attr(test, schemars(with = "Deed"))]
     pub deed: Spanned<Deed>,
 }
 
@@ -137,6 +149,7 @@ fn first() -> Spanned<NonZeroUsize> {
 
 /// The moments of a run, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Moment {
     /// The source QEMU is started and does not answer yet.
@@ -159,6 +172,7 @@ pub enum Moment {
 
 /// What can be done to a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Deed {
     /// Ends the QEMU the guest is leaving, as a crash would.
@@ -187,18 +201,22 @@ impl fmt::Display for Deed {
 
 /// What must happen.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
     /// The outcome.
+    #[cfg_attr(test, schemars(with = "Outcome"))]
     pub result: Spanned<Outcome>,
     /// With `result = "refused"`: how.
     #[serde(default)]
     pub refused: Option<Refusal>,
     /// With `result = "guest-fails"`: the cases that fail, all of them, as `suite/case`.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub failing: Vec<Spanned<String>>,
     /// The cases that are skipped, all of them, as `suite/case`; `suite/*` and `*` stand for many.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub skipped: Vec<Spanned<String>>,
     /// Texts that INFO lines of the guest must contain; `*` stands for any text.
     #[serde(default)]
@@ -226,6 +244,7 @@ impl Expect {
 
 /// The outcome a scenario expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Every migration succeeds and every case of the guest passes.
@@ -238,34 +257,42 @@ pub enum Outcome {
 
 /// A refusal.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Refusal {
     /// The error of the write that completes the stream.
     #[serde(deserialize_with = "errno")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::errno"))]
     pub errno: Errno,
     /// Each error and warning of the destination's driver, in order, as a part of its text; `*` stands for any text.
     #[serde(default)]
     pub messages: Vec<String>,
     /// Which migration is refused, from 1; without it the last.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<NonZeroUsize>"))]
     pub migration: Option<Spanned<NonZeroUsize>>,
 }
 
 /// How long each wait may take, in seconds.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Deadlines {
     /// A QEMU's start, to its answer and the plugin's.
     #[serde(deserialize_with = "seconds")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::seconds"))]
     pub start: Duration,
     /// The guest, from one of its milestones to the next: first line, each request for a migration, end.
     #[serde(deserialize_with = "seconds")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::seconds"))]
     pub guest: Duration,
     /// Each step of a migration: memory up to the switch-over, the rest.
     #[serde(deserialize_with = "seconds")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::seconds"))]
     pub migration: Duration,
     /// Each answer of QEMU or the plugin.
     #[serde(deserialize_with = "seconds")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::seconds"))]
     pub answer: Duration,
 }
 

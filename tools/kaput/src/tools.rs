@@ -111,14 +111,12 @@ impl Named {
     /// # Errors
     /// [`ToolError`].
     pub async fn find_on(&self, sites: &Sites) -> Result<Tools, ToolError> {
+        // Files first: asking QEMU takes time.
+        let plugin = if sites.any_local() { self.plugin()? } else { PathBuf::new() };
         let image = self.image()?;
-        text(&image.path)?;
-        let (mut qemu, mut plugin, mut machine) = (PathBuf::new(), PathBuf::new(), None);
-        if sites.any_local() {
-            (qemu, plugin) = (self.qemu(), self.plugin()?);
-            [&plugin, &qemu].into_iter().try_for_each(|path| text(path))?;
-            machine = Some(qemu::machine_type(&qemu).await?);
-        }
+        let qemu = if sites.any_local() { self.qemu() } else { PathBuf::new() };
+        [&image.path, &plugin, &qemu].into_iter().try_for_each(|path| text(path))?;
+        let machine = if sites.any_local() { Some(qemu::machine_type(&qemu).await?) } else { None };
         let hosts = sites.connect().await?;
         let machine = hosts.machine(machine.as_deref())?;
         hosts.bring(&image).await?;

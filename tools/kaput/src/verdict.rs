@@ -127,8 +127,10 @@ pub enum Exit {
 
 /// A verdict with its reasons. Fields that have nothing to say are empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Verdict {
     /// How the run ended.
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::kind"))]
     pub kind: Kind,
     /// The host it happened on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

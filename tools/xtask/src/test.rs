@@ -36,6 +36,8 @@ pub(crate) enum Step {
     Libraries,
     /// The tests of the harness: all scenarios and guest cases in the real QEMU, with the plugin and without, and Linux.
     Harness,
+    /// What is printed and written, as strict readers, a browser and a terminal take it; the commands of the documents.
+    Checks,
     /// The archive for people without cargo, unpacked elsewhere and used with an empty environment.
     Dist,
     /// Damaged input for every reader of input from outside, 20 seconds each, at the same time.
@@ -114,7 +116,8 @@ impl Step {
             }
             Self::Libraries => {
                 let mut command = host_cargo(layout, "test");
-                tests(command.args(["--workspace", "--exclude", "kaput-image", "--exclude", "kaput", "--no-fail-fast"]))
+                let others = ["--exclude", "kaput-image", "--exclude", "kaput", "--exclude", "checks"];
+                tests(command.arg("--workspace").args(others).arg("--no-fail-fast"))
             }
             Self::Harness => {
                 let ready = Ready::make(layout, state)?;
@@ -123,6 +126,12 @@ impl Step {
                 command.args(["--release", "--package", "kaput", "--no-fail-fast"]);
                 tell_linux(layout, state, ready.tell(layout, &mut command))?;
                 tests(&mut command)
+            }
+            Self::Checks => {
+                let ready = Ready::make(layout, state)?;
+                let mut command = host_cargo(layout, "test");
+                command.args(["--package", "checks", "--no-fail-fast"]).env("KAPUT_PROGRAM", ready.harness());
+                tests(ready.tell(layout, &mut command))
             }
             Self::Dist => dist::try_out(layout, state).map(|()| Count::PASSED),
             Self::Fuzz => {

@@ -16,6 +16,7 @@ use crate::verdict::Verdict;
 
 /// A run in figures and words. `kaput schema report` prints the schema.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Report {
     /// Name of the scenario.
@@ -36,11 +37,13 @@ pub struct Report {
 
 /// A case of the guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CaseReport {
     /// `suite/case`.
     pub name: String,
     /// What became of it.
     #[serde(with = "word")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::word"))]
     pub verdict: CaseVerdict,
     /// What the guest says about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! JUnit's XML for CI systems: a suite for each run; its verdict and each case of its guest are test cases.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ap_arch::report::Verdict as CaseVerdict;
@@ -35,8 +36,12 @@ fn suite(told: &Told<'_>) -> TestSuite {
         whole.set_system_out(super::human::screen(&told.loaded.scenario, finished));
     }
     suite.add_test_case(whole);
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for case in &finished.cases {
-        let (name, detail) = (case.name.as_str(), case.detail.as_deref().unwrap_or_default());
+        let detail = case.detail.as_deref().unwrap_or_default();
+        // What is judged after each migration comes several times; readers tell cases apart by their names alone.
+        let times = seen.entry(&case.name).and_modify(|times| *times += 1).or_insert(1);
+        let name = if *times == 1 { case.name.clone() } else { format!("{} ({times})", case.name) };
         let status = match case.verdict {
             CaseVerdict::Skip if told.case_is_right(case) => {
                 let mut skipped = TestCaseStatus::skipped();

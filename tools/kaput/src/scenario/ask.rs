@@ -26,23 +26,28 @@ const REPLY: usize = 4096;
 
 /// One question with its answer.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Ask {
     /// When.
     pub at: Moment,
     /// In which migration, from 1.
     #[serde(default = "super::first")]
+    #[cfg_attr(test, schemars(with = "NonZeroUsize"))]
     pub migration: Spanned<NonZeroUsize>,
     /// Whom.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub host: Spanned<String>,
     /// A request of the control protocol; without it `guest` and `call` are given.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Value>"))]
     pub request: Option<Spanned<Value>>,
     /// The mediated device of a bystander.
     #[serde(default)]
     pub guest: Option<String>,
     /// What the bystander does.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub call: Option<Call>,
     /// What the answer must have: every member that stands here, as it stands here. For a bystander: how the status word
     /// begins, as `E---- rc 00`.
@@ -50,6 +55,7 @@ pub struct Ask {
     pub answer: Option<Value>,
     /// The error that must be the answer.
     #[serde(default, deserialize_with = "optional_errno")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::errno"))]
     pub error: Option<Errno>,
     /// Asks again and again until the answer is the right one, or the deadline has passed.
     #[serde(default)]

@@ -19,10 +19,12 @@ pub(crate) const USUAL_UUID: &str = "2f1d5c3a-6b70-4c8e-9a3d-0b5e7a66a901";
 
 /// One host.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostSpec {
     /// Its AP hardware: the short form as a string, or a table.
     #[serde(deserialize_with = "topology")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::topology"))]
     pub topology: Topology,
     /// The mediated device of the guest; nothing is assigned where the guest only arrives.
     #[serde(default)]
@@ -32,15 +34,19 @@ pub struct HostSpec {
     pub others: Vec<MdevSpec>,
     /// Queues, `05.0033`, that exist but are bound to no driver.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub unbound: Vec<QueueName>,
     /// Adapters that stay with the host's default drivers.
     #[serde(default, with = "hex::adapters")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::numbers"))]
     pub default_adapters: Mask256,
     /// Domains that stay with the host's default drivers.
     #[serde(default, with = "hex::domains")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::numbers"))]
     pub default_domains: Mask256,
     /// Defects that are switched on.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub defects: Vec<Spanned<String>>,
     /// A named set of defects and options.
     #[serde(default)]
@@ -56,23 +62,28 @@ pub struct HostSpec {
     pub guest_is_secure: bool,
     /// Where the plugin listens, if not in the run folder.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub control: Option<Spanned<String>>,
 }
 
 /// One mediated device.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct MdevSpec {
     /// Its name.
     pub uuid: String,
     /// Adapters assigned.
     #[serde(with = "hex::adapters")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::numbers"))]
     pub adapters: Mask256,
     /// Domains assigned.
     #[serde(with = "hex::domains")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::numbers"))]
     pub domains: Mask256,
     /// Control domains assigned.
     #[serde(with = "hex::domains")]
+    #[cfg_attr(test, schemars(schema_with = "crate::schema::numbers"))]
     pub control_domains: Mask256,
     /// Whether it is open with a guest of its own from the start.
     pub open: bool,
