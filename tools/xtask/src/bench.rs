@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask bench`: what the emulation costs, as ratios with the raw numbers beside.
 //!
-//! Two sources, each run several times: the guest's own suite `bench`, in the real QEMU, and the machine in process. Both print
-//! lines `bench: name=tapq … ns-each=500`. Figures of one run belong together: a ratio is taken in each run, and its median
-//! over all runs is what counts, so that a machine that is slow for a while does no harm.
+//! Three sources, each run several times: the guest's own suite `bench`, in the real QEMU; the machine in process; and
+//! Linux, with the plugin and without. All print lines `bench: name=tapq … ns-each=500`. Figures of one run belong
+//! together: a ratio is taken in each run, and its median over all runs is what counts, so that a machine that is slow for
+//! a while does no harm.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -17,8 +18,11 @@ use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
 use crate::state::State;
+use crate::test::tell_linux;
 
 const DEADLINE: Duration = Duration::from_secs(1800);
+/// Measured wherever there is a Linux for s390x.
+const LINUX: &str = "linux-boot-bare";
 
 /// One line of the table.
 struct Row {
@@ -54,6 +58,30 @@ const ROWS: &[Row] = &[
         of: "rsa-2048-crt-machine",
         against: Figure("rsa-2048-crt-crate"),
         limit: 1.2,
+    },
+    Row {
+        what: "Linux boot, CPU time, against no plugin",
+        of: "linux-boot-polling",
+        against: Figure("linux-boot-bare"),
+        limit: 1.10,
+    },
+    Row {
+        what: "the same with STFLE 65",
+        of: "linux-boot-interrupts",
+        against: Figure("linux-boot-bare"),
+        limit: 1.15,
+    },
+    Row {
+        what: "a load in Linux, CPU time, against no plugin",
+        of: "linux-load-polling",
+        against: Figure("linux-load-bare"),
+        limit: 1.03,
+    },
+    Row {
+        what: "the same with STFLE 65",
+        of: "linux-load-interrupts",
+        against: Figure("linux-load-bare"),
+        limit: 1.05,
     },
     Row { what: "65,536 queues: time to build", of: "queues-build", against: Unit("ms"), limit: 200.0 },
     Row { what: "65,536 queues: memory", of: "queues-memory", against: Unit("KiB"), limit: 65536.0 },
@@ -112,6 +140,7 @@ pub(crate) fn run(layout: &Layout, state: &mut State, runs: u32) -> Result<bool>
     let mut figures = Figures::default();
     in_the_guest(layout, &ready, runs, &mut figures)?;
     in_process(layout, &mut figures)?;
+    in_linux(layout, state, &ready, runs, &mut figures)?;
     print!("{}", table(&figures)?);
     let over = |row: &Row| figures.of(row).is_ok_and(|values| median(&values) > row.limit);
     Ok(!ROWS.iter().any(over))
@@ -141,9 +170,28 @@ fn in_process(layout: &Layout, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
+/// Without a Linux for s390x there is nothing to measure; the test program says why.
+fn in_linux(layout: &Layout, state: &mut State, ready: &Ready, runs: u32, figures: &mut Figures) -> Result<()> {
+    let mut command = host_cargo(layout, "test");
+    command.args(["--quiet", "--package", "kaput", "--test", "linux", "--", "--bench"]);
+    tell_linux(layout, state, ready.tell(layout, &mut command))?;
+    command.env("KAPUT_RUNS_OF_LINUX", runs.to_string());
+    let status = process::lines(&mut command, DEADLINE, |line| {
+        figures.take(line);
+        if line.starts_with("SKIP: ") {
+            println!("{line}");
+        }
+    })?;
+    if !status.success() {
+        bail!("Linux could not be measured ({status})");
+    }
+    Ok(())
+}
+
 fn table(figures: &Figures) -> Result<String> {
     let mut text = format!("{:<44} {:>8} {:>8}  raw, median of all runs\n", "", "measured", "at most");
-    for row in ROWS {
+    let no_linux = figures.all(LINUX).is_err();
+    for row in ROWS.iter().filter(|row| !(no_linux && row.of.starts_with("linux-"))) {
         let values = figures.of(row)?;
         let value = median(&values);
         let raw = match row.against {

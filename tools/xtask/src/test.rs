@@ -143,7 +143,7 @@ impl Step {
 }
 
 /// Tells the tests where Linux and the program for it are, or why there is no Linux: they are skipped with the reason.
-fn tell_linux(layout: &Layout, state: &mut State, command: &mut Command) -> Result<()> {
+pub(crate) fn tell_linux(layout: &Layout, state: &mut State, command: &mut Command) -> Result<()> {
     match linux::ready(&layout.cache) {
         Ok(folder) => {
             let library = guest_library::ready(layout, state)?;

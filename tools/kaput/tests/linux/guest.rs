@@ -12,10 +12,14 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::cpio::Archive;
+use crate::disk;
 use crate::lines::Lines;
 
 /// How long a command or a boot may take. No test depends on it being short.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+/// What the kernel counts process times in: 100 a second on every Linux.
+const TICK: Duration = Duration::from_millis(10);
 
 /// The first program: drivers, then a shell whose commands come from the console. Each command's end is a line of its own.
 const INIT: &str = r#"#!/bin/busybox sh
@@ -64,12 +68,29 @@ impl Sources {
 /// What a guest is to be.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
-    /// Options of `kaput qemu`.
+    /// Options of `kaput qemu`; none starts QEMU itself, without AP.
     pub(crate) ap: &'static [&'static str],
     /// How many CPUs.
     pub(crate) cpus: u8,
     /// Further words for the kernel's command line.
     pub(crate) kernel: &'static str,
+    /// Where the firmware or QEMU takes the kernel from.
+    pub(crate) from: From,
+}
+
+/// Where a kernel comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    /// QEMU's options.
+    Options,
+    /// A disk, read by the firmware.
+    Disk,
+}
+
+impl Plan {
+    fn command_line(&self) -> String {
+        format!("console=ttysclp0 loglevel=1 panic=-1 {}", self.kernel)
+    }
 }
 
 /// A guest that runs.
@@ -85,7 +106,7 @@ struct Machine {
     child: Child,
     console: Console,
     qmp: Lines,
-    control: Lines,
+    control: Option<Lines>,
 }
 
 impl Drop for Machine {
@@ -100,9 +121,19 @@ impl Linux {
     /// Boots one and waits for its shell.
     pub(crate) fn boot(sources: &Sources, plan: Plan) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("kaput-linux-").tempdir().map_err(|e| e.to_string())?;
-        std::fs::write(folder.path().join("initramfs"), sources.initramfs()?).map_err(|e| e.to_string())?;
-        std::os::unix::fs::symlink(sources.linux.join("vmlinuz"), folder.path().join("vmlinuz"))
-            .map_err(|e| e.to_string())?;
+        let (kernel, initramfs) = (sources.linux.join("vmlinuz"), sources.initramfs()?);
+        let file = |name: &str| folder.path().join(name);
+        match plan.from {
+            From::Options => {
+                std::fs::write(file("initramfs"), initramfs).map_err(|e| e.to_string())?;
+                std::os::unix::fs::symlink(kernel, file("vmlinuz")).map_err(|e| e.to_string())?;
+            }
+            From::Disk => {
+                let kernel = std::fs::read(&kernel).map_err(|error| format!("{}: {error}", kernel.display()))?;
+                let disk = disk::image(&kernel, &initramfs, &plan.command_line())?;
+                std::fs::write(file("disk"), disk).map_err(|e| e.to_string())?;
+            }
+        }
         let machine = Machine::start(plan, folder.path(), 0)?;
         let mut linux = Self { plan, folder, machine, generation: 0 };
         linux.machine.console.until_done()?;
@@ -145,9 +176,19 @@ impl Linux {
         &mut self.machine.qmp
     }
 
-    /// The plugin's control socket.
-    pub(crate) fn control(&mut self) -> &mut Lines {
-        &mut self.machine.control
+    /// Asks by the plugin's control socket.
+    pub(crate) fn control(&mut self, execute: &str, arguments: Value) -> Result<Value, String> {
+        self.machine.control(execute, arguments)
+    }
+
+    /// CPU time that QEMU has used until now, all threads, system included.
+    pub(crate) fn cpu_time(&self) -> Result<Duration, String> {
+        let path = format!("/proc/{}/stat", self.machine.child.id());
+        let stat = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        // Behind the name, which is in parentheses: 11 words, then user and system time in ticks.
+        let words = stat.rsplit_once(") ").map_or("", |(_, words)| words).split(' ');
+        let ticks: u32 = words.skip(11).take(2).filter_map(|word| word.parse::<u32>().ok()).sum();
+        Ok(TICK * ticks)
     }
 
     /// Migrates it to a host of the same kind, AP configuration included. Returns whether a queue held messages while the
@@ -160,14 +201,14 @@ impl Linux {
         let source = &mut self.machine;
         source.qmp.ask("migrate", json!({"uri": uri}))?;
         source.qmp.event("MIGRATION", |data| data["status"] == "pre-switchover")?;
-        let queues = source.control.ask("query-queues", json!({}))?["queues"].take();
+        let queues = source.control("query-queues", json!({}))?["queues"].take();
         let holds = |queue: &Value| queue["activity"]["messages"].as_u64().is_some_and(|messages| messages > 0);
         let held = queues.as_array().is_some_and(|queues| queues.iter().any(holds));
-        let stream = set_state(&mut source.control, "stop-copy")?;
-        let data = source.control.ask("migration-read", json!({"stream": stream, "length": 65536}))?["data"].take();
-        let stream = set_state(&mut destination.control, "resuming")?;
-        destination.control.ask("migration-write", json!({"stream": stream, "data": data}))?;
-        set_state(&mut destination.control, "running")?;
+        let stream = source.set_state("stop-copy")?;
+        let data = source.control("migration-read", json!({"stream": stream, "length": 65536}))?["data"].take();
+        let stream = destination.set_state("resuming")?;
+        destination.control("migration-write", json!({"stream": stream, "data": data}))?;
+        destination.set_state("running")?;
         source.qmp.ask("migrate-continue", json!({"state": "pre-switchover"}))?;
         source.qmp.event("MIGRATION", |data| data["status"] == "completed")?;
         destination.qmp.event("RESUME", |_| true)?;
@@ -177,18 +218,20 @@ impl Linux {
     }
 }
 
-fn set_state(control: &mut Lines, state: &str) -> Result<Value, String> {
-    Ok(control.ask("migration-set-state", json!({"state": state}))?["stream"].take())
-}
-
 impl Machine {
     /// Starts `kaput qemu`; every generation after the first waits for a migration.
     fn start(plan: Plan, folder: &Path, generation: usize) -> Result<Self, String> {
         let file = |name: &str| folder.join(format!("{generation}.{name}"));
         let listen = |name: &str| UnixListener::bind(file(name)).map_err(|e| e.to_string());
         let (console, qmp) = (listen("console")?, listen("qmp")?);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kaput"));
-        command.arg("qemu").args(plan.ap).arg("--control").arg(file("control")).arg("--");
+        let mut command = match plan.ap {
+            [] => Command::new(std::env::var_os("KAPUT_QEMU").unwrap_or("qemu-system-s390x".into())),
+            ap => {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_kaput"));
+                command.arg("qemu").args(ap).arg("--control").arg(file("control")).arg("--");
+                command
+            }
+        };
         command.args([
             "-machine",
             "s390-ccw-virtio-11.1",
@@ -203,8 +246,16 @@ impl Machine {
         command.arg("-chardev").arg(format!("socket,id=console,path={},server=off", file("console").display()));
         command.args(["-device", "sclpconsole,chardev=console"]);
         command.arg("-qmp").arg(format!("unix:{},server=off", file("qmp").display()));
-        command.arg("-kernel").arg(folder.join("vmlinuz")).arg("-initrd").arg(folder.join("initramfs"));
-        command.arg("-append").arg(format!("console=ttysclp0 loglevel=1 panic=-1 {}", plan.kernel));
+        match plan.from {
+            From::Options => {
+                command.arg("-kernel").arg(folder.join("vmlinuz")).arg("-initrd").arg(folder.join("initramfs"));
+                command.arg("-append").arg(plan.command_line());
+            }
+            From::Disk => {
+                let disk = format!("if=none,id=disk,format=raw,read-only=on,file={}", folder.join("disk").display());
+                command.arg("-drive").arg(disk).args(["-device", "virtio-blk-ccw,drive=disk,bootindex=0"]);
+            }
+        }
         if generation > 0 {
             command.args(["-incoming", "defer"]);
         }
@@ -225,8 +276,23 @@ impl Machine {
         let capabilities = json!({"capabilities": [on("events"), on("pause-before-switchover")]});
         qmp.ask("migrate-set-capabilities", capabilities)?;
         qmp.ask("migrate-set-parameters", json!({"max-bandwidth": 0, "downtime-limit": 2000}))?;
-        let control = UnixStream::connect(file("control")).map_err(|e| format!("control socket: {e}"))?;
-        Ok(Self { child, console: Console::new(console)?, qmp, control: Lines::new(control)? })
+        let control = match plan.ap {
+            [] => None,
+            _ => {
+                let stream = UnixStream::connect(file("control")).map_err(|e| format!("control socket: {e}"))?;
+                Some(Lines::new(stream)?)
+            }
+        };
+        Ok(Self { child, console: Console::new(console)?, qmp, control })
+    }
+
+    fn control(&mut self, execute: &str, arguments: Value) -> Result<Value, String> {
+        self.control.as_mut().ok_or("this QEMU has no plugin")?.ask(execute, arguments)
+    }
+
+    /// Requests a migration state; the stream that comes with it.
+    fn set_state(&mut self, state: &str) -> Result<Value, String> {
+        Ok(self.control("migration-set-state", json!({"state": state}))?["stream"].take())
     }
 }
 

@@ -199,12 +199,12 @@ fn away_and_back(linux: &mut Linux, away: &str, says: &str) -> Done {
     let card = accelerator(linux)?;
     let status = format!("lszcrypt -V | grep '^{card} ' | awk '{{ print $4 }}'");
     begin_load(linux)?;
-    linux.control().ask(away, json!({"adapter": card}))?;
+    linux.control(away, json!({"adapter": card}))?;
     linux.run("echo 1 > /sys/bus/ap/scans")?;
     linux.until(&status, |text| text == says)?;
     let before = total(linux)?;
     more_requests(linux, before)?;
-    linux.control().ask("adapter-configure", json!({"adapter": card}))?;
+    linux.control("adapter-configure", json!({"adapter": card}))?;
     linux.run("echo 1 > /sys/bus/ap/scans")?;
     linux.until(&status, |text| text == "online")?;
     let count = format!("cat /sys/bus/ap/devices/card{card}/request_count");
@@ -238,7 +238,7 @@ pub(crate) fn queue_reset(linux: &mut Linux) -> Done {
 pub(crate) fn device_reset(linux: &mut Linux) -> Done {
     begin_load(linux)?;
     for _ in 0..3 {
-        linux.control().ask("device-reset", json!({}))?;
+        linux.control("device-reset", json!({}))?;
         let before = total(linux)?;
         more_requests(linux, before)?;
     }
@@ -271,7 +271,7 @@ pub(crate) fn quiet_kernel(linux: &mut Linux) -> Done {
 
 /// All queues of the guest: how often each was reset, and which are enabled for interruptions or hold messages.
 fn queues(linux: &mut Linux) -> Result<(Vec<u64>, Vec<Value>), String> {
-    let queues = linux.control().ask("query-queues", json!({}))?;
+    let queues = linux.control("query-queues", json!({}))?;
     let queues = queues["queues"].as_array().cloned().unwrap_or_default();
     let resets = queues.iter().map(|queue| queue["resets"].as_u64().unwrap_or_default()).collect();
     let busy = |queue: &Value| {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The guests and what they live through.
 
-use crate::guest::Plan;
+use crate::guest::{From, Plan};
 use crate::{Story, steps};
 
-pub(crate) const ALL: &[Story] = &[POLLING, INTERRUPTS, WITHOUT];
+pub(crate) const ALL: &[Story] = &[POLLING, INTERRUPTS, WITHOUT, DISK];
 
 /// No interruption facility: the drivers poll.
 const POLLING: Story = Story {
     name: "polling",
-    plan: Plan { ap: &["--ap", "05=cex8a,06=cex8c/33,3a"], cpus: 1, kernel: "" },
+    plan: Plan { ap: &["--ap", "05=cex8a,06=cex8c/33,3a"], cpus: 1, kernel: "", from: From::Options },
     steps: &[
         ("cards and queues", steps::polling_cards),
         ("there are no interruptions", steps::no_interruptions),
@@ -33,6 +33,7 @@ const INTERRUPTS: Story = Story {
         ap: &["--topology", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/linux/slow-cards.toml")],
         cpus: 2,
         kernel: "",
+        from: From::Options,
     },
     steps: &[
         ("cards and queues", steps::interrupt_cards),
@@ -59,10 +60,22 @@ const WITHOUT: Story = Story {
         ap: &["--ap", "10=cex5a,11=cex5c,12=cex6p,fe=cex8a/00-10", "--guest", "10-12/04-05/04-06", "--interrupts"],
         cpus: 4,
         kernel: "ap.useirq=0 ap.poll_thread=1",
+        from: From::Options,
     },
     steps: &[
         ("cards and queues", steps::without_cards),
         ("interruptions are left alone", steps::no_interruptions),
+        ("1000 requests to the accelerator", steps::accelerator_requests),
+        ("the kernel has nothing to complain of", steps::quiet_kernel),
+    ],
+};
+
+/// Booted from a disk by the firmware, which executes before the kernel and resets the machine on its way.
+const DISK: Story = Story {
+    name: "disk",
+    plan: Plan { ap: &["--ap", "05=cex8a,06=cex8c/33,3a"], cpus: 1, kernel: "", from: From::Disk },
+    steps: &[
+        ("cards and queues", steps::polling_cards),
         ("1000 requests to the accelerator", steps::accelerator_requests),
         ("the kernel has nothing to complain of", steps::quiet_kernel),
     ],
