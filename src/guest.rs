@@ -95,14 +95,10 @@ impl Guest {
     /// Tells what was seen of each card.
     pub(crate) fn tell_cards(&self) {
         let Ok(queues) = self.queues() else { return };
-        for (index, (apqn, answer)) in queues.iter().enumerate() {
-            let apid = apqn.apid;
-            if queues[..index].iter().any(|(earlier, _)| earlier.apid == apid) {
-                continue;
-            }
-            let of_card = || queues.iter().filter(move |(apqn, _)| apqn.apid == apid);
-            let count = of_card().count();
-            let working = of_card().filter(|(_, answer)| answer.status.response() == ResponseCode::NORMAL).count();
+        for card in queues.chunk_by(|(one, _), (next, _)| one.apid == next.apid) {
+            let (Apqn { apid, .. }, answer) = card[0];
+            let count = card.len();
+            let working = card.iter().filter(|(_, answer)| answer.status.response() == ResponseCode::NORMAL).count();
             let info = answer.info;
             report::info(format_args!(
                 "card {apid}: {info}, {working} of {count} queues work, {} messages of {} bytes each",

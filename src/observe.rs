@@ -20,7 +20,7 @@ const NAMED_STRANGERS: usize = 8;
 pub(crate) struct Observation {
     /// The configuration.
     pub(crate) block: QciBlock,
-    /// What each queue of the matrix answered.
+    /// What each queue of the matrix answered, in ascending order.
     pub(crate) queues: Vec<(Apqn, Answer)>,
     /// What the others answered.
     pub(crate) outside: Outside,
@@ -52,7 +52,8 @@ impl Observation {
 
     /// What this queue answered.
     pub(crate) fn answer(&self, apqn: Apqn) -> Option<&Answer> {
-        self.queues.iter().find(|(queue, _)| *queue == apqn).map(|(_, answer)| answer)
+        let index = self.queues.binary_search_by_key(&apqn, |(queue, _)| *queue).ok()?;
+        Some(&self.queues[index].1)
     }
 }
 

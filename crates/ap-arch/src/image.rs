@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the harness knows of the guest image before it runs: the command line it takes, and what its ELF file exports.
 
-use crate::{Apid, Apqi, Mask256, Matrix};
+use crate::{Apqi, Mask256, Matrix};
 use core::fmt;
 
 /// Section of the ELF file with the names of all cases: NUL-terminated `suite/case` strings, one after the other.
@@ -28,7 +28,7 @@ pub struct Options<'a> {
     pub suites: Option<&'a str>,
     /// `migrations=3`: how many migrations to ask for, 1 to 65,535, if a migration suite is chosen.
     pub migrations: u16,
-    /// `expect=05,06/33,3a/33,3a,44`: the adapters, domains and control domains the guest is to find.
+    /// `expect=05,06/33,3a/33,3a,40-44`: the adapters, domains and control domains the guest is to find.
     pub expect: Option<Matrix>,
     /// `timeout=120`: how many seconds of guest time to wait for the key, 1 to 65,535.
     pub timeout: u16,
@@ -74,7 +74,7 @@ impl<'a> Options<'a> {
                 Some(("timeout", seconds)) => options.timeout = number(seconds)?,
                 Some(("expect", matrix)) => {
                     let expected =
-                        "expect=ADAPTERS/DOMAINS/CONTROL-DOMAINS in hex, for example expect=05,06/33,3a/33,3a,44";
+                        "expect=ADAPTERS/DOMAINS/CONTROL-DOMAINS in hex, for example expect=05,06/33,3a/33,3a,40-44";
                     options.expect = Some(parse_matrix(matrix).ok_or(bad(expected))?);
                 }
                 _ => return Err(bad("suites=, migrations=, expect=, timeout=")),
@@ -114,30 +114,38 @@ impl fmt::Display for Options<'_> {
     }
 }
 
-/// The numbers of a mask in hex with commas between them.
+/// The numbers of a mask in hex, with commas between them, neighbours as ranges.
 struct HexList(Mask256);
 
 impl fmt::Display for HexList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().enumerate().try_for_each(|(i, n)| write!(f, "{}{n:02x}", if i == 0 { "" } else { "," }))
+        self.0.runs().enumerate().try_for_each(|(index, (first, last))| {
+            write!(f, "{}{first:02x}", if index == 0 { "" } else { "," })?;
+            if last > first { write!(f, "-{last:02x}") } else { Ok(()) }
+        })
     }
 }
 
 fn parse_matrix(text: &str) -> Option<Matrix> {
-    let mut lists = text.split('/');
-    let (adapters, domains, control_domains) = (lists.next()?, lists.next()?, lists.next()?);
-    let names = |list: &str| list.split(',').filter(|name| !name.is_empty()).count();
-    let mask = |list: &str, number: fn(&str) -> Option<u8>| -> Option<Mask256> {
-        let parsed = list.split(',').filter(|name| !name.is_empty()).map(number).collect::<Option<Mask256>>()?;
-        (parsed.len() == names(list)).then_some(parsed)
-    };
-    let domain = |name: &str| name.parse().ok().map(|Apqi(number)| number);
-    let matrix = Matrix {
-        adapters: mask(adapters, |name| name.parse().ok().map(|Apid(number)| number))?,
-        domains: mask(domains, domain)?,
-        control_domains: mask(control_domains, domain)?,
-    };
-    lists.next().is_none().then_some(matrix)
+    let mut lists = text.split('/').map(parse_mask);
+    let (adapters, domains, control_domains) = (lists.next()??, lists.next()??, lists.next()??);
+    lists.next().is_none().then_some(Matrix { adapters, domains, control_domains })
+}
+
+/// Numbers and ranges; one that is named twice, or a range that goes down, means nothing.
+fn parse_mask(list: &str) -> Option<Mask256> {
+    let mut mask = Mask256::EMPTY;
+    for item in list.split(',').filter(|item| !item.is_empty()) {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let (Apqi(first), Apqi(last)) = (first.parse().ok()?, last.parse().ok()?);
+        let range = Mask256::up_to(last).difference(Mask256::up_to(first));
+        if first > last || mask.contains(first) || !mask.intersection(range).is_empty() {
+            return None;
+        }
+        mask = mask.union(range);
+        mask.insert(first);
+    }
+    Some(mask)
 }
 
 #[cfg(test)]
@@ -166,9 +174,17 @@ mod tests {
         {
             assert_eq!(Options::parse(bad).unwrap_err().word, bad);
         }
-        for bad in ["expect=05,5/33/", "expect=05/33/33/33", "expect=5x/33/"] {
+        for bad in ["expect=05,5/33/", "expect=05/33/33/33", "expect=5x/33/", "expect=06-05//", "expect=04-06,05//"] {
             assert!(Options::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_largest_matrix_is_a_short_word() {
+        let everything = Matrix { adapters: Mask256::FULL, domains: Mask256::FULL, control_domains: Mask256::FULL };
+        let options = Options { expect: Some(everything), ..Options::default() };
+        assert_eq!(options.to_string(), "expect=00-ff/00-ff/00-ff");
+        assert_eq!(Options::parse("expect=00-ff/00-ff/00-ff"), Ok(options));
     }
 
     #[test]

@@ -127,6 +127,17 @@ impl Mask256 {
         })
     }
 
+    /// The runs of neighbours in the mask, first and last number of each, ascending.
+    pub fn runs(self) -> impl Iterator<Item = (u8, u8)> {
+        let mut rest = self;
+        core::iter::from_fn(move || {
+            let first = rest.iter().next()?;
+            let last = (first..=u8::MAX).take_while(|n| rest.contains(*n)).last()?;
+            rest = rest.difference(Self::up_to(last));
+            Some((first, last))
+        })
+    }
+
     fn combine(self, other: Self, op: impl Fn(u64, u64) -> u64) -> Self {
         let mut words = self.0;
         for (word, with) in words.iter_mut().zip(other.0) {

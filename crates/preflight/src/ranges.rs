@@ -6,18 +6,11 @@ use std::collections::BTreeMap;
 use ap_arch::{Apid, Apqi, Apqn, Mask256, Matrix};
 
 fn ranges(mask: Mask256, name: impl Fn(u8) -> String) -> String {
-    let mut runs: Vec<(u8, u8)> = Vec::new();
-    for n in mask.iter() {
-        match runs.last_mut() {
-            Some((_, last)) if *last + 1 == n => *last = n,
-            _ => runs.push((n, n)),
-        }
-    }
-    let run = |(first, last): &(u8, u8)| {
+    let run = |(first, last)| {
         let gap = if last - first == 1 { "," } else { "-" };
-        if first == last { name(*first) } else { format!("{}{gap}{}", name(*first), name(*last)) }
+        if first == last { name(first) } else { format!("{}{gap}{}", name(first), name(last)) }
     };
-    runs.iter().map(run).collect::<Vec<_>>().join(",")
+    mask.runs().map(run).collect::<Vec<_>>().join(",")
 }
 
 /// `05,06,10-1f`.

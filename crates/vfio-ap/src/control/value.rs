@@ -25,26 +25,8 @@ impl From<Vec<u8>> for HexBytes {
 
 impl Serialize for HexBytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(self.0.len() * 2);
-        for byte in &self.0 {
-            text.push(DIGITS[usize::from(byte >> 4)].into());
-            text.push(DIGITS[usize::from(byte & 15)].into());
-        }
-        serializer.serialize_str(&text)
+        serializer.serialize_str(&const_hex::encode(&self.0))
     }
-}
-
-fn digit(character: u8) -> Option<u8> {
-    char::from(character).to_digit(16).and_then(|value| u8::try_from(value).ok())
-}
-
-fn parse_bytes(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 impl<'de> Deserialize<'de> for HexBytes {
@@ -59,7 +41,9 @@ impl<'de> Deserialize<'de> for HexBytes {
 
             fn visit_str<E: Error>(self, text: &str) -> Result<HexBytes, E> {
                 let wrong = || E::custom(format!("{} characters that are not pairs of hex digits", text.len()));
-                parse_bytes(text).map(HexBytes).ok_or_else(wrong)
+                // The library takes a prefix, which the protocol does not have.
+                let digits = if text.starts_with("0x") { "x" } else { text };
+                const_hex::decode(digits).map(HexBytes).map_err(|_| wrong())
             }
         }
         deserializer.deserialize_str(Hex)
@@ -139,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_is_no_value_is_refused_with_what_is_allowed() {
-        for bad in [r#""0""#, r#""0g""#, r#""é0""#, "7"] {
+        for bad in [r#""0""#, r#""0g""#, r#""é0""#, r#""0x00""#, "7"] {
             assert!(serde_json::from_str::<HexBytes>(bad).is_err(), "{bad} was read");
         }
         assert!(serde_json::from_str::<Hex64>(r#""0x+1""#).is_err());

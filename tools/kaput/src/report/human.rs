@@ -46,17 +46,17 @@ fn describe(host: &HostSpec, plugin: bool) -> String {
         return "stock QEMU, no plugin".to_owned();
     }
     let topology = &host.topology;
-    let mut cards: Vec<(String, Vec<String>)> = Vec::new();
+    let mut cards: Vec<(String, Mask256)> = Vec::new();
     for (apid, spec) in &topology.adapters {
-        cards.push((spec.kind.to_string().to_uppercase(), vec![apid.to_string()]));
+        cards.push((spec.kind.to_string().to_uppercase(), [apid.0].into_iter().collect()));
     }
     cards.dedup_by(|next, kept| {
         next.0 == kept.0 && {
-            kept.1.append(&mut next.1);
+            kept.1 = kept.1.union(next.1);
             true
         }
     });
-    let cards: Vec<String> = cards.into_iter().map(|(kind, numbers)| format!("{} {kind}", numbers.join(","))).collect();
+    let cards: Vec<String> = cards.into_iter().map(|(kind, mask)| format!("{} {kind}", numbers(mask))).collect();
     let matrix = topology.matrix();
     let mut text = format!("{}; domains {}", cards.join(", "), numbers(matrix.domains));
     _ = write!(text, "; control domains {}", numbers(matrix.control_domains));
@@ -72,9 +72,15 @@ fn describe(host: &HostSpec, plugin: bool) -> String {
     text
 }
 
+/// Numbers in hex, three neighbours or more as a range; of a scattered mask only the beginning.
 fn numbers(mask: Mask256) -> String {
-    let all: Vec<String> = mask.iter().take(8).map(|n| format!("{n:02x}")).collect();
-    let more = if mask.len() > 8 { format!(",… ({})", mask.len()) } else { String::new() };
+    let run = |(first, last): (u8, u8)| match last - first {
+        0 => format!("{first:02x}"),
+        1 => format!("{first:02x},{last:02x}"),
+        _ => format!("{first:02x}-{last:02x}"),
+    };
+    let all: Vec<String> = mask.runs().take(8).map(run).collect();
+    let more = if mask.runs().count() > 8 { format!(",… ({})", mask.len()) } else { String::new() };
     format!("{}{more}", all.join(","))
 }
 
