@@ -58,7 +58,12 @@ impl Machine {
         self.adapter(apid).set_state(state);
         // A TAPQ that began before looks again.
         self.present.store(&matrix);
-        self.clear_queues(apid);
+        (0..=u8::MAX).for_each(|domain| {
+            if let Some(mut queue) = self.lock_used(Apqn { apid, apqi: Apqi(domain) }) {
+                queue.clear();
+                queue.checkstopped = false;
+            }
+        });
         Ok(())
     }
 
@@ -67,15 +72,24 @@ impl Machine {
     /// # Errors
     /// [`TopologyError::DomainTooHigh`].
     pub fn set_domains(&self, domains: Mask256, control_domains: Mask256) -> Result<(), TopologyError> {
+        self.change_domains(|all| {
+            (all.domains, all.control_domains) = (domains, control_domains);
+        })
+    }
+
+    fn change_domains(&self, change: impl FnOnce(&mut Matrix)) -> Result<(), TopologyError> {
         let _changes = self.changing();
+        let before = self.present.load();
+        let mut after = before;
+        change(&mut after);
+        let Matrix { domains, control_domains, .. } = after;
         for (key, mask) in [("domains", domains), ("control-domains", control_domains)] {
             if let Some(domain) = mask.highest().filter(|highest| *highest > self.qci.max_domain) {
                 let (domain, max) = (Apqi(domain), Apqi(self.qci.max_domain));
                 return Err(TopologyError::DomainTooHigh { key, domain, max, reason: "the machine was built so" });
             }
         }
-        let before = self.present.load();
-        self.present.store(&Matrix { adapters: before.adapters, domains, control_domains });
+        self.present.store(&after);
         let gone = Matrix { domains: before.domains.difference(domains), ..before };
         gone.queues().for_each(|apqn| self.clear_queue(apqn));
         Ok(())
@@ -88,6 +102,56 @@ impl Machine {
     pub fn set_busy(&self, apqn: Apqn, busy: bool) -> Result<(), TopologyError> {
         self.present_queue(apqn)?.busy = busy;
         Ok(())
+    }
+
+    /// Checkstops one queue, or brings it back: response code 04 for every instruction. It is as after a reset either way; a
+    /// change of its adapter's state brings it back too.
+    ///
+    /// # Errors
+    /// [`TopologyError::NoQueue`].
+    pub fn set_checkstopped(&self, apqn: Apqn, checkstopped: bool) -> Result<(), TopologyError> {
+        let _changes = self.changing();
+        let mut queue = self.present_queue(apqn)?;
+        queue.clear();
+        queue.checkstopped = checkstopped;
+        Ok(())
+    }
+
+    /// Changes the master keys of a queue's domain on its card: other verification patterns from now on, and those of before
+    /// as the old ones. AP reference 7.9.
+    ///
+    /// # Errors
+    /// [`TopologyError::NoQueue`].
+    pub fn change_master_keys(&self, apqn: Apqn) -> Result<(), TopologyError> {
+        let mut queue = self.present_queue(apqn)?;
+        queue.key_changes = queue.key_changes.saturating_add(1);
+        Ok(())
+    }
+
+    /// Puts a usage domain, or one that is for control only, into the machine.
+    ///
+    /// # Errors
+    /// [`TopologyError::DomainTooHigh`].
+    pub fn plug_domain(&self, domain: Apqi, control_only: bool) -> Result<(), TopologyError> {
+        self.change_domains(|all| {
+            if !control_only {
+                all.domains.insert(domain.0);
+            }
+            all.control_domains.insert(domain.0);
+        })
+    }
+
+    /// Takes a domain out, with whatever its queues hold; or only the control over it.
+    ///
+    /// # Errors
+    /// As [`Self::set_domains`].
+    pub fn unplug_domain(&self, domain: Apqi, control_only: bool) -> Result<(), TopologyError> {
+        self.change_domains(|all| {
+            if !control_only {
+                all.domains.remove(domain.0);
+            }
+            all.control_domains.remove(domain.0);
+        })
     }
 
     /// Lets every instruction but a reset report this as an asynchronous error until the next reset.

@@ -187,7 +187,8 @@ impl Configuration {
         if !self.has(apqn) {
             return Err(unavailable);
         }
-        match self.machine.adapter(apqn.apid).failure() {
+        let of_queue = queue.checkstopped.then_some(ResponseCode::CHECKSTOPPED);
+        match self.machine.adapter(apqn.apid).failure().or(of_queue) {
             Some(failure) => Err(queue.answer(failure)),
             None => Ok(queue),
         }

@@ -77,10 +77,10 @@ pub(crate) fn execute(
         return status(queue.answer(ResponseCode::INVALID_DOMAIN));
     }
     let failure = queue.take_failure().or(foreign_domain.then(|| ErrorReply::type_82(ErrorCode::INVALID_DOMAIN)));
-    let token = queue.begin(psmid);
+    let (token, key_changes) = (queue.begin(psmid), queue.key_changes);
     // The engine works while others use the queue.
     drop(queue);
-    let request = engine::Request { machine, card: &card, apqn, message: &bytes, special };
+    let request = engine::Request { machine, card: &card, apqn, message: &bytes, special, key_changes };
     let reply = failure.map_or_else(|| engine::process(&request), engine::Reply::error);
     let Some(mut queue) = machine.lock(apqn) else {
         return status(QueueStatus::new(QueueStatus::EMPTY, ResponseCode::NORMAL));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use ap_arch::Matrix;
-use ap_machine::{Clock, Configuration, Machine, MonotonicClock, TopologyError};
+use ap_machine::{Clock, Configuration, Instruction, Machine, MonotonicClock, Operands, Outcome, TopologyError};
 use vfio_mig::{DeviceError, DeviceState, Errno, StreamId};
 
 use crate::HostConfig;
@@ -22,6 +22,7 @@ use crate::log::Log;
 use crate::migration::{Device, OpenedStream};
 use crate::profile::{Profile, UnknownProfile};
 use crate::scripted::ScriptedGuest;
+use crate::trace::Trace;
 
 /// Why a host cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,7 @@ pub struct Host {
     streams: Lock<Streams>,
     pub(crate) guests: Lock<BTreeMap<String, Arc<Lock<ScriptedGuest>>>>,
     sink: Lock<Option<EventSink>>,
+    pub(crate) trace: Trace,
 }
 
 type EventSink = Arc<dyn Fn(&str) + Send + Sync>;
@@ -128,6 +130,7 @@ impl Host {
             streams: Lock::default(),
             guests: Lock::default(),
             sink: Lock::default(),
+            trace: Trace::new(config.trace),
         });
         for mdev in std::iter::once(&config.mdev).chain(&config.others) {
             let is_primary = mdev.uuid == primary.name();
@@ -208,6 +211,11 @@ impl Host {
     #[must_use]
     pub fn guest(&self) -> &Arc<Configuration> {
         self.primary.door()
+    }
+
+    /// A vCPU has executed an AP instruction: kept, if the host was told to.
+    pub fn executed(&self, cpu: u32, instruction: Instruction, operands: &Operands, outcome: &Outcome) {
+        self.trace.note(cpu, instruction, operands, outcome);
     }
 
     /// A vCPU runs again: a device stopped for a migration goes back to RUNNING before the guest's first instruction.

@@ -49,6 +49,9 @@ pub struct HostConfig {
     /// QEMU's guest runs under Secure Execution.
     #[serde(default)]
     pub guest_is_secure: bool,
+    /// Whether the AP instructions of QEMU's guest are kept, for `query-trace`.
+    #[serde(default)]
+    pub trace: bool,
 }
 
 /// One mediated device.

@@ -34,6 +34,7 @@ mod sysfs;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 /// Whether a queue with `source`'s hardware information may be continued on one with `target`'s. vfio-ap migration spec
 /// 5.4; the values are GR2 of TAPQ.

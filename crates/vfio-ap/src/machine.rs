@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ap_arch::{Apid, Apqn, ResponseCode};
+use ap_arch::{Apid, Apqi, Apqn, ResponseCode};
 use ap_machine::{AdapterSpec, AdapterState, TopologyError};
 use vfio_mig::{DeviceError, Errno};
 
@@ -30,6 +30,28 @@ impl Host {
         Ok(())
     }
 
+    /// Puts a domain in; guests to which it is assigned get it.
+    pub(crate) fn plug_domain(&self, domain: &str, control_only: bool) -> Result<(), DeviceError> {
+        self.machine.plug_domain(domain_number(domain)?, control_only).map_err(refused)?;
+        self.context.refilter(&mut self.context.tables.lock());
+        Ok(())
+    }
+
+    /// Takes a domain out; guests lose it.
+    pub(crate) fn unplug_domain(&self, domain: &str, control_only: bool) -> Result<(), DeviceError> {
+        self.machine.unplug_domain(domain_number(domain)?, control_only).map_err(refused)?;
+        self.context.refilter(&mut self.context.tables.lock());
+        Ok(())
+    }
+
+    pub(crate) fn checkstop(&self, apqn: Apqn, on: bool) -> Result<(), DeviceError> {
+        self.machine.set_checkstopped(apqn, on).map_err(refused)
+    }
+
+    pub(crate) fn change_master_keys(&self, apqn: Apqn) -> Result<(), DeviceError> {
+        self.machine.change_master_keys(apqn).map_err(refused)
+    }
+
     pub(crate) fn busy(&self, apqn: Apqn, busy: bool) -> Result<(), DeviceError> {
         self.machine.set_busy(apqn, busy).map_err(refused)
     }
@@ -53,6 +75,10 @@ impl Host {
         let bytes = guest.lock().read(device.door(), address, length as usize)?;
         Ok(bytes)
     }
+}
+
+fn domain_number(domain: &str) -> Result<Apqi, DeviceError> {
+    domain.parse().map_err(|error| DeviceError::refused(Errno::EINVAL, format!("domain `{domain}`: {error}")))
 }
 
 fn number(adapter: &str) -> Result<Apid, DeviceError> {

@@ -100,6 +100,10 @@ impl Host {
             Request::AdapterCheckstop { adapter } => finished(self.adapter_state(&adapter, AdapterState::Checkstopped)),
             Request::AdapterPlug { adapter, card } => finished(self.plug(&adapter, &card)),
             Request::AdapterUnplug { adapter } => finished(self.unplug(&adapter)),
+            Request::DomainPlug { domain, control_only } => finished(self.plug_domain(&domain, control_only)),
+            Request::DomainUnplug { domain, control_only } => finished(self.unplug_domain(&domain, control_only)),
+            Request::QueueCheckstop { queue, on } => finished(self.checkstop(queue.0, on)),
+            Request::MasterKeyChange { queue } => finished(self.change_master_keys(queue.0)),
             Request::QueueBusy { queue, busy } => finished(self.busy(queue.0, busy)),
             Request::QueueError { queue, response } => finished(self.queue_error(queue.0, ResponseCode(response))),
             Request::PoisonSet { adapters, domains, control_domains } => {
@@ -150,6 +154,7 @@ impl Host {
                 let excerpt = self.context.log.since(since, MAX_LOG_LINES);
                 done(&LogReply { lines: excerpt.lines, next: excerpt.next, lost: excerpt.lost })
             }
+            Request::QueryTrace { since } => done(&self.trace.since(since)),
             Request::QueryCounters {} => done(&self.counters()),
             Request::GuestExecute { mdev, instruction } => done(&self.guest_execute(&mdev, &instruction)?),
         }

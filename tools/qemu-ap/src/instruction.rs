@@ -37,7 +37,7 @@ pub(crate) extern "C" fn on_execution(vcpu: c_uint, site: *mut c_void) {
     let site = unsafe { &*site.cast::<Site<Instruction>>() };
     // SAFETY: this is a callback of that vCPU; the borrow ends before the callback does, in `execute`.
     let next = match unsafe { plugin.vcpus.current(vcpu as usize) } {
-        Some((vcpu, registers)) => execute(plugin, vcpu, registers, site),
+        Some((state, registers)) => execute(plugin, vcpu, state, registers, site),
         None => None,
     };
     if let Some(next) = next {
@@ -47,7 +47,7 @@ pub(crate) extern "C" fn on_execution(vcpu: c_uint, site: *mut c_void) {
 }
 
 /// The address to go on at, or `None` for an exception, which QEMU raises when the callback returns.
-fn execute(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers, site: &Site<Instruction>) -> Option<u64> {
+fn execute(plugin: &Plugin, cpu: u32, vcpu: &mut Vcpu, registers: &Registers, site: &Site<Instruction>) -> Option<u64> {
     let psw_mask = vcpu.exchange.read_register(registers.psw_mask);
     let guest = plugin.host.guest();
     if !guest.is_available() || dat::Space::of(psw_mask).is_none() {
@@ -61,6 +61,7 @@ fn execute(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers, site: &Site<
     let mut storage = GuestStorage::new(&mut vcpu.exchange, registers, psw_mask);
     let outcome = guest.execute(site.instruction, &operands, &mut storage);
     interrupt::collect(plugin, &mut vcpu.exchange);
+    plugin.host.executed(cpu, site.instruction, &operands, &outcome);
     match outcome {
         Outcome::Completed { cc, writes } => {
             for (number, value) in writes.iter() {

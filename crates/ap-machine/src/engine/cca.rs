@@ -91,7 +91,7 @@ fn perform(
     let rule = parameters.rule();
     Ok(match &parameters.function {
         b"RL" if rule == Some(*b"RANDOM  ") => random(request, frame, cprbx)?,
-        b"FQ" => fq::query(rule, &request.card.serial, request.apqn.apqi)
+        b"FQ" => fq::query(rule, &request.card.serial, request.apqn.apqi, request.key_changes)
             .map(|block| {
                 let parameters = [&b"FQ"[..], &block].concat();
                 Answer { parameters, data: Vec::new(), work: Work::Query }

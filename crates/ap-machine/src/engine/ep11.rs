@@ -36,7 +36,7 @@ pub(super) fn process(request: &Request<'_>) -> Result<Reply, ErrorCode> {
     } else {
         match ep11::number(arguments).map(|(query, _)| QueryType(query)) {
             Some(QueryType::MODULE) => (0, module_info(&request.card.serial)),
-            Some(QueryType::DOMAIN) => (0, domain_info(domain)),
+            Some(QueryType::DOMAIN) => (0, domain_info(domain, request.key_changes)),
             _ => (ARGUMENTS_BAD, Vec::new()),
         }
     };
@@ -86,14 +86,18 @@ fn module_info(serial: &str) -> Vec<u8> {
     info
 }
 
-/// A domain with a current wrapping key, whose verification pattern depends on the domain alone, and out of imprint
-/// mode.
-fn domain_info(domain: u32) -> Vec<u8> {
+/// A domain with a current wrapping key, whose verification pattern depends on the domain and on how often it was changed,
+/// and out of imprint mode.
+fn domain_info(domain: u32, key_changes: u8) -> Vec<u8> {
     const CURRENT_VALID: u32 = 0x02;
     const LEFT_IMPRINT: u32 = 0x10;
     let mut info = vec![0; ep11::DOMAIN_INFO_LEN];
     info[0..4].copy_from_slice(&domain.to_be_bytes());
-    info[4..36].copy_from_slice(format!("KAPUT-EP11-WRAPPING-KEY-{domain:08x}").as_bytes());
+    let pattern = match key_changes {
+        0 => format!("KAPUT-EP11-WRAPPING-KEY-{domain:08x}"),
+        _ => format!("KAPUT-EP11-WRAPPING-{key_changes:03}-{domain:08x}"),
+    };
+    info[4..36].copy_from_slice(pattern.as_bytes());
     info[68..72].copy_from_slice(&(CURRENT_VALID | LEFT_IMPRINT).to_be_bytes());
     info
 }

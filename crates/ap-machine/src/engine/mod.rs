@@ -29,6 +29,8 @@ pub(crate) struct Request<'a> {
     pub(crate) message: &'a [u8],
     /// The special-command bit of NQAP.
     pub(crate) special: bool,
+    /// How often the queue's master keys were changed.
+    pub(crate) key_changes: u8,
 }
 
 /// What DQAP will deliver, and how much work it was.

@@ -67,6 +67,10 @@ pub(crate) struct State {
     /// When the engine is done with what it has.
     engine_free: u64,
     pub(crate) busy: bool,
+    /// Every instruction gets response code 04, as if the whole adapter were checkstopped.
+    pub(crate) checkstopped: bool,
+    /// How often its master keys were changed; no reset undoes that.
+    pub(crate) key_changes: u8,
     pub(crate) async_error: Option<ResponseCode>,
     /// Replies that the next requests get, whatever they ask for.
     failing: Option<(ErrorReply, u32)>,
@@ -101,6 +105,8 @@ impl State {
             busy_until: None,
             engine_free: 0,
             busy: false,
+            checkstopped: false,
+            key_changes: 0,
             async_error: None,
             failing: None,
             card: Arc::clone(card),
@@ -132,6 +138,9 @@ impl State {
 
     /// The status word of TAPQ.
     pub(crate) fn status(&self) -> QueueStatus {
+        if self.checkstopped {
+            return self.answer(ResponseCode::CHECKSTOPPED);
+        }
         let response = if self.is_busy() { ResponseCode::BUSY } else { ResponseCode::NORMAL };
         self.hindrance().unwrap_or_else(|| self.answer(response))
     }

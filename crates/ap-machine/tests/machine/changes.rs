@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A machine that changes while guests use it.
 
-use ap_arch::{Apid, Apqn, HwInfo, Mask256, QueueStatus, ResponseCode};
+use ap_arch::{Apid, Apqi, Apqn, FunctionCode, HwInfo, Mask256, QueueStatus, ResponseCode};
 use ap_machine::{AdapterSpec, AdapterState, Topology, TopologyError};
 
 use crate::cpu::{Cpu, QUEUE, Received, small_request, topology};
@@ -58,6 +58,47 @@ fn a_domain_that_is_taken_away_loses_its_messages() {
     assert_eq!(cpu.qci().matrix.control_domains, only(0x44));
     cpu.machine().set_domains(only(0x33), only(0x33)).unwrap();
     assert!(matches!(cpu.dqap(QUEUE), Received::Nothing(_)));
+}
+
+#[test]
+fn one_checkstopped_queue_takes_nothing_and_its_neighbours_work() {
+    let mut cpu = Cpu::new(&topology());
+    let neighbour = Apqn::new(5, 0x3a);
+    cpu.nqap(QUEUE, 1, &small_request());
+    cpu.machine().set_checkstopped(QUEUE, true).unwrap();
+    assert_eq!(cpu.response(QUEUE), ResponseCode::CHECKSTOPPED);
+    assert_eq!(cpu.nqap(QUEUE, 2, &small_request()).response(), ResponseCode::CHECKSTOPPED);
+    assert_eq!(cpu.function(FunctionCode::RAPQ, QUEUE).response(), ResponseCode::CHECKSTOPPED);
+    cpu.exchange(neighbour, &small_request());
+    cpu.machine().set_checkstopped(QUEUE, false).unwrap();
+    assert!(matches!(cpu.dqap(QUEUE), Received::Nothing(status) if status.has(QueueStatus::EMPTY)));
+    cpu.exchange(QUEUE, &small_request());
+    cpu.machine().set_checkstopped(QUEUE, true).unwrap();
+    cpu.machine().set_adapter_state(Apid(5), AdapterState::Configured).unwrap();
+    assert_eq!(cpu.response(QUEUE), ResponseCode::NORMAL);
+}
+
+#[test]
+fn a_domain_comes_and_goes_with_the_control_over_it_or_without() {
+    let cpu = Cpu::new(&topology());
+    let present = || {
+        let snapshot = cpu.machine().snapshot();
+        let has = |list: &[String]| list.contains(&"0050".to_owned());
+        (has(&snapshot.domains), has(&snapshot.control_domains))
+    };
+    let change = |plug: bool, control_only: bool| {
+        let (machine, domain) = (cpu.machine(), Apqi(0x50));
+        if plug { machine.plug_domain(domain, control_only) } else { machine.unplug_domain(domain, control_only) }
+    };
+    for (plug, control_only, after) in [
+        (true, true, (false, true)),
+        (true, false, (true, true)),
+        (false, true, (true, false)),
+        (false, false, (false, false)),
+    ] {
+        change(plug, control_only).unwrap();
+        assert_eq!(present(), after);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod call;
 mod frame;
 mod reply;
 mod request;
+mod trace;
 mod value;
 
 pub use frame::{ErrorReply, Event, Greeting, GreetingBody, Reply, RequestFrame};
@@ -14,6 +15,7 @@ pub use reply::{
     QueueReply, SetStateReply, SizeReply, StateReply, ValueReply, WriteReply,
 };
 pub use request::{GuestInstruction, MemoryImage, Request};
+pub use trace::{TraceEntry, TraceReply, TracedInstruction};
 pub use value::{Hex64, HexBytes, QueueName};
 
 /// Version of the protocol, in the greeting. It grows when something that a client relies on changes.

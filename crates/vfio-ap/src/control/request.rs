@@ -132,6 +132,34 @@ pub enum Request {
         /// Adapter number in hex.
         adapter: String,
     },
+    /// Puts a domain into the host, as one that can be used and controlled, or controlled only. Returns [`super::Empty`].
+    DomainPlug {
+        /// Domain number in hex.
+        domain: String,
+        /// Control only.
+        #[serde(default)]
+        control_only: bool,
+    },
+    /// Takes a domain out of the host, or only the control over it. Returns [`super::Empty`].
+    DomainUnplug {
+        /// Domain number in hex.
+        domain: String,
+        /// Control only.
+        #[serde(default)]
+        control_only: bool,
+    },
+    /// Checkstops a single queue: response code 04; or brings it back. Returns [`super::Empty`].
+    QueueCheckstop {
+        /// The queue.
+        queue: QueueName,
+        /// Whether it is checkstopped.
+        on: bool,
+    },
+    /// Changes the master keys of a queue's domain on its card: other verification patterns. Returns [`super::Empty`].
+    MasterKeyChange {
+        /// The queue.
+        queue: QueueName,
+    },
     /// Lets a queue answer 05 (busy), or no longer. Returns [`super::Empty`].
     QueueBusy {
         /// The queue.
@@ -208,6 +236,12 @@ pub enum Request {
     /// The driver's log. Returns [`super::LogReply`].
     QueryLog {
         /// Number of the first line wanted.
+        #[serde(default)]
+        since: u64,
+    },
+    /// The AP instructions of QEMU's guest, of a host that was told to keep them. Returns [`super::TraceReply`].
+    QueryTrace {
+        /// Number of the first entry wanted.
         #[serde(default)]
         since: u64,
     },

@@ -131,6 +131,7 @@ impl HostSpec {
             accept_format_0: self.accept_format_0,
             host_is_secure: self.host_is_secure,
             guest_is_secure: self.guest_is_secure,
+            trace: false,
         }
     }
 
