@@ -5,6 +5,9 @@
 //! A call that is abandoned (its deadline passed) leaves the connection usable: late answers carry the number of their
 //! question and are skipped.
 
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream as Direct;
 use std::path::Path;
 
 use futures::{SinkExt, StreamExt};
@@ -14,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio_util::codec::{Framed, LinesCodec};
 use vfio_ap::control::{
     DataReply, Empty, Greeting, HexBytes, HostReply, LogReply, MAX_LINE, PROTOCOL_VERSION, Reply, Request,
-    RequestFrame, SetStateReply, WriteReply,
+    RequestFrame, SetStateReply, StateReply, TraceReply, WriteReply,
 };
 use vfio_mig::{DeviceState, Errno, StreamId};
 
@@ -46,6 +49,8 @@ fn lost(reason: impl ToString) -> ControlError {
 /// One connection to one plugin.
 pub struct Control {
     line: Mutex<Line>,
+    /// The same socket once more, to end it whoever waits for it.
+    direct: Direct,
     transcript: Transcript,
 }
 
@@ -61,6 +66,7 @@ impl Control {
     /// [`ControlError::Lost`] if nobody is there, or somebody who speaks another protocol.
     pub async fn connect(path: &Path, transcript: Transcript) -> Result<Self, ControlError> {
         let stream = UnixStream::connect(path).await.map_err(lost)?;
+        let direct = Direct::from(stream.as_fd().try_clone_to_owned().map_err(lost)?);
         let mut frames = Framed::new(stream, LinesCodec::new_with_max_length(MAX_LINE + 1));
         let line = frames.next().await.ok_or_else(|| lost("it ended before the greeting"))?.map_err(lost)?;
         transcript.received(&line);
@@ -72,7 +78,7 @@ impl Control {
                 versions.0, versions.1
             )));
         }
-        Ok(Self { line: Mutex::new(Line { frames, next: 1 }), transcript })
+        Ok(Self { line: Mutex::new(Line { frames, next: 1 }), direct, transcript })
     }
 
     async fn call<T: DeserializeOwned>(&self, request: Request) -> Result<T, ControlError> {
@@ -146,13 +152,25 @@ impl Control {
         self.call(Request::MigrationClose { stream }).await.map(|Empty {}| ())
     }
 
-    /// Takes a domain away from a mediated device, as an administrator does.
+    /// The migration state of the guest's device.
     ///
     /// # Errors
     /// [`ControlError`].
-    pub async fn unassign_domain(&self, uuid: &str, domain: u8) -> Result<(), ControlError> {
-        let path = format!("/sys/devices/vfio_ap/matrix/{uuid}/unassign_domain");
-        self.call(Request::SysfsWrite { path, value: format!("{domain:#x}") }).await.map(|Empty {}| ())
+    pub async fn state(&self) -> Result<DeviceState, ControlError> {
+        self.call(Request::MigrationGetState { mdev: None }).await.map(|reply: StateReply| reply.state)
+    }
+
+    /// Ends the connection, as if the other side were out of reach.
+    pub fn cut(&self) {
+        _ = self.direct.shutdown(Shutdown::Both);
+    }
+
+    /// What the guest did with AP instructions, from number `since` on.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn trace(&self, since: u64) -> Result<TraceReply, ControlError> {
+        self.call(Request::QueryTrace { since }).await
     }
 
     /// The driver's log from line `since` on.

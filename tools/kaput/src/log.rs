@@ -4,6 +4,11 @@
 use ap_arch::log_ring::{self, RingError};
 use defmt_decoder::{DecodeError, Table};
 
+/// How the guest notes that a case has failed.
+const FAIL: &str = "FAIL";
+/// How it notes that its key was pressed.
+const KEY: &str = " key, ";
+
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -72,9 +77,53 @@ impl Log {
         text
     }
 
-    /// The youngest entries, oldest of them first.
+    /// The youngest entries before the failure of the case `failed`, or of all, oldest of them first; each with its host.
+    /// `hosts` says where the guest was, one host more than keys were pressed.
     #[must_use]
-    pub fn last(&self, count: usize) -> Vec<String> {
-        self.lines[self.lines.len().saturating_sub(count)..].to_vec()
+    pub fn last(&self, count: usize, failed: Option<&str>, hosts: &[&str]) -> Vec<String> {
+        let end = failed.and_then(|case| self.lines.iter().position(|line| line.ends_with(&format!("{FAIL} {case}"))));
+        let end = end.unwrap_or(self.lines.len());
+        let is_key = |line: &&String| line.contains(KEY);
+        let keys = self.lines.iter().filter(is_key).count();
+        // The oldest may be lost: the guest is now where the last key was pressed.
+        let before = hosts.len().saturating_sub(keys + 1);
+        let shown = end.saturating_sub(count)..end;
+        let host = |at: usize| {
+            let pressed = before + self.lines[..=at].iter().filter(is_key).count();
+            hosts.get(pressed).copied().unwrap_or_default()
+        };
+        shown.map(|at| format!("{}: {}", host(at), self.lines[at])).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_instructions_are_those_before_the_failure_each_with_its_host() {
+        let lines = [
+            "1 TAPQ",
+            "2 INFO key, 3 operations",
+            "3 QCI",
+            "4 TAPQ",
+            "5 ERROR FAIL a/b",
+            "6 NQAP",
+            "7 INFO key, 1 operations",
+            "8 DQAP",
+        ];
+        let log = Log { lines: lines.map(str::to_owned).to_vec(), ..Log::default() };
+        let hosts = ["A", "B", "A"];
+        assert_eq!(
+            log.last(3, Some("a/b"), &hosts),
+            ["B: 2 INFO key, 3 operations", "B: 3 QCI", "B: 4 TAPQ"].map(str::to_owned)
+        );
+        assert_eq!(log.last(1, None, &hosts), ["A: 8 DQAP".to_owned()]);
+        assert_eq!(log.last(8, Some("a/b"), &hosts)[0], "A: 1 TAPQ");
+        // The oldest entries are lost, and with them how often the guest had moved before.
+        let younger = Log { lines: log.lines[4..].to_vec(), ..Log::default() };
+        assert_eq!(younger.last(1, None, &hosts), ["A: 8 DQAP".to_owned()]);
+        assert_eq!(younger.last(9, None, &hosts)[0], "B: 5 ERROR FAIL a/b");
+        assert!(Log::default().last(3, None, &[]).is_empty());
     }
 }

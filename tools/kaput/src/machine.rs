@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use qapi_spec::Command;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
+use vfio_ap::HostConfig;
 
 use crate::control::{Control, ControlError};
 use crate::events::What;
@@ -32,7 +33,7 @@ use arguments::Setup;
 use console::ConsoleSocket;
 
 /// How long after its connections' end a process may be seen to end.
-const MOMENT: Duration = Duration::from_secs(2);
+pub(crate) const MOMENT: Duration = Duration::from_secs(2);
 
 /// What can go wrong with one machine. The run makes a verdict of it: only the run knows what it was doing.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +127,8 @@ pub struct Plan<'a> {
     pub folder: &'a RunFolder,
     /// When the run began.
     pub started: Instant,
+    /// Whether the host keeps the guest's AP instructions.
+    pub trace: bool,
     /// How long an answer may take.
     pub answer: Duration,
 }
@@ -152,7 +155,8 @@ impl Launching {
         let names = life::Names::new(plan.far, plan.folder, &prefix);
         let (mut control, mut control_there) = (None, None);
         if let Some(spec) = plan.spec {
-            let host = plan.folder.write_json(&format!("{prefix}.host.json"), &spec.config(plan.host));
+            let config = HostConfig { trace: plan.trace, ..spec.config(plan.host) };
+            let host = plan.folder.write_json(&format!("{prefix}.host.json"), &config);
             host.map_err(|e| Trouble::Io("host description", e))?;
             let given = spec.control.as_ref().map(|path| plan.folder.path().join(path.get_ref()));
             given.iter().for_each(|path| remove_stale_socket(path));
@@ -373,6 +377,18 @@ impl Machine {
     /// Ends it, as a crash would.
     pub fn kill(&self) {
         self.process.kill();
+    }
+
+    /// Cuts the QMP connection.
+    pub fn cut_qmp(&self) {
+        self.qmp.cut();
+    }
+
+    /// Cuts the connection to the plugin.
+    pub fn cut_control(&self) {
+        if let Some(control) = &self.control {
+            control.cut();
+        }
     }
 
     /// Ends it because it is not needed any more.

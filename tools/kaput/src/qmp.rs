@@ -9,6 +9,9 @@
 pub mod command;
 
 use std::collections::HashMap;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream as Direct;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -125,6 +128,8 @@ pub struct Qmp {
     writer: tokio::sync::Mutex<FramedWrite<OwnedWriteHalf, LinesCodec>>,
     pending: Pending,
     next: AtomicU64,
+    /// The same socket once more, to end it whoever waits for it.
+    direct: Option<Direct>,
     transcript: Transcript,
 }
 
@@ -132,6 +137,7 @@ impl Qmp {
     /// Takes over a connection. `tell` hears, in order, the greeting, each event and the end.
     #[must_use]
     pub fn new(stream: UnixStream, transcript: Transcript, tell: impl FnMut(Notice) + Send + 'static) -> Self {
+        let direct = stream.as_fd().try_clone_to_owned().ok().map(Direct::from);
         let (reader, writer) = stream.into_split();
         let pending: Pending = Arc::new(Mutex::new(Some(HashMap::new())));
         let lines = FramedRead::new(reader, LinesCodec::new_with_max_length(LONGEST_LINE));
@@ -140,7 +146,15 @@ impl Qmp {
             writer: tokio::sync::Mutex::new(FramedWrite::new(writer, LinesCodec::new())),
             pending,
             next: AtomicU64::new(1),
+            direct,
             transcript,
+        }
+    }
+
+    /// Ends the connection, as if QEMU were out of reach.
+    pub fn cut(&self) {
+        if let Some(direct) = &self.direct {
+            _ = direct.shutdown(Shutdown::Both);
         }
     }
 

@@ -6,6 +6,7 @@
 mod aftermath;
 mod asks;
 mod channel;
+mod deeds;
 mod handover;
 mod trouble;
 
@@ -20,14 +21,16 @@ use crate::judge::{self, Evidence};
 use crate::machine::arguments::Setup;
 use crate::machine::{Launching, Machine, Plan, Records, Trouble};
 use crate::observed::{Observed, State};
+use crate::pace::Pace;
 use crate::qmp::command::{
     Migrate, MigrateCancel, MigrateContinue, MigrateIncoming, MigrationStatus, QueryMigrate, QueryStatus, RunState,
-    SetParameters, Status, Stop,
+    SetParameters, Status,
 };
 use crate::run_folder::{FolderError, RunFolder};
 use crate::scenario::load::Loaded;
-use crate::scenario::{Action, Deed, Hop, Moment, Scenario};
+use crate::scenario::{Hop, Moment, Scenario};
 use crate::tools::Tools;
+use crate::trace::Trace;
 use crate::verdict::{Kind, Verdict};
 
 /// What the guest's suite `hot-unplug` says once it is ready.
@@ -48,6 +51,8 @@ pub struct Finished {
     pub cases: Vec<crate::guest::Case>,
     /// The guest's INFO lines, in its order.
     pub info: Vec<String>,
+    /// The guest's AP instructions, if they were wanted.
+    pub trace: Option<Trace>,
 }
 
 /// What is wanted besides the verdict.
@@ -57,6 +62,8 @@ pub struct Wishes {
     pub keep: bool,
     /// Keep nothing, not even of a run that is not as expected: it was meant to be so.
     pub discard: bool,
+    /// Keep every AP instruction of the guest.
+    pub trace: bool,
 }
 
 /// Runs a scenario to its verdict.
@@ -65,7 +72,7 @@ pub struct Wishes {
 /// [`FolderError`] if there is no place for a run; everything else is a verdict.
 pub async fn run(tools: &Tools, loaded: &Loaded, wishes: Wishes) -> Result<Finished, FolderError> {
     let folder = RunFolder::create()?;
-    let mut run = Run::new(tools, &loaded.scenario, folder);
+    let mut run = Run::new(tools, &loaded.scenario, folder, wishes.trace);
     let story = run.story().await;
     Ok(run.close(story, loaded, wishes).await)
 }
@@ -87,13 +94,15 @@ struct Run<'a> {
     keys_without_migration: Cell<usize>,
     /// What the guest could reach when it was last looked at.
     matrix: Option<What>,
+    /// What the guest did, if that is wanted.
+    trace: Option<Trace>,
 }
 
 /// A destination that is being started while other things happen.
 type Preparing = AbortOnDropHandle<Result<Machine, Trouble>>;
 
 impl<'a> Run<'a> {
-    fn new(tools: &'a Tools, scenario: &'a Scenario, folder: RunFolder) -> Self {
+    fn new(tools: &'a Tools, scenario: &'a Scenario, folder: RunFolder, trace: bool) -> Self {
         let started = Instant::now();
         let append = scenario.command_line();
         let observed = Observed::new(started);
@@ -111,6 +120,7 @@ impl<'a> Run<'a> {
             hop: 0,
             keys_without_migration: Cell::new(0),
             matrix: None,
+            trace: trace.then(Trace::new),
         }
     }
 
@@ -136,6 +146,7 @@ impl<'a> Run<'a> {
             let accepted = self.migrate(&source, &destination, hop).await;
             let arrived = *accepted.as_ref().unwrap_or(&self.is_gone(&source));
             let (home, other) = if arrived { (destination, source) } else { (source, destination) };
+            self.fetch_trace(&other).await;
             other.dismiss();
             self.home = Some(home);
             accepted?;
@@ -148,6 +159,14 @@ impl<'a> Run<'a> {
             next = self.prepare(hops.get(number + 1))?;
         }
         self.the_guest_ends().await
+    }
+
+    /// Fetches what the guest did on a machine that will not be there much longer. Who cannot be asked any more is not.
+    async fn fetch_trace(&mut self, machine: &Machine) {
+        let gone = self.is_gone(machine) || !self.scenario.plugin;
+        if let Some(trace) = self.trace.as_mut().filter(|_| !gone) {
+            _ = trace.fetch(machine).await;
+        }
     }
 
     /// Notes what the host lets the guest reach, where that is news.
@@ -181,23 +200,35 @@ impl<'a> Run<'a> {
         self.status(source, destination, "memory moves", |status| (*status != "" && *status != "setup").then_some(()))
             .await?;
         self.moment(Moment::Active, source, destination).await?;
+        if self.cancels(Moment::Active) {
+            return self.cancelled(source, destination).await;
+        }
         if hop.with.mid_run {
             self.prove_mid_run(source, hop).await?;
         }
         let paused = |status: &MigrationStatus| (*status == MigrationStatus::PRE_SWITCHOVER).then_some(());
         self.status(source, destination, "memory moves", paused).await?;
         self.moment(Moment::PreSwitchover, source, destination).await?;
+        if self.cancels(Moment::PreSwitchover) {
+            return self.cancelled(source, destination).await;
+        }
         source.drain_console();
 
         // The AP configuration goes from device to device.
         let transfer = self.hand_over(source, destination, hop.with).await?;
-        self.moment(Moment::HandedOver, source, destination).await?;
         let accepted = transfer.refused.is_none();
         self.transfers.push(transfer);
+        self.moment(Moment::HandedOver, source, destination).await?;
+        if self.cancels(Moment::HandedOver) {
+            return self.cancelled(source, destination).await;
+        }
 
         if accepted {
             self.ask(source, "it is told to go on", MigrateContinue { state: MigrationStatus::PRE_SWITCHOVER }).await?;
             self.moment(Moment::Continued, source, destination).await?;
+            if self.cancels(Moment::Continued) && !self.came_too_late(source, destination).await? {
+                return self.cancelled(source, destination).await;
+            }
             let done = |status: &MigrationStatus| (*status == MigrationStatus::COMPLETED).then_some(());
             self.status(source, destination, "the guest goes over", done).await?;
             self.status(destination, source, "the guest goes over", done).await?;
@@ -212,7 +243,43 @@ impl<'a> Run<'a> {
             })
             .await?;
         }
+        self.over(source, destination, accepted).await
+    }
+
+    /// The end of a migration that somebody cancelled. QEMU lets the guest run again by itself, and the plugin brings the device
+    /// back before the guest's first instruction: the harness only looks.
+    async fn cancelled(&mut self, source: &Machine, destination: &Machine) -> Result<bool, Box<Verdict>> {
+        let doing = "the migration is cancelled";
+        let over = |status: &MigrationStatus| (*status == MigrationStatus::CANCELLED).then_some(());
+        self.status(source, destination, doing, over).await?;
+        self.wait(source, "the guest runs on", |state| {
+            (state.machines[source.index].running != Some(false)).then_some(())
+        })
+        .await?;
+        if self.transfers.len() == self.hop {
+            self.transfers.push(Transfer { to: destination.host.clone(), ..Transfer::default() });
+        }
+        if let Some(transfer) = self.transfers.last_mut() {
+            transfer.cancelled = true;
+        }
+        self.device_runs(source).await?;
+        self.over(source, destination, false).await
+    }
+
+    /// Whether a migration that was cancelled at the last moment had already succeeded.
+    async fn came_too_late(&self, source: &Machine, destination: &Machine) -> Result<bool, Box<Verdict>> {
+        let over = |status: &MigrationStatus| match status.0.as_str() {
+            MigrationStatus::COMPLETED => Some(true),
+            MigrationStatus::CANCELLED => Some(false),
+            _ => None,
+        };
+        self.status(source, destination, "the migration is cancelled at the last moment", over).await
+    }
+
+    /// A migration is over, and both QEMUs are as they must be.
+    async fn over(&self, source: &Machine, destination: &Machine, accepted: bool) -> Result<bool, Box<Verdict>> {
         self.end_states(source, destination, accepted).await?;
+        self.moment(Moment::Over, source, destination).await?;
         Ok(accepted)
     }
 
@@ -267,12 +334,12 @@ impl<'a> Run<'a> {
     }
 
     /// What a source does once its migration is over. QEMU tells the migration's end a moment before it has drawn the consequence,
-    /// and no event tells that it has: it is asked again, each time as soon as it has answered.
+    /// and no event tells that it has: it is asked again.
     async fn settled(&self, source: &Machine) -> Result<Status, Box<Verdict>> {
-        let deadline = Instant::now() + self.scenario.deadlines.answer;
+        let mut pace = Pace::until(Instant::now() + self.scenario.deadlines.answer);
         loop {
             let status = self.ask(source, "its end state is asked", QueryStatus {}).await?;
-            if status.status != RunState::FINISH_MIGRATE || Instant::now() > deadline {
+            if status.status != RunState::FINISH_MIGRATE || !pace.again().await {
                 return Ok(status);
             }
         }
@@ -291,7 +358,8 @@ impl<'a> Run<'a> {
         let (machine, append, cpus) = (&*self.tools.machine, &*self.append, self.scenario.guest.cpus.get_ref().get());
         let setup = Setup { qemu, machine, plugin, image, append, cpus };
         let (folder, started, answer) = (&self.folder, self.started, self.scenario.deadlines.answer);
-        let plan = Plan { host, spec, far, setup: &setup, incoming, folder, started, answer };
+        let trace = self.trace.is_some();
+        let plan = Plan { host, spec, far, setup: &setup, incoming, folder, started, trace, answer };
         let (launching, records) =
             Launching::launch(&plan, &self.observed).map_err(|t| self.launch_failed(host, incoming, &t))?;
         self.records.push(records);
@@ -309,11 +377,10 @@ impl<'a> Run<'a> {
     /// Waits for the first QEMU.
     async fn arrive(&mut self, launching: Launching) -> Result<Machine, Box<Verdict>> {
         let index = launching.index;
-        for deed in self.deeds(Moment::Boot) {
-            self.observed.event(Some(index), What::Action { action: deed.to_string() });
-            if deed == Deed::KillSource {
-                launching.kill();
-            }
+        for action in self.actions(Moment::Boot) {
+            self.observed.event(Some(index), What::Action { action: action.to_string() });
+            // Nothing else is possible so early.
+            launching.kill();
         }
         launching
             .ready(self.scenario.deadlines.start)
@@ -337,7 +404,8 @@ impl<'a> Run<'a> {
         let spoke = |state: &State| state.guest.lines > 0 || has_ended(state, home);
         self.guest(home, "its first line", spoke).await?;
         self.moment(Moment::Suites, home, home).await?;
-        if self.deeds(Moment::Waiting).is_empty() {
+        let awaited = self.scenario.asks.iter().any(|ask| ask.at == Moment::Waiting);
+        if !awaited && self.actions(Moment::Waiting).next().is_none() {
             return Ok(());
         }
         let waits =
@@ -365,36 +433,6 @@ impl<'a> Run<'a> {
         self.guest(home, "its end", ended).await?;
         home.drain_console();
         Ok(())
-    }
-
-    /// Carries out what the scenario wants done at this moment of the present migration.
-    async fn moment(&self, moment: Moment, source: &Machine, destination: &Machine) -> Result<(), Box<Verdict>> {
-        for deed in self.deeds(moment) {
-            self.observed.event(None, What::Action { action: deed.to_string() });
-            match deed {
-                Deed::KillSource => source.kill(),
-                Deed::KillDestination => destination.kill(),
-                Deed::StopGuest => _ = self.ask(source, "the guest is stopped", Stop {}).await?,
-                Deed::UnassignDomain => self.unassign_domain(source).await?,
-                Deed::GarbageOnConsole => self.observed.console(source.index, b"\xff\xfe\x00 no text \x1b[0m\n"),
-            }
-        }
-        self.ask_around(moment, source, destination).await
-    }
-
-    /// What an administrator does to the mediated device of a guest that runs.
-    async fn unassign_domain(&self, machine: &Machine) -> Result<(), Box<Verdict>> {
-        let mdev = self.scenario.host(&machine.host).map(|host| &host.mdev);
-        let Some((uuid, domain)) = mdev.and_then(|mdev| Some((&mdev.uuid, mdev.domains.highest()?))) else {
-            return Ok(());
-        };
-        let done = machine.call(|control| control.unassign_domain(uuid, domain)).await;
-        done.map_err(|trouble| trouble::verdict(&self.observed, machine, "a domain is taken away", trouble))
-    }
-
-    fn deeds(&self, moment: Moment) -> Vec<Deed> {
-        let now = |action: &&Action| action.at == moment && action.migration.get_ref().get() == self.hop + 1;
-        self.scenario.actions.iter().filter(now).map(|action| *action.deed.get_ref()).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 //! A scenario: hosts, a guest, what is done, what must happen. The types are the file's grammar; `docs/scenarios.md` is
 //! its reference. Unknown keys are errors. [`load`] finds and reads files and points at what is wrong in them.
 
+pub mod action;
 pub mod ask;
 mod check;
 mod hosts;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 use vfio_mig::Errno;
 
+pub use action::{Action, Deed};
 pub use hosts::{HostSpec, MdevSpec};
 
 /// One scenario file.
@@ -124,23 +126,25 @@ pub struct How {
     pub downtime: Option<u64>,
     /// Bytes of the stream after which the destination gets no more, as if the connection had ended there.
     pub cut: Option<usize>,
+    /// A bit of the stream that the destination gets the wrong way round.
+    pub flip: Option<Flip>,
+    /// Whether the destination gets the whole stream a second time.
+    pub twice: bool,
+    /// The mediated device on the source whose stream the destination gets; without it the guest's own.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub stream_of: Option<Spanned<String>>,
 }
 
-/// Something done to a run at a named moment.
-#[derive(Clone, Debug, Deserialize)]
+/// One bit of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Action {
-    /// When.
-    pub at: Moment,
-    /// In which migration, from 1. Of no meaning before the first one.
-    #[serde(default = "first")]
-    #[cfg_attr(test, schemars(with = "NonZeroUsize"))]
-    pub migration: Spanned<NonZeroUsize>,
-    /// What.
-    #[serde(rename = "do")]
-    #[cfg_attr(test, schemars(with = "Deed"))]
-    pub deed: Spanned<Deed>,
+#[serde(deny_unknown_fields)]
+pub struct Flip {
+    /// Which byte, from 0.
+    pub byte: usize,
+    /// Which of its bits; 0 is the leftmost.
+    #[serde(deserialize_with = "bit")]
+    pub bit: u8,
 }
 
 fn first() -> Spanned<NonZeroUsize> {
@@ -168,33 +172,22 @@ pub enum Moment {
     HandedOver,
     /// QEMU was told to go on.
     Continued,
+    /// The migration is over, wherever the guest is now; it waits for its key.
+    Over,
 }
 
-/// What can be done to a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Deed {
-    /// Ends the QEMU the guest is leaving, as a crash would.
-    KillSource,
-    /// Ends the QEMU the guest is going to.
-    KillDestination,
-    /// Stops the guest's CPUs without telling anybody.
-    StopGuest,
-    /// Puts bytes on the console that are no text.
-    GarbageOnConsole,
-    /// Takes the highest domain away from the guest's mediated device.
-    UnassignDomain,
-}
-
-impl fmt::Display for Deed {
+impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::KillSource => "kill-source",
-            Self::KillDestination => "kill-destination",
-            Self::StopGuest => "stop-guest",
-            Self::GarbageOnConsole => "garbage-on-console",
-            Self::UnassignDomain => "unassign-domain",
+            Self::Boot => "boot",
+            Self::Suites => "suites",
+            Self::Waiting => "waiting",
+            Self::Asked => "asked",
+            Self::Active => "active",
+            Self::PreSwitchover => "pre-switchover",
+            Self::HandedOver => "handed-over",
+            Self::Continued => "continued",
+            Self::Over => "over",
         })
     }
 }
@@ -334,6 +327,34 @@ impl Scenario {
         steps.flat_map(|step| step.to.iter().map(|to| Hop { to: to.get_ref(), with: &step.with })).collect()
     }
 
+    /// Where the guest is before a migration, counted from 0: it stays where one is refused or cancelled.
+    #[must_use]
+    pub fn home_before(&self, hop: usize) -> &str {
+        let hops = self.hops();
+        let last = (0..hop.min(hops.len())).rev().find(|earlier| !self.stays(*earlier));
+        last.map_or(self.start(), |earlier| hops[earlier].to)
+    }
+
+    /// Whether the guest is to stay where it is in a migration, counted from 0.
+    fn stays(&self, hop: usize) -> bool {
+        let cancels = |action: &Action| {
+            *action.deed.get_ref() == Deed::CancelMigration && action.migration.get_ref().get() == hop + 1
+        };
+        self.refused_hop().is_some_and(|(refused, _)| refused == hop) || self.actions.iter().any(cancels)
+    }
+
+    /// Whether a host has a QEMU that answers at a moment of a migration, counted from 1.
+    fn answers(&self, host: &str, at: Moment, migration: usize) -> bool {
+        match at {
+            Moment::Boot => false,
+            Moment::Suites | Moment::Waiting => host == self.start(),
+            _ => match self.hops().get(migration - 1) {
+                Some(hop) => host == hop.to || host == self.home_before(migration - 1),
+                None => false,
+            },
+        }
+    }
+
     /// What the image is told.
     #[must_use]
     pub fn command_line(&self) -> String {
@@ -372,6 +393,11 @@ fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Spanned
         OneOrMore::One(name) => vec![Spanned::new(span, name)],
         OneOrMore::More(names) => names.into_iter().map(|name| Spanned::new(span.clone(), name)).collect(),
     })
+}
+
+fn bit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let bit = u8::deserialize(deserializer)?;
+    if bit < 8 { Ok(bit) } else { Err(D::Error::custom(format!("a byte has no bit {bit}, expected 0 to 7"))) }
 }
 
 fn errno<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Errno, D::Error> {

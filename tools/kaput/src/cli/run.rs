@@ -24,6 +24,9 @@ pub(super) struct Options {
     /// Keeps the run folder also when all is as expected
     #[arg(long)]
     keep: bool,
+    /// Shows every AP instruction of the guest with its time, on whichever host, before the report
+    #[arg(long, conflicts_with = "repeat")]
+    trace: bool,
     /// Runs each scenario so often, and reports in figures
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: Option<u32>,
@@ -72,11 +75,16 @@ async fn prepare(named: &Named, options: &Options) -> Result<(Tools, Vec<Loaded>
 
 /// Runs each scenario once, some at the same time; reports keep the order in which they were chosen.
 async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Reports) -> Result<Exit> {
-    let start = |loaded| run::run(tools, loaded, Wishes { keep: options.keep, discard: false });
+    let wishes = Wishes { keep: options.keep, trace: options.trace, ..Wishes::default() };
+    let start = |loaded| run::run(tools, loaded, wishes);
     let mut running = futures::stream::iter(all).map(start).buffered(options.jobs.get());
     let mut finished: Vec<Finished> = Vec::new();
     while let Some(run) = running.next().await {
-        finished.push(run?);
+        let ended = run?;
+        if let Some(trace) = &ended.trace {
+            tell_trace(&reports, trace.lines(&ended.events))?;
+        }
+        finished.push(ended);
         if let (Some(finished), Some(loaded)) = (finished.last(), all.get(finished.len() - 1)) {
             reports.ended(Told { loaded, finished })?;
         }
@@ -87,13 +95,22 @@ async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Rep
     Ok(exit.unwrap_or(Exit::AsExpected))
 }
 
+/// Before a report for people, and out of the way of one for programs.
+fn tell_trace(reports: &Reports, lines: String) -> Result<()> {
+    if reports.screen.is_none_or(|form| form == Form::Human) {
+        return print(lines).map(|_| ());
+    }
+    eprint!("{lines}");
+    Ok(())
+}
+
 /// Runs a scenario many times: the first run that is not as expected is shown whole, the others that are not in a line,
 /// the rest in figures.
 async fn repeat(tools: &Tools, loaded: &Loaded, options: &Options, reports: &Reports, times: u32) -> Result<Exit> {
     let mut exit = Exit::AsExpected;
     let mut seconds = Vec::new();
     let mut right = 0;
-    let start = |_| run::run(tools, loaded, Wishes { keep: options.keep, discard: false });
+    let start = |_| run::run(tools, loaded, Wishes { keep: options.keep, ..Wishes::default() });
     let mut running = futures::stream::iter(1..=times).map(start).buffered(options.jobs.get());
     let mut number = 0;
     while let Some(finished) = running.next().await {

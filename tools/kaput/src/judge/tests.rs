@@ -38,7 +38,7 @@ const FAILS: &str = "result = \"guest-fails\"\nfailing = [\"migration-apcb/same\
 const REFUSED: &str = "result = \"refused\"\nrefused = { errno = \"ENODEV\", messages = [\"Queue * missing\"] }";
 
 fn accepted() -> Transfer {
-    Transfer { to: "B".into(), bytes: 112, writes: 1, refused: None }
+    Transfer { to: "B".into(), bytes: 112, writes: 1, refused: None, cancelled: false }
 }
 
 fn refused(errno: Errno, messages: &[&str]) -> Transfer {

@@ -98,6 +98,7 @@ impl Report {
             events: self.events,
             cases: self.cases.into_iter().map(case).collect(),
             info: self.info,
+            trace: None,
         };
         Ok((loaded, finished))
     }

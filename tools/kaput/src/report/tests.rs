@@ -57,7 +57,7 @@ fn finished(name: &str, verdict: Verdict, last: CaseVerdict, detail: &str) -> Fi
         case("presence/optional", CaseVerdict::Skip, Some("no facility # 65")),
         case("migration-apcb/control-domains-unchanged", last, Some(detail)),
     ];
-    Finished { scenario: name.to_owned(), verdict, events, cases, info: Vec::new() }
+    Finished { scenario: name.to_owned(), verdict, events, cases, info: Vec::new(), trace: None }
 }
 
 /// Renders both runs.

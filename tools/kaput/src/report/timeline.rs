@@ -56,6 +56,9 @@ impl Timeline {
                     line.handed = Some(event.at);
                     line.outcome = format!("refused with {errno}");
                 }
+                What::Migration { status } if status == "cancelled" && !line.outcome.starts_with("refused") => {
+                    line.outcome = "cancelled".to_owned();
+                }
                 What::MigrationDone { downtime, transferred, .. } => {
                     line.done = Some(event.at);
                     let downtime = downtime.map_or(String::new(), |ms| format!(", guest stood still {ms} ms"));

@@ -7,8 +7,11 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use ap_arch::report::Verdict as CaseVerdict;
+
 use super::{Evidence, Finished, Loaded, Run, Wishes, judge};
 use crate::events::What;
+use crate::guest::Case;
 use crate::log::Log;
 use crate::machine::Machine;
 use crate::report::Told;
@@ -31,7 +34,7 @@ impl Run<'_> {
             match self.log(home.as_ref()).await {
                 Ok(log) => {
                     if !verdict.is_as_expected() {
-                        verdict.last_instructions = log.last(SHOWN_INSTRUCTIONS);
+                        verdict.last_instructions = self.last_instructions(&log);
                     }
                     log_text = log.text();
                 }
@@ -39,6 +42,7 @@ impl Run<'_> {
             }
         }
         if let Some(home) = home {
+            self.fetch_trace(&home).await;
             home.dismiss();
         }
         self.everybody_gone().await;
@@ -52,7 +56,8 @@ impl Run<'_> {
         let mut finished = {
             let state = self.observed.look();
             let (events, cases) = (state.events.list().to_vec(), state.guest.cases.clone());
-            Finished { scenario: self.scenario.name.clone(), verdict, events, cases, info: state.guest.info.clone() }
+            let (scenario, info, trace) = (self.scenario.name.clone(), state.guest.info.clone(), self.trace.take());
+            Finished { scenario, verdict, events, cases, info, trace }
         };
         if keep {
             if let Err(error) = self.write_folder(loaded, &finished, &log_text) {
@@ -74,6 +79,21 @@ impl Run<'_> {
             host: home.map_or("", |home| home.host.as_str()),
             unfinished_line: &state.unfinished_line(),
         })
+    }
+
+    /// The guest's last AP instructions, each with the host it was executed on: before the first case that failed and should not
+    /// have, or before the end.
+    fn last_instructions(&self, log: &Log) -> Vec<String> {
+        let state = self.observed.look();
+        let expected = |name: &str| self.scenario.expect.failing.iter().any(|failing| failing.get_ref() == name);
+        let failed = |case: &&Case| case.verdict == CaseVerdict::Fail && !expected(&case.name);
+        let failed = state.guest.cases.iter().find(failed).map(|case| case.name.as_str());
+        // The guest notes each key, and goes on where it was pressed.
+        let pressed = state.events.list().iter().filter(|event| event.what == What::Key);
+        let hosts: Vec<&str> = std::iter::once(self.scenario.start())
+            .chain(pressed.map(|event| event.host.as_deref().unwrap_or_default()))
+            .collect();
+        log.last(SHOWN_INSTRUCTIONS, failed, &hosts)
     }
 
     async fn log(&self, home: Option<&Machine>) -> Result<Log, String> {
@@ -120,6 +140,9 @@ impl Run<'_> {
         });
         folder.write("console", console.collect::<String>())?;
         folder.write("log", log)?;
+        if let Some(trace) = &self.trace {
+            folder.write("trace", trace.lines(state.events.list()))?;
+        }
         folder.write("scenario.toml", &loaded.text)?;
         folder.write_json("events.json", &finished.events)?;
         folder.write_json("verdict.json", &Report::of(Told { loaded, finished }))

@@ -11,6 +11,7 @@ use super::Run;
 use crate::control::ControlError;
 use crate::events::What;
 use crate::machine::{Machine, Trouble};
+use crate::pace::Pace;
 use crate::scenario::Moment;
 use crate::scenario::ask::Ask;
 use crate::verdict::{Kind, Verdict};
@@ -35,7 +36,7 @@ impl Run<'_> {
     }
 
     async fn ask_host(&self, machine: &Machine, ask: &Ask) -> Result<(), Box<Verdict>> {
-        let deadline = Instant::now() + self.scenario.deadlines.answer;
+        let mut pace = Pace::until(Instant::now() + self.scenario.deadlines.answer);
         let request = ask.to_request().map_err(|reason| wrong(machine, ask, &reason))?;
         loop {
             let seen = match machine.call(|control| control.ask(request.clone())).await {
@@ -47,7 +48,7 @@ impl Run<'_> {
                 }
             };
             let right = ask.is_right(&seen);
-            if right || !ask.repeat || Instant::now() > deadline {
+            if right || !ask.repeat || !pace.again().await {
                 self.observed.event(Some(machine.index), What::Action { action: format!("{ask}: {}", words(&seen)) });
                 return if right { Ok(()) } else { Err(wrong(machine, ask, &words(&seen))) };
             }

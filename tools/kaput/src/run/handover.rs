@@ -2,14 +2,17 @@
 //! The AP configuration goes from the source's device to the destination's, as vfio-ap migration spec 10 has it: the
 //! source is read to its end, the destination written in whatever pieces the scenario asks for.
 
-use vfio_ap::control::MAX_READ;
+use std::time::Instant;
+
+use vfio_ap::control::{MAX_READ, Request, SetStateReply};
 use vfio_mig::{DeviceState, Errno, LogLevel, StreamId};
 
 use super::Run;
 use crate::control::ControlError;
 use crate::events::What;
 use crate::machine::{Machine, Trouble};
-use crate::scenario::How;
+use crate::pace::Pace;
+use crate::scenario::{Flip, How};
 use crate::verdict::{Kind, Verdict};
 
 /// Bytes a stream may have: the largest there is has a little more than a mebibyte.
@@ -26,6 +29,8 @@ pub struct Transfer {
     pub writes: usize,
     /// Why the destination did not take it.
     pub refused: Option<Refused>,
+    /// Somebody cancelled the migration, before this or afterwards.
+    pub cancelled: bool,
 }
 
 /// A refusal of the destination's device.
@@ -41,6 +46,22 @@ pub struct Refused {
     pub messages: Vec<String>,
 }
 
+impl How {
+    /// A stream as the destination gets it.
+    fn spoiled(&self, mut data: Vec<u8>) -> Vec<u8> {
+        if let Some(Flip { byte, bit }) = self.flip
+            && let Some(byte) = data.get_mut(byte)
+        {
+            *byte ^= 0x80 >> bit;
+        }
+        if self.twice {
+            data.extend_from_within(..);
+        }
+        data.truncate(self.cut.unwrap_or(usize::MAX));
+        data
+    }
+}
+
 impl Run<'_> {
     /// Steps 2 to 5 of the sequence. A destination that refuses is an outcome; a source that fails is a verdict.
     pub(super) async fn hand_over(
@@ -52,11 +73,14 @@ impl Run<'_> {
         self.state(source, DeviceState::STOP).await?;
         let stream = self.state(source, DeviceState::STOP_COPY).await?;
         let stream = stream.ok_or_else(|| no_stream(source, DeviceState::STOP_COPY))?;
-        let data = self.read_to_end(source, stream, how).await?;
+        let mut data = self.read_to_end(source, stream, how).await?;
+        if let Some(other) = &how.stream_of {
+            data = self.stream_of(source, other.get_ref(), how).await?;
+        }
 
         let mut transfer = Transfer { to: destination.host.clone(), bytes: data.len(), ..Transfer::default() };
         let log_before = self.device(destination, "its log is read", destination.call(|c| c.log(u64::MAX)).await)?.next;
-        match self.deliver(destination, &data, how, &mut transfer.writes).await? {
+        match self.deliver(destination, &how.spoiled(data), how, &mut transfer.writes).await? {
             Ok(()) => {
                 self.state(source, DeviceState::STOP).await?;
                 let (bytes, writes) = (transfer.bytes, transfer.writes);
@@ -72,6 +96,35 @@ impl Run<'_> {
             }
         }
         Ok(transfer)
+    }
+
+    /// The stream of another mediated device on the source, which runs on afterwards.
+    async fn stream_of(&self, source: &Machine, mdev: &str, how: &How) -> Result<Vec<u8>, Box<Verdict>> {
+        let go = |state: DeviceState| async move {
+            let request = Request::MigrationSetState { state, mdev: Some(mdev.to_owned()) };
+            let reply = self.device(source, "another device is stopped", source.call(|c| c.ask(request)).await)?;
+            Ok::<_, Box<Verdict>>(serde_json::from_value::<SetStateReply>(reply).ok().and_then(|reply| reply.stream))
+        };
+        let stream = go(DeviceState::STOP_COPY).await?.ok_or_else(|| no_stream(source, DeviceState::STOP_COPY))?;
+        let data = self.read_to_end(source, stream, how).await?;
+        go(DeviceState::RUNNING).await?;
+        Ok(data)
+    }
+
+    /// Waits until the source's device is back to what it was. Nothing tells the harness when a vCPU has done that.
+    pub(super) async fn device_runs(&self, source: &Machine) -> Result<(), Box<Verdict>> {
+        let mut pace = Pace::until(Instant::now() + self.scenario.deadlines.answer);
+        loop {
+            let state = self.device(source, "its device's state is asked", source.call(|c| c.state()).await)?;
+            if state == DeviceState::RUNNING {
+                return Ok(());
+            }
+            if !pace.again().await {
+                let happened = format!("the device on host {} is not as it was before the migration", source.host);
+                let verdict = Verdict::new(Kind::WrongEndState, happened).on(&source.host);
+                return Err(verdict.expected("running").seen(state.to_string()).ended());
+            }
+        }
     }
 
     /// Brings the source's device back to what it was: the guest will run on here.
@@ -119,7 +172,7 @@ impl Run<'_> {
             let resuming = state(DeviceState::RESUMING).await.map_err(|t| ("set state resuming", t))?;
             let Some(stream) = resuming else { return Ok(Err(no_stream(destination, DeviceState::RESUMING))) };
             let length = how.write_chunk.map_or(data.len(), std::num::NonZeroUsize::get).max(1);
-            let mut rest = &data[..how.cut.unwrap_or(data.len()).min(data.len())];
+            let mut rest = data;
             while !rest.is_empty() {
                 let piece = &rest[..length.min(rest.len())];
                 let taken = destination.call(|c| c.write(stream, piece)).await.map_err(|t| ("write", t))?;

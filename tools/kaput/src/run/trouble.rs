@@ -8,7 +8,7 @@ use qapi_spec::Command;
 
 use super::Run;
 use crate::control::ControlError;
-use crate::machine::{Machine, Trouble};
+use crate::machine::{MOMENT, Machine, Trouble};
 use crate::observed::{Observed, State};
 use crate::qmp::QmpError;
 use crate::qmp::command::{MigrationStatus, QueryMigrate};
@@ -86,7 +86,7 @@ impl Run<'_> {
         let look = |state: &State| alive(state, machine.index, &mut ready);
         match self.observed.until(deadline, look).await {
             Ok(Ok(found)) => Ok(found),
-            Ok(Err(index)) => Err(of_host(&self.observed, index, doing, &Trouble::Died)),
+            Ok(Err(index)) => Err(self.lost(index, doing).await),
             Err(_late) => Err(self.stuck(machine, doing)),
         }
     }
@@ -104,12 +104,12 @@ impl Run<'_> {
             match wanted(status) {
                 Some(found) => Some(Ok(found)),
                 None if status.is_final() => Some(Err(Some(status.clone()))),
-                None => state.machines[other.index].exit.as_ref().map(|_| Err(None)),
+                None => is_lost(state, other.index).then_some(Err(None)),
             }
         };
         match self.wait(whose, doing, ready).await? {
             Ok(found) => Ok(found),
-            Err(None) => Err(of_host(&self.observed, other.index, doing, &Trouble::Died)),
+            Err(None) => Err(self.lost(other.index, doing).await),
             Err(Some(status)) => Err(self.failed(whose, other, doing, &status).await),
         }
     }
@@ -137,10 +137,18 @@ impl Run<'_> {
                         .await
                         .map_err(|trouble| verdict(&self.observed, home, "the key is pressed", trouble))?;
                 }
-                Ok(Err(index)) => return Err(of_host(&self.observed, index, "the guest ran", &Trouble::Died)),
+                Ok(Err(index)) => return Err(self.lost(index, "the guest ran").await),
                 Err(_late) => return Err(self.silent(home, milestone, patience)),
             }
         }
+    }
+
+    /// A QEMU whose process ended, or whose QMP connection did: the end of the process is seen a moment later.
+    async fn lost(&self, index: usize, doing: &str) -> Box<Verdict> {
+        let soon = Instant::now() + MOMENT;
+        let died = self.observed.until(soon, |state| state.machines[index].exit.is_some().then_some(())).await;
+        let trouble = died.map_or(Trouble::Qmp(QmpError::Closed("its events")), |()| Trouble::Died);
+        of_host(&self.observed, index, doing, &trouble)
     }
 
     /// A QEMU that did not come up.
@@ -249,5 +257,10 @@ impl Run<'_> {
 
 /// What `ready` finds, or the machine that ended instead.
 fn alive<T>(state: &State, index: usize, ready: &mut impl FnMut(&State) -> Option<T>) -> Option<Result<T, usize>> {
-    ready(state).map(Ok).or_else(|| state.machines[index].exit.as_ref().map(|_| Err(index)))
+    ready(state).map(Ok).or_else(|| is_lost(state, index).then_some(Err(index)))
+}
+
+/// Whether a machine can tell nothing any more.
+fn is_lost(state: &State, index: usize) -> bool {
+    state.machines[index].exit.is_some() || state.machines[index].qmp_closed
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use toml::Spanned;
 use vfio_ap::defect::Defect;
 
 use super::{Deed, Moment, Outcome, Scenario};
@@ -113,16 +114,20 @@ impl Scenario {
     }
 
     fn check_migrations(&self) -> Result<(), Fault> {
-        let mut at = self.start();
+        let places = self.migrations.iter().flat_map(|step| (0..step.rounds.get()).flat_map(|_| &step.to));
+        for (hop, to) in places.enumerate() {
+            let at = self.home_before(hop);
+            if to.get_ref() == at {
+                let message = format!("the guest is on host {at} already");
+                return Err(fault(message, Some(to.span()), "a migration goes to another host"));
+            }
+        }
         for step in &self.migrations {
-            for _ in 0..step.rounds.get().min(2) {
-                for to in &step.to {
-                    if to.get_ref() == at {
-                        let message = format!("the guest is on host {at} already");
-                        return Err(fault(message, Some(to.span()), "a migration goes to another host"));
-                    }
-                    at = to.get_ref();
-                }
+            let Some(name) = &step.with.stream_of else { continue };
+            if !self.hosts.values().any(|host| host.others.iter().any(|other| other.uuid == *name.get_ref())) {
+                let message = format!("no host has a mediated device `{}` beside the guest's", name.get_ref());
+                let help = "it stands under `others` of the host that the guest leaves, and is open";
+                return Err(fault(message, Some(name.span()), help));
             }
         }
         if !self.plugin && !self.migrations.is_empty() {
@@ -136,51 +141,55 @@ impl Scenario {
         let migrations = self.hops().len();
         for action in &self.actions {
             let (deed, number) = (*action.deed.get_ref(), action.migration.get_ref().get());
+            let place = Some(action.deed.span());
             if action.at >= Moment::Asked && number > migrations {
                 let message = format!("there is no migration {number}, so this never happens");
-                return Err(fault(message, Some(action.deed.span()), format!("the scenario has {migrations}")));
+                return Err(fault(message, place, format!("the scenario has {migrations}")));
             }
-            let first = match deed {
-                Deed::KillSource => Moment::Boot,
-                Deed::StopGuest | Deed::GarbageOnConsole => Moment::Suites,
-                Deed::UnassignDomain => Moment::Waiting,
-                Deed::KillDestination => Moment::Asked,
-            };
-            if action.at < first {
+            if action.at < deed.first_moment() {
                 let message = format!("`{deed}` is not possible so early");
-                let help = "the first moment is `boot` for kill-source, `suites` for stop-guest and garbage-on-console, \
-                            `waiting` for unassign-domain, `asked` for kill-destination";
-                return Err(fault(message, Some(action.deed.span()), help));
+                return Err(fault(message, place, format!("the first moment is `{}`", deed.first_moment())));
+            }
+            if let Err(reason) = action.check() {
+                let help = "the deeds and their keys stand in docs/scenarios.md";
+                return Err(fault(reason, place, help));
+            }
+            if deed == Deed::CancelMigration && action.at == Moment::Over {
+                return Err(fault(
+                    "a migration that is over cannot be cancelled",
+                    place,
+                    "the last moment is `continued`",
+                ));
+            }
+            if let Some(host) = &action.host {
+                self.check_host_at(host, action.at, number)?;
             }
         }
         Ok(())
     }
 
     fn check_asks(&self) -> Result<(), Fault> {
-        let hops = self.hops();
         for ask in &self.asks {
-            let (host, number) = (ask.host.get_ref().as_str(), ask.migration.get_ref().get());
-            let place = Some(ask.host.span());
-            if self.host(host).is_none() {
-                let names = self.hosts.keys().map(|name| name.get_ref().as_str()).collect::<Vec<_>>().join(", ");
-                return Err(fault(format!("there is no host `{host}`"), place, format!("the hosts are {names}")));
-            }
             if let Err(reason) = ask.to_request() {
                 let help = "the requests and their arguments stand in docs/control-protocol.md";
-                let place = ask.request.as_ref().map_or(place, |request| Some(request.span()));
-                return Err(fault(format!("this cannot be asked: {reason}"), place, help));
+                let place = ask.request.as_ref().map_or(ask.host.span(), Spanned::span);
+                return Err(fault(format!("this cannot be asked: {reason}"), Some(place), help));
             }
-            let from = number.checked_sub(2).and_then(|n| hops.get(n)).map_or(self.start(), |hop| hop.to);
-            let there = match (ask.at, hops.get(number - 1)) {
-                (Moment::Boot, _) => false,
-                (Moment::Suites, _) => host == self.start(),
-                (_, Some(hop)) => host == hop.to || host == from,
-                (_, None) => false,
-            };
-            if !there {
-                let help = "from `suites` on the first host answers, from `asked` on both hosts of that migration";
-                return Err(fault(format!("host {host} does not answer at that moment"), place, help));
-            }
+            self.check_host_at(&ask.host, ask.at, ask.migration.get_ref().get())?;
+        }
+        Ok(())
+    }
+
+    /// That there is such a host, and that it can be reached at that moment.
+    fn check_host_at(&self, host: &Spanned<String>, at: Moment, migration: usize) -> Result<(), Fault> {
+        let (name, place) = (host.get_ref(), Some(host.span()));
+        if self.host(name).is_none() {
+            let names = self.hosts.keys().map(|name| name.get_ref().as_str()).collect::<Vec<_>>().join(", ");
+            return Err(fault(format!("there is no host `{name}`"), place, format!("the hosts are {names}")));
+        }
+        if !self.answers(name, at, migration) {
+            let help = "from `suites` on the first host answers, from `asked` on both hosts of that migration";
+            return Err(fault(format!("host {name} does not answer at that moment"), place, help));
         }
         Ok(())
     }

@@ -70,13 +70,13 @@ fn rounds_go_through_the_list_again_and_again() {
 
 #[test]
 fn a_refusal_is_of_the_last_migration_unless_it_says_which() {
-    let refused = |which: &str| {
+    let refused = |which: &str, route: &str| {
         let expect = format!("result = \"refused\"\nrefused = {{ errno = \"EFAULT\"{which} }}");
-        let text = GOOD.replace("to = \"B\"", "to = [\"B\", \"A\"]").replace("result = \"pass\"", &expect);
+        let text = GOOD.replace("to = \"B\"", route).replace("result = \"pass\"", &expect);
         read(&text).expect("good").scenario.refused_hop().map(|(hop, refusal)| (hop, refusal.errno))
     };
-    assert_eq!(refused(""), Some((1, Errno::EFAULT)));
-    assert_eq!(refused(", migration = 1"), Some((0, Errno::EFAULT)));
+    assert_eq!(refused("", "to = [\"B\", \"A\"]"), Some((1, Errno::EFAULT)));
+    assert_eq!(refused(", migration = 1", "to = [\"B\", \"B\"]"), Some((0, Errno::EFAULT)));
 }
 
 #[test]
@@ -128,9 +128,27 @@ fn a_machine_has_as_many_cpus_as_it_can_have() {
 fn an_action_must_be_possible_at_its_moment() {
     let action = |at: &str, deed: &str| format!("[[actions]]\nat = \"{at}\"\ndo = \"{deed}\"\n\n[expect]");
     insta::assert_snapshot!("action-too-early", fault("[expect]", &action("boot", "kill-destination")));
+    insta::assert_snapshot!("action-without-its-keys", fault("[expect]", &action("asked", "plug")));
     let late = action("active", "kill-source").replace("do =", "migration = 2\ndo =");
     insta::assert_snapshot!("action-too-late", fault("[expect]", &late));
     assert!(read(&GOOD.replace("[expect]", &action("asked", "kill-destination"))).is_ok());
+}
+
+#[test]
+fn a_guest_whose_migration_is_cancelled_or_refused_is_where_it_was() {
+    let again = GOOD.replace("[expect]", "[[migrations]]\nto = \"B\"\n\n[expect]");
+    assert!(shown(&read(&again).expect_err("there already")).contains("the guest is on host B already"));
+    let cancelled = again.replace("[expect]", "[[actions]]\nat = \"active\"\ndo = \"cancel-migration\"\n\n[expect]");
+    let scenario = read(&cancelled).expect("good").scenario;
+    assert_eq!([0, 1, 2].map(|hop| scenario.home_before(hop)), ["A", "A", "B"]);
+    let refused = again.replace("\"pass\"", "\"refused\"\nrefused = { errno = \"EFAULT\", migration = 1 }");
+    assert_eq!(read(&refused).expect("good").scenario.home_before(1), "A");
+}
+
+#[test]
+fn an_action_on_a_host_that_does_not_answer_is_shown_where_it_stands() {
+    let action = "[[actions]]\nat = \"suites\"\ndo = \"unplug\"\nadapter = \"05\"\nhost = \"B\"\n\n[expect]";
+    insta::assert_snapshot!("action-on-a-host-too-early", fault("[expect]", action));
 }
 
 #[test]
@@ -200,6 +218,7 @@ fn the_reference_names_every_key() {
         "[hosts.A.mdev]\n",
         "[[migrations]]\n",
         "[[migrations]]\n[migrations.with]\n",
+        "[[migrations]]\n[migrations.with]\n[migrations.with.flip]\n",
         "[[actions]]\n",
         "[[asks]]\n",
         "[expect]\n",
@@ -245,5 +264,19 @@ fn a_word_that_nothing_answers_to_is_told_with_what_there_is() {
     for (word, known) in [("x*", "survive"), ("tag:x", "refusal"), ("[", "no pattern"), ("nobody", "missing-queue")] {
         let told = shown(&chosen(&[word]).expect_err("nothing"));
         assert!(told.contains(word) && told.contains(known), "{told}");
+    }
+}
+
+#[test]
+fn the_reference_names_every_deed_and_every_moment() {
+    let reference = include_str!("../../../../docs/scenarios.md");
+    for deed in Deed::ALL {
+        assert!(reference.contains(&format!("`{deed}`")), "docs/scenarios.md does not name `{deed}`");
+    }
+    let moments = [Moment::Boot, Moment::Suites, Moment::Waiting, Moment::Asked, Moment::Active, Moment::PreSwitchover];
+    for moment in moments.into_iter().chain([Moment::HandedOver, Moment::Continued, Moment::Over]) {
+        let row = format!("\n| `{moment}` |");
+        assert!(reference.contains(&row), "docs/scenarios.md does not explain `{moment}`");
+        assert_eq!(serde_json::from_value::<Moment>(moment.to_string().into()).expect("a moment"), moment);
     }
 }
