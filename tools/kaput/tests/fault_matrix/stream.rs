@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Damaged streams: cut at each byte and written in three ways, each bit the wrong way round, too long, too many. All of them are offered to one
+//! destination while the guest stands still at its source; after each the destination is asked whether it is as it was. Then the guest
+//! moves, and finds everything it had. What each damage must come to follows from the stream's fields (vfio-ap migration spec 4.4
+//! and 5.4), never from the model.
+
+use std::sync::{Arc, OnceLock};
+
+use ap_arch::stream::{QueueEntry, StreamFormat, StreamHeader};
+use ap_arch::{Apqn, HwInfo, Mask256};
+use kaput::events::What;
+use kaput::tools::Tools;
+use kaput::verdict::Kind;
+use libtest_mimic::{Failed, Trial};
+use serde_json::{Value, json};
+
+/// The guest's only queue, on both hosts.
+const QUEUE: Apqn = Apqn::new(5, 0x33);
+/// What TAPQ says of it: an accelerator of generation 8.
+const INFO: u64 = 0x6a80_0000_0eff_0007;
+/// Nothing, as a mask.
+const NONE: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
+
+const SCENARIO: &str = r#"
+summary = "A destination is offered damaged streams, and then the right one"
+[guest]
+suites = ["presence", "config-info", "migration-apcb", "migration-queues", "migration-rsa"]
+[hosts.A]
+topology = "05=cex8a/33"
+mdev = { uuid = "m", adapters = ["05"], domains = ["33"], control-domains = ["33"] }
+[hosts.B]
+topology = "05=cex8a/33"
+mdev = { uuid = "m" }
+[[migrations]]
+to = "B"
+[expect]
+result = "pass"
+"#;
+
+/// What becomes of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// A write is refused with this error.
+    Refused(&'static str),
+    /// Every write is taken, and leaving RESUMING is refused, because more was to come.
+    Unfinished,
+    /// It is a configuration like any other.
+    Accepted,
+}
+
+/// A cell: a stream, the pieces in which it is written, and what must become of it.
+struct Cell {
+    name: String,
+    bytes: Vec<u8>,
+    piece: usize,
+    fate: Fate,
+}
+
+fn stream() -> Vec<u8> {
+    let header = StreamHeader::new(StreamFormat::Vfap, 1, [QUEUE.apqi.0].into_iter().collect::<Mask256>());
+    [&header.to_bytes()[..], &QueueEntry { info: HwInfo(INFO), apqn: QUEUE }.to_bytes()].concat()
+}
+
+/// What one bit the wrong way round comes to, by the field it is in.
+fn fate_of_flip(byte: usize, bit: u8) -> Fate {
+    let mask = 0x80_u8 >> bit;
+    match byte {
+        // Magic, version, reserved.
+        0..=7 | 12..=15 | 58..=63 => Fate::Refused("EINVAL"),
+        8..=11 => match 1 ^ u32::from(mask) << (8 * (11 - byte)) {
+            // More bytes than no queue has.
+            0 => Fate::Refused("EIO"),
+            queues if queues > 65_536 => Fate::Refused("EINVAL"),
+            _ => Fate::Unfinished,
+        },
+        // A guest without control over its own domain is nothing unheard of; the host lacks every other.
+        16..=47 if 8 * (byte - 16) + usize::from(bit) == usize::from(QUEUE.apqi.0) => Fate::Accepted,
+        16..=47 => Fate::Refused("ENODEV"),
+        // Facilities and mode.
+        48 => Fate::Refused("EFAULT"),
+        // Classification: without native function a guest goes everywhere. Bind state.
+        49 | 51 => Fate::Accepted,
+        50 if bit < 2 => Fate::Refused("EFAULT"),
+        50 => Fate::Accepted,
+        // A type above the destination's.
+        52 if 0x0e ^ mask > 0x0e => Fate::Refused("EFAULT"),
+        // An older type; maxima.
+        52..=55 => Fate::Accepted,
+        // Another adapter or domain, which the host lacks.
+        _ => Fate::Refused("ENODEV"),
+    }
+}
+
+fn cuts() -> Vec<Cell> {
+    let whole = stream();
+    let mut cells = Vec::new();
+    for (how, piece) in [("at-once", whole.len()), ("by-bytes", 1), ("by-sevens", 7)] {
+        for length in 0..whole.len() {
+            let (name, bytes) = (format!("stream::cut-{length:02}::{how}"), whole[..length].to_vec());
+            cells.push(Cell { name, bytes, piece, fate: Fate::Unfinished });
+        }
+    }
+    cells
+}
+
+fn flips() -> Vec<Cell> {
+    let whole = stream();
+    let mut cells = Vec::new();
+    for byte in 0..whole.len() {
+        for bit in 0..8 {
+            let mut bytes = whole.clone();
+            bytes[byte] ^= 0x80 >> bit;
+            let name = format!("stream::flip-{byte:02}.{bit}");
+            cells.push(Cell { name, piece: bytes.len(), bytes, fate: fate_of_flip(byte, bit) });
+        }
+    }
+    let one_more = |byte: u8| [&whole[..], &[byte]].concat();
+    let twice = [&whole[..], &whole].concat();
+    let nothing_but_zeros = vec![0; whole.len()];
+    let with_entries = |entries: [Apqn; 2]| {
+        let header = StreamHeader::new(StreamFormat::Vfap, 2, Mask256::EMPTY);
+        let entry = |apqn| QueueEntry { info: HwInfo(INFO), apqn }.to_bytes();
+        [&header.to_bytes()[..], &entry(entries[0]), &entry(entries[1])].concat()
+    };
+    for (name, bytes, fate) in [
+        ("one-byte-more", one_more(0), Fate::Refused("EIO")),
+        ("one-odd-byte-more", one_more(0xff), Fate::Refused("EIO")),
+        ("twice-in-one-write", twice, Fate::Refused("EIO")),
+        ("zeros", nothing_but_zeros, Fate::Refused("EINVAL")),
+        ("the-same-queue-twice", with_entries([QUEUE; 2]), Fate::Refused("EINVAL")),
+        ("not-ascending", with_entries([Apqn::new(6, 0x33), QUEUE]), Fate::Refused("EINVAL")),
+        ("a-queue-more", with_entries([QUEUE, Apqn::new(6, 0x33)]), Fate::Refused("ENODEV")),
+    ] {
+        cells.push(Cell { name: format!("stream::{name}"), piece: bytes.len(), bytes, fate });
+    }
+    cells
+}
+
+/// What is asked of the two hosts, in the words of a scenario.
+#[derive(Default)]
+struct Questions {
+    text: String,
+    count: usize,
+}
+
+impl Questions {
+    fn ask(&mut self, host: &str, request: &Value, right: &str) {
+        // A JSON object is an inline table of TOML but for its colons, and no text here has one.
+        let request = request.to_string().replace("\":", "\"=");
+        self.text += &format!("[[asks]]\nat = \"pre-switchover\"\nhost = \"{host}\"\nrequest = {request}\n{right}\n");
+        self.count += 1;
+    }
+
+    fn go(&mut self, host: &str, state: &str, right: &str) {
+        self.ask(host, &json!({"execute": "migration-set-state", "arguments": {"state": state}}), right);
+    }
+
+    /// That the source really sends the stream that the cells damage.
+    fn source(&mut self) {
+        self.go("A", "stop-copy", "answer = { stream = 1 }");
+        let read = json!({"execute": "migration-read", "arguments": {"stream": 1, "length": 4096}});
+        self.ask("A", &read, &format!("answer = {{ data = \"{}\" }}", hex(&stream())));
+        self.go("A", "running", "answer = { state = \"running\" }");
+    }
+
+    /// A damaged stream: offered, refused, and no trace left of it. `number` is the stream's, `applied` how many were accepted.
+    fn cell(&mut self, cell: &Cell, number: usize, applied: &mut usize) {
+        self.go("B", "resuming", &format!("answer = {{ state = \"resuming\", stream = {number} }}"));
+        for piece in cell.bytes.chunks(cell.piece) {
+            let right = match cell.fate {
+                Fate::Refused(errno) => format!("error = \"{errno}\""),
+                _ => format!("answer = {{ written = {} }}", piece.len()),
+            };
+            let write = json!({"execute": "migration-write", "arguments": {"stream": number, "data": hex(piece)}});
+            self.ask("B", &write, &right);
+        }
+        match cell.fate {
+            Fate::Refused(errno) => self.go("B", "stop", &format!("error = \"{errno}\"")),
+            Fate::Unfinished => self.go("B", "stop", "error = \"EINVAL\""),
+            Fate::Accepted => {
+                self.go("B", "stop", "answer = { state = \"stop\" }");
+                *applied += 1;
+            }
+        }
+        self.ask("B", &json!({"execute": "migration-close", "arguments": {"stream": number}}), "");
+        self.ask("B", &json!({"execute": "device-reset"}), "");
+        if cell.fate == Fate::Accepted {
+            let path = "/sys/devices/vfio_ap/matrix/m/ap_config";
+            let value = [NONE; 3].join(",");
+            self.ask("B", &json!({"execute": "sysfs-write", "arguments": {"path": path, "value": value}}), "");
+        }
+        let mdev = format!(
+            "{{ uuid = \"m\", open = true, state = \"running\", adapters = \"{NONE}\", domains = \"{NONE}\", control-domains = \
+             \"{NONE}\", guest-adapters = \"{NONE}\", guest-domains = \"{NONE}\", guest-control-domains = \"{NONE}\" }}"
+        );
+        self.ask("B", &json!({"execute": "query-host"}), &format!("answer = {{ mdevs = [{mdev}] }}"));
+        let counters = format!("answer = {{ open-streams = 0, applied = {applied} }}");
+        self.ask("B", &json!({"execute": "query-counters"}), &counters);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Cells that share a pair of QEMUs, and how their run went.
+struct Group {
+    tools: Arc<Tools>,
+    text: String,
+    /// Which question is the last of each cell, counted from 1.
+    ends: Vec<usize>,
+    outcome: OnceLock<Result<Outcome, String>>,
+}
+
+/// How the run of a group went.
+struct Outcome {
+    /// How many questions were answered rightly.
+    right: usize,
+    /// The verdict in words.
+    words: String,
+    kind: Kind,
+}
+
+impl Group {
+    fn new(tools: &Arc<Tools>, cells: &[Cell]) -> Self {
+        let mut questions = Questions::default();
+        questions.source();
+        let (mut ends, mut applied) = (Vec::new(), 0);
+        for (number, cell) in cells.iter().enumerate() {
+            questions.cell(cell, number + 1, &mut applied);
+            ends.push(questions.count);
+        }
+        let text = format!("{SCENARIO}\n{}", questions.text);
+        Self { tools: Arc::clone(tools), text, ends, outcome: OnceLock::new() }
+    }
+
+    fn outcome(&self) -> Result<&Outcome, Failed> {
+        let run = || {
+            let finished = super::finished(&self.tools, &self.text).map_err(|failed| format!("{failed:?}"))?;
+            let asked = finished.events.iter().filter(|event| matches!(event.what, What::Action { .. })).count();
+            let verdict = finished.verdict;
+            let right = if verdict.kind == Kind::AnsweredOtherwise { asked.saturating_sub(1) } else { asked };
+            let words =
+                format!("{}: {}; expected {}, seen {}", verdict.kind, verdict.happened, verdict.expected, verdict.seen);
+            Ok(Outcome { right, words, kind: verdict.kind })
+        };
+        self.outcome.get_or_init(run).as_ref().map_err(Failed::from)
+    }
+
+    fn cell(&self, index: usize) -> Result<(), Failed> {
+        let outcome = self.outcome()?;
+        let begin = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        if outcome.right >= self.ends[index] {
+            return Ok(());
+        }
+        let what = if outcome.right < begin { "never reached" } else { "answered otherwise" };
+        Err(format!("{what}: {}", outcome.words).into())
+    }
+
+    /// That the guest then moved and has everything it had.
+    fn end(&self) -> Result<(), Failed> {
+        let outcome = self.outcome()?;
+        if outcome.kind == Kind::AsExpected { Ok(()) } else { Err(outcome.words.as_str().into()) }
+    }
+}
+
+pub(super) fn trials(tools: &Arc<Tools>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (name, cells) in [("cut", cuts()), ("damaged", flips())] {
+        let group = Arc::new(Group::new(tools, &cells));
+        for (index, cell) in cells.into_iter().enumerate() {
+            let group = Arc::clone(&group);
+            trials.push(Trial::test(cell.name, move || group.cell(index)));
+        }
+        trials.push(Trial::test(format!("stream::the-guest-after-all-that-was-{name}"), move || group.end()));
+    }
+    trials
+}
