@@ -3,6 +3,8 @@
 
 mod again;
 mod judge;
+mod live;
+mod paint;
 mod preflight;
 mod qemu;
 mod reports;

@@ -10,6 +10,7 @@ use ap_arch::report::{ExitStatus, Verdict as CaseVerdict};
 use crate::guest::Guest;
 use crate::run::Transfer;
 use crate::scenario::{Outcome, Scenario};
+use crate::symptoms;
 use crate::verdict::{Kind, Verdict};
 
 /// Everything a verdict stands on.
@@ -95,12 +96,13 @@ fn unexpected_failures(evidence: &Evidence<'_>) -> Option<Verdict> {
         [one] => format!("the guest's case {one} failed"),
         many => format!("{} of the guest's cases failed", many.len()),
     };
-    Some(
-        Verdict::new(Kind::GuestFailed, happened)
-            .expected("these cases pass")
-            .seen(seen.join("\n"))
-            .next("the last AP instructions are below; the whole log is in the run folder"),
-    )
+    let mut verdict = Verdict::new(Kind::GuestFailed, happened)
+        .expected("these cases pass")
+        .seen(seen.join("\n"))
+        .next("the guest's last AP instructions stand above, its console and its whole log are in the run folder");
+    let names = evidence.guest.cases.iter().filter(|case| fails(case.verdict)).map(|case| case.name.as_str());
+    verdict.suspects = symptoms::suspects(&names.collect::<Vec<_>>()).into_iter().map(str::to_owned).collect();
+    Some(verdict)
 }
 
 fn refusals(evidence: &Evidence<'_>) -> Option<Verdict> {

@@ -33,6 +33,7 @@ pub mod scenario;
 pub mod schema;
 pub mod site;
 pub mod soak;
+pub mod symptoms;
 pub mod tools;
 pub mod trace;
 pub mod transcript;

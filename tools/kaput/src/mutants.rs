@@ -17,6 +17,8 @@ use crate::scenario::load::Loaded;
 use crate::tools::Tools;
 use crate::verdict::{Exit, Kind, Verdict};
 
+mod page;
+
 /// What a guest said of one finding.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -127,6 +129,17 @@ impl Outcome {
         self.mutants.iter().skip(1).map(row).collect()
     }
 
+    /// What the correct model brought forth, in words.
+    fn control(&self) -> String {
+        let alarms = self.mutants.first().map_or(&[][..], |control| &control.caught_by);
+        if alarms.is_empty() { "silent".to_owned() } else { first_few(alarms, 3) }
+    }
+
+    /// How many defects were switched on alone.
+    fn defects(&self) -> usize {
+        self.mutants.iter().filter(|mutant| mutant.defect.is_some()).count()
+    }
+
     /// The table for people.
     #[must_use]
     pub fn table(&self) -> String {
@@ -140,10 +153,8 @@ impl Outcome {
                 _ = writeln!(text, "scenario {}: {trouble}", seen.scenario);
             }
         }
-        let alarms = self.mutants.first().map_or(&[][..], |control| &control.caught_by);
-        let control = if alarms.is_empty() { "silent".to_owned() } else { first_few(alarms, 3) };
-        _ = writeln!(text, "correct model: {control}");
-        let defects = self.mutants.iter().filter(|mutant| mutant.defect.is_some()).count();
+        _ = writeln!(text, "correct model: {}", self.control());
+        let defects = self.defects();
         let (missed, false_alarms) = (self.missed(), self.false_alarms());
         let guests = self.guests.as_ref().map_or(String::new(), |seen| {
             format!(", {} seen by a guest", seen.iter().filter(|seen| seen.is_caught()).count())

@@ -107,6 +107,12 @@ impl Observed {
         }
     }
 
+    /// Says whenever something was written.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     /// Adds a machine; returns its place in [`State::machines`].
     #[must_use]
     pub fn add_machine(&self, host: &str) -> usize {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reports: renderings of finished runs, each for other readers. They compute nothing a verdict depends on.
 
+pub mod chart;
 pub mod html;
 pub mod human;
 pub mod json;
 pub mod junit;
 pub mod lanes;
 pub mod matrix;
+pub mod preflight;
+pub mod soak;
 pub mod tap;
 pub mod text;
 pub mod timeline;

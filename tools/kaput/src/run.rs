@@ -71,8 +71,22 @@ pub struct Wishes {
 /// # Errors
 /// [`FolderError`] if there is no place for a run; everything else is a verdict.
 pub async fn run(tools: &Tools, loaded: &Loaded, wishes: Wishes) -> Result<Finished, FolderError> {
+    watched(tools, loaded, wishes, |_| ()).await
+}
+
+/// The same, for somebody who wants to see it happen: `watch` is shown what is known before anything is.
+///
+/// # Errors
+/// Those of [`run`].
+pub async fn watched(
+    tools: &Tools,
+    loaded: &Loaded,
+    wishes: Wishes,
+    watch: impl FnOnce(&Observed),
+) -> Result<Finished, FolderError> {
     let folder = RunFolder::create()?;
     let mut run = Run::new(tools, &loaded.scenario, folder, wishes.trace);
+    watch(&run.observed);
     let story = run.story().await;
     Ok(run.close(story, loaded, wishes).await)
 }

@@ -149,6 +149,9 @@ pub struct Verdict {
     /// Names of known findings that the run showed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<String>,
+    /// Names of known findings that show like this, where a guest's case failed that should not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspects: Vec<String>,
     /// The guest's last AP instructions, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_instructions: Vec<String>,
@@ -169,6 +172,7 @@ impl Verdict {
             seen: String::new(),
             next: String::new(),
             findings: Vec::new(),
+            suspects: Vec::new(),
             last_instructions: Vec::new(),
             run_folder: None,
         }

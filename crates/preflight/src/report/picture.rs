@@ -13,13 +13,38 @@ use crate::text::plain;
 /// How many domains stand side by side.
 const WIDTH: usize = 24;
 
-const LEGEND: &str = "\
+/// What the marks mean.
+pub const LEGEND: &str = "\
 G the guest's   v vfio_ap   m another mediated device's   h the host's own driver   - no driver   . no such queue
 on the destination   Y yes   N no   ? unknown   for the guest's queues\n";
 
-/// Both hosts. Adapters and domains that neither host nor the guest has are left out.
+/// One host. Texts of a snapshot are harmless in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Which of the two.
+    pub name: &'static str,
+    /// Why its queues are not known, if so.
+    pub unknown: Option<String>,
+    /// The domains, in hex.
+    pub domains: Vec<String>,
+    /// The adapters; none where there are no queues.
+    pub rows: Vec<Row>,
+}
+
+/// One adapter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its number, in hex.
+    pub adapter: String,
+    /// What card it is; empty if there is none.
+    pub card: String,
+    /// A mark for each domain, as [`LEGEND`] has it.
+    pub marks: Vec<char>,
+}
+
+/// Both hosts, the source first. Adapters and domains that neither host nor the guest has are left out.
 #[must_use]
-pub fn tables(pair: &Pair<'_>, judgement: &Judgement) -> String {
+pub fn both(pair: &Pair<'_>, judgement: &Judgement) -> [Table; 2] {
     let guest = judgement.guest.unwrap_or_default();
     let (mut adapters, mut domains) = (guest.adapters, guest.domains);
     for host in [pair.source, pair.destination] {
@@ -36,37 +61,49 @@ pub fn tables(pair: &Pair<'_>, judgement: &Judgement) -> String {
         Some(Verdict::Unknown) => '?',
         None => owner(pair.destination, pair.destination_mdev, apqn),
     };
+    [
+        table("source", pair.source, adapters, domains, &on_source),
+        table("destination", pair.destination, adapters, domains, &on_destination),
+    ]
+}
+
+fn table(name: &'static str, host: &Host, adapters: Mask256, domains: Mask256, mark: &dyn Fn(Apqn) -> char) -> Table {
+    let unknown = host.queues.as_ref().err().map(|Unknown(reason)| plain(reason));
+    let row = |adapter: u8| Row {
+        adapter: Apid(adapter).to_string(),
+        card: card(host, adapter),
+        marks: domains.iter().map(|domain| mark(Apqn::new(adapter, domain))).collect(),
+    };
+    let rows = if unknown.is_some() || domains.is_empty() { Vec::new() } else { adapters.iter().map(row).collect() };
+    Table { name, unknown, domains: domains.iter().map(|n| Apqi(n).to_string()).collect(), rows }
+}
+
+/// Both hosts as text.
+#[must_use]
+pub fn tables(pair: &Pair<'_>, judgement: &Judgement) -> String {
     let mut text = String::new();
-    table(&mut text, "source", pair.source, adapters, domains, &on_source);
-    table(&mut text, "destination", pair.destination, adapters, domains, &on_destination);
+    for table in both(pair, judgement) {
+        write(&mut text, &table);
+    }
     text + LEGEND
 }
 
-fn table(
-    text: &mut String,
-    name: &str,
-    host: &Host,
-    adapters: Mask256,
-    domains: Mask256,
-    field: &dyn Fn(Apqn) -> char,
-) {
-    _ = writeln!(text, "{name}");
-    if let Err(Unknown(reason)) = &host.queues {
-        _ = writeln!(text, "  its queues are not known: {}\n", plain(reason));
+fn write(text: &mut String, table: &Table) {
+    _ = writeln!(text, "{}", table.name);
+    if let Some(reason) = &table.unknown {
+        _ = writeln!(text, "  its queues are not known: {reason}\n");
         return;
     }
-    let domains: Vec<u8> = domains.iter().collect();
-    if domains.is_empty() || adapters.is_empty() {
+    if table.rows.is_empty() {
         _ = writeln!(text, "  no queues\n");
         return;
     }
-    for part in domains.chunks(WIDTH) {
-        let heads: Vec<String> = part.iter().map(|n| Apqi(*n).to_string()).collect();
+    for (part, heads) in table.domains.chunks(WIDTH).enumerate() {
         _ = writeln!(text, "  {:<10} {}", "", heads.join(" "));
-        for adapter in adapters.iter() {
-            let fields: Vec<String> =
-                part.iter().map(|domain| format!("{:<4}", field(Apqn::new(adapter, *domain)))).collect();
-            let row = format!("  {} {:<7} {}", Apid(adapter), card(host, adapter), fields.join(" "));
+        for Row { adapter, card, marks } in &table.rows {
+            let marks = marks.chunks(WIDTH).nth(part).unwrap_or_default();
+            let marks: Vec<String> = marks.iter().map(|mark| format!("{mark:<4}")).collect();
+            let row = format!("  {adapter} {card:<7} {}", marks.join(" "));
             _ = writeln!(text, "{}", row.trim_end());
         }
         text.push('\n');

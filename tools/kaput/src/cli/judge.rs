@@ -18,6 +18,7 @@ use vfio_ap::profile::Profile;
 use vfio_mig::conformance::{DeviceFactory, Options, run};
 
 use super::print;
+use super::reports::{self, Reports, Target};
 
 const CONFORMANCE: &str = "\
 Examples:
@@ -38,6 +39,8 @@ const MUTANTS: &str = "\
 Examples:
   kaput mutants                 every defect, by the suite and by guests in QEMU
   kaput mutants --without-qemu  by the suite alone
+  kaput mutants --report human --report html=mutants.html
+                                and a page of it
 
 Exit status:
   0  every defect was caught, and the correct model by nothing
@@ -157,13 +160,16 @@ pub(super) struct Mutants {
     /// By the conformance suite alone: no guest is asked, and no QEMU is needed
     #[arg(long)]
     without_qemu: bool,
-    /// One JSON object a line instead of the table
-    #[arg(long)]
-    json: bool,
+    /// How to report, and into which file: human, json or html. May be given more than once; one of them may be without
+    /// a file
+    #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
+    report: Vec<Target>,
 }
 
 impl Mutants {
     pub(super) async fn start(&self, named: &Named) -> Result<Exit> {
+        let reports =
+            Reports::open_of(&self.report, &[reports::Form::Human, reports::Form::Json, reports::Form::Html])?;
         let guests = if self.without_qemu { None } else { Some(prepare(named).await?) };
         // The suite has its own threads; the guests keep this one.
         let suite =
@@ -179,7 +185,11 @@ impl Mutants {
             None => None,
         };
         let outcome = Outcome { mutants: suite.await.into_diagnostic()?, guests };
-        print(if self.json { outcome.lines() } else { outcome.table() })?;
+        reports.deliver(|form| match form {
+            reports::Form::Json => Ok(outcome.lines()),
+            reports::Form::Html => outcome.page().map_err(|error| miette!("the HTML report: {error}")),
+            _ => Ok(outcome.table()),
+        })?;
         Ok(outcome.exit())
     }
 }

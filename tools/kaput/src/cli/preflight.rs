@@ -3,14 +3,16 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use kaput::place::{Place, load};
-use miette::{IntoDiagnostic, Result, WrapErr};
+use kaput::report::preflight as page;
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use preflight::report::{fix, human, json, picture, tap};
 use preflight::text::is_device_name;
 use preflight::{Host, Pair, RULES};
 
 use super::print;
+use super::reports::{Form, Reports, Target};
 
 pub(super) const COLLECT_HELP: &str = "\
 Examples:
@@ -28,6 +30,7 @@ Examples:
   kaput preflight local ssh:zhost2 --mdev 669d9b23-fe1b-4ecb-be08-a2fabca99b71
   kaput preflight here.json there.json --fix > fix.sh     commands for the destination; read, then run
   kaput preflight here.json there.json --matrix           both hosts as tables
+  kaput preflight here.json there.json --report html=a.html    both hosts as a picture, and why
 
 Exit status:
   0  yes: the migration succeeds and the guest keeps its queues
@@ -76,19 +79,10 @@ pub(super) struct PreflightOptions {
     /// Draws both hosts as tables, instead of the report
     #[arg(long)]
     matrix: bool,
-    /// How to report on standard output
-    #[arg(long, value_enum, default_value_t = Form::Human)]
-    report: Form,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// A paragraph for each finding
-    Human,
-    /// One JSON object
-    Json,
-    /// TAP version 13
-    Tap,
+    /// How to report, and into which file: human, json, tap or html. May be given more than once; one of them may be
+    /// without a file
+    #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
+    report: Vec<Target>,
 }
 
 fn device_name(text: &str) -> std::result::Result<String, &'static str> {
@@ -114,6 +108,7 @@ pub(super) async fn collect(options: &CollectOptions) -> Result<u8> {
 }
 
 pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
+    let reports = Reports::open_of(&options.report, &[Form::Human, Form::Json, Form::Tap, Form::Html])?;
     let read = async |place: &Place, monitor| -> Result<Host> {
         let snapshot = load(place, monitor).await?;
         Host::new(&snapshot).into_diagnostic().wrap_err_with(|| place.to_string())
@@ -125,13 +120,19 @@ pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
         .wrap_err_with(|| options.source.to_string())?;
     let judgement = preflight::judge(&pair, RULES, options.strict);
     let (from, to) = (options.source.to_string(), options.destination.to_string());
-    let text = match options.report {
-        _ if options.fix => fix(&judgement),
-        _ if options.matrix => picture::tables(&pair, &judgement),
-        Form::Human => human::screen(&judgement, &from, &to),
-        Form::Json => json::line(&judgement, &from, &to).into_diagnostic()?,
-        Form::Tap => tap::document(&judgement),
-    };
-    print(&text)?;
+    if options.fix {
+        print(fix(&judgement))?;
+    } else if options.matrix {
+        print(picture::tables(&pair, &judgement))?;
+    } else {
+        reports.deliver(|form| match form {
+            Form::Json => json::line(&judgement, &from, &to).into_diagnostic(),
+            Form::Tap => Ok(tap::document(&judgement)),
+            Form::Html => {
+                page::page(&pair, &judgement, &from, &to).map_err(|error| miette!("the HTML report: {error}"))
+            }
+            _ => Ok(human::screen(&judgement, &from, &to)),
+        })?;
+    }
     Ok(judgement.verdict().exit_status())
 }

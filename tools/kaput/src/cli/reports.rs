@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use kaput::report::{Told, html, human, json, junit, tap};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
-use super::print;
+use super::{paint, print};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Form {
@@ -60,7 +60,19 @@ pub(super) struct Reports {
 }
 
 impl Reports {
+    /// Of runs: every form is allowed.
     pub(super) fn open(targets: &[Target]) -> Result<Self> {
+        Self::open_of(targets, Form::value_variants())
+    }
+
+    /// Of something that has not every form.
+    pub(super) fn open_of(targets: &[Target], allowed: &[Form]) -> Result<Self> {
+        if let Some(target) = targets.iter().find(|target| !allowed.contains(&target.form)) {
+            let name =
+                |form: &Form| form.to_possible_value().map_or_else(String::new, |name| name.get_name().to_owned());
+            let help = format!("there is {}", allowed.iter().map(name).collect::<Vec<_>>().join(", "));
+            return Err(miette!(help = help, "there is no report of this as {}", name(&target.form)));
+        }
         let mut reports = Self { screen: None, files: Vec::new() };
         for Target { form, file } in targets {
             let Some(path) = file else {
@@ -82,7 +94,8 @@ impl Reports {
     /// A run has ended.
     pub(super) fn ended(&self, told: Told<'_>) -> Result<()> {
         match self.screen {
-            Some(form @ (Form::Human | Form::Json)) => print(one(form, told)).map(|_| ()),
+            Some(Form::Human) => paint::print(&one(Form::Human, told)),
+            Some(Form::Json) => print(one(Form::Json, told)).map(|_| ()),
             _ => Ok(()),
         }
     }
@@ -94,11 +107,18 @@ impl Reports {
 
     /// All runs have ended.
     pub(super) fn close(self, runs: &[Told<'_>]) -> Result<()> {
-        if let Some(form @ (Form::Tap | Form::Junit | Form::Html)) = self.screen {
-            print(all(form, runs)?)?;
+        let as_they_ended = matches!(self.screen, Some(Form::Human | Form::Json));
+        let rest = Self { screen: self.screen.filter(|_| !as_they_ended), files: self.files };
+        rest.deliver(|form| all(form, runs))
+    }
+
+    /// What is reported at the end only.
+    pub(super) fn deliver(self, render: impl Fn(Form) -> Result<String>) -> Result<()> {
+        if let Some(form) = self.screen {
+            print(render(form)?)?;
         }
         for (form, path, mut file) in self.files {
-            let written = file.write_all(all(form, runs)?.as_bytes()).into_diagnostic();
+            let written = file.write_all(render(form)?.as_bytes()).into_diagnostic();
             written.wrap_err_with(|| format!("the report {} cannot be written", path.display()))?;
         }
         Ok(())

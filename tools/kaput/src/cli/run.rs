@@ -13,6 +13,7 @@ use kaput::tools::{Named, Tools};
 use kaput::verdict::Exit;
 use miette::{Result, miette};
 
+use super::live::Live;
 use super::print;
 use super::reports::{Form, Reports, Target};
 
@@ -76,17 +77,18 @@ async fn prepare(named: &Named, options: &Options) -> Result<(Tools, Vec<Loaded>
 /// Runs each scenario once, some at the same time; reports keep the order in which they were chosen.
 async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Reports) -> Result<Exit> {
     let wishes = Wishes { keep: options.keep, trace: options.trace, ..Wishes::default() };
-    let start = |loaded| run::run(tools, loaded, wishes);
+    let live = Live::new();
+    let start = |loaded| live.run(tools, loaded, wishes);
     let mut running = futures::stream::iter(all).map(start).buffered(options.jobs.get());
     let mut finished: Vec<Finished> = Vec::new();
     while let Some(run) = running.next().await {
         let ended = run?;
         if let Some(trace) = &ended.trace {
-            tell_trace(&reports, trace.lines(&ended.events))?;
+            live.pause(|| tell_trace(&reports, trace.lines(&ended.events)))?;
         }
         finished.push(ended);
         if let (Some(finished), Some(loaded)) = (finished.last(), all.get(finished.len() - 1)) {
-            reports.ended(Told { loaded, finished })?;
+            live.pause(|| reports.ended(Told { loaded, finished }))?;
         }
     }
     let exit = finished.iter().map(|finished| finished.verdict.kind.exit()).max();

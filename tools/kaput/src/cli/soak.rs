@@ -7,12 +7,17 @@ use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use kaput::report::soak::{self as page, Measured};
 use kaput::report::{human, timeline};
 use kaput::run::{self, Wishes};
 use kaput::soak::Generator;
 use kaput::tools::{Named, Tools};
 use kaput::verdict::Exit;
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+
+use super::live::Live;
+use super::reports::{Form, Reports, Target};
+use super::{paint, print};
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -20,6 +25,9 @@ Examples:
   kaput soak --for 3600 -j 2          an hour, two runs at a time
   kaput soak --seed 2a --migrations 50
                                       the same fifty as anybody else's with this seed
+
+  kaput soak --migrations 5000 --report html=soak.html
+                                      and charts of how long guests stood still
 
 At the first run that is not as expected its scenario is written to soak-SEED-NUMBER.toml, for `kaput run`.
 ";
@@ -41,6 +49,9 @@ pub(super) struct Options {
     /// Runs so many scenarios at the same time
     #[arg(short, long, value_name = "N", default_value = "1")]
     jobs: std::num::NonZeroUsize,
+    /// Charts of what was measured, at the end: html=FILE
+    #[arg(long, value_name = "FORM=FILE")]
+    report: Vec<Target>,
 }
 
 fn hex(text: &str) -> Result<u64, String> {
@@ -54,29 +65,40 @@ struct Figures {
     runs: u64,
     migrations: u64,
     refused: u64,
-    still: Vec<u64>,
-    hand_over: Vec<f64>,
+    measured: Measured,
 }
 
 impl Figures {
-    fn line(&mut self, since: Instant) -> String {
-        self.still.sort_unstable();
-        self.hand_over.sort_by(f64::total_cmp);
-        let (middle, last) = (self.still.len() / 2, self.still.len().saturating_sub(1));
-        let still = |at: usize| self.still.get(at).copied().unwrap_or_default();
-        let hand_over = |at: usize| self.hand_over.get(at).copied().unwrap_or_default() * 1e3;
+    fn line(&self, since: Instant) -> String {
+        let (still, longest) = self.measured.still.middle_and_greatest();
+        let (hand_over, _) = self.measured.hand_over.middle_and_greatest();
         format!(
-            "{} runs, {} migrations ({} refused, as they must be) in {:.0} s; guest stood still {} ms in the middle, {} at \
-             most; AP hand-over {:.1} ms in the middle; {}",
+            "{} runs, {} migrations ({} refused, as they must be) in {:.0} s; guest stood still {still:.0} ms in the \
+             middle, {longest:.0} at most; AP hand-over {hand_over:.1} ms in the middle; {}",
             self.runs,
             self.migrations,
             self.refused,
             since.elapsed().as_secs_f64(),
-            still(middle),
-            still(last),
-            hand_over(self.hand_over.len() / 2),
             Growth::now(),
         )
+    }
+}
+
+impl Figures {
+    /// What a line of a terminal has room for.
+    fn brief(&self) -> String {
+        let (still, longest) = self.measured.still.middle_and_greatest();
+        let Self { runs, migrations, refused, .. } = self;
+        format!(
+            "{runs} runs, {migrations} migrations, {refused} refused; stood still {still:.0} ms, {longest:.0} at most"
+        )
+    }
+
+    fn report(&self, reports: Reports, seed: u64, since: Instant, surprise: Option<&str>) -> Result<()> {
+        reports.deliver(|_| {
+            let page = page::page(&format!("{seed:x}"), self.migrations, &self.line(since), &self.measured, surprise);
+            page.map_err(|error| miette!("the HTML report: {error}"))
+        })
     }
 }
 
@@ -104,8 +126,15 @@ impl std::fmt::Display for Growth {
 
 pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
     let tools: Tools = named.find().await?;
+    let reports = Reports::open_of(&options.report, &[Form::Html])?;
+    if reports.screen.is_some() {
+        let help = "give it a file: --report html=soak.html";
+        return Err(miette!(help = help, "standard output is for the figures, not for a page"));
+    }
     let seed = options.seed.unwrap_or_else(rand::random);
-    println!("seed {seed:x}");
+    print(format!("seed {seed:x}\n"))?;
+    let live = Live::new();
+    let figures_live = live.line("soak");
     let mut generator = Generator::new(seed);
     let begun = Instant::now();
     let end = options.time.and_then(|seconds| begun.checked_add(Duration::from_secs(seconds)));
@@ -135,23 +164,28 @@ pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
         for migration in timeline::migrations(&finished.events) {
             figures.migrations += 1;
             figures.refused += u64::from(!migration.accepted);
-            figures.still.extend(migration.stood_still);
-            figures.hand_over.extend(migration.hand_over);
+            figures.measured.add(&migration);
         }
         if !finished.verdict.is_as_expected() {
             let file = loaded.path.clone();
             let written = fs::write(&file, &loaded.text).into_diagnostic();
             written.wrap_err_with(|| format!("the scenario {} cannot be written", file.display()))?;
-            print!("{}", human::screen(&loaded.scenario, &finished));
-            println!("{}", figures.line(begun));
-            println!("again: kaput run ./{}", file.display());
+            figures_live.finish_and_clear();
+            let screen = human::screen(&loaded.scenario, &finished);
+            paint::print(&screen)?;
+            print(format!("{}\nagain: kaput run ./{}\n", figures.line(begun), file.display()))?;
+            figures.report(reports, seed, begun, Some(&screen))?;
             return Ok(finished.verdict.kind.exit());
         }
-        if told.elapsed() >= INTERVAL {
+        if live.is_drawn() {
+            figures_live.set_message(figures.brief());
+        } else if told.elapsed() >= INTERVAL {
             told = Instant::now();
-            println!("{}", figures.line(begun));
+            print(figures.line(begun) + "\n")?;
         }
     }
-    println!("{}; every verdict as expected", figures.line(begun));
+    figures_live.finish_and_clear();
+    print(figures.line(begun) + "; every verdict as expected\n")?;
+    figures.report(reports, seed, begun, None)?;
     Ok(Exit::AsExpected)
 }

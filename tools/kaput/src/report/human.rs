@@ -117,6 +117,8 @@ fn verdict(text: &mut String, verdict: &Verdict) {
         _ = writeln!(text, "  finding        {}", verdict.findings.join(", "));
     }
     paragraph(text, "host", verdict.host.as_deref().filter(|_| !verdict.is_as_expected()).unwrap_or_default());
+    let explain = |id: &String| format!("{id}: kaput explain {id}");
+    paragraph(text, "looks like", &verdict.suspects.iter().map(explain).collect::<Vec<_>>().join("\n"));
     paragraph(text, "expected", &verdict.expected);
     paragraph(text, "seen", &verdict.seen);
     paragraph(text, "last AP", &verdict.last_instructions.join("\n"));
@@ -128,7 +130,8 @@ fn verdict(text: &mut String, verdict: &Verdict) {
 
 fn paragraph(text: &mut String, title: &str, content: &str) {
     for (number, line) in content.lines().enumerate() {
-        _ = writeln!(text, "  {:<14} {line}", if number == 0 { title } else { "" });
+        let line = format!("  {:<14} {line}", if number == 0 { title } else { "" });
+        _ = writeln!(text, "{}", line.trim_end());
     }
 }
 

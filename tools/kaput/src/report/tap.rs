@@ -68,6 +68,7 @@ pub fn runs(runs: &[Told<'_>]) -> String {
                 ("seen", json!(verdict.seen)),
                 ("next", json!(verdict.next)),
                 ("findings", list(&verdict.findings)),
+                ("suspects", list(&verdict.suspects)),
                 ("last-instructions", list(&verdict.last_instructions)),
                 ("run-folder", json!(verdict.run_folder)),
             ];

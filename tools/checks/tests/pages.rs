@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every page in a real browser: at a desktop, on a phone, in the dark, on paper. Nothing may be wider than the screen but
+//! what scrolls by itself, nothing may be blank, the dark page must be dark. The pictures stay in the target folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use checks::{Outcome, all, ensure, in_path, output, run, skipped, trial};
+use libtest_mimic::Failed;
+
+const PAGES: [&str; 4] = ["runs", "mutants", "soak", "preflight"];
+/// Width of a phone and of a sheet of paper, in CSS pixels.
+const PHONE: u32 = 390;
+const SHEET: u32 = 720;
+
+const FLAGS: [&str; 11] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--hide-scrollbars",
+    "--force-device-scale-factor=1",
+];
+
+/// Tells the width of a page inside a frame: of the whole, and what is cut off in it.
+const RULER: &str = r"<script>
+const frame = document.querySelector('iframe');
+frame.onload = () => {
+  const page = frame.contentDocument, whole = page.documentElement;
+  const cut = [...page.querySelectorAll('pre, .scroll')].filter(box => box.scrollWidth > box.clientWidth + 1).length;
+  const bare = [...page.querySelectorAll('pre, .scroll')]
+      .filter(box => !['auto', 'scroll'].includes(page.defaultView.getComputedStyle(box).overflowX)).length;
+  document.body.dataset.measured = [whole.scrollWidth - whole.clientWidth, cut, bare].join(' ');
+};
+</script>";
+
+struct Browser {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+/// What the ruler says.
+#[derive(Debug)]
+struct Measured {
+    /// Pixels by which the page is wider than the screen.
+    too_wide: i64,
+    /// Boxes of which a part is not seen at once.
+    cut: i64,
+    /// Boxes that do not scroll by themselves.
+    bare: i64,
+}
+
+impl Browser {
+    fn start(&self, flags: &[String]) -> Result<String, Failed> {
+        let profile = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let profile = format!("--user-data-dir={}", profile.path().display());
+        let said = output(Command::new(&self.program).args(FLAGS).arg(profile).args(flags))?;
+        ensure(said.status.success(), || format!("the browser: {}", String::from_utf8_lossy(&said.stderr)))?;
+        Ok(String::from_utf8_lossy(&said.stdout).into_owned())
+    }
+
+    /// Shows a page in a frame of this width; a browser's window cannot be as narrow as a phone.
+    fn framed(&self, name: &str, page: &str, width: u32) -> Result<PathBuf, Failed> {
+        let text = page.replace('&', "&amp;").replace('"', "&quot;");
+        let frame = format!("<iframe style=\"border:0\" width={width} height=1600 srcdoc=\"{text}\"></iframe>");
+        let path = self.folder.join(format!("{name}-{width}.html"));
+        fs::write(&path, format!("<!DOCTYPE html><title>x</title><body style=\"margin:0\">{frame}{RULER}"))
+            .map_err(|error| error.to_string())?;
+        Ok(path)
+    }
+
+    fn measure(&self, name: &str, page: &str, width: u32) -> Result<Measured, Failed> {
+        let framed = self.framed(name, page, width)?;
+        let url = format!("file://{}", framed.display());
+        let dom = self.start(&["--window-size=1200,1600".to_owned(), "--dump-dom".to_owned(), url])?;
+        let figures = dom.split("data-measured=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+        let figures: Vec<i64> = figures.split(' ').filter_map(|figure| figure.parse().ok()).collect();
+        match figures[..] {
+            [too_wide, cut, bare] => Ok(Measured { too_wide, cut, bare }),
+            _ => Err(format!("the browser measured nothing of {name}").into()),
+        }
+    }
+
+    /// Draws a file; the picture's size, its mean brightness from 0 to 255, and how many colours it has.
+    fn draw(&self, page: &Path, name: &str, flags: &[&str]) -> Result<(u32, u8, usize), Failed> {
+        let picture = self.folder.join(format!("{name}.png"));
+        _ = fs::remove_file(&picture);
+        let mut all: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        all.extend([format!("--screenshot={}", picture.display()), format!("file://{}", page.display())]);
+        self.start(&all)?;
+        look(&picture)
+    }
+}
+
+fn look(picture: &Path) -> Result<(u32, u8, usize), Failed> {
+    let wrong = |error: &dyn std::fmt::Display| Failed::from(format!("{}: {error}", picture.display()));
+    let file = fs::File::open(picture).map_err(|error| wrong(&error))?;
+    let mut decoder = png::Decoder::new(std::io::BufReader::new(file));
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info().map_err(|error| wrong(&error))?;
+    let mut bytes = vec![0; reader.output_buffer_size().ok_or_else(|| wrong(&"too large"))?];
+    let info = reader.next_frame(&mut bytes).map_err(|error| wrong(&error))?;
+    let pixels: Vec<&[u8]> = bytes.chunks_exact(info.color_type.samples()).collect();
+    let bright: u64 =
+        pixels.iter().map(|pixel| pixel.iter().take(3).map(|byte| u64::from(*byte)).sum::<u64>() / 3).sum();
+    let colours: std::collections::HashSet<&[u8]> = pixels.iter().copied().collect();
+    let mean = u8::try_from(bright / pixels.len().max(1) as u64).unwrap_or(u8::MAX);
+    Ok((info.width, mean, colours.len()))
+}
+
+/// Makes a page with the harness, once.
+fn made(folder: &Path, name: &str) -> Result<PathBuf, Failed> {
+    let path = folder.join(format!("{name}.html"));
+    if path.is_file() {
+        return Ok(path);
+    }
+    let target = format!("html={}", path.display());
+    let host = |name: &str, text: &str| sysfs(&folder.join(name), text).map_err(|error| error.to_string());
+    let (exit, _, said) = match name {
+        "runs" => run(&["run", "survive", "older-card", "continuous", "control-domains-dropped", "--report", &target])?,
+        "mutants" => run(&["mutants", "--without-qemu", "--report", &target])?,
+        "soak" => run(&["soak", "--seed", "2a", "--migrations", "12", "--report", &target])?,
+        _ => {
+            let (here, there) = (host("here", "12")?, host("there", "13")?);
+            run(&["preflight", &here, &there, "--report", &target])?
+        }
+    };
+    ensure(exit != 2 && path.is_file(), || format!("{name}: {said}"))?;
+    Ok(path)
+}
+
+/// A host as sysfs shows it, with a guest, three adapters and two dozen domains; the adapters' type differs.
+fn sysfs(root: &Path, ap_type: &str) -> std::io::Result<String> {
+    let put = |name: &str, text: &str| {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(root))?;
+        fs::write(path, text)
+    };
+    let zero = format!("0x{}\n", "0".repeat(64));
+    let mdev = "sys/devices/vfio_ap/matrix/669d9b23-fe1b-4ecb-be08-a2fabca99b71";
+    put("proc/sys/kernel/osrelease", "6.18.0\n")?;
+    put("sys/firmware/uv/prot_virt_guest", "0\n")?;
+    for mask in ["apmask", "aqmask", "ap_control_domain_mask"] {
+        put(&format!("sys/bus/ap/{mask}"), &zero)?;
+    }
+    put("sys/bus/ap/ap_max_adapter_id", "255\n")?;
+    put("sys/bus/ap/ap_max_domain_id", "255\n")?;
+    put("sys/devices/vfio_ap/matrix/features", "guest_matrix hotplug ap_config migratable\n")?;
+    let mut queues = String::new();
+    for adapter in ["05", "06", "0a"] {
+        put(&format!("sys/bus/ap/devices/card{adapter}/hwtype"), &format!("{ap_type}\n"))?;
+        put(&format!("sys/bus/ap/devices/card{adapter}/ap_functions"), "0x6A800000\n")?;
+        for domain in 0x30..0x48 {
+            let queue = format!("{adapter}.{domain:04x}");
+            put(&format!("sys/bus/ap/drivers/vfio_ap/{queue}"), "")?;
+            for (file, text) in [
+                ("ap_functions", "0x6A800000\n"),
+                ("config", "1\n"),
+                ("chkstop", "0\n"),
+                ("driver_override", "(null)\n"),
+            ] {
+                put(&format!("sys/bus/ap/devices/{queue}/{file}"), text)?;
+            }
+            if domain < 0x3c && adapter != "0a" {
+                queues += &format!("{queue}\n");
+            }
+        }
+    }
+    for file in ["matrix", "guest_matrix"] {
+        put(&format!("{mdev}/{file}"), &queues)?;
+    }
+    put(&format!("{mdev}/control_domains"), "")?;
+    Ok(root.display().to_string())
+}
+
+/// Nothing but what scrolls is wider than a phone; on paper, where nothing scrolls, nothing is cut off.
+fn fits_phone_and_paper(browser: &Browser, name: &str) -> Outcome {
+    let page = fs::read_to_string(made(&browser.folder, name)?).map_err(|error| error.to_string())?;
+    let phone = browser.measure(name, &page, PHONE)?;
+    ensure(phone.too_wide <= 0 && phone.bare == 0, || format!("{name} on a phone: {phone:?}"))?;
+    let paper = page.replace("@media print", "@media all");
+    ensure(paper != page, || format!("{name} says nothing about paper"))?;
+    let paper = browser.measure(&format!("{name}-paper"), &paper, SHEET)?;
+    ensure(paper.too_wide <= 0 && paper.cut == 0, || format!("{name} on paper: {paper:?}"))?;
+    let wide = page.replace("</h1>", "</h1><div style=\"width: 500px\">x</div>");
+    let noticed = browser.measure(&format!("{name}-wide"), &wide, PHONE)?;
+    ensure(noticed.too_wide > 0, || format!("a wide box was not noticed: {noticed:?}"))
+}
+
+fn is_drawn_light_and_dark(browser: &Browser, name: &str) -> Outcome {
+    let page = made(&browser.folder, name)?;
+    let size = "--window-size=1200,1400";
+    let (width, light, colours) = browser.draw(&page, &format!("{name}-desktop"), &[size])?;
+    ensure(width == 1200 && colours > 20, || format!("{name}: {width} wide, {colours} colours"))?;
+    let dark_flag = "--blink-settings=preferredColorScheme=0";
+    let (_, dark, colours) = browser.draw(&page, &format!("{name}-dark"), &[size, dark_flag])?;
+    ensure(colours > 20, || format!("{name} in the dark has {colours} colours"))?;
+    ensure(light > 200 && dark < 80, || format!("{name}: brightness {light} by day, {dark} in the dark"))?;
+    let text = fs::read_to_string(&page).map_err(|error| error.to_string())?;
+    let framed = browser.framed(&format!("{name}-phone"), &text, PHONE)?;
+    let (_, _, colours) = browser.draw(&framed, &format!("{name}-phone"), &["--window-size=500,1600"])?;
+    ensure(colours > 20, || format!("{name} on a phone has {colours} colours"))
+}
+
+fn is_printed(browser: &Browser, name: &str) -> Outcome {
+    let page = made(&browser.folder, name)?;
+    let sheets = browser.folder.join(format!("{name}.pdf"));
+    _ = fs::remove_file(&sheets);
+    let flags = [format!("--print-to-pdf={}", sheets.display()), "--no-pdf-header-footer".to_owned()];
+    browser.start(&[&flags[..], &[format!("file://{}", page.display())]].concat())?;
+    let bytes = fs::read(&sheets).map_err(|error| error.to_string())?;
+    ensure(bytes.starts_with(b"%PDF-") && bytes.len() > 10_000, || format!("{name}: {} bytes", bytes.len()))
+}
+
+fn main() -> ExitCode {
+    let Some(program) = in_path(&["chromium", "chromium-browser", "google-chrome"]) else {
+        let names = PAGES.iter().map(|name| skipped(&format!("{name}_in_a_browser"), "there is no Chromium in PATH"));
+        return all(names.collect());
+    };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
+    let mut trials = Vec::new();
+    for name in PAGES {
+        // A folder for each: its tests come one after the other.
+        let browser = Browser { program: program.clone(), folder: folder.join(name) };
+        trials.push(trial(&format!("{name}_in_a_browser"), move || {
+            _ = fs::remove_dir_all(&browser.folder);
+            fs::create_dir_all(&browser.folder).map_err(|error| error.to_string())?;
+            is_drawn_light_and_dark(&browser, name)?;
+            fits_phone_and_paper(&browser, name)?;
+            is_printed(&browser, name)
+        }));
+    }
+    println!("the pictures are in {}", folder.display());
+    all(trials)
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The harness at a terminal and at a pipe: who watches sees what a run is at, who reads a pipe sees the report and nothing
+//! else, and colours are as the usual variables say. The terminal is `script`'s, of Debian's essential packages.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use checks::{Outcome, all, ensure, in_path, kaput, output, run, skipped, trial};
+use libtest_mimic::Failed;
+
+const NAMES: [&str; 4] = [
+    "a_terminal_is_told_what_a_run_is_at",
+    "a_pipe_gets_the_report_alone",
+    "colours_obey",
+    "a_dumb_terminal_gets_text",
+];
+const ESCAPE: char = '\u{1b}';
+
+/// What a terminal is sent by a run, with these variables.
+fn at_terminal(script: &Path, variables: &[(&str, &str)]) -> Result<String, Failed> {
+    let named = kaput()?;
+    let program = named.get_program().to_string_lossy().into_owned();
+    let mut command = Command::new(script);
+    command.args(["-qec", &format!("stty cols 100; '{program}' run survive"), "/dev/null"]);
+    command.env_remove("NO_COLOR").env("TERM", "xterm-256color").envs(variables.iter().copied());
+    let said = output(&mut command)?;
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    ensure(said.status.success() && text.contains("AS EXPECTED"), || text.clone())?;
+    Ok(text)
+}
+
+/// What a pipe is sent.
+fn at_pipe(variables: &[(&str, &str)]) -> Result<(String, String), Failed> {
+    let mut command = kaput()?;
+    command.args(["run", "survive"]).env_remove("NO_COLOR").env("TERM", "xterm-256color");
+    let said = output(command.envs(variables.iter().copied()))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((text(&said.stdout), text(&said.stderr)))
+}
+
+/// Whether a text sets colours or weight: `ESC [ ... m`, but not to put all as it was.
+fn is_coloured(text: &str) -> bool {
+    text.split("\u{1b}[").skip(1).any(|rest| {
+        let digits: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == ';').collect();
+        rest[digits.len()..].starts_with('m') && !digits.is_empty() && digits != "0"
+    })
+}
+
+fn live(script: &Path) -> Outcome {
+    let text = at_terminal(script, &[])?;
+    for words in ["boot", "suites: ", "migration 1 to B: pages moving"] {
+        ensure(text.contains(words), || format!("no {words:?} in {text:?}"))?;
+    }
+    // The line is gone before the report comes.
+    let report = text.rfind("survive: A guest").ok_or("no report")?;
+    ensure(!text[report..].contains("pages moving"), || format!("{:?}", &text[report..]))
+}
+
+fn piped() -> Outcome {
+    let (told, said) = at_pipe(&[])?;
+    ensure(said.is_empty() && !told.contains([ESCAPE, '\r']), || format!("{told:?} {said:?}"))?;
+    ensure(told.starts_with("survive: ") && !told.contains("pages moving"), || told.clone())?;
+    let (exit, ..) = run(&["run", "survive", "--report", "tap"])?;
+    ensure(exit == 0, || format!("{exit}"))
+}
+
+fn colours(script: &Path) -> Outcome {
+    let painted = |text: &str| is_coloured(text.split("survive: A guest").last().unwrap_or_default());
+    ensure(painted(&at_terminal(script, &[])?), || "a terminal gets no colours".to_owned())?;
+    for off in [("NO_COLOR", "1"), ("CLICOLOR", "0")] {
+        ensure(!painted(&at_terminal(script, &[off])?), || format!("colours in spite of {off:?}"))?;
+    }
+    ensure(is_coloured(&at_pipe(&[("CLICOLOR_FORCE", "1")])?.0), || "CLICOLOR_FORCE forces nothing".to_owned())
+}
+
+fn dumb(script: &Path) -> Outcome {
+    let text = at_terminal(script, &[("TERM", "dumb")])?;
+    ensure(!text.contains(ESCAPE) && !text.contains("pages moving"), || format!("{text:?}"))
+}
+
+fn main() -> ExitCode {
+    let piped = trial(NAMES[1], piped);
+    let Some(script) = in_path(&["script"]) else {
+        let names = NAMES.iter().filter(|name| **name != NAMES[1]);
+        let reason = "there is no program `script` (Debian: bsdutils) to make a terminal";
+        return all(names.map(|name| skipped(name, reason)).chain([piped]).collect());
+    };
+    let with = |name: &str, test: fn(&Path) -> Outcome| {
+        let script = script.clone();
+        trial(name, move || test(&script))
+    };
+    all(vec![with(NAMES[0], live), piped, with(NAMES[2], colours), with(NAMES[3], dumb)])
+}

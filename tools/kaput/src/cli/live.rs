@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A line for each run while it lasts, at a terminal: boot, suites, pages moving, hand-over. It is drawn anew when
+//! something happened and at no other time, on standard error; where that is no terminal, nothing is drawn.
+
+use std::io::IsTerminal as _;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kaput::events::What;
+use kaput::observed::{Observed, State};
+use kaput::run::{self, Finished, Wishes};
+use kaput::run_folder::FolderError;
+use kaput::scenario::load::Loaded;
+use kaput::tools::Tools;
+use tokio_util::task::AbortOnDropHandle;
+
+/// Draws the lines, or nothing.
+#[derive(Clone)]
+pub(super) struct Live {
+    lines: MultiProgress,
+    is_drawn: bool,
+}
+
+impl Live {
+    pub(super) fn new() -> Self {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        let is_drawn = std::io::stderr().is_terminal() && !is_dumb;
+        let target = if is_drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { lines: MultiProgress::with_draw_target(target), is_drawn }
+    }
+
+    /// Whether there is somebody to see it.
+    pub(super) fn is_drawn(&self) -> bool {
+        self.is_drawn
+    }
+
+    /// Does something that prints, with the lines out of the way.
+    pub(super) fn pause<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.lines.suspend(print)
+    }
+
+    /// A line of its own.
+    pub(super) fn line(&self, name: &str) -> ProgressBar {
+        let line = self.lines.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("{prefix:.bold} {wide_msg} {elapsed}") {
+            line.set_style(style);
+        }
+        line.set_prefix(name.to_owned());
+        line
+    }
+
+    /// Runs a scenario to its verdict, with its line.
+    pub(super) async fn run(&self, tools: &Tools, loaded: &Loaded, wishes: Wishes) -> Result<Finished, FolderError> {
+        if !self.is_drawn {
+            return run::run(tools, loaded, wishes).await;
+        }
+        let line = self.line(&loaded.scenario.name);
+        let drawn = line.clone();
+        let mut drawing = None;
+        let follow = |observed: &Observed| {
+            drawing = Some(AbortOnDropHandle::new(tokio::spawn(follow(observed.clone(), drawn))));
+        };
+        let finished = run::watched(tools, loaded, wishes, follow).await;
+        drop(drawing);
+        line.finish_and_clear();
+        self.lines.remove(&line);
+        finished
+    }
+}
+
+/// Draws whatever happens until nobody wants it any more.
+async fn follow(observed: Observed, line: ProgressBar) {
+    let mut changed = observed.subscribe();
+    loop {
+        let phase = phase(&observed.look());
+        line.set_message(phase);
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What a run is at, in words.
+fn phase(state: &State) -> String {
+    let cases = state.guest.cases.len();
+    let suite = state.guest.cases.last().map_or("", |case| case.name.split('/').next().unwrap_or_default());
+    let last = state.events.list().iter().rev().find_map(|event| {
+        Some(match &event.what {
+            What::Launched { .. } => "boot".to_owned(),
+            What::Console { .. } | What::MigrationDone { .. } => format!("suites: {suite}, {cases} cases so far"),
+            What::MigrationBegun { migration, to } => format!("migration {migration} to {to}: pages moving"),
+            What::MidRun { operations } => format!("pages moving, the guest did {operations} operations meanwhile"),
+            What::Migration { status } if status == "pre-switchover" => "AP hand-over".to_owned(),
+            What::HandedOver { .. } => "AP configuration handed over, the guest goes over".to_owned(),
+            What::Refused { errno, .. } => format!("refused with {errno}"),
+            What::GuestEnded { .. } | What::Judged { .. } => format!("verdict, after {cases} cases"),
+            _ => return None,
+        })
+    });
+    last.unwrap_or_else(|| "boot".to_owned())
+}
