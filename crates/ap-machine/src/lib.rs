@@ -22,6 +22,7 @@ mod nqap;
 mod pool;
 mod pqap;
 mod queue;
+pub mod remote;
 mod snapshot;
 mod timer;
 pub mod topology;

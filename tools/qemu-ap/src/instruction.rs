@@ -37,7 +37,9 @@ pub(crate) extern "C" fn on_execution(vcpu: c_uint, site: *mut c_void) {
     let site = unsafe { &*site.cast::<Site<Instruction>>() };
     // SAFETY: this is a callback of that vCPU; the borrow ends before the callback does, in `execute`.
     let next = match unsafe { plugin.vcpus.current(vcpu as usize) } {
-        Some((state, registers)) => execute(plugin, vcpu, state, registers, site),
+        Some((state, registers)) => execute(plugin, vcpu, state, registers, site, |insn, operands, storage| {
+            plugin.host.guest().execute(insn, operands, storage)
+        }),
         None => None,
     };
     if let Some(next) = next {
@@ -46,8 +48,34 @@ pub(crate) extern "C" fn on_execution(vcpu: c_uint, site: *mut c_void) {
     }
 }
 
+/// The same where another process owns the machine.
+pub(crate) extern "C" fn on_execution_elsewhere(vcpu: c_uint, site: *mut c_void) {
+    let Some(plugin) = plugin() else { return };
+    let Some(owner) = &plugin.owner else { return };
+    // SAFETY: as in `on_execution`.
+    let site = unsafe { &*site.cast::<Site<Instruction>>() };
+    // SAFETY: as in `on_execution`.
+    let next = match unsafe { plugin.vcpus.current(vcpu as usize) } {
+        Some((state, registers)) => execute(plugin, vcpu, state, registers, site, |insn, operands, storage| {
+            owner.execute(insn, operands, storage)
+        }),
+        None => None,
+    };
+    if let Some(next) = next {
+        // SAFETY: as in `on_execution`.
+        unsafe { ffi::resume_at(next) }
+    }
+}
+
 /// The address to go on at, or `None` for an exception, which QEMU raises when the callback returns.
-fn execute(plugin: &Plugin, cpu: u32, vcpu: &mut Vcpu, registers: &Registers, site: &Site<Instruction>) -> Option<u64> {
+fn execute(
+    plugin: &Plugin,
+    cpu: u32,
+    vcpu: &mut Vcpu,
+    registers: &Registers,
+    site: &Site<Instruction>,
+    by: impl FnOnce(Instruction, &Operands, &mut GuestStorage<'_>) -> Outcome,
+) -> Option<u64> {
     let psw_mask = vcpu.exchange.read_register(registers.psw_mask);
     let guest = plugin.host.guest();
     if !guest.is_available() || dat::Space::of(psw_mask).is_none() {
@@ -59,7 +87,7 @@ fn execute(plugin: &Plugin, cpu: u32, vcpu: &mut Vcpu, registers: &Registers, si
     }
     let operands = read_operands(vcpu, registers, site.instruction, psw_mask);
     let mut storage = GuestStorage::new(&mut vcpu.exchange, registers, psw_mask);
-    let outcome = guest.execute(site.instruction, &operands, &mut storage);
+    let outcome = by(site.instruction, &operands, &mut storage);
     interrupt::collect(plugin, &mut vcpu.exchange);
     plugin.host.executed(cpu, site.instruction, &operands, &outcome);
     match outcome {

@@ -14,6 +14,7 @@ mod ffi;
 mod instruction;
 mod interrupt;
 mod memory;
+mod owner;
 mod plugin;
 mod reset;
 mod server;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use vfio_ap::{Host, HostConfig};
 
 use crate::ffi::Emulator;
+use crate::owner::Owner;
 
 /// Largest host configuration accepted, in bytes.
 const MAX_CONFIG: u64 = 16 << 20;
@@ -35,6 +37,7 @@ const MAX_CONFIG: u64 = 16 << 20;
 struct Arguments {
     config: Option<PathBuf>,
     control: Option<PathBuf>,
+    machine: Option<PathBuf>,
     probe: bool,
 }
 
@@ -45,10 +48,11 @@ impl Arguments {
             match word.split_once('=') {
                 Some(("config", path)) => arguments.config = Some(path.into()),
                 Some(("control", path)) => arguments.control = Some(path.into()),
+                Some(("machine", path)) => arguments.machine = Some(path.into()),
                 Some(("probe", "on")) => arguments.probe = true,
                 _ => {
                     return Err(format!(
-                        "unknown argument {word:?}: allowed are config=FILE, control=SOCKET, probe=on"
+                        "unknown argument {word:?}: allowed are config=FILE, control=SOCKET, machine=SOCKET, probe=on"
                     ));
                 }
             }
@@ -101,7 +105,11 @@ fn install<'a>(id: u64, emulator: &Emulator, words: impl Iterator<Item = &'a str
             format!("control socket {}: {error}; choose a short path that does not exist yet", socket.display())
         })?;
     }
-    plugin::install(id, host, emulator.max_vcpus)
+    let owner = arguments.machine.as_deref().map(Owner::connect).transpose()?;
+    if owner.is_some() && host.guest().facilities().apqi {
+        return Err("a machine that another process owns (machine=SOCKET) has no interruptions: leave apqi away".into());
+    }
+    plugin::install(id, host, owner, emulator.max_vcpus)
 }
 
 fn read_config(path: &Path) -> Result<HostConfig, String> {
@@ -121,7 +129,10 @@ mod tests {
     #[test]
     fn arguments_are_taken_by_name() {
         let parsed = Arguments::parse(["config=/a", "control=/b"].into_iter());
-        assert_eq!(parsed, Ok(Arguments { config: Some("/a".into()), control: Some("/b".into()), probe: false }));
+        assert_eq!(
+            parsed,
+            Ok(Arguments { config: Some("/a".into()), control: Some("/b".into()), ..Arguments::default() })
+        );
     }
 
     #[test]

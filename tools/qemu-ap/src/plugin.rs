@@ -13,6 +13,7 @@ use crate::facilities;
 use crate::ffi::{self, Tb, TbPtr};
 use crate::instruction;
 use crate::interrupt::{self, Interruptions, PswLoad};
+use crate::owner::Owner;
 use crate::reset::{self, Diagnose};
 use crate::sites::Sites;
 use crate::vcpu::Vcpus;
@@ -21,6 +22,8 @@ use crate::vcpu::Vcpus;
 pub(crate) struct Plugin {
     pub(crate) host: Arc<Host>,
     pub(crate) vcpus: Vcpus,
+    /// Who executes the instructions, where the machine is not in this process.
+    pub(crate) owner: Option<Owner>,
     /// `None` where the guest has no AP-queue interruption facility: then nothing watches for interruptions at all.
     pub(crate) interruptions: Option<Interruptions>,
     /// Whether the guest has executed an AP instruction since its last reset.
@@ -41,11 +44,12 @@ pub(crate) fn plugin() -> Option<&'static Plugin> {
 ///
 /// # Errors
 /// A sentence: the plugin was loaded twice.
-pub(crate) fn install(id: u64, host: Arc<Host>, max_vcpus: usize) -> Result<(), String> {
+pub(crate) fn install(id: u64, host: Arc<Host>, owner: Option<Owner>, max_vcpus: usize) -> Result<(), String> {
     let interruptions = host.guest().facilities().apqi.then(Interruptions::new);
     let plugin = Plugin {
         host,
         vcpus: Vcpus::new(max_vcpus),
+        owner,
         interruptions,
         used: AtomicBool::new(false),
         instructions: Sites::new(),
@@ -111,6 +115,8 @@ extern "C" fn on_translation(tb: TbPtr, _: *mut c_void) {
     if let Some(interruptions) = &plugin.interruptions {
         tb.on_execution_if(interruptions.flag(), interrupt::on_block);
     }
+    let execution =
+        if plugin.owner.is_none() { instruction::on_execution } else { instruction::on_execution_elsewhere };
     let mut after_stfl = false;
     for insn in (0..tb.len()).filter_map(|index| tb.insn(index)) {
         let bytes = insn.bytes();
@@ -123,7 +129,7 @@ extern "C" fn on_translation(tb: TbPtr, _: *mut c_void) {
         let word = [bytes[0], bytes[1], bytes[2], bytes[3]];
         if let Some(decoded) = Instruction::decode(word) {
             let site = plugin.instructions.intern(insn.address(), bytes, decoded);
-            insn.on_execution(instruction::on_execution, site);
+            insn.on_execution(execution, site);
         } else if let Some(load) = PswLoad::decode(bytes).filter(|_| plugin.interruptions.is_some()) {
             let site = plugin.psw_loads.intern(insn.address(), bytes, load);
             insn.on_execution(interrupt::on_psw_load, site);

@@ -1,14 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The seam as lines of JSON: an instruction goes to the machine's owner, who asks back for storage as often as it needs,
-//! and answers with what the CPU is to do.
+//! A machine that another process owns: [`Configuration::execute`] as lines of JSON. An instruction goes to the owner, who
+//! asks back for storage as often as it needs, and answers with what the CPU is to do.
+//!
+//! For the lab, where several QEMUs share one machine. Each question is a round trip, and notifications do not come over:
+//! such a guest polls. In process nobody comes by here.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use ap_arch::{ConditionCode, ProgramCode};
-use ap_machine::{Configuration, Instruction, OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::{Configuration, Instruction, OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
+
+/// The longest operand, in bytes: the length field of a message has no more.
+const LONGEST_OPERAND: usize = 1 << 16;
+/// How long the other side may take for one line.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest line: a message of 12 KiB as numbers with commas, and some.
+const LONGEST_LINE: u64 = 1 << 20;
 
 /// From the CPU: the instruction's four bytes, whether in problem state, GR0, GR1, GR2, and the two pairs.
 #[derive(Serialize, Deserialize)]
@@ -31,6 +43,11 @@ type FromStorage = Result<Vec<u8>, (u16, u64)>;
 struct Line(BufReader<UnixStream>);
 
 impl Line {
+    fn new(stream: UnixStream) -> Result<Self, String> {
+        stream.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
     fn send(&mut self, value: &impl Serialize) -> Result<(), String> {
         let mut text = serde_json::to_string(value).map_err(|error| error.to_string())?;
         text.push('\n');
@@ -40,10 +57,11 @@ impl Line {
     /// `None` at the end.
     fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<T>, String> {
         let mut text = String::new();
-        if self.0.read_line(&mut text).map_err(|error| error.to_string())? == 0 {
+        let line = (&mut self.0).take(LONGEST_LINE).read_line(&mut text);
+        if line.map_err(|error| error.to_string())? == 0 {
             return Ok(None);
         }
-        serde_json::from_str(&text).map(Some).map_err(|error| format!("{text}: {error}"))
+        serde_json::from_str(&text).map(Some).map_err(|error| format!("a line of {} bytes: {error}", text.len()))
     }
 }
 
@@ -55,16 +73,23 @@ fn exception((code, translation_address): (u16, u64)) -> ProgramException {
     ProgramException { code: ProgramCode(code), translation_address }
 }
 
-/// The machine from the CPU's side: as `Configuration::execute`, from afar.
-pub(crate) struct Remote(Line);
+/// The machine from the CPU's side.
+pub struct Remote(Line);
 
 impl Remote {
-    pub(crate) fn new(stream: UnixStream) -> Result<Self, String> {
-        stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).map_err(|error| error.to_string())?;
-        Ok(Self(Line(BufReader::new(stream))))
+    /// A guest's door, behind a connection to the owner, who knows which guest it is for.
+    ///
+    /// # Errors
+    /// A sentence: the stream takes no deadline.
+    pub fn new(stream: UnixStream) -> Result<Self, String> {
+        Line::new(stream).map(Self)
     }
 
-    pub(crate) fn execute(
+    /// As [`Configuration::execute`], from afar.
+    ///
+    /// # Errors
+    /// A sentence: the owner is gone, is silent, or says what means nothing.
+    pub fn execute(
         &mut self,
         instruction: Instruction,
         operands: &Operands,
@@ -79,6 +104,9 @@ impl Remote {
         self.0.send(&Execute(code, problem_state, [gr0, gr1, gr2], r1, r2))?;
         loop {
             let answer: FromStorage = match self.0.receive()?.ok_or("the machine's owner is gone")? {
+                ToCpu::Fetch(_, length) | ToCpu::CheckStore(_, length) if length > LONGEST_OPERAND => {
+                    return Err(format!("the machine's owner asks for {length} bytes of one operand"));
+                }
                 ToCpu::Fetch(address, length) => {
                     let mut buffer = vec![0; length];
                     memory.fetch(address, &mut buffer).map(|()| buffer).map_err(plain)
@@ -136,9 +164,11 @@ impl OperandMemory for FarStorage<'_> {
 }
 
 /// Executes for one guest in another process until it leaves.
-pub(crate) fn serve(guest: &Configuration, stream: UnixStream) -> Result<(), String> {
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).map_err(|error| error.to_string())?;
-    let mut line = Line(BufReader::new(stream));
+///
+/// # Errors
+/// A sentence: the guest is silent, or says what means nothing.
+pub fn serve(guest: &Configuration, stream: UnixStream) -> Result<(), String> {
+    let mut line = Line::new(stream)?;
     while let Some(Execute(code, problem_state, [gr0, gr1, gr2], r1, r2)) = line.receive()? {
         let instruction = Instruction::decode(code).ok_or("no AP instruction")?;
         let operands = Operands { problem_state, gr0, gr1, gr2, r1, r2 };

@@ -3,8 +3,6 @@
 //! storage by a trait, so a process can own the machine and others can execute on it from afar: here two child processes
 //! do, each with a guest's memory of its own, as two QEMUs would. Nothing of the way in process changes for that.
 
-mod wire;
-
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode};
@@ -12,10 +10,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use ap_arch::{Apqn, FunctionCode, Gr0, Matrix, ProgramCode, QueueStatus};
+use ap_machine::remote::{self, Remote};
 use ap_machine::{Configuration, Instruction, Machine, OperandMemory, Operands, Outcome, ProgramException, Topology};
 use libtest_mimic::{Arguments, Failed, Trial};
-
-use wire::Remote;
 
 const ADAPTERS: [u8; 2] = [5, 6];
 const DOMAIN: u8 = 0x33;
@@ -139,7 +136,7 @@ fn start(
     let child = command.args(["as-a-guest", &adapter.to_string()]).arg(&socket).spawn();
     let serving = thread::spawn(move || {
         let (stream, _) = listener.accept().map_err(|error| error.to_string())?;
-        wire::serve(&guest, stream)
+        remote::serve(&guest, stream)
     });
     Ok((child.map_err(|error| error.to_string())?, serving))
 }
