@@ -189,6 +189,16 @@ fn the_shipped_scenarios_are_good_and_say_what_they_are() {
 }
 
 #[test]
+fn a_guest_that_survives_under_load_is_seen_at_work_while_pages_move() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let loaded = choose(&folder, &["tag:load".to_owned()]).expect("scenarios under load");
+    for loaded in loaded {
+        let proved = loaded.scenario.migrations.iter().all(|step| step.with.mid_run);
+        assert!(proved, "{}: each migration needs `mid-run`", loaded.scenario.name);
+    }
+}
+
+#[test]
 fn an_unknown_scenario_is_answered_with_those_there_are() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let error = find(&folder, "surive").expect_err("no such scenario");
