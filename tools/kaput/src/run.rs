@@ -11,7 +11,7 @@ mod handover;
 mod trouble;
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use tokio_util::task::AbortOnDropHandle;
@@ -84,7 +84,24 @@ pub async fn watched(
     wishes: Wishes,
     watch: impl FnOnce(&Observed),
 ) -> Result<Finished, FolderError> {
-    let folder = RunFolder::create()?;
+    carry_out(RunFolder::create()?, tools, loaded, wishes, watch).await
+}
+
+/// As [`run`], with the run folder under `base`.
+///
+/// # Errors
+/// Those of [`run`].
+pub async fn run_in(base: &Path, tools: &Tools, loaded: &Loaded, wishes: Wishes) -> Result<Finished, FolderError> {
+    carry_out(RunFolder::create_in(base)?, tools, loaded, wishes, |_| ()).await
+}
+
+async fn carry_out(
+    folder: RunFolder,
+    tools: &Tools,
+    loaded: &Loaded,
+    wishes: Wishes,
+    watch: impl FnOnce(&Observed),
+) -> Result<Finished, FolderError> {
     let mut run = Run::new(tools, &loaded.scenario, folder, wishes.trace);
     watch(&run.observed);
     let story = run.story().await;

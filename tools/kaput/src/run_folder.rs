@@ -52,11 +52,20 @@ impl RunFolder {
     /// # Errors
     /// [`FolderError`].
     pub fn create() -> Result<Self, FolderError> {
-        let base = std::env::var_os("KAPUT_RUNS").map_or_else(std::env::temp_dir, PathBuf::from);
-        Self::create_in(&base)
+        Self::create_in(&Self::base())
     }
 
-    fn create_in(base: &Path) -> Result<Self, FolderError> {
+    /// Where they are made.
+    #[must_use]
+    pub fn base() -> PathBuf {
+        std::env::var_os("KAPUT_RUNS").map_or_else(std::env::temp_dir, PathBuf::from)
+    }
+
+    /// Makes an empty one under `base`.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn create_in(base: &Path) -> Result<Self, FolderError> {
         let create = |source| FolderError::Create { base: base.to_owned(), source };
         let base_path = std::path::absolute(base).map_err(create)?;
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(base_path).map_err(create)?;

@@ -2,14 +2,19 @@
 //! `kaput soak`: random scenarios until enough migrations were made or the time is over. It stops at the first surprise and
 //! leaves behind what brings it about again.
 
+mod held;
+
 use std::fs;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use held::Held;
+use kaput::events::Event;
 use kaput::report::soak::{self as page, Measured};
 use kaput::report::{human, timeline};
 use kaput::run::{self, Wishes};
+use kaput::run_folder::RunFolder;
 use kaput::soak::Generator;
 use kaput::tools::{Named, Tools};
 use kaput::verdict::Exit;
@@ -29,11 +34,15 @@ Examples:
   kaput soak --migrations 5000 --report html=soak.html
                                       and charts of how long guests stood still
 
-At the first run that is not as expected its scenario is written to soak-SEED-NUMBER.toml, for `kaput run`.
+At the first run that is not as expected its scenario is written to soak-SEED-NUMBER.toml, for `kaput run`. It also ends where
+the harness holds more memory, descriptors, files or processes than after its first runs.
 ";
 
 /// How often the figures are told, at most.
 const INTERVAL: Duration = Duration::from_secs(5);
+
+/// After how many runs the harness looks at what it holds.
+const BETWEEN_LOOKS: usize = 40;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -69,17 +78,26 @@ struct Figures {
 }
 
 impl Figures {
+    fn count(&mut self, events: &[Event]) {
+        self.runs += 1;
+        for migration in timeline::migrations(events) {
+            self.migrations += 1;
+            self.refused += u64::from(!migration.accepted);
+            self.measured.add(&migration);
+        }
+    }
+
     fn line(&self, since: Instant) -> String {
         let (still, longest) = self.measured.still.middle_and_greatest();
         let (hand_over, _) = self.measured.hand_over.middle_and_greatest();
         format!(
             "{} runs, {} migrations ({} refused, as they must be) in {:.0} s; guest stood still {still:.0} ms in the \
-             middle, {longest:.0} at most; AP hand-over {hand_over:.1} ms in the middle; {}",
+             middle, {longest:.0} at most; AP hand-over {hand_over:.1} ms in the middle; the harness used {:.1} ms of CPU a run",
             self.runs,
             self.migrations,
             self.refused,
             since.elapsed().as_secs_f64(),
-            Growth::now(),
+            held::cpu_seconds() * 1e3 / self.runs.max(1) as f64,
         )
     }
 }
@@ -102,28 +120,6 @@ impl Figures {
     }
 }
 
-/// What this process holds: neither may grow.
-struct Growth {
-    kibibytes: u64,
-    descriptors: usize,
-}
-
-impl Growth {
-    fn now() -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = resident.and_then(|text| text.trim().trim_end_matches("kB").trim().parse().ok());
-        let descriptors = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-        Self { kibibytes: kibibytes.unwrap_or_default(), descriptors }
-    }
-}
-
-impl std::fmt::Display for Growth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the harness holds {} KiB and {} descriptors", self.kibibytes, self.descriptors)
-    }
-}
-
 pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
     let tools: Tools = named.find().await?;
     let reports = Reports::open_of(&options.report, &[Form::Html])?;
@@ -141,7 +137,7 @@ pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
     let wanted = if options.time.is_some() { u64::MAX } else { options.migrations.get() };
     let mut planned = 0;
     // Scenarios are made one by one, in the order of the seed, and only as they are run.
-    let scenarios = std::iter::from_fn(|| {
+    let mut scenarios = std::iter::from_fn(|| {
         let over = planned >= wanted || end.is_some_and(|end| Instant::now() >= end);
         (!over).then(|| {
             let left = usize::try_from(wanted - planned).unwrap_or(usize::MAX);
@@ -150,42 +146,59 @@ pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
             loaded
         })
     });
+    let folder = tempfile::Builder::new().prefix("kaput-soak-").tempdir_in(RunFolder::base()).into_diagnostic()?;
+    let runs = folder.path().to_owned();
     let start = |loaded| async {
         let loaded = loaded?;
-        let finished = run::run(&tools, &loaded, Wishes::default()).await?;
+        let finished = run::run_in(&runs, &tools, &loaded, Wishes::default()).await?;
         Ok::<_, miette::Report>((loaded, finished))
     };
-    let mut running = futures::stream::iter(scenarios).map(start).buffered(options.jobs.get());
     let mut figures = Figures::default();
     let mut told = begun;
-    while let Some(run) = running.next().await {
-        let (loaded, finished) = run?;
-        figures.runs += 1;
-        for migration in timeline::migrations(&finished.events) {
-            figures.migrations += 1;
-            figures.refused += u64::from(!migration.accepted);
-            figures.measured.add(&migration);
+    let mut first: Option<Held> = None;
+    loop {
+        // Only between runs is it known what the harness holds for good.
+        let some = scenarios.by_ref().take(BETWEEN_LOOKS);
+        let mut running = futures::stream::iter(some).map(start).buffered(options.jobs.get());
+        let before = figures.runs;
+        while let Some(run) = running.next().await {
+            let (loaded, finished) = run?;
+            figures.count(&finished.events);
+            if !finished.verdict.is_as_expected() {
+                _ = folder.keep();
+                let file = loaded.path.clone();
+                let written = fs::write(&file, &loaded.text).into_diagnostic();
+                written.wrap_err_with(|| format!("the scenario {} cannot be written", file.display()))?;
+                figures_live.finish_and_clear();
+                let screen = human::screen(&loaded.scenario, &finished);
+                paint::print(&screen)?;
+                print(format!("{}\nagain: kaput run ./{}\n", figures.line(begun), file.display()))?;
+                figures.report(reports, seed, begun, Some(&screen))?;
+                return Ok(finished.verdict.kind.exit());
+            }
+            if live.is_drawn() {
+                figures_live.set_message(figures.brief());
+            } else if told.elapsed() >= INTERVAL {
+                told = Instant::now();
+                print(figures.line(begun) + "\n")?;
+            }
         }
-        if !finished.verdict.is_as_expected() {
-            let file = loaded.path.clone();
-            let written = fs::write(&file, &loaded.text).into_diagnostic();
-            written.wrap_err_with(|| format!("the scenario {} cannot be written", file.display()))?;
+        drop(running);
+        let held = Held::now(&runs);
+        if let Some(growth) = first.as_ref().and_then(|first| held.growth(first)) {
+            let again = format!("again: kaput soak --seed {seed:x} --migrations {}", figures.migrations);
+            let surprise = format!("the harness grows: {growth}\n{again}\n");
             figures_live.finish_and_clear();
-            let screen = human::screen(&loaded.scenario, &finished);
-            paint::print(&screen)?;
-            print(format!("{}\nagain: kaput run ./{}\n", figures.line(begun), file.display()))?;
-            figures.report(reports, seed, begun, Some(&screen))?;
-            return Ok(finished.verdict.kind.exit());
+            print(format!("{}\n{surprise}", figures.line(begun)))?;
+            figures.report(reports, seed, begun, Some(&surprise))?;
+            return Ok(Exit::Infrastructure);
         }
-        if live.is_drawn() {
-            figures_live.set_message(figures.brief());
-        } else if told.elapsed() >= INTERVAL {
-            told = Instant::now();
-            print(figures.line(begun) + "\n")?;
+        first.get_or_insert(held);
+        if figures.runs == before {
+            figures_live.finish_and_clear();
+            print(format!("{}; every verdict as expected; the harness holds {held}\n", figures.line(begun)))?;
+            figures.report(reports, seed, begun, None)?;
+            return Ok(Exit::AsExpected);
         }
     }
-    figures_live.finish_and_clear();
-    print(figures.line(begun) + "; every verdict as expected\n")?;
-    figures.report(reports, seed, begun, None)?;
-    Ok(Exit::AsExpected)
 }
