@@ -127,10 +127,12 @@ impl Machine {
         while let Some(apqn) = self.timer.take_due(self.now()) {
             // Taking and leaving the queue does what is due.
             drop(self.lock(apqn));
+            self.timer.done();
         }
     }
 
-    /// Whether a reply that somebody is to be interrupted for is still on its way.
+    /// Whether a reply that somebody is to be interrupted for is still on its way. Once it is not, the notification of
+    /// every earlier one can be seen in [`Configuration::pending`](crate::Configuration::pending). Takes no lock.
     #[must_use]
     pub fn expects_notification(&self) -> bool {
         self.timer.has_entries()

@@ -5,6 +5,7 @@
 //! starts with the first entry and ends with the machine; it only computes and sets pending words.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -17,12 +18,16 @@ use crate::machine::Machine;
 pub(crate) struct Timer {
     entries: Mutex<Entries>,
     changed: Condvar,
+    /// As [`Entries::outstanding`], for those who look often.
+    outstanding: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Entries {
     due: BTreeSet<(u64, Apqn)>,
     of_queue: BTreeMap<Apqn, u64>,
+    /// Queues that were taken and are being looked at.
+    in_hand: usize,
     started: bool,
     ended: bool,
 }
@@ -39,7 +44,13 @@ impl Entries {
         let &(due, queue) = self.due.first().filter(|(due, _)| *due <= now)?;
         self.due.remove(&(due, queue));
         self.of_queue.remove(&queue);
+        self.in_hand += 1;
         Some(queue)
+    }
+
+    /// What has not yet become a notification.
+    fn outstanding(&self) -> usize {
+        self.due.len() + self.in_hand
     }
 }
 
@@ -55,6 +66,7 @@ impl Timer {
             return;
         }
         entries.schedule(queue, due);
+        self.tell(&entries);
         if clock.runs_by_itself() && !entries.started {
             let (timer, machine, clock) = (Arc::clone(self), Weak::clone(machine), Arc::clone(clock));
             let thread = std::thread::Builder::new().name("ap-timer".into());
@@ -64,14 +76,25 @@ impl Timer {
         self.changed.notify_all();
     }
 
-    /// The next queue that is due.
+    /// The next queue that is due; [`Self::done`] follows once it has been looked at.
     pub(crate) fn take_due(&self, now: u64) -> Option<Apqn> {
         self.entries().take_due(now)
     }
 
-    /// Whether anything is still to become due.
+    /// A queue that was taken has been looked at: its notification, if there was one, is made.
+    pub(crate) fn done(&self) {
+        let mut entries = self.entries();
+        entries.in_hand = entries.in_hand.saturating_sub(1);
+        self.tell(&entries);
+    }
+
+    fn tell(&self, entries: &Entries) {
+        self.outstanding.store(entries.outstanding(), Ordering::SeqCst);
+    }
+
+    /// Whether anything is still to become due, or is just becoming so.
     pub(crate) fn has_entries(&self) -> bool {
-        !self.entries().due.is_empty()
+        self.outstanding.load(Ordering::SeqCst) != 0
     }
 
     /// Ends the thread.
@@ -118,5 +141,19 @@ mod tests {
         assert_eq!(entries.take_due(30), Some(first));
         assert_eq!(entries.take_due(30), Some(second));
         assert_eq!(entries.take_due(u64::MAX), None);
+    }
+
+    #[test]
+    fn a_queue_is_waited_for_until_it_has_been_looked_at() {
+        let timer = Timer::default();
+        let mut entries = timer.entries();
+        entries.schedule(Apqn::new(1, 1), 10);
+        timer.tell(&entries);
+        drop(entries);
+        assert!(timer.has_entries());
+        assert_eq!(timer.take_due(10), Some(Apqn::new(1, 1)));
+        assert!(timer.has_entries(), "its notification is not made yet");
+        timer.done();
+        assert!(!timer.has_entries());
     }
 }

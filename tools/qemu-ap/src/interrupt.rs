@@ -234,6 +234,14 @@ pub(crate) extern "C" fn on_psw_load(vcpu: c_uint, site: *mut c_void) {
 
 fn enter_wait(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers, site: &Site<PswLoad>) -> Option<u64> {
     let interruptions = plugin.interruptions.as_ref()?;
+    let guest = plugin.host.guest();
+    // Every return from an interruption or a system call comes by here, and nearly always nothing is on its way. Looked at
+    // before what is pending: a notification that is made in between is seen there.
+    let expected = guest.machine().expects_notification();
+    let nothing = interruptions.subclasses.load(Ordering::SeqCst) == 0 && guest.pending().load(Ordering::SeqCst) == 0;
+    if nothing && !expected {
+        return None;
+    }
     let psw_mask = vcpu.exchange.read_register(registers.psw_mask);
     if psw_mask & PSW_PROBLEM_STATE != 0 {
         return None;
@@ -246,8 +254,7 @@ fn enter_wait(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers, site: &Si
     if let Some(next) = deliver(interruptions, vcpu, registers, mask, address) {
         return Some(next);
     }
-    let guest = plugin.host.guest();
-    if !guest.machine().expects_notification() {
+    if !expected {
         return None;
     }
     interruptions.wait(guest);
