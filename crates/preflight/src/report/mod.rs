@@ -4,7 +4,6 @@
 pub mod human;
 pub mod json;
 pub mod picture;
-pub mod tap;
 
 use ap_arch::{Apqi, Apqn, Mask256};
 
@@ -70,7 +69,8 @@ fn groups(judgement: &Judgement) -> Vec<Group<'_>> {
 }
 
 /// A name of the rule's subject in one word, for programs.
-fn subject_name(subject: Subject) -> String {
+#[must_use]
+pub fn subject_name(subject: Subject) -> String {
     match subject {
         Subject::Hosts => "hosts".to_owned(),
         Subject::Queue(apqn) => format!("queue {apqn}"),

@@ -7,7 +7,7 @@ use clap::Args;
 use kaput::place::{Place, load};
 use kaput::report::preflight as page;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use preflight::report::{fix, human, json, picture, tap};
+use preflight::report::{fix, human, json, picture};
 use preflight::text::is_device_name;
 use preflight::{Host, Pair, RULES};
 
@@ -127,7 +127,7 @@ pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
     } else {
         reports.deliver(|form| match form {
             Form::Json => json::line(&judgement, &from, &to).into_diagnostic(),
-            Form::Tap => Ok(tap::document(&judgement)),
+            Form::Tap => Ok(page::tap(&judgement)),
             Form::Html => {
                 page::page(&pair, &judgement, &from, &to).map_err(|error| miette!("the HTML report: {error}"))
             }

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The answer of `kaput preflight` for a browser: both hosts as a picture, and why. What comes from a host is escaped.
+//! The answer of `kaput preflight` for a browser, with both hosts as a picture, and as TAP. What comes from a host is
+//! escaped.
+
+use std::collections::BTreeMap;
 
 use askama::Template;
+use preflight::judge::{Finding, Subject};
 use preflight::report::human;
 use preflight::report::picture::{LEGEND, Table, both};
+use preflight::report::subject_name;
+use preflight::text::plain;
 use preflight::{Judgement, Pair, Verdict};
+use serde_json::json;
+
+use super::tap::{Point, document};
 
 #[derive(Template)]
 #[template(path = "preflight.html")]
@@ -65,4 +74,37 @@ pub fn page(pair: &Pair<'_>, judgement: &Judgement, from: &str, to: &str) -> Res
         screen: rest.to_owned(),
     };
     page.render().map_err(|error| error.to_string())
+}
+
+/// TAP: a point for the hosts and one for each queue and control domain of the guest. Unknown is not ok. What is worth
+/// knowing and changes nothing stands in remarks at the end.
+#[must_use]
+pub fn tap(judgement: &Judgement) -> String {
+    let (mut weighty, mut remarks): (BTreeMap<Subject, Vec<&Finding>>, Vec<String>) = Default::default();
+    for finding in &judgement.findings {
+        let Finding { rule, subject, evidence, .. } = finding;
+        if judgement.weight(finding) != Verdict::Yes {
+            weighty.entry(*subject).or_default().push(finding);
+        } else if finding.is_violated {
+            let values = plain(&format!("{} -> {}", evidence.source, evidence.destination));
+            remarks.push(format!("{} {}, {}: {values}", rule.severity.name(), rule.id, subject_name(*subject)));
+        }
+    }
+    let point = |subject: Subject| {
+        let findings = weighty.get(&subject).map_or(&[][..], Vec::as_slice);
+        let diagnostic = findings.iter().map(|finding| {
+            let evidence = &finding.evidence;
+            let mend: Vec<String> = evidence.mend.iter().map(|mend| plain(&mend.to_string())).collect();
+            let value = json!({
+                "verdict": judgement.weight(finding).to_string(),
+                "source": plain(&evidence.source), "destination": plain(&evidence.destination),
+                "log": evidence.log.iter().map(|line| plain(line)).collect::<Vec<_>>(), "mend": mend,
+            });
+            (finding.rule.id, value)
+        });
+        let (ok, name) = (findings.is_empty(), subject_name(subject));
+        Point { ok, name, diagnostic: diagnostic.collect(), ..Point::default() }
+    };
+    let subjects = [Subject::Hosts].into_iter().chain(judgement.subjects().into_keys());
+    document(&subjects.map(point).collect::<Vec<_>>(), &remarks)
 }
