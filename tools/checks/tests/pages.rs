@@ -2,6 +2,9 @@
 //! Every page in a real browser: at a desktop, on a phone, in the dark, on paper. Nothing may be wider than the screen but
 //! what scrolls by itself, nothing may be blank, the dark page must be dark. The pictures stay in the target folder.
 
+#[path = "reports/parse.rs"]
+mod parse;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -208,6 +211,13 @@ fn is_drawn_light_and_dark(browser: &Browser, name: &str) -> Outcome {
     ensure(colours > 20, || format!("{name} on a phone has {colours} colours"))
 }
 
+fn has_no_parse_error(name: &str) -> Outcome {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let page = fs::read_to_string(made(folder.path(), name)?).map_err(|error| error.to_string())?;
+    let faults = parse::faults(&page);
+    ensure(faults.is_empty(), || format!("{name}: {}", faults.join("\n")))
+}
+
 fn is_printed(browser: &Browser, name: &str) -> Outcome {
     let page = made(&browser.folder, name)?;
     let sheets = browser.folder.join(format!("{name}.pdf"));
@@ -219,12 +229,15 @@ fn is_printed(browser: &Browser, name: &str) -> Outcome {
 }
 
 fn main() -> ExitCode {
-    let Some(program) = in_path(&["chromium", "chromium-browser", "google-chrome"]) else {
-        let names = PAGES.iter().map(|name| skipped(&format!("{name}_in_a_browser"), "there is no Chromium in PATH"));
-        return all(names.collect());
-    };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
     let mut trials = Vec::new();
+    for name in PAGES {
+        trials.push(trial(&format!("{name}_has_no_parse_error"), move || has_no_parse_error(name)));
+    }
+    let Some(program) = in_path(&["chromium", "chromium-browser", "google-chrome"]) else {
+        let names = PAGES.iter().map(|name| skipped(&format!("{name}_in_a_browser"), "there is no Chromium in PATH"));
+        return all(trials.into_iter().chain(names).collect());
+    };
     for name in PAGES {
         // A folder for each: its tests come one after the other.
         let browser = Browser { program: program.clone(), folder: folder.join(name) };

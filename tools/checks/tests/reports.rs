@@ -7,6 +7,8 @@
 mod html;
 #[path = "reports/junit.rs"]
 mod junit;
+#[path = "reports/parse.rs"]
+mod parse;
 #[path = "reports/tap.rs"]
 mod tap;
 
