@@ -8,6 +8,7 @@ mod paint;
 mod preflight;
 mod qemu;
 mod reports;
+mod resources;
 mod run;
 mod shell;
 mod soak;
@@ -43,6 +44,8 @@ Examples:
   kaput run tag:refusal --report tap the scenarios with a tag, for a TAP reader
   kaput run --source ssh:one --destination ssh:root@two
                                      on two other hosts, by the system's ssh
+  kaput run --engine qemu --assign 05,06/33,3a/33,3a,44 --destination ssh:two
+                                     on KVM with real queues, which are given back
 ";
 
 const TOP: &str = "\
@@ -109,6 +112,9 @@ enum Command {
     /// Says whether a guest's crypto will survive migration from one host to another
     #[command(after_help = preflight::PREFLIGHT_HELP)]
     Preflight(preflight::PreflightOptions),
+    /// Puts back what a run changed on real hosts and could not put back itself
+    #[command(after_help = resources::RESTORE_HELP)]
+    Restore(resources::RestoreOptions),
     /// Starts QEMU as you say, with AP added: any s390x guest gets emulated crypto cards
     #[command(after_help = qemu::EXAMPLES)]
     Qemu(Box<qemu::Options>),
@@ -172,7 +178,10 @@ fn start(cli: &Cli) -> Result<u8> {
         tokio::select! {
             status = carry_out(cli) => status,
             // Dropping a run ends its QEMUs and removes its folder.
-            signal = interrupted() => Err(miette::miette!("interrupted by {}", signal.into_diagnostic()?)),
+            signal = interrupted() => {
+                resources::put_back_ours().await;
+                Err(miette::miette!("interrupted by {}", signal.into_diagnostic()?))
+            }
         }
     })
 }
@@ -190,6 +199,7 @@ async fn carry_out(cli: &Cli) -> Result<u8> {
         Command::Run(options) => run::run(&cli.named, options).await.map(|exit| exit as u8),
         Command::Collect(options) => preflight::collect(options).await,
         Command::Preflight(options) => preflight::preflight(options).await,
+        Command::Restore(options) => resources::restore(options).await,
         Command::Qemu(options) => qemu::start(&cli.named, options).await.map(|exit| exit as u8),
         Command::Conformance(options) => options.start().map(|exit| exit as u8),
         Command::Mutants(options) => options.start(&cli.named).await.map(|exit| exit as u8),

@@ -18,12 +18,16 @@ use tokio::sync::oneshot;
 use crate::image::Image;
 use crate::run_folder::LONGEST_NAME;
 use crate::scenario::LONGEST_SOCKET;
+use crate::site::Site;
 use agent::{Agent, Answer};
 pub use ssh::Forward;
 use ssh::Ssh;
 
 /// Bytes that a run's files have in front of their names there: `kaput-` is left out of the run folder's name.
 const LONGEST_TAG: usize = 8;
+
+/// Seconds for which the far side waits at a time.
+const LOCK_PIECE: u32 = 5;
 
 /// What can go wrong with a host that is reached by ssh. Each names the host and what mends it.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -109,12 +113,16 @@ impl fmt::Debug for Far {
 }
 
 impl Far {
-    /// Connects.
+    /// Connects, or starts the same script on this host.
     ///
     /// # Errors
     /// [`FarError`].
-    pub async fn connect(destination: &str, config: Option<&Path>) -> Result<Arc<Self>, FarError> {
-        let name = format!("ssh:{}", plain(destination));
+    pub async fn connect(site: &Site, config: Option<&Path>) -> Result<Arc<Self>, FarError> {
+        let name = site.to_string();
+        let destination = match site {
+            Site::Local => "",
+            Site::Ssh(destination) => destination,
+        };
         let unreachable = |reason: String| FarError::Unreachable {
             mend: ssh::mend(destination, &reason),
             host: name.clone(),
@@ -137,6 +145,12 @@ impl Far {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The configuration that ssh was given.
+    #[must_use]
+    pub fn ssh_config(&self) -> Option<&Path> {
+        self.ssh.config()
     }
 
     /// The path there of a file in the temporary folder.
@@ -211,6 +225,49 @@ impl Far {
         let answer = self.agent.ask(format!("start {name}"), Vec::new()).await;
         let pid = self.done(answer, &format!("start {name}"), "look at its temporary folder")?;
         Ok((String::from_utf8_lossy(&pid).parse().unwrap_or_default(), ended))
+    }
+
+    /// Carries out a shell script and returns its output.
+    ///
+    /// # Errors
+    /// [`FarError`], with the script's last words.
+    pub async fn script(&self, doing: &str, text: &str) -> Result<String, FarError> {
+        self.put("script", text.as_bytes().to_vec()).await?;
+        let answer = self.agent.ask("run script".to_owned(), Vec::new()).await;
+        let bytes = self.done(answer, doing, "try it by hand there")?;
+        String::from_utf8(bytes).map_err(|_| FarError::Refused {
+            host: self.name.clone(),
+            doing: doing.to_owned(),
+            reason: "what it says is no text".to_owned(),
+            mend: "try it by hand there".to_owned(),
+        })
+    }
+
+    /// Writes a file of sysfs.
+    ///
+    /// # Errors
+    /// [`FarError`], with the kernel's word for it.
+    pub async fn write(&self, path: &str, value: &str) -> Result<(), FarError> {
+        let answer = self.agent.ask(format!("write {}{path} {value}", self.hello.root), Vec::new()).await;
+        let mend = "it takes root, or somebody else has it: the kernel's log there says more";
+        self.done(answer, &format!("write {value:?} to {path}"), mend).map(|_| ())
+    }
+
+    /// Keeps others of our kind away from a folder until the connection ends. Waits so many seconds for one who is there.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn lock(&self, folder: &str, seconds: u32) -> Result<(), FarError> {
+        let doing = "be changed";
+        let mend = "wait until the other kaput has ended; does the host have an AP bus?";
+        let request = format!("lock {}{folder} {}", self.hello.root, seconds.min(LOCK_PIECE));
+        // In pieces: a far side that waits for long hears nothing, and would take that for a cut link.
+        for _ in 1..seconds.div_ceil(LOCK_PIECE) {
+            if let Answer::Yes(_) = self.agent.ask(request.clone(), Vec::new()).await {
+                return Ok(());
+            }
+        }
+        self.done(self.agent.ask(request, Vec::new()).await, doing, mend).map(|_| ())
     }
 
     /// Kills what was started by that name; nothing if it has ended.

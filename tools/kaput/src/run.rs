@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::engine::Engine;
 use crate::events::{Event, What};
 use crate::judge::{self, Evidence};
 use crate::machine::arguments::Setup;
@@ -194,15 +195,20 @@ impl<'a> Run<'a> {
 
     /// Fetches what the guest did on a machine that will not be there much longer. Who cannot be asked any more is not.
     async fn fetch_trace(&mut self, machine: &Machine) {
-        let gone = self.is_gone(machine) || !self.scenario.plugin;
+        let gone = self.is_gone(machine) || !self.has_plugin();
         if let Some(trace) = self.trace.as_mut().filter(|_| !gone) {
             _ = trace.fetch(machine).await;
         }
     }
 
+    /// Whether machines have the plugin.
+    fn has_plugin(&self) -> bool {
+        self.scenario.plugin && self.tools.engine.is_emulated()
+    }
+
     /// Notes what the host lets the guest reach, where that is news.
     async fn note_matrix(&mut self) -> Result<(), Box<Verdict>> {
-        let Some(home) = self.home.as_ref().filter(|_| self.scenario.plugin) else { return Ok(()) };
+        let Some(home) = self.home.as_ref().filter(|_| self.has_plugin()) else { return Ok(()) };
         let host = self.device(home, "its matrix is read", home.call(|c| c.host()).await)?;
         let uuid = self.scenario.host(&home.host).map(|spec| spec.mdev.uuid.as_str());
         let Some(mdev) = host.mdevs.into_iter().find(|mdev| Some(mdev.uuid.as_str()) == uuid) else { return Ok(()) };
@@ -217,6 +223,7 @@ impl<'a> Run<'a> {
 
     /// One migration. Returns whether the guest is at the destination; if not, it runs on at the source.
     async fn migrate(&mut self, source: &Machine, destination: &Machine, hop: &Hop<'_>) -> Result<bool, Box<Verdict>> {
+        self.migratable(source).await?;
         let (number, to) = (self.hop + 1, hop.to.to_owned());
         self.observed.event(Some(source.index), What::MigrationBegun { migration: number, to });
         self.moment(Moment::Asked, source, destination).await?;
@@ -245,8 +252,11 @@ impl<'a> Run<'a> {
         }
         source.drain_console();
 
-        // The AP configuration goes from device to device.
-        let transfer = self.hand_over(source, destination, hop.with).await?;
+        // The AP configuration goes from device to device; the real driver's goes with QEMU's stream.
+        let transfer = match self.tools.engine {
+            Engine::Emulated => self.hand_over(source, destination, hop.with).await?,
+            Engine::Kvm(_) => Transfer { to: destination.host.clone(), ..Transfer::default() },
+        };
         let accepted = transfer.refused.is_none();
         self.transfers.push(transfer);
         self.moment(Moment::HandedOver, source, destination).await?;
@@ -378,7 +388,7 @@ impl<'a> Run<'a> {
 
     /// Starts a QEMU for a host.
     fn launch(&mut self, host: &str, incoming: bool) -> Result<Launching, Box<Verdict>> {
-        let spec = self.scenario.host(host).filter(|_| self.scenario.plugin);
+        let spec = self.scenario.host(host).filter(|_| self.has_plugin());
         let starts_here = host == self.scenario.start();
         let far = if starts_here { &self.tools.hosts.source } else { &self.tools.hosts.destination }.as_ref();
         let there = far.map(|far| (PathBuf::from(&far.hello.qemu), PathBuf::from(&far.hello.plugin), far.image()));
@@ -387,7 +397,11 @@ impl<'a> Run<'a> {
             None => (&*self.tools.qemu, &*self.tools.plugin, &*self.tools.image.path),
         };
         let (machine, append, cpus) = (&*self.tools.machine, &*self.append, self.scenario.guest.cpus.get_ref().get());
-        let setup = Setup { qemu, machine, plugin, image, append, cpus };
+        let kvm = match &self.tools.engine {
+            Engine::Emulated => None,
+            Engine::Kvm(kvm) => Some((&*kvm.cpu, if starts_here { &*kvm.source } else { &*kvm.destination })),
+        };
+        let setup = Setup { qemu, machine, plugin, image, append, cpus, kvm };
         let (folder, started, answer) = (&self.folder, self.started, self.scenario.deadlines.answer);
         let trace = self.trace.is_some();
         let plan = Plan { host, spec, far, setup: &setup, incoming, folder, started, trace, answer };

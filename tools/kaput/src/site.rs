@@ -73,7 +73,7 @@ impl Sites {
     pub async fn connect(&self) -> Result<Hosts, FarError> {
         let connect = async |site: &Site| match site {
             Site::Local => Ok(None),
-            Site::Ssh(name) => Far::connect(name, self.ssh_config.as_deref()).await.map(Some),
+            Site::Ssh(_) => Far::connect(site, self.ssh_config.as_deref()).await.map(Some),
         };
         if self.source == self.destination {
             let host = connect(&self.source).await?;

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::engine::Engine;
 use crate::far::FarError;
 use crate::image::{Image, ImageError};
 use crate::qemu::{self, QemuError};
@@ -74,6 +75,8 @@ pub struct Tools {
     pub image: Image,
     /// The hosts that machines run on.
     pub hosts: Hosts,
+    /// What executes guests.
+    pub engine: Engine,
 }
 
 impl Named {
@@ -103,16 +106,16 @@ impl Named {
     /// # Errors
     /// [`ToolError`].
     pub async fn find(&self) -> Result<Tools, ToolError> {
-        self.find_on(&Sites::default()).await
+        self.find_on(&Sites::default(), true).await
     }
 
-    /// Finds and checks the rest, where it is needed: another host has a QEMU and a plugin of its own.
+    /// Finds and checks the rest, where it is needed: another host has a QEMU and a plugin of its own, KVM needs no plugin.
     ///
     /// # Errors
     /// [`ToolError`].
-    pub async fn find_on(&self, sites: &Sites) -> Result<Tools, ToolError> {
+    pub async fn find_on(&self, sites: &Sites, with_plugin: bool) -> Result<Tools, ToolError> {
         // Files first: asking QEMU takes time.
-        let plugin = if sites.any_local() { self.plugin()? } else { PathBuf::new() };
+        let plugin = if sites.any_local() && with_plugin { self.plugin()? } else { PathBuf::new() };
         let image = self.image()?;
         let qemu = if sites.any_local() { self.qemu() } else { PathBuf::new() };
         [&image.path, &plugin, &qemu].into_iter().try_for_each(|path| text(path))?;
@@ -120,7 +123,7 @@ impl Named {
         let hosts = sites.connect().await?;
         let machine = hosts.machine(machine.as_deref())?;
         hosts.bring(&image).await?;
-        Ok(Tools { qemu, machine, plugin, image, hosts })
+        Ok(Tools { qemu, machine, plugin, image, hosts, engine: Engine::Emulated })
     }
 
     /// Finds and checks QEMU and the plugin, for a guest of the user's own.

@@ -36,6 +36,8 @@ macro_rules! kinds {
 kinds! {
     /// Everything was as the scenario says.
     AsExpected = "as-expected", AsExpected;
+    /// The hosts cannot do what the scenario is about, and say so.
+    Skipped = "skipped", AsExpected;
     /// A guest case failed that should have passed.
     GuestFailed = "guest-failed", NotAsExpected;
     /// A guest case passed although the scenario says that it must notice something.
@@ -212,10 +214,16 @@ impl Verdict {
         Box::new(self)
     }
 
-    /// Whether the run was as the scenario says.
+    /// Whether the run was as the scenario says, so far as these hosts can tell.
     #[must_use]
     pub fn is_as_expected(&self) -> bool {
-        self.kind == Kind::AsExpected
+        self.kind.exit() == Exit::AsExpected
+    }
+
+    /// Why nothing came of the run, if nothing could.
+    #[must_use]
+    pub fn skipped(&self) -> Option<String> {
+        (self.kind == Kind::Skipped).then(|| format!("{}: {}", self.happened, self.seen))
     }
 }
 

@@ -16,6 +16,7 @@ use miette::{Result, miette};
 use super::live::Live;
 use super::print;
 use super::reports::{Form, Reports, Target};
+use super::resources;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -40,25 +41,36 @@ pub(super) struct Options {
     report: Vec<Target>,
     #[command(flatten)]
     sites: Sites,
+    #[command(flatten)]
+    resources: resources::Options,
 }
 
 pub(super) async fn run(named: &Named, options: &Options) -> Result<Exit> {
-    let (tools, all) = prepare(named, options).await?;
+    let (mut tools, all) = prepare(named, options).await?;
     let reports = Reports::open(&options.report)?;
     if options.repeat.is_some() && reports.has_files() {
         let help = "--repeat tells figures, or with --report json each run; leave the file out";
         return Err(miette!(help = help, "--repeat keeps no runs for a report in a file"));
     }
-    let mut exit = Exit::AsExpected;
-    match options.repeat {
-        Some(times) => {
-            for loaded in &all {
-                exit = exit.max(repeat(&tools, loaded, options, &reports, times).await?);
-            }
-        }
-        None => exit = together(&tools, &all, options, reports).await?,
-    }
+    let held = options.resources.take(&options.sites, &all, &mut tools).await?;
+    let exit = all_runs(&tools, &all, options, reports).await;
+    let given_back = held.give_back().await;
     tools.hosts.close().await;
+    match given_back {
+        Ok(()) => exit,
+        Err(error) => {
+            eprintln!("{error:?}");
+            exit.map(|_| Exit::Infrastructure)
+        }
+    }
+}
+
+async fn all_runs(tools: &Tools, all: &[Loaded], options: &Options, reports: Reports) -> Result<Exit> {
+    let Some(times) = options.repeat else { return together(tools, all, options, reports).await };
+    let mut exit = Exit::AsExpected;
+    for loaded in all {
+        exit = exit.max(repeat(tools, loaded, options, &reports, times).await?);
+    }
     Ok(exit)
 }
 
@@ -67,7 +79,8 @@ async fn prepare(named: &Named, options: &Options) -> Result<(Tools, Vec<Loaded>
     let words = &options.chosen;
     let folder = if words.iter().all(|word| load::is_file(word)) { Default::default() } else { named.scenarios()? };
     let all = load::choose(&folder, words)?;
-    let tools = named.find_on(&options.sites).await?;
+    options.resources.check(&options.sites, &all)?;
+    let tools = named.find_on(&options.sites, options.resources.is_emulated()).await?;
     for loaded in &all {
         loaded.check_against(&tools.image)?;
     }

@@ -10,6 +10,7 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/kaput-XXXXXX") || exit 3
 
 clean() {
     trap - EXIT; trap '' HUP INT TERM PIPE
+    : > "$dir/end"
     kill "$watch"
     for file in "$dir"/*.pid; do [ -e "$file" ] && kill -9 "$(cat "$file")"; done
     wait
@@ -19,10 +20,14 @@ trap clean EXIT; trap 'exit 3' HUP INT TERM PIPE
 
 # A link that is cut says nothing for hours, so silence ends it too: kaput speaks every few seconds.
 (
-    trap 'kill "$nap"; exit' TERM
-    while sleep 20 & nap=$!; wait "$nap"; do
+    # In short naps: one that is left behind when this is killed is soon over.
+    naps=0
+    while sleep 1; do
+        naps=$((naps + 1))
+        [ "$naps" -lt 20 ] && continue
         [ -e "$dir/beat" ] || { kill "$$"; exit; }
         rm -f "$dir/beat"
+        naps=0
     done
 ) < /dev/null > /dev/null 2>&1 &
 watch=$!
@@ -51,7 +56,12 @@ while read -r verb name rest; do
     start)
         (
             sh "$dir/$name.command" < /dev/null > /dev/null 2> "$dir/$name.stderr" 9<&- &
-            echo $! > "$dir/$name.pid" && echo "ok ${#!}" && printf %s $!
+            # Who starts while the rest is being ended either is in a file by then or sees that it ends.
+            if echo $! > "$dir/$name.pid" && [ ! -e "$dir/end" ]; then
+                echo "ok ${#!}" && printf %s $!
+            else
+                kill -9 $!; no "there is no room for its number"
+            fi
             wait $!
             status=$?
             rm -f "$dir/$name.pid"

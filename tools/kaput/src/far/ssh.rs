@@ -50,6 +50,7 @@ fn escaped(path: &Path) -> String {
 
 /// One destination and how it is reached.
 pub(super) struct Ssh {
+    /// This host if it is empty: then nothing is forwarded.
     destination: String,
     config: Option<PathBuf>,
     folder: TempDir,
@@ -59,6 +60,10 @@ impl Ssh {
     pub(super) fn new(destination: &str, config: Option<&Path>) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("kaput-ssh-").tempdir()?;
         Ok(Self { destination: destination.to_owned(), config: config.map(Path::to_owned), folder })
+    }
+
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 
     fn command(&self) -> Command {
@@ -74,14 +79,16 @@ impl Ssh {
     /// The connection, with `script` as what runs there. The script goes before everything else on its standard input: a
     /// shell that reads a script from there may read further than it must, so it is told the length.
     pub(super) fn connect(&self, script: &str) -> io::Result<Child> {
+        let run = format!("eval \"$(dd bs=1 count={} 2>/dev/null)\"", script.len());
+        if self.destination.is_empty() {
+            return piped(Command::new("sh").args(["-c", &run]).kill_on_drop(true));
+        }
         let mut command = self.command();
         command.args(["-M", "-T", "-o", "ControlPersist=no", "-o", "ConnectTimeout=15"]);
         // A link that is cut is noticed here after fifteen seconds.
         command.args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]);
         // The two dashes keep a host with a dash in front from being an option.
-        let run = format!("exec sh -c 'eval \"$(dd bs=1 count={} 2>/dev/null)\"'", script.len());
-        command.args(["--", &self.destination, &run]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+        piped(command.args(["--", &self.destination, &format!("exec sh -c '{run}'")]))
     }
 
     pub(super) async fn forward(&self, forwards: &[Forward]) -> Result<(), String> {
@@ -101,6 +108,10 @@ impl Ssh {
             Err(last_line(&output.stderr).unwrap_or("it did not say why".into()))
         }
     }
+}
+
+fn piped(command: &mut Command) -> io::Result<Child> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
 /// The last line with something on it, fit for a terminal.

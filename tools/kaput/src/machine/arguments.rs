@@ -18,6 +18,8 @@ pub struct Setup<'a> {
     pub append: &'a str,
     /// How many CPUs the guest has.
     pub cpus: u8,
+    /// KVM: the CPU model, and the mediated device's folder. Without it the CPU is QEMU's own.
+    pub kvm: Option<(&'a str, &'a str)>,
 }
 
 /// The arguments. `file` gives the path of one of the machine's files; `control` is where the plugin is to listen, without
@@ -30,8 +32,9 @@ pub(super) fn arguments(
 ) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let mut add = |arguments: &[&str]| all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-    // A versioned machine and a named CPU are the same on both sides; `max` or an alias may differ between builds.
-    add(&["-machine", setup.machine, "-cpu", "qemu", "-accel", "tcg"]);
+    // A versioned machine and a named CPU are the same on both sides; `max`, `host` or an alias may differ.
+    let (cpu, accelerator) = setup.kvm.map_or(("qemu", "tcg"), |(cpu, _)| (cpu, "kvm"));
+    add(&["-machine", setup.machine, "-cpu", cpu, "-accel", accelerator]);
     // The guest needs little, and every page is looked at in each migration: half the usual memory is half the time.
     add(&["-m", "64M"]);
     if setup.cpus > 1 {
@@ -47,6 +50,10 @@ pub(super) fn arguments(
     let chardev = |id: &str, path: &Path| format!("socket,id={id},path={},server=off", escaped(path));
     add(&["-chardev", &chardev("console", &file("console-socket")), "-device", "sclpconsole,chardev=console"]);
     add(&["-qmp", &format!("unix:{},server=off", escaped(&file("qmp-socket")))]);
+    if let Some((_, device)) = setup.kvm {
+        // The name in the stream must be the same on both sides.
+        add(&["-device", &format!("vfio-ap,id=ap,sysfsdev={}", escaped(Path::new(device)))]);
+    }
     if let Some(control) = control {
         let host = file("host.json");
         let (plugin, host, control) = (escaped(setup.plugin), escaped(&host), escaped(control));
@@ -91,7 +98,15 @@ mod tests {
     fn setup() -> Setup<'static> {
         let path = Path::new;
         let (machine, append) = ("s390-ccw-virtio-11.1", "suites=presence");
-        Setup { qemu: path("qemu"), machine, plugin: path("/p,q.so"), image: path("/image"), append, cpus: 1 }
+        Setup {
+            qemu: path("qemu"),
+            machine,
+            plugin: path("/p,q.so"),
+            image: path("/image"),
+            append,
+            cpus: 1,
+            kvm: None,
+        }
     }
 
     #[test]
@@ -108,6 +123,13 @@ mod tests {
         let incoming = arguments(&setup(), &file, Some(Path::new("/c")), true);
         assert!(usual.contains(&"-plugin".to_owned()) && !bare.contains(&"-plugin".to_owned()));
         assert_eq!(incoming.strip_prefix(&usual[..]), Some(&["-incoming".to_owned(), "defer".to_owned()][..]));
+    }
+
+    #[test]
+    fn under_kvm_the_guest_has_the_common_cpu_and_the_mediated_device() {
+        let kvm = Some(("z14.2-base,ap=on", "/sys/devices/vfio_ap/matrix/8a2f6cb4"));
+        let all = arguments(&Setup { kvm, ..setup() }, &|kind| PathBuf::from(format!("/run/00-A.{kind}")), None, true);
+        insta::assert_snapshot!(for_people(Path::new("qemu"), &all));
     }
 
     #[test]

@@ -110,7 +110,11 @@ fn suites(text: &mut String, cases: &[Case]) {
 }
 
 fn verdict(text: &mut String, verdict: &Verdict) {
-    let word = if verdict.is_as_expected() { "AS EXPECTED" } else { "NOT AS EXPECTED" };
+    let word = match verdict.is_as_expected() {
+        true if verdict.skipped().is_some() => "SKIPPED",
+        true => "AS EXPECTED",
+        false => "NOT AS EXPECTED",
+    };
     let kind = if verdict.is_as_expected() { String::new() } else { format!(" ({})", verdict.kind) };
     _ = writeln!(text, "  {word}{kind}: {}", verdict.happened);
     if !verdict.findings.is_empty() {

@@ -58,6 +58,7 @@ pub fn runs(runs: &[Told<'_>]) -> String {
         let verdict = &told.finished.verdict;
         let mut point =
             Point { ok: verdict.is_as_expected(), name: told.finished.scenario.clone(), ..Point::default() };
+        point.skip = verdict.skipped();
         if !point.ok {
             let list = |lines: &[String]| if lines.is_empty() { Value::Null } else { json!(lines) };
             let members = [

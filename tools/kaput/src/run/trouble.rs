@@ -218,6 +218,20 @@ impl Run<'_> {
             .ended()
     }
 
+    /// Whether QEMU lets this guest go at all. The emulated machine always can; a stock QEMU says so of vfio-ap if not.
+    pub(super) async fn migratable(&self, source: &Machine) -> Result<(), Box<Verdict>> {
+        if self.tools.engine.is_emulated() {
+            return Ok(());
+        }
+        let blocked = self.ask(source, "it is asked what blocks a migration", QueryMigrate {}).await?.blocked_reasons;
+        if blocked.is_empty() {
+            return Ok(());
+        }
+        let happened = format!("QEMU of host {} cannot migrate this guest", source.host);
+        let next = "a QEMU and a kernel whose vfio-ap can be migrated are needed on both hosts";
+        Err(Verdict::new(Kind::Skipped, happened).on(&source.host).seen(blocked.join("; ")).next(next).ended())
+    }
+
     pub(super) fn not_mid_run(&self, source: &Machine) -> Box<Verdict> {
         Verdict::new(
             Kind::NotMidRun,

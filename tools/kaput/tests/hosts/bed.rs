@@ -4,16 +4,46 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// What a host has for QEMU. With KVM and vfio-ap it is the same emulation, which is told the queues of the mediated device.
+const QEMU: &str = r#"#!/bin/sh
+case " $* " in *" none,accel=kvm "*)
+    echo '{"return": {"model": {"name": "z14.2-base", "props": {"vx": true}}}, "id": "answer"}'
+    exit ;;
+esac
+left=$#
+while [ "$left" -gt 0 ]; do
+    word=$1; shift; left=$((left - 1))
+    case $word in
+    kvm) set -- "$@" tcg ;;
+    -cpu) shift; left=$((left - 1)); set -- "$@" -cpu qemu ;;
+    -device) case $1 in
+        vfio-ap,*) config=${KAPUT_ROOT%/}.configurations/${1##*/}.json; shift; left=$((left - 1))
+            [ ! -e "${KAPUT_ROOT%/}.blocked" ] ||
+                set -- "$@" -blockdev "driver=vvfat,node-name=blocked,dir=${config%/*},rw=on"
+            set -- "$@" -plugin "PLUGIN,config=$config,control=${KAPUT_ROOT%/}.$$" ;;
+        *) set -- "$@" -device ;;
+        esac ;;
+    *) set -- "$@" "$word" ;;
+    esac
+done
+exec QEMU "$@"
+"#;
+
 /// The hosts, by the names that ssh knows them by, and the last part of their addresses.
 const HOSTS: [(&str, u8); 2] = [("a", 2), ("b", 3)];
+
+use crate::standin::StandIn;
 
 pub(crate) struct Bed {
     folder: tempfile::TempDir,
     daemons: Vec<Child>,
+    /// The drivers of the hosts.
+    pub(crate) drivers: Vec<StandIn>,
 }
 
 /// Why there can be no bed here.
@@ -37,7 +67,7 @@ impl Bed {
     /// Makes everything.
     pub(crate) fn make(qemu: &Path, plugin: &Path) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("kb-").tempdir().map_err(|e| e.to_string())?;
-        let mut bed = Self { folder, daemons: Vec::new() };
+        let mut bed = Self { folder, daemons: Vec::new(), drivers: Vec::new() };
         fs::create_dir_all("/run/sshd").map_err(|e| e.to_string())?;
         bed.network()?;
         for key in ["host-key", "key", "other-key"] {
@@ -45,9 +75,16 @@ impl Bed {
         }
         fs::create_dir(bed.path("full")).map_err(|e| e.to_string())?;
         run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(bed.path("full")))?;
+        let store = format!("#!/bin/sh\nexec {} store \"$1\"\n", this_program());
+        bed.program("store", &store)?;
+        bed.program(
+            "qemu",
+            &QEMU.replace("QEMU", &qemu.display().to_string()).replace("PLUGIN", &plugin.display().to_string()),
+        )?;
         for (host, number) in HOSTS {
             fs::create_dir(bed.path(host)).map_err(|e| e.to_string())?;
-            bed.daemon(host, number, qemu, plugin)?;
+            bed.drivers.push(StandIn::start(&bed.root(host))?);
+            bed.daemon(host, number, plugin)?;
         }
         fs::write(bed.ssh_config(), bed.client()).map_err(|e| e.to_string())?;
         Ok(bed)
@@ -55,6 +92,16 @@ impl Bed {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// What stands for the root of a host's file system.
+    fn root(&self, host: &str) -> PathBuf {
+        self.path(&format!("{host}-root"))
+    }
+
+    fn program(&self, name: &str, text: &str) -> Result<(), String> {
+        fs::write(self.path(name), text).map_err(|error| error.to_string())?;
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).map_err(|error| error.to_string())
     }
 
     pub(crate) fn ssh_config(&self) -> PathBuf {
@@ -85,8 +132,10 @@ impl Bed {
         Ok(())
     }
 
-    fn daemon(&mut self, host: &str, number: u8, qemu: &Path, plugin: &Path) -> Result<(), String> {
-        let set = [("KAPUT_QEMU", qemu), ("KAPUT_PLUGIN", plugin)];
+    fn daemon(&mut self, host: &str, number: u8, plugin: &Path) -> Result<(), String> {
+        let (qemu, store, root) = (self.path("qemu"), self.path("store"), self.root(host));
+        let set: [(&str, &Path); 4] =
+            [("KAPUT_QEMU", &qemu), ("KAPUT_PLUGIN", plugin), ("KAPUT_STORE", &store), ("KAPUT_ROOT", &root)];
         let set: Vec<String> = set.iter().map(|(name, value)| format!("{name}={}", value.display())).collect();
         let config = format!(
             "ListenAddress 198.18.0.{number}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
@@ -137,6 +186,7 @@ impl Bed {
     pub(crate) fn kaput(&self, arguments: &[&str]) -> Command {
         let mut command = inside(&Self::namespace("laptop"), env!("CARGO_BIN_EXE_kaput"));
         command.args(arguments).env("KAPUT_SSH_CONFIG", self.ssh_config()).env("NO_COLOR", "1");
+        command.env("KAPUT_STATE", self.path("state"));
         command
     }
 
@@ -171,7 +221,10 @@ impl Bed {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("left behind: files {files:?}, programs {programs:?}"));
+                let line = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                let lines: Vec<String> =
+                    programs.iter().map(|pid| String::from_utf8_lossy(&line(pid)).replace('\0', " ")).collect();
+                return Err(format!("left behind: files {files:?}, programs {programs:?} {lines:?}"));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -222,6 +275,10 @@ impl Said {
         let out = String::from_utf8_lossy(&output.stdout).into_owned();
         Self { status: output.status.code(), out, err: words(&output.stderr) }
     }
+}
+
+fn this_program() -> String {
+    std::env::current_exe().unwrap_or_default().display().to_string()
 }
 
 /// One for a connection that was cut waits for the kernel to give it up.

@@ -4,6 +4,8 @@
 
 mod bed;
 mod far;
+mod real;
+mod standin;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,6 +17,18 @@ use libtest_mimic::{Arguments, Failed, Trial};
 pub(crate) type Step = fn(&Bed) -> Result<(), String>;
 
 fn main() -> ExitCode {
+    if let [_, word, path] = &std::env::args().collect::<Vec<_>>()[..]
+        && word == "store"
+    {
+        let stored = standin::store(path);
+        return stored.map_or_else(
+            |error| {
+                eprintln!("{}", error.trim_end());
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        );
+    }
     let mut arguments = Arguments::from_args();
     // Cables are cut and programs killed: one after the other.
     arguments.test_threads = Some(1);
@@ -38,7 +52,7 @@ fn main() -> ExitCode {
             None
         }
     };
-    let trials = far::STEPS.iter().map(|(name, step)| {
+    let trials = far::STEPS.iter().chain(real::STEPS).map(|(name, step)| {
         let (skipped, shared) = (bed.is_none(), bed.clone());
         let run = move || shared.as_deref().map_or(Ok(()), step).map_err(Failed::from);
         Trial::test(*name, run).with_ignored_flag(skipped)

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Plans carried out on the model of the driver: every write is accepted, the guest gets what it is to have, nobody else
+//! loses anything, and wherever the work is interrupted the host can be made what it was.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ap_admin::{Plan, Record, Refusal, Wanted, Write, existing, plan};
+use ap_arch::{Apqn, Mask256, Matrix};
+use preflight::collect::collect;
+use preflight::{Attribute, Snapshot, Tree};
+use proptest::prelude::*;
+use vfio_ap::{Host, HostConfig, MdevConfig};
+
+const ADAPTERS: [u8; 3] = [4, 5, 6];
+const DOMAINS: [u8; 2] = [0x33, 0x3a];
+const UUID: &str = "8a2f6cb4-41c5-4c0e-9d59-0a6b8f1f2f10";
+
+/// The model's surface as files.
+struct Surface(Arc<Host>);
+
+impl Tree for Surface {
+    fn list(&self, folder: &str) -> Result<Vec<String>, Attribute> {
+        self.0.sysfs_list(&format!("/{folder}")).map_err(|_| Attribute::MISSING)
+    }
+
+    fn read(&self, file: &str) -> Attribute {
+        let text = self.0.sysfs_read(&format!("/{file}"));
+        text.map_or(Attribute::MISSING, |text| Attribute::from_bytes(text.as_bytes()))
+    }
+}
+
+fn snapshot(host: &Arc<Host>) -> Snapshot {
+    collect(&Surface(Arc::clone(host)))
+}
+
+fn carry_out(host: &Host, writes: &[Write]) {
+    for Write { path, value } in writes {
+        host.sysfs_write(path, value).unwrap_or_else(|error| panic!("{value:?} to {path}: {error:?}"));
+    }
+}
+
+fn mask(of: &[u8]) -> Mask256 {
+    of.iter().copied().collect()
+}
+
+fn all_but(of: &[u8]) -> Mask256 {
+    Mask256::FULL.difference(mask(of))
+}
+
+fn queues(text: &[&str]) -> BTreeSet<Apqn> {
+    text.iter().map(|queue| queue.parse().expect("a queue")).collect()
+}
+
+/// A host on which the default drivers have what the masks say.
+fn host(default_adapters: Mask256, default_domains: Mask256, others: Vec<MdevConfig>) -> Arc<Host> {
+    let topology = "04=cex8c,05=cex8a,06=cex8c/33,3a/33,3a,44".parse().expect("a topology");
+    let mdev = MdevConfig { uuid: "unused".to_owned(), ..MdevConfig::default() };
+    let config = HostConfig { topology, mdev, others, default_adapters, default_domains, ..HostConfig::default() };
+    Host::new(config).expect("a host")
+}
+
+fn wanted(adapters: &[u8], domains: &[u8]) -> Wanted {
+    let matrix = Matrix { adapters: mask(adapters), domains: mask(domains), control_domains: Mask256::EMPTY };
+    Wanted { uuid: UUID.to_owned(), matrix }
+}
+
+fn files(plan: &Plan) -> Vec<&str> {
+    plan.record.changes.iter().map(|change| change.path.strip_prefix("/sys/bus/ap/").expect("of the bus")).collect()
+}
+
+#[test]
+fn queues_that_vfio_ap_has_need_a_mediated_device_and_nothing_else() {
+    let host = host(all_but(&[5]), Mask256::FULL, Vec::new());
+    let plan = plan(&snapshot(&host), &BTreeSet::new(), &wanted(&[5], &[0x33])).expect("a plan");
+    assert_eq!(plan.record.changes, []);
+    carry_out(&host, &plan.writes);
+    assert_eq!(host.sysfs_read(&format!("/sys/devices/vfio_ap/matrix/{UUID}/matrix")).expect("read"), "05.0033\n");
+}
+
+#[test]
+fn a_host_without_masks_gets_overrides_and_one_with_masks_gets_masks() {
+    let offline = queues(&["05.0033", "05.003a"]);
+    let free = host(Mask256::FULL, Mask256::FULL, Vec::new());
+    let by_override = plan(&snapshot(&free), &offline, &wanted(&[5], &[0x33])).expect("a plan");
+    assert_eq!(files(&by_override), ["devices/05.0033/driver_override"]);
+    let masked = host(all_but(&[4]), Mask256::FULL, Vec::new());
+    let by_mask = plan(&snapshot(&masked), &offline, &wanted(&[5], &[0x33])).expect("a plan");
+    assert_eq!(files(&by_mask), ["apmask"]);
+    // The adapter's other domain is in use, this domain of the other adapters is not.
+    let offline = queues(&["05.0033", "06.0033"]);
+    let by_domain = plan(&snapshot(&masked), &offline, &wanted(&[5], &[0x33])).expect("a plan");
+    assert_eq!(files(&by_domain), ["aqmask"]);
+}
+
+#[test]
+fn what_somebody_uses_is_not_taken_and_the_reason_names_him() {
+    let refused = |host: &Arc<Host>, offline: &[&str], wanted: &Wanted| {
+        plan(&snapshot(host), &queues(offline), wanted).expect_err("it is not to be had")
+    };
+    let free = host(Mask256::FULL, Mask256::FULL, Vec::new());
+    let why = refused(&free, &["05.003a"], &wanted(&[5], &[0x33]));
+    assert!(matches!(&why, Refusal::Used { driver, wanted: true, .. } if driver == "default"), "{why}");
+    assert_eq!(why.mend(), "if the host can spare it, set it offline first: chzcrypt -d 05.0033");
+    let masked = host(all_but(&[4]), Mask256::FULL, Vec::new());
+    let why = refused(&masked, &["05.0033"], &wanted(&[5], &[0x33])).to_string();
+    assert!(why.starts_with("queue 05.003a is used") && why.ends_with("without it"), "{why}");
+    let other =
+        MdevConfig { uuid: "taken".into(), adapters: mask(&[5]), domains: mask(&[0x33]), ..MdevConfig::default() };
+    let shared = host(all_but(&[5]), Mask256::FULL, vec![other]);
+    assert_eq!(
+        refused(&shared, &[], &wanted(&[5], &[0x33])).to_string(),
+        "queue 05.0033 is assigned to the mediated device taken"
+    );
+    assert_eq!(refused(&free, &[], &wanted(&[7], &[0x33])).to_string(), "there is no queue 07.0033");
+    assert_eq!(refused(&free, &[], &wanted(&[], &[0x33])), Refusal::Nothing);
+    let control =
+        Wanted { matrix: Matrix { control_domains: mask(&[9]), ..wanted(&[5], &[0x33]).matrix }, ..wanted(&[], &[]) };
+    assert_eq!(refused(&free, &[], &control).to_string(), "control domain 0009 is not one of the host's");
+}
+
+#[test]
+fn a_device_that_exists_is_used_as_it_is_unless_a_guest_has_it() {
+    let mdev = |open| MdevConfig {
+        uuid: UUID.into(),
+        adapters: mask(&[5]),
+        domains: mask(&[0x33]),
+        open,
+        ..MdevConfig::default()
+    };
+    let with = |open| snapshot(&host(all_but(&[5]), Mask256::FULL, vec![mdev(open)]));
+    assert_eq!(existing(&with(false), UUID), Ok(()));
+    assert_eq!(existing(&with(true), UUID), Err(Refusal::InUse(UUID.to_owned())));
+    assert_eq!(existing(&with(false), "nobody"), Err(Refusal::NoMdev("nobody".to_owned())));
+}
+
+#[test]
+fn what_somebody_else_changed_meanwhile_is_left_alone_and_told() {
+    let host = host(all_but(&[4]), Mask256::FULL, Vec::new());
+    let plan = plan(&snapshot(&host), &queues(&["05.0033", "05.003a"]), &wanted(&[5], &[0x33])).expect("a plan");
+    carry_out(&host, &plan.writes);
+    carry_out(&host, &[Write { path: "/sys/bus/ap/apmask".into(), value: "-0x06".into() }]);
+    let undo = plan.record.undo(&snapshot(&host));
+    assert_eq!((undo.writes.len(), undo.foreign.len()), (1, 1));
+    assert!(undo.foreign[0].to_string().starts_with("/sys/bus/ap/apmask was changed by somebody else"));
+}
+
+/// A host and what is wanted of it.
+#[derive(Clone, Debug)]
+struct Case {
+    /// Adapters and domains that are released by the masks.
+    released: (Mask256, Mask256),
+    overrides: Vec<Apqn>,
+    other: (Mask256, Mask256),
+    /// Queues of the host's own drivers that are offline.
+    offline: BTreeSet<Apqn>,
+    wanted: Wanted,
+}
+
+impl Case {
+    fn host(&self) -> Arc<Host> {
+        let cleared = |mask: Mask256| Mask256::FULL.difference(mask);
+        let host = host(cleared(self.released.0), cleared(self.released.1), Vec::new());
+        for queue in &self.overrides {
+            // Refused where masks are in use, as on a real host.
+            _ = host.sysfs_write(&format!("/sys/bus/ap/devices/{queue}/driver_override"), "vfio_ap");
+        }
+        let create = "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create";
+        host.sysfs_write(create, "other").expect("made");
+        let config = format!("{},{},{}", self.other.0, self.other.1, Mask256::EMPTY);
+        // Refused where the default drivers have a queue of it.
+        _ = host.sysfs_write("/sys/devices/vfio_ap/matrix/other/ap_config", &config);
+        host
+    }
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let some = |of: &'static [u8]| proptest::sample::subsequence(of, 0..=of.len()).prop_map(|numbers| mask(&numbers));
+    let every: Vec<Apqn> = ADAPTERS.iter().flat_map(|a| DOMAINS.map(|d| Apqn::new(*a, d))).collect();
+    let released = prop_oneof![Just((Mask256::EMPTY, Mask256::EMPTY)), (some(&ADAPTERS), some(&DOMAINS))];
+    let overrides = proptest::sample::subsequence(every.clone(), 0..3);
+    let other = (some(&ADAPTERS), some(&DOMAINS));
+    let offline = proptest::sample::subsequence(every, 0..=6);
+    let matrix = (some(&ADAPTERS), some(&DOMAINS), some(&DOMAINS));
+    (released, overrides, other, offline, matrix).prop_map(|(released, overrides, other, offline, matrix)| {
+        let (adapters, domains, control_domains) = matrix;
+        let wanted = Wanted { uuid: UUID.to_owned(), matrix: Matrix { adapters, domains, control_domains } };
+        Case { released, overrides, other, offline: offline.into_iter().collect(), wanted }
+    })
+}
+
+fn drivers(snapshot: &Snapshot) -> BTreeSet<(String, String)> {
+    let pairs = snapshot.drivers.entries();
+    pairs.flat_map(|(driver, queues)| queues.iter().map(|queue| (driver.clone(), queue.clone()))).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn whatever_is_interrupted_can_be_undone(case in case(), at in any::<proptest::sample::Index>()) {
+        let (host, wanted, offline) = (case.host(), &case.wanted, &case.offline);
+        let before = snapshot(&host);
+        let Ok(Plan { record, writes }) = plan(&before, offline, wanted) else {
+            return Ok(());
+        };
+        carry_out(&host, &writes[..at.index(writes.len() + 1)]);
+        // The record comes back from where it was stored.
+        let record: Record = serde_json::from_str(&serde_json::to_string(&record).expect("text")).expect("a record");
+        let undo = record.undo(&snapshot(&host));
+        prop_assert_eq!(&undo.foreign, &[]);
+        carry_out(&host, &undo.writes);
+        prop_assert_eq!(snapshot(&host), before.clone());
+        prop_assert_eq!(record.undo(&before).writes, []);
+    }
+
+    #[test]
+    fn what_is_planned_is_had_and_nobody_else_loses_anything(case in case()) {
+        let (host, wanted, offline) = (case.host(), &case.wanted, &case.offline);
+        let before = snapshot(&host);
+        let Ok(plan) = plan(&before, offline, wanted) else {
+            return Ok(());
+        };
+        carry_out(&host, &plan.writes);
+        let after = snapshot(&host);
+        let guest = host.sysfs_read(&format!("/sys/devices/vfio_ap/matrix/{UUID}/ap_config")).expect("read");
+        let Matrix { adapters, domains, control_domains } = wanted.matrix;
+        prop_assert_eq!(guest, format!("{adapters},{domains},{control_domains}\n"));
+        let had: BTreeSet<_> = drivers(&before).difference(&drivers(&after)).cloned().collect();
+        for (driver, queue) in had {
+            let apqn: Apqn = queue.parse().expect("a queue");
+            prop_assert!(driver != "vfio_ap" && offline.contains(&apqn), "{} lost {}", driver, queue);
+        }
+        for queue in wanted.matrix.queues() {
+            prop_assert!(drivers(&after).contains(&("vfio_ap".to_owned(), queue.to_string())), "{}", queue);
+        }
+    }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `kaput restore`, and the part of `kaput run` that gives real hosts' queues to a guest: taken before the runs, given back
+//! after them, whatever became of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ap_arch::Matrix;
+use ap_machine::topology::short_matrix;
+use clap::ValueEnum;
+use kaput::engine::{self, Engine, Kvm};
+use kaput::far::Far;
+use kaput::resources::{self, Device, ResourceError, Taken};
+use kaput::scenario::Outcome;
+use kaput::scenario::load::Loaded;
+use kaput::site::{Site, Sites};
+use kaput::tools::Tools;
+use kaput::verdict::Exit;
+use miette::{Result, miette};
+use preflight::text::is_device_name;
+
+use super::print;
+
+pub(super) const RESTORE_HELP: &str = "\
+Examples:
+  kaput restore                      after a crash: every host is as it was before the run
+
+What is to be put back stands in journals, in KAPUT_STATE, else in XDG_STATE_HOME/kaput or ~/.local/state/kaput. A host on
+which another kaput is at work is waited for, up to 50 seconds.
+
+Exit status: 0 everything is as it was, 3 something could not be put back; its journal stays.
+";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RestoreOptions {
+    /// The configuration for ssh [default: the one the run had]
+    #[arg(long, value_name = "FILE", env = "KAPUT_SSH_CONFIG")]
+    ssh_config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// QEMU's own CPU, and the plugin for cards and driver
+    #[default]
+    Emulated,
+    /// QEMU with KVM and the host's vfio-ap driver
+    Qemu,
+}
+
+/// What executes guests, and with which queues.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// What executes guests
+    #[arg(long, value_enum, default_value_t)]
+    engine: Name,
+    /// With --engine qemu: a mediated device that is there on both hosts; nothing of it is changed
+    #[arg(long, value_name = "UUID", value_parser = device_name, conflicts_with = "assign")]
+    mdev: Option<String>,
+    /// With --engine qemu: makes a mediated device for the run, on both hosts, and puts everything back: 05,06/33,3a
+    #[arg(long, value_name = "ADAPTERS/DOMAINS[/CONTROL]", value_parser = matrix)]
+    assign: Option<Matrix>,
+    /// With --engine qemu: the guest's CPU model [default: what both hosts have, and AP]
+    #[arg(long, value_name = "MODEL")]
+    cpu: Option<String>,
+}
+
+fn device_name(text: &str) -> std::result::Result<String, &'static str> {
+    is_device_name(text).then(|| text.to_owned()).ok_or("expected the UUID of a mediated device")
+}
+
+fn matrix(text: &str) -> std::result::Result<Matrix, String> {
+    short_matrix(text).map_err(|error| error.to_string())
+}
+
+/// What real hosts gave; nothing where the machine is emulated.
+#[derive(Default)]
+pub(super) struct Held {
+    taken: Vec<Taken>,
+}
+
+impl Options {
+    pub(super) fn is_emulated(&self) -> bool {
+        self.engine == Name::Emulated
+    }
+
+    /// Looks for contradictions, before anything is connected.
+    pub(super) fn check(&self, sites: &Sites, all: &[Loaded]) -> Result<()> {
+        let device = self.mdev.is_some() || self.assign.is_some();
+        if self.is_emulated() {
+            return match device || self.cpu.is_some() {
+                false => Ok(()),
+                true => Err(miette!(
+                    help = "--engine qemu runs guests on KVM with real queues",
+                    "the emulated machine has no mediated device of the host's, and one CPU model"
+                )),
+            };
+        }
+        if !device {
+            return Err(miette!(
+                help = "--mdev UUID names one that is there, --assign 05,06/33,3a makes one for the run",
+                "--engine qemu needs a mediated device"
+            ));
+        }
+        let moves = |loaded: &&Loaded| !loaded.scenario.hops().is_empty();
+        if sites.source == sites.destination
+            && let Some(loaded) = all.iter().find(moves)
+        {
+            return Err(miette!(
+                help = "name another --source or --destination",
+                "scenario {} migrates its guest, and a mediated device has one guest: two hosts are needed",
+                loaded.scenario.name
+            ));
+        }
+        for Loaded { scenario, .. } in all {
+            let has = scenario.host(scenario.start()).map(|host| host.guest_matrix());
+            if let (Some(has), Some(assigned)) = (has, self.assign)
+                && has != assigned
+            {
+                let [adapters, domains, control_domains] = [has.adapters, has.domains, has.control_domains]
+                    .map(|mask| mask.iter().map(|n| format!("{n:02x}")).collect::<Vec<_>>().join(","));
+                return Err(miette!(
+                    help = format!("its guest expects: --assign {adapters}/{domains}/{control_domains}"),
+                    "scenario {} gives its guest other queues than --assign",
+                    scenario.name
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what the guest is to have, and tells the tools.
+    pub(super) async fn take(&self, sites: &Sites, all: &[Loaded], tools: &mut Tools) -> Result<Held> {
+        let refusal_is_expected = all.iter().any(|loaded| loaded.scenario.expect.outcome() == Outcome::Refused);
+        let Some(device) = self.device() else { return Ok(Held::default()) };
+        let one_host = sites.source == sites.destination;
+        let mut held = Held::default();
+        let taken = self.take_all(sites, tools, &device, &mut held).await;
+        let foreseen = match (&taken, &held.taken[..]) {
+            (Ok(_), [source, destination]) if !refusal_is_expected => resources::foresee(source, destination).await,
+            _ => Ok(None),
+        };
+        let taken = match foreseen {
+            Ok(None) => taken,
+            Ok(Some(text)) => {
+                held.give_back().await?;
+                return Err(miette!(help = "`kaput preflight` tells the same before", "nothing was started\n{text}"));
+            }
+            Err(error) => Err(error),
+        };
+        match taken {
+            Ok(cpu) => {
+                let mut folders = held.taken.iter().map(|taken| taken.device.clone());
+                let source = folders.next().unwrap_or_default();
+                let destination = if one_host { source.clone() } else { folders.next().unwrap_or_default() };
+                tools.engine = Engine::Kvm(Kvm { cpu, source, destination });
+                Ok(held)
+            }
+            Err(error) => {
+                held.give_back().await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    fn device(&self) -> Option<Device> {
+        let assigned = || self.assign.map(Device::Assigned);
+        self.mdev.clone().map(Device::Existing).or_else(assigned).filter(|_| !self.is_emulated())
+    }
+
+    /// Both hosts' queues, and the CPU that both have.
+    async fn take_all(
+        &self,
+        sites: &Sites,
+        tools: &Tools,
+        device: &Device,
+        held: &mut Held,
+    ) -> std::result::Result<String, ResourceError> {
+        let uuid = resources::random_uuid();
+        let mut hosts = vec![&tools.hosts.source];
+        if sites.source != sites.destination {
+            hosts.push(&tools.hosts.destination);
+        }
+        let mut connected: Vec<Arc<Far>> = Vec::new();
+        for far in hosts {
+            let far = match far {
+                Some(far) => Arc::clone(far),
+                None => Far::connect(&Site::Local, None).await?,
+            };
+            held.taken.push(resources::take(Arc::clone(&far), device, &uuid).await?);
+            connected.push(far);
+        }
+        match &self.cpu {
+            Some(cpu) => Ok(cpu.clone()),
+            None => Ok(engine::baseline(&connected.iter().map(|far| &**far).collect::<Vec<_>>()).await?),
+        }
+    }
+}
+
+impl Held {
+    /// Puts everything back; the first host that is not as it was is told, after all were tried.
+    pub(super) async fn give_back(self) -> Result<()> {
+        let mut first = Ok(());
+        for taken in self.taken {
+            let given = taken.give_back().await;
+            first = first.and(given);
+        }
+        first.map_err(Into::into)
+    }
+}
+
+pub(super) async fn restore(options: &RestoreOptions) -> Result<u8> {
+    let told = resources::restore(None, options.ssh_config.clone()).await?;
+    if told.is_empty() {
+        return print("nothing is to be put back\n");
+    }
+    let mut exit = Exit::AsExpected;
+    for (host, result) in told {
+        match result {
+            Ok(()) => _ = print(format!("{host} is as it was\n"))?,
+            Err(error) => {
+                eprintln!("{:?}", miette::Report::from(error));
+                exit = Exit::Infrastructure;
+            }
+        }
+    }
+    Ok(exit as u8)
+}
+
+/// After a signal: what this program changed is put back.
+pub(super) async fn put_back_ours() {
+    match resources::restore(Some(std::process::id()), None).await {
+        Ok(told) => {
+            for error in told.into_iter().filter_map(|(_, result)| result.err()) {
+                eprintln!("{:?}", miette::Report::from(error));
+            }
+        }
+        Err(error) => eprintln!("{:?}", miette::Report::from(error)),
+    }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is to be put back on which host, on disk before anything is changed: whatever happens to this program, the next
+//! one finds it. One file for each host and run, in the user's state folder, or in `KAPUT_STATE`.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use ap_admin::Record;
+use serde::{Deserialize, Serialize};
+
+/// The version written, and the only one read.
+const VERSION: u32 = 1;
+
+/// What a journal says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Entry {
+    /// [`VERSION`].
+    version: u32,
+    /// The program that wrote it.
+    pub pid: u32,
+    /// The host, as the user named it.
+    pub host: String,
+    /// The configuration that ssh was given.
+    pub ssh_config: Option<PathBuf>,
+    /// What is changed there.
+    pub record: Record,
+}
+
+impl Entry {
+    /// An entry of this program.
+    #[must_use]
+    pub fn new(host: String, ssh_config: Option<PathBuf>, record: Record) -> Self {
+        Self { version: VERSION, pid: std::process::id(), host, ssh_config, record }
+    }
+}
+
+/// A journal that cannot be kept or read.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the journal {}: {reason}", path.display())]
+#[diagnostic(help(
+    "it says what is to be put back on a host, so nothing is changed without it; KAPUT_STATE names another folder"
+))]
+pub struct JournalError {
+    path: PathBuf,
+    reason: String,
+}
+
+fn wrong(path: &Path, reason: impl ToString) -> JournalError {
+    JournalError { path: path.to_owned(), reason: reason.to_string() }
+}
+
+/// The folder of the journals.
+#[must_use]
+pub fn folder() -> PathBuf {
+    let named = |variable: &str, below: &str| std::env::var_os(variable).map(|base| PathBuf::from(base).join(below));
+    let folder = named("KAPUT_STATE", "").or_else(|| named("XDG_STATE_HOME", "kaput"));
+    folder.or_else(|| named("HOME", ".local/state/kaput")).unwrap_or_else(|| std::env::temp_dir().join("kaput-state"))
+}
+
+/// Writes a journal; it is on the disk when this returns.
+///
+/// # Errors
+/// [`JournalError`].
+pub fn write(folder: &Path, entry: &Entry) -> Result<PathBuf, JournalError> {
+    let host: String = entry.host.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let path = folder.join(format!("{}-{host}.json", entry.record.uuid));
+    let written = || -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        serde_json::to_writer_pretty(&mut file, entry)?;
+        file.write_all(b"\n")?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(&path)?;
+        File::open(folder)?.sync_all()
+    };
+    written().map_err(|error| wrong(&path, error))?;
+    Ok(path)
+}
+
+/// All journals there are, with their files.
+///
+/// # Errors
+/// [`JournalError`]; a folder that is not there has none.
+pub fn all(folder: &Path) -> Result<Vec<(PathBuf, Entry)>, JournalError> {
+    let files = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        files => files.map_err(|error| wrong(folder, error))?,
+    };
+    let mut all = Vec::new();
+    for file in files {
+        let path = file.map_err(|error| wrong(folder, error))?.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = fs::read(&path).map_err(|error| wrong(&path, error))?;
+        let entry: Entry = serde_json::from_slice(&text).map_err(|error| wrong(&path, error))?;
+        if entry.version != VERSION {
+            return Err(wrong(&path, format!("it is of version {}, not {VERSION}", entry.version)));
+        }
+        all.push((path, entry));
+    }
+    all.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(host: &str) -> Entry {
+        Entry::new(host.to_owned(), None, Record { uuid: "u".to_owned(), changes: Vec::new() })
+    }
+
+    #[test]
+    fn what_is_written_is_found_again_and_nothing_is_overwritten() {
+        let state = tempfile::tempdir().expect("a folder");
+        let folder = state.path().join("new");
+        assert!(all(&folder).expect("none").is_empty());
+        let path = write(&folder, &entry("ssh:b")).expect("written");
+        write(&folder, &entry("ssh:a/../c")).expect("written");
+        let found = all(&folder).expect("found");
+        let hosts: Vec<&str> = found.iter().map(|(_, entry)| entry.host.as_str()).collect();
+        assert_eq!(hosts, ["ssh:a/../c", "ssh:b"]);
+        assert!(write(&folder, &entry("ssh:b")).is_err());
+        fs::write(&path, "{\"version\": 1").expect("written");
+        assert!(all(&folder).expect_err("cut off").to_string().contains("u-ssh-b.json"));
+    }
+}

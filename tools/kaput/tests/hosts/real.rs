@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Runs with queues of the hosts, as on KVM: what is taken, what is refused, and that every host is the same afterwards,
+//! whoever was killed and when.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Step;
+use crate::bed::{Bed, Said};
+use crate::standin::TAKEN;
+
+pub(crate) const STEPS: &[(&str, Step)] = &[
+    ("queues_are_taken_for_a_run_and_given_back", taken_and_given_back),
+    ("a_device_that_exists_is_used_and_not_changed", existing),
+    ("what_cannot_be_had_is_refused_and_nothing_changes", refused),
+    ("a_qemu_that_cannot_migrate_the_guest_is_a_skip_with_its_reason", unmigratable),
+    ("what_preflight_foresees_ends_the_run_before_it_begins", foreseen),
+    ("contradictions_are_told_before_anything_is_connected", contradictions),
+    ("whoever_is_killed_whenever_restore_makes_the_hosts_what_they_were", aborted),
+];
+
+const THERE: [&str; 6] = ["--source", "ssh:a", "--destination", "ssh:b", "--engine", "qemu"];
+const ASSIGN: [&str; 2] = ["--assign", "05,06/33,3a/33,3a,44"];
+const SOON: Duration = Duration::from_secs(10);
+
+/// How often somebody is killed; `KAPUT_ABORTS` says otherwise.
+const ABORTS: usize = 8;
+
+type Files = Vec<BTreeMap<PathBuf, Option<String>>>;
+
+fn files(bed: &Bed) -> Files {
+    bed.drivers.iter().map(|driver| driver.files()).collect()
+}
+
+/// That the hosts are what they were, and no journal says otherwise.
+fn unchanged(bed: &Bed, before: &Files) -> Result<(), String> {
+    for (now, then) in files(bed).iter().zip(before) {
+        let differs = then.iter().find(|(path, content)| now.get(*path) != Some(*content));
+        let more = now.keys().find(|path| !then.contains_key(*path));
+        if let Some((path, content)) = differs {
+            return Err(format!("{}: {:?}, and it was {content:?}", path.display(), now.get(path)));
+        }
+        if let Some(path) = more {
+            return Err(format!("{} was not there", path.display()));
+        }
+    }
+    let journals: Vec<_> = std::fs::read_dir(bed.path("state")).into_iter().flatten().flatten().collect();
+    if journals.is_empty() { Ok(()) } else { Err(format!("journals stay: {journals:?}")) }
+}
+
+fn run(bed: &Bed, more: &[&str]) -> Said {
+    bed.run(&[&["run", "survive"], &THERE[..], more].concat())
+}
+
+fn taken_and_given_back(bed: &Bed) -> Result<(), String> {
+    for by_masks in [true, false] {
+        bed.drivers.iter().try_for_each(|driver| driver.renew(by_masks))?;
+        let before = files(bed);
+        let said = run(bed, &ASSIGN);
+        if said.status != Some(0) {
+            return Err(format!("by masks {by_masks}: {}{}", said.out, said.err));
+        }
+        unchanged(bed, &before)?;
+    }
+    bed.cleared(SOON)
+}
+
+fn existing(bed: &Bed) -> Result<(), String> {
+    let uuid = "99999999-2222-4333-8444-555555555555";
+    for driver in &bed.drivers {
+        driver.renew(true)?;
+        driver.admin("/sys/bus/ap/apmask", "-0x05,-0x06")?;
+        driver.admin("/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create", uuid)?;
+        for (what, number) in [("adapter", 5), ("adapter", 6), ("domain", 0x33), ("domain", 0x3a)] {
+            driver.admin(&format!("/sys/devices/vfio_ap/matrix/{uuid}/assign_{what}"), &number.to_string())?;
+        }
+        for number in [0x33, 0x3a, 0x44] {
+            let path = format!("/sys/devices/vfio_ap/matrix/{uuid}/assign_control_domain");
+            driver.admin(&path, &number.to_string())?;
+        }
+    }
+    let before = files(bed);
+    let said = run(bed, &["--mdev", uuid]);
+    if said.status != Some(0) {
+        return Err(format!("{}{}", said.out, said.err));
+    }
+    unchanged(bed, &before)
+}
+
+fn refused(bed: &Bed) -> Result<(), String> {
+    let nobody = "00000000-2222-4333-8444-555555555555";
+    let cases: [(&[&str], &[&str]); 3] = [
+        (&["--mdev", TAKEN], &["host ssh:a", "used by a guest", "end that guest"]),
+        (&["--mdev", nobody], &["host ssh:a", "there is no mediated device", "--assign makes one"]),
+        (&["--mdev", "a b"], &["expected the UUID of a mediated device"]),
+    ];
+    bed.drivers.iter().try_for_each(|driver| driver.renew(true))?;
+    let before = files(bed);
+    for (more, words) in cases {
+        tells(&run(bed, more), words)?;
+        unchanged(bed, &before)?;
+    }
+    // The second host refuses after the first has given.
+    bed.drivers[1].admin("/sys/bus/ap/apmask", "-0x05")?;
+    let create = "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create";
+    bed.drivers[1].admin(create, nobody)?;
+    bed.drivers[1].admin(&format!("/sys/devices/vfio_ap/matrix/{nobody}/assign_adapter"), "5")?;
+    bed.drivers[1].admin(&format!("/sys/devices/vfio_ap/matrix/{nobody}/assign_domain"), "0x33")?;
+    let before = files(bed);
+    tells(&run(bed, &ASSIGN), &["host ssh:b", "queue 05.0033 is assigned to the mediated device", "unassign_adapter"])?;
+    unchanged(bed, &before)?;
+    // A user who may not.
+    bed.drivers.iter().try_for_each(|driver| driver.renew(true))?;
+    let before = files(bed);
+    bed.drivers[0].close(true);
+    let said = run(bed, &ASSIGN);
+    bed.drivers[0].close(false);
+    tells(&said, &["host ssh:a could not write", "Permission denied", "it takes root"])?;
+    unchanged(bed, &before)?;
+    bed.cleared(SOON)
+}
+
+fn tells(said: &Said, words: &[&str]) -> Result<(), String> {
+    if said.status != Some(2) {
+        return Err(format!("status {:?}: {}{}", said.status, said.out, said.err));
+    }
+    match words.iter().find(|word| !said.err.contains(**word)) {
+        Some(word) => Err(format!("no {word:?} in: {}", said.err)),
+        None => Ok(()),
+    }
+}
+
+fn unmigratable(bed: &Bed) -> Result<(), String> {
+    bed.drivers.iter().try_for_each(|driver| driver.renew(true))?;
+    let (before, flag) = (files(bed), bed.path("a-root.blocked"));
+    std::fs::write(&flag, "").map_err(|error| error.to_string())?;
+    let said = run(bed, &[ASSIGN[0], ASSIGN[1], "--report", "tap"]);
+    std::fs::remove_file(&flag).map_err(|error| error.to_string())?;
+    if said.status != Some(0) || !said.out.contains("ok 1 - survive # SKIP QEMU of host A cannot migrate this guest: ")
+    {
+        return Err(format!("{:?}: {}{}", said.status, said.out, said.err));
+    }
+    if !said.out.contains("The vvfat (rw) format") {
+        return Err(format!("QEMU's reason is missing: {}", said.out));
+    }
+    unchanged(bed, &before)
+}
+
+fn foreseen(bed: &Bed) -> Result<(), String> {
+    bed.drivers.iter().try_for_each(|driver| driver.renew(true))?;
+    bed.drivers[1].renew_with("04=cex8c,05=cex7a,06=cex8c/33,3a/33,3a,44")?;
+    let before = files(bed);
+    tells(
+        &run(bed, &ASSIGN),
+        &["nothing was started", "NO, it does not survive", "ap-type: queues 05", "kaput preflight"],
+    )?;
+    unchanged(bed, &before)
+}
+
+fn contradictions(bed: &Bed) -> Result<(), String> {
+    tells(&run(bed, &[]), &["needs a mediated device", "--assign"])?;
+    tells(&run(bed, &["--assign", "05/33"]), &["other queues", "05,06/33,3a/33,3a,44"])?;
+    tells(&run(bed, &["--assign", "05"]), &["--assign"])?;
+    tells(&bed.run(&["run", "--assign", "05/33"]), &["--engine qemu"])?;
+    tells(&bed.run(&["run", "--engine", "qemu", ASSIGN[0], ASSIGN[1]]), &["two hosts are needed"])
+}
+
+/// Who is killed.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Kaput,
+    ByCtrlC,
+    Ssh,
+    FarEnd,
+}
+
+const VICTIMS: [Victim; 4] = [Victim::Kaput, Victim::ByCtrlC, Victim::Ssh, Victim::FarEnd];
+
+fn aborted(bed: &Bed) -> Result<(), String> {
+    let aborts = std::env::var("KAPUT_ABORTS").ok().and_then(|text| text.parse().ok()).unwrap_or(ABORTS);
+    bed.drivers.iter().try_for_each(|driver| driver.renew(true))?;
+    let begin = Instant::now();
+    run(bed, &ASSIGN);
+    let whole = begin.elapsed();
+    let mut had_journals = 0;
+    for number in 0..aborts {
+        let (victim, by_masks) = (VICTIMS[number % VICTIMS.len()], (number / VICTIMS.len()).is_multiple_of(2));
+        bed.drivers.iter().try_for_each(|driver| driver.renew(by_masks))?;
+        let before = files(bed);
+        let after = whole.mul_f64(rand::random_range(0.1..1.0));
+        let told = format!("abort {number}: {victim:?} after {after:.2?} of {whole:.2?}, by masks {by_masks}");
+        let mut command = bed.kaput(&[&["run", "survive"], &THERE[..], &ASSIGN].concat());
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+        std::thread::sleep(after);
+        abort(bed, victim, child)?;
+        had_journals += usize::from(!journals(bed).is_empty());
+        let said = bed.run(&["restore"]);
+        if said.status != Some(0) {
+            return Err(format!("{told}: restore: {}{}", said.out, said.err));
+        }
+        unchanged(bed, &before).map_err(|error| format!("{told}: {error}"))?;
+        for file in bed.left_behind() {
+            _ = std::fs::remove_dir_all(file);
+        }
+        bed.cleared(SOON).map_err(|error| format!("{told}: {error}"))?;
+    }
+    println!("{aborts} aborts, {had_journals} with something to put back; identical every time");
+    Ok(())
+}
+
+fn journals(bed: &Bed) -> Vec<PathBuf> {
+    std::fs::read_dir(bed.path("state")).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn abort(bed: &Bed, victim: Victim, mut child: Child) -> Result<(), String> {
+    let kill = |signal: &str, pid: u32| {
+        _ = std::process::Command::new("kill").args([signal, &pid.to_string()]).output();
+    };
+    match victim {
+        Victim::Kaput => kill("-9", child.id()),
+        Victim::ByCtrlC => kill("-INT", child.id()),
+        Victim::Ssh => {
+            bed.programs("laptop").into_iter().filter(|pid| *pid != child.id()).for_each(|pid| kill("-9", pid))
+        }
+        Victim::FarEnd => bed.programs("b").into_iter().for_each(|pid| kill("-9", pid)),
+    }
+    child.wait().map(|_| ()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A host's driver as a program: the model of it behind a folder that looks like sysfs. Reading is reading files; a write
+//! goes over a socket to the model, with its errors, and the files follow before it is answered.
+//!
+//! It stands here and not in the QEMUs because a real host's driver outlives them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use ap_arch::{Apqn, Mask256};
+use vfio_ap::{Host, HostConfig, MdevConfig};
+
+const TOPOLOGY: &str = "04=cex8c,05=cex8a,06=cex8c/33,3a/33,3a,44";
+/// A mediated device that is there from the start, and which a guest has.
+pub(crate) const TAKEN: &str = "11111111-2222-4333-8444-555555555555";
+/// Adapters of the host's own drivers that are not in use: what a run may take.
+const OFFLINE: [u8; 2] = [5, 6];
+
+/// One host.
+pub(crate) struct StandIn {
+    root: PathBuf,
+    state: Arc<Mutex<Arc<Host>>>,
+    /// Whether it refuses every write, as to a user who may not.
+    closed: Arc<AtomicBool>,
+}
+
+impl StandIn {
+    /// Starts it, with masks in use or not.
+    pub(crate) fn start(root: &Path) -> Result<Self, String> {
+        let host = fresh(true, TOPOLOGY)?;
+        fs::create_dir_all(root.join("sys/bus/ap")).map_err(|error| error.to_string())?;
+        follow(root, &host)?;
+        let listener = UnixListener::bind(root.with_extension("socket")).map_err(|error| error.to_string())?;
+        let state = Arc::new(Mutex::new(host));
+        let closed = Arc::new(AtomicBool::new(false));
+        let (served, refuses, folder) = (Arc::clone(&state), Arc::clone(&closed), root.to_owned());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let host = Arc::clone(&served.lock().expect("unpoisoned"));
+                _ = serve(&stream, &folder, &host, refuses.load(Ordering::Relaxed));
+            }
+        });
+        Ok(Self { root: root.to_owned(), state, closed })
+    }
+
+    /// Makes it another one, on which queues are reserved by masks or by overrides.
+    pub(crate) fn renew(&self, by_masks: bool) -> Result<(), String> {
+        self.replace(fresh(by_masks, TOPOLOGY)?)
+    }
+
+    /// Makes it another one, with other cards.
+    pub(crate) fn renew_with(&self, topology: &str) -> Result<(), String> {
+        self.replace(fresh(true, topology)?)
+    }
+
+    fn replace(&self, host: Arc<Host>) -> Result<(), String> {
+        follow(&self.root, &host)?;
+        *self.state.lock().expect("unpoisoned") = host;
+        Ok(())
+    }
+
+    /// Whether every write is refused from now on.
+    pub(crate) fn close(&self, closed: bool) {
+        self.closed.store(closed, Ordering::Relaxed);
+    }
+
+    /// What an administrator does.
+    pub(crate) fn admin(&self, path: &str, value: &str) -> Result<(), String> {
+        let host = Arc::clone(&self.state.lock().expect("unpoisoned"));
+        host.sysfs_write(path, value).map_err(|error| format!("{error:?}"))?;
+        follow(&self.root, &host)
+    }
+
+    /// Every file there is, with its content.
+    pub(crate) fn files(&self) -> BTreeMap<PathBuf, Option<String>> {
+        let mut files = BTreeMap::new();
+        walk(&self.root, &mut files);
+        files
+    }
+}
+
+fn fresh(by_masks: bool, topology: &str) -> Result<Arc<Host>, String> {
+    let all = Mask256::FULL;
+    let taken = MdevConfig {
+        uuid: TAKEN.to_owned(),
+        adapters: if by_masks { [4].into_iter().collect() } else { Mask256::EMPTY },
+        domains: [0x33].into_iter().collect(),
+        open: true,
+        ..MdevConfig::default()
+    };
+    let config = HostConfig {
+        name: "stand-in".to_owned(),
+        topology: topology.parse().map_err(|error| format!("{error}"))?,
+        mdev: MdevConfig { uuid: "unused".to_owned(), ..MdevConfig::default() },
+        others: vec![taken],
+        default_adapters: if by_masks { all.difference([4].into_iter().collect()) } else { all },
+        default_domains: all,
+        ..HostConfig::default()
+    };
+    Host::new(config).map_err(|error| error.to_string())
+}
+
+fn serve(mut stream: &UnixStream, root: &Path, host: &Host, refuses: bool) -> Result<(), String> {
+    let mut request = String::new();
+    BufReader::new(stream).read_line(&mut request).map_err(|error| error.to_string())?;
+    let (path, value) = request.trim_end_matches('\n').split_once(' ').unwrap_or((&request, ""));
+    if refuses {
+        return stream.write_all(b"Permission denied\n").map_err(|error| error.to_string());
+    }
+    let answer = match host.sysfs_write(path, value) {
+        Ok(()) => follow(root, host).map(|()| "ok".to_owned()).unwrap_or_else(|error| error),
+        Err(error) => format!("{error:?}"),
+    };
+    stream.write_all(format!("{answer}\n").as_bytes()).map_err(|error| error.to_string())
+}
+
+/// What the host's shell calls to write a file: `store PATH`, the value on standard input.
+pub(crate) fn store(path: &str) -> Result<(), String> {
+    let (root, inside) = path.split_once("/sys/").ok_or("no path in a sysfs")?;
+    let mut value = String::new();
+    std::io::stdin().read_to_string(&mut value).map_err(|error| error.to_string())?;
+    let mut stream = UnixStream::connect(format!("{root}.socket")).map_err(|error| error.to_string())?;
+    let request = format!("/sys/{inside} {}\n", value.trim_end_matches('\n'));
+    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).map_err(|error| error.to_string())?;
+    if answer == "ok\n" { Ok(()) } else { Err(answer) }
+}
+
+/// Makes the files what the model says. The folder of the bus stays the same one: it is locked.
+fn follow(root: &Path, host: &Host) -> Result<(), String> {
+    let wanted = surface(root, host);
+    let mut present = BTreeMap::new();
+    walk(root, &mut present);
+    for (path, content) in present.iter().rev().filter(|(path, _)| !wanted.contains_key(*path)) {
+        let removed = if content.is_none() { fs::remove_dir(path) } else { fs::remove_file(path) };
+        removed.map_err(|error| error.to_string())?;
+    }
+    for (path, content) in wanted.iter().filter(|(path, content)| present.get(*path) != Some(*content)) {
+        let made = match content {
+            None => fs::create_dir_all(path),
+            Some(text) => fs::write(path, text),
+        };
+        made.map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    describe(root, host)
+}
+
+/// Writes for each mediated device what the emulation of a guest that has it is to be told.
+fn describe(root: &Path, host: &Host) -> Result<(), String> {
+    let folder = configurations(root);
+    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    for uuid in host.sysfs_list("/sys/devices/vfio_ap/matrix").unwrap_or_default() {
+        let text = host.sysfs_read(&format!("/sys/devices/vfio_ap/matrix/{uuid}/ap_config")).unwrap_or_default();
+        let mut masks = text.trim().split(',').map(bits);
+        let mut next = || masks.next().unwrap_or(Mask256::EMPTY);
+        let (adapters, domains, control_domains) = (next(), next(), next());
+        let mdev = MdevConfig { uuid: uuid.clone(), adapters, domains, control_domains, open: false };
+        let topology = TOPOLOGY.parse().map_err(|error| format!("{error}"))?;
+        let config = HostConfig { name: "stand-in".to_owned(), topology, mdev, ..HostConfig::default() };
+        let text = serde_json::to_string(&config).map_err(|error| error.to_string())?;
+        fs::write(folder.join(format!("{uuid}.json")), text).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Where the descriptions are, beside the folder that looks like a host's.
+pub(crate) fn configurations(root: &Path) -> PathBuf {
+    root.with_extension("configurations")
+}
+
+fn bits(mask: &str) -> Mask256 {
+    let digits = mask.trim_start_matches("0x").chars().filter_map(|digit| digit.to_digit(16));
+    let each = (0..=63)
+        .zip(digits)
+        .flat_map(|(index, digit)| (0..4).filter(move |bit| digit & (8 >> bit) != 0).map(move |bit| index * 4 + bit));
+    each.collect()
+}
+
+/// Files with their content, and folders.
+fn surface(root: &Path, host: &Host) -> BTreeMap<PathBuf, Option<String>> {
+    let mut files: BTreeMap<PathBuf, Option<String>> = BTreeMap::new();
+    let mut add = |path: &str, text: String| {
+        let full = root.join(path);
+        let folders = full.ancestors().skip(1).take_while(|folder| *folder != root);
+        files.extend(folders.map(|folder| (folder.to_owned(), None)).collect::<Vec<_>>());
+        files.insert(full, Some(text));
+    };
+    add("proc/sys/kernel/osrelease", "6.18.0\n".to_owned());
+    add("proc/cpuinfo", "facilities      : 0 1 2 12 15 65\n".to_owned());
+    let list = |folder: &str| host.sysfs_list(folder).unwrap_or_default();
+    let mut copy = |path: String| {
+        if let Ok(text) = host.sysfs_read(&path) {
+            add(path.trim_start_matches('/'), text);
+        }
+    };
+    let (ap, matrix) = ("/sys/bus/ap", "/sys/devices/vfio_ap/matrix");
+    for name in preflight::collect::BUS {
+        copy(format!("{ap}/{name}"));
+    }
+    for device in list(&format!("{ap}/devices")) {
+        for name in ["hwtype", "ap_functions", "config", "chkstop", "driver_override", "status"] {
+            copy(format!("{ap}/devices/{device}/{name}"));
+        }
+    }
+    copy(format!("{matrix}/features"));
+    for mdev in list(matrix) {
+        for name in preflight::collect::MDEV {
+            copy(format!("{matrix}/{mdev}/{name}"));
+        }
+    }
+    for driver in list(&format!("{ap}/drivers")) {
+        for queue in list(&format!("{ap}/drivers/{driver}")) {
+            add(&format!("sys/bus/ap/drivers/{driver}/{queue}"), String::new());
+            let online = queue.parse::<Apqn>().is_ok_and(|apqn| !OFFLINE.contains(&apqn.apid.0));
+            add(&format!("sys/bus/ap/devices/{queue}/online"), format!("{}\n", u8::from(online)));
+        }
+    }
+    files
+}
+
+fn walk(folder: &Path, files: &mut BTreeMap<PathBuf, Option<String>>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_folder = path.is_dir();
+        files.insert(path.clone(), (!is_folder).then(|| fs::read_to_string(&path).unwrap_or_default()));
+        if is_folder {
+            walk(&path, files);
+        }
+    }
+}
