@@ -192,36 +192,81 @@ fn accelerator(linux: &mut Linux) -> Result<String, String> {
 /// `ENODEV`.
 const NO_DEVICE: &str = "19";
 
-/// Takes the accelerator away under load and gives it back; Linux must see both, and use the other cards meanwhile. Its
-/// driver refuses a request that has chosen a queue which fails before the request gets there: one a thread and queue at
-/// most, since the next request finds the queue gone.
-fn away_and_back(linux: &mut Linux, away: &str, says: &str) -> Done {
-    let card = accelerator(linux)?;
-    let status = format!("lszcrypt -V | grep '^{card} ' | awk '{{ print $4 }}'");
+/// Something of the hardware that goes away and comes back.
+struct Part {
+    /// The requests that take it away and bring it back.
+    requests: [(&'static str, Value); 2],
+    /// A line of shell that says how Linux sees it, and what it says while it is away and once it is back.
+    status: String,
+    says: [&'static str; 2],
+    /// Its folder below that of the AP bus's devices.
+    device: String,
+    /// How many queues it has.
+    queues: usize,
+}
+
+/// Takes it away under load and gives it back; Linux must see both, and use the other queues meanwhile. Its driver refuses a
+/// request that has chosen a queue which fails before the request gets there: one a thread and queue at most, since the next
+/// request finds the queue gone.
+fn away_and_back(linux: &mut Linux, part: Part) -> Done {
+    let Part { requests: [away, back], status, says: [gone, there], device, queues } = part;
     begin_load(linux)?;
-    linux.control(away, json!({"adapter": card}))?;
+    linux.control(away.0, away.1)?;
     linux.run("echo 1 > /sys/bus/ap/scans")?;
-    linux.until(&status, |text| text == says)?;
+    linux.until(&status, |text| text == gone)?;
     let before = total(linux)?;
     more_requests(linux, before)?;
-    linux.control("adapter-configure", json!({"adapter": card}))?;
+    linux.control(back.0, back.1)?;
     linux.run("echo 1 > /sys/bus/ap/scans")?;
-    linux.until(&status, |text| text == "online")?;
-    let count = format!("cat /sys/bus/ap/devices/card{card}/request_count");
+    linux.until(&status, |text| text == there)?;
+    let count = format!("cat /sys/bus/ap/devices/{device}/request_count");
     let before: u64 = linux.run(&count)?.trim().parse().map_err(|_| "no count".to_owned())?;
     linux.until(&count, |text| text.parse::<u64>().is_ok_and(|now| now > before + 50))?;
     let (said, failures) = stop_load(linux)?;
+    demand(failures.len() <= 4 * queues && failures.iter().all(|number| number == NO_DEVICE), || said)
+}
+
+/// The first accelerator.
+fn card_away_and_back(linux: &mut Linux, away: &'static str, says: &'static str) -> Done {
+    let card = accelerator(linux)?;
     let queues = linux.run(&format!("ls -d /sys/bus/ap/devices/{card}.* | wc -l"))?;
-    let most = 4 * queues.trim().parse::<usize>().unwrap_or_default();
-    demand(failures.len() <= most && failures.iter().all(|number| number == NO_DEVICE), || said)
+    let adapter = json!({"adapter": card});
+    away_and_back(
+        linux,
+        Part {
+            requests: [(away, adapter.clone()), ("adapter-configure", adapter)],
+            status: format!("lszcrypt -V | grep '^{card} ' | awk '{{ print $4 }}'"),
+            says: [says, "online"],
+            device: format!("card{card}"),
+            queues: queues.trim().parse().unwrap_or_default(),
+        },
+    )
 }
 
 pub(crate) fn deconfigured_card(linux: &mut Linux) -> Done {
-    away_and_back(linux, "adapter-deconfigure", "deconfig")
+    card_away_and_back(linux, "adapter-deconfigure", "deconfig")
 }
 
 pub(crate) fn checkstopped_card(linux: &mut Linux) -> Done {
-    away_and_back(linux, "adapter-checkstop", "chkstop")
+    card_away_and_back(linux, "adapter-checkstop", "chkstop")
+}
+
+/// One queue of the first accelerator; the card's other queues work on.
+pub(crate) fn checkstopped_queue(linux: &mut Linux) -> Done {
+    let card = accelerator(linux)?;
+    let queue = linux.run(&format!("basename $(ls -d /sys/bus/ap/devices/{card}.* | head -n 1)"))?;
+    let queue = queue.trim();
+    let request = |on: bool| ("queue-checkstop", json!({"queue": queue, "on": on}));
+    away_and_back(
+        linux,
+        Part {
+            requests: [request(true), request(false)],
+            status: format!("cat /sys/bus/ap/devices/{queue}/chkstop"),
+            says: ["1", "0"],
+            device: queue.to_owned(),
+            queues: 1,
+        },
+    )
 }
 
 pub(crate) fn queue_reset(linux: &mut Linux) -> Done {

@@ -19,6 +19,7 @@ const POLLING: Story = Story {
         ("the poll thread takes over", steps::poll_thread),
         ("a deconfigured card comes back", steps::deconfigured_card),
         ("a checkstopped card comes back", steps::checkstopped_card),
+        ("a checkstopped queue comes back", steps::checkstopped_queue),
         ("a queue is reset by Linux under load", steps::queue_reset),
         ("the device is reset under load", steps::device_reset),
         ("requests go on across a migration", steps::migration),
