@@ -12,6 +12,8 @@ use kaput::events::What;
 use kaput::tools::Tools;
 use kaput::verdict::Kind;
 use libtest_mimic::{Failed, Trial};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 /// The guest's only queue, on both hosts.
@@ -37,6 +39,28 @@ to = "B"
 result = "pass"
 "#;
 
+/// A guest with four queues on two cards, where a damaged entry is one of several.
+const FOUR: &str = r#"
+summary = "A destination is offered streams with a damaged entry among others, and then the right one"
+[guest]
+suites = ["presence", "config-info", "migration-apcb", "migration-queues", "migration-rsa"]
+[hosts.A]
+topology = "05=cex8a,06=cex8c/33,3a"
+mdev = { uuid = "m", adapters = ["05", "06"], domains = ["33", "3a"], control-domains = ["33", "3a"] }
+[hosts.B]
+topology = "05=cex8a,06=cex8c/33,3a"
+mdev = { uuid = "m" }
+[[migrations]]
+to = "B"
+[expect]
+result = "pass"
+"#;
+
+/// The damage that is done to the four entries: as random as it must be, and the same each time.
+const SEED: u64 = 0x6b61_7075_7421;
+/// How often.
+const RANDOM_FLIPS: usize = 64;
+
 /// What becomes of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -59,6 +83,38 @@ struct Cell {
 fn stream() -> Vec<u8> {
     let header = StreamHeader::new(StreamFormat::Vfap, 1, [QUEUE.apqi.0].into_iter().collect::<Mask256>());
     [&header.to_bytes()[..], &QueueEntry { info: HwInfo(INFO), apqn: QUEUE }.to_bytes()].concat()
+}
+
+/// The stream of the guest with four queues.
+fn four() -> Vec<u8> {
+    let domains = [0x33, 0x3a];
+    let header = StreamHeader::new(StreamFormat::Vfap, 4, domains.into_iter().collect::<Mask256>());
+    let cards = [(5, INFO), (6, 0x9280_0000_0eff_0007)];
+    let entries = cards.into_iter().flat_map(|(card, info)| {
+        domains.map(|domain| QueueEntry { info: HwInfo(info), apqn: Apqn::new(card, domain) }.to_bytes())
+    });
+    header.to_bytes().iter().copied().chain(entries.flatten()).collect()
+}
+
+/// Random bits of random entries.
+fn random_flips() -> Vec<Cell> {
+    let whole = four();
+    let (mut random, first) = (StdRng::seed_from_u64(SEED), StreamFormat::Vfap.header_size());
+    let mut cells = Vec::new();
+    for number in 0..RANDOM_FLIPS {
+        let (byte, bit) = (random.random_range(first..whole.len()), random.random_range(0..8_u8));
+        let mut bytes = whole.clone();
+        bytes[byte] ^= 0x80 >> bit;
+        let in_entry = (byte - first) % QueueEntry::SIZE;
+        let fate = match in_entry {
+            // A queue that is none of the product, or out of order.
+            8 | 9 => Fate::Refused("EINVAL"),
+            _ => fate_of_flip(first + in_entry, bit),
+        };
+        let name = format!("stream::random-flip-{number:02}::{byte:03}.{bit}");
+        cells.push(Cell { name, piece: bytes.len(), bytes, fate });
+    }
+    cells
 }
 
 /// What one bit the wrong way round comes to, by the field it is in.
@@ -156,10 +212,10 @@ impl Questions {
     }
 
     /// That the source really sends the stream that the cells damage.
-    fn source(&mut self) {
+    fn source(&mut self, sent: &[u8]) {
         self.go("A", "stop-copy", "answer = { stream = 1 }");
         let read = json!({"execute": "migration-read", "arguments": {"stream": 1, "length": 4096}});
-        self.ask("A", &read, &format!("answer = {{ data = \"{}\" }}", hex(&stream())));
+        self.ask("A", &read, &format!("answer = {{ data = \"{}\" }}", hex(sent)));
         self.go("A", "running", "answer = { state = \"running\" }");
     }
 
@@ -222,15 +278,15 @@ struct Outcome {
 }
 
 impl Group {
-    fn new(tools: &Arc<Tools>, cells: &[Cell]) -> Self {
+    fn new(tools: &Arc<Tools>, scenario: &str, sent: &[u8], cells: &[Cell]) -> Self {
         let mut questions = Questions::default();
-        questions.source();
+        questions.source(sent);
         let (mut ends, mut applied) = (Vec::new(), 0);
         for (number, cell) in cells.iter().enumerate() {
             questions.cell(cell, number + 1, &mut applied);
             ends.push(questions.count);
         }
-        let text = format!("{SCENARIO}\n{}", questions.text);
+        let text = format!("{scenario}\n{}", questions.text);
         Self { tools: Arc::clone(tools), text, ends, outcome: OnceLock::new() }
     }
 
@@ -266,8 +322,12 @@ impl Group {
 
 pub(super) fn trials(tools: &Arc<Tools>) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (name, cells) in [("cut", cuts()), ("damaged", flips())] {
-        let group = Arc::new(Group::new(tools, &cells));
+    for (name, scenario, sent, cells) in [
+        ("cut", SCENARIO, stream(), cuts()),
+        ("damaged", SCENARIO, stream(), flips()),
+        ("damaged-at-random", FOUR, four(), random_flips()),
+    ] {
+        let group = Arc::new(Group::new(tools, scenario, &sent, &cells));
         for (index, cell) in cells.into_iter().enumerate() {
             let group = Arc::clone(&group);
             trials.push(Trial::test(cell.name, move || group.cell(index)));
