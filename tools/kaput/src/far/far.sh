@@ -23,6 +23,8 @@ trap clean EXIT; trap 'exit 3' HUP INT TERM PIPE
     # In short naps: one that is left behind when this is killed is soon over.
     naps=0
     while sleep 1; do
+        # Who is killed cannot clean up; what it ran has gone with it.
+        kill -0 "$$" || { rm -rf "$dir"; exit; }
         naps=$((naps + 1))
         [ "$naps" -lt 20 ] && continue
         [ -e "$dir/beat" ] || { kill "$$"; exit; }

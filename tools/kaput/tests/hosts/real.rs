@@ -24,6 +24,8 @@ pub(crate) const STEPS: &[(&str, Step)] = &[
 const THERE: [&str; 6] = ["--source", "ssh:a", "--destination", "ssh:b", "--engine", "qemu"];
 const ASSIGN: [&str; 2] = ["--assign", "05,06/33,3a/33,3a,44"];
 const SOON: Duration = Duration::from_secs(10);
+/// After so much silence a host has cleared up by itself, and a little more.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// How often somebody is killed; `KAPUT_ABORTS` says otherwise.
 const ABORTS: usize = 8;
@@ -204,7 +206,7 @@ fn aborted(bed: &Bed) -> Result<(), String> {
         for file in bed.left_behind() {
             _ = std::fs::remove_dir_all(file);
         }
-        bed.cleared(SOON).map_err(|error| format!("{told}: {error}"))?;
+        bed.cleared(SILENCE).map_err(|error| format!("{told}: {error}"))?;
     }
     println!("{aborts} aborts, {had_journals} with something to put back; identical every time");
     Ok(())
