@@ -207,11 +207,18 @@ impl Far {
     /// # Errors
     /// [`FarError`].
     pub async fn forward(&self, forwards: &[Forward]) -> Result<(), FarError> {
-        self.ssh.forward(forwards).await.map_err(|reason| FarError::Refused {
-            host: self.name.clone(),
-            doing: "forward sockets".to_owned(),
-            reason,
-            mend: "its sshd must allow it: AllowStreamLocalForwarding yes in sshd_config".to_owned(),
+        self.ssh.forward(forwards).await.map_err(|reason| {
+            let host = self.name.clone();
+            // What ssh says when the connection that was to be shared is no longer there.
+            if reason.starts_with("Control socket connect") {
+                return FarError::Lost { host, reason };
+            }
+            FarError::Refused {
+                host,
+                doing: "forward sockets".to_owned(),
+                reason,
+                mend: "its sshd must allow it: AllowStreamLocalForwarding yes in sshd_config".to_owned(),
+            }
         })
     }
 

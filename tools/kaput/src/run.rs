@@ -486,10 +486,11 @@ fn has_ended(state: &State, machine: &Machine) -> bool {
     state.machines[machine.index].guest_ended.is_some()
 }
 
-/// The migration's limits: as the scenario says, or so tight that a guest that works keeps it from converging.
+/// The migration's limits: as the scenario says, or so tight that a guest that works keeps it from converging. The first
+/// pass over the image's memory, some hundred KiB, then takes long enough for a guest that gets little of a busy CPU.
 fn limits(hop: &Hop<'_>, tight: bool) -> SetParameters {
     if tight {
-        return SetParameters { max_bandwidth: Some(8 << 20), downtime_limit: Some(0) };
+        return SetParameters { max_bandwidth: Some(2 << 20), downtime_limit: Some(0) };
     }
     let bandwidth = hop.with.bandwidth.unwrap_or(1 << 40);
     SetParameters { max_bandwidth: Some(bandwidth), downtime_limit: Some(hop.with.downtime.unwrap_or(2000)) }

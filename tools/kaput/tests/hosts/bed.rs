@@ -134,8 +134,15 @@ impl Bed {
 
     fn daemon(&mut self, host: &str, number: u8, plugin: &Path) -> Result<(), String> {
         let (qemu, store, root) = (self.path("qemu"), self.path("store"), self.root(host));
-        let set: [(&str, &Path); 4] =
-            [("KAPUT_QEMU", &qemu), ("KAPUT_PLUGIN", plugin), ("KAPUT_STORE", &store), ("KAPUT_ROOT", &root)];
+        // What this machine's user has in his shell's start-up files is not a host's business: it takes time, and locks.
+        let home = self.folder.path();
+        let set: [(&str, &Path); 5] = [
+            ("KAPUT_QEMU", &qemu),
+            ("KAPUT_PLUGIN", plugin),
+            ("KAPUT_STORE", &store),
+            ("KAPUT_ROOT", &root),
+            ("HOME", home),
+        ];
         let set: Vec<String> = set.iter().map(|(name, value)| format!("{name}={}", value.display())).collect();
         let config = format!(
             "ListenAddress 198.18.0.{number}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
