@@ -15,6 +15,16 @@ const NAMES: [&str; 4] = [
     "a_dumb_terminal_gets_text",
 ];
 const ESCAPE: char = '\u{1b}';
+/// What decides about colours beside `TERM`: a test sets the one it is about, whatever runs the test may have set others.
+const USUAL: [&str; 6] = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "COLORTERM", "CI"];
+
+/// A terminal with colours, as far as the variables say, but for these.
+fn set(command: &mut Command, variables: &[(&str, &str)]) {
+    for name in USUAL {
+        command.env_remove(name);
+    }
+    command.env("TERM", "xterm-256color").envs(variables.iter().copied());
+}
 
 /// What a terminal is sent by a run, with these variables.
 fn at_terminal(script: &Path, variables: &[(&str, &str)]) -> Result<String, Failed> {
@@ -22,7 +32,7 @@ fn at_terminal(script: &Path, variables: &[(&str, &str)]) -> Result<String, Fail
     let program = named.get_program().to_string_lossy().into_owned();
     let mut command = Command::new(script);
     command.args(["-qec", &format!("stty cols 100; '{program}' run survive"), "/dev/null"]);
-    command.env_remove("NO_COLOR").env("TERM", "xterm-256color").envs(variables.iter().copied());
+    set(&mut command, variables);
     let said = output(&mut command)?;
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
     ensure(said.status.success() && text.contains("AS EXPECTED"), || text.clone())?;
@@ -32,8 +42,9 @@ fn at_terminal(script: &Path, variables: &[(&str, &str)]) -> Result<String, Fail
 /// What a pipe is sent.
 fn at_pipe(variables: &[(&str, &str)]) -> Result<(String, String), Failed> {
     let mut command = kaput()?;
-    command.args(["run", "survive"]).env_remove("NO_COLOR").env("TERM", "xterm-256color");
-    let said = output(command.envs(variables.iter().copied()))?;
+    command.args(["run", "survive"]);
+    set(&mut command, variables);
+    let said = output(&mut command)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok((text(&said.stdout), text(&said.stderr)))
 }
