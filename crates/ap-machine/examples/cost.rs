@@ -8,48 +8,24 @@ use std::time::Instant;
 
 use ap_arch::message::type50::{self, CrtKey};
 use ap_arch::{Apqn, FunctionCode, Gr0};
-use ap_machine::{Configuration, Instruction, Machine, OperandMemory, Operands, Outcome, ProgramException, Topology};
+use ap_machine::{Configuration, Instruction, Machine, Operands, Outcome, Topology};
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, ConcatenatingMul, Odd, Resize};
 
 const QUEUE: Apqn = Apqn::new(5, 0x33);
 const BUFFER: u64 = 0x1000;
 
-/// The message at 0, the buffer behind it.
-struct Storage(Vec<u8>);
-
-impl OperandMemory for Storage {
-    fn fetch(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), ProgramException> {
-        let start = address as usize;
-        buffer.copy_from_slice(&self.0[start..start + buffer.len()]);
-        Ok(())
-    }
-
-    fn check_store(&mut self, _: u64, _: usize) -> Result<(), ProgramException> {
-        Ok(())
-    }
-
-    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), ProgramException> {
-        let start = address as usize;
-        self.0[start..start + bytes.len()].copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn absolute_is_valid(&mut self, _: u64) -> bool {
-        true
-    }
-}
-
 struct Guest {
     configuration: std::sync::Arc<Configuration>,
-    storage: Storage,
+    /// The message at 0, the buffer behind it.
+    storage: Vec<u8>,
 }
 
 impl Guest {
     fn new() -> Self {
         let topology: Topology = "05=cex8a/33".parse().expect("a topology");
         let configuration = Configuration::host(&Machine::new(&topology).expect("a machine"));
-        Self { configuration, storage: Storage(vec![0; 0x4000]) }
+        Self { configuration, storage: vec![0; 0x4000] }
     }
 
     fn execute(&mut self, insn: Instruction, operands: &Operands) -> Outcome {
@@ -129,7 +105,7 @@ fn main() {
     let numbers = Numbers::new();
     let direct = numbers.direct();
     let mut rsa = Guest::new();
-    let len = numbers.request(&mut rsa.storage.0);
+    let len = numbers.request(&mut rsa.storage);
     let [mut tapq, mut short, mut card, mut alone] = [const { Vec::new() }; 4];
     for _ in 0..ROUNDS {
         tapq.push(time(1_000_000, || guest.tapq()));
@@ -151,7 +127,7 @@ fn main() {
     let machine = Machine::new(&topology).expect("a machine");
     println!("bench: name=queues-build value={:.1} unit=ms", start.elapsed().as_secs_f64() * 1e3);
     println!("bench: name=queues-memory value={} unit=KiB", resident_kib() - before);
-    let mut all = Guest { configuration: Configuration::host(&machine), storage: Storage(vec![0; 0x4000]) };
+    let mut all = Guest { configuration: Configuration::host(&machine), storage: vec![0; 0x4000] };
     for apqn in Apqn::all() {
         let send = Operands { gr0: Gr0::nqap(apqn).0, r2: [0, 64], ..Operands::default() };
         all.execute(Instruction::Nqap { r1: 4, r2: 6 }, &send);

@@ -166,6 +166,36 @@ pub trait OperandMemory {
     fn absolute_is_valid(&mut self, address: u64) -> bool;
 }
 
+/// The simplest storage: these bytes from address 0 on, all of which may be fetched and stored, and nothing beyond them.
+impl OperandMemory for Vec<u8> {
+    fn fetch(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), ProgramException> {
+        let range = range(address, buffer.len(), self.len())?;
+        buffer.copy_from_slice(&self[range]);
+        Ok(())
+    }
+
+    fn check_store(&mut self, address: u64, len: usize) -> Result<(), ProgramException> {
+        range(address, len, self.len()).map(|_| ())
+    }
+
+    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), ProgramException> {
+        let range = range(address, bytes.len(), self.len())?;
+        self[range].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn absolute_is_valid(&mut self, address: u64) -> bool {
+        range(address, 1, self.len()).is_ok()
+    }
+}
+
+/// What is not in a storage of `size` bytes is an addressing exception.
+fn range(address: u64, len: usize, size: usize) -> Result<std::ops::Range<usize>, ProgramException> {
+    let start = usize::try_from(address).ok();
+    let range = start.and_then(|start| Some(start..start.checked_add(len)?));
+    range.filter(|range| range.end <= size).ok_or(ProgramException::new(ProgramCode::ADDRESSING))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +213,17 @@ mod tests {
         let pairs = [(1, 5), (2, 6)];
         assert_eq!(RegisterWrites::from_pairs(pairs), Some(RegisterWrites::none().with(1, 5).with(2, 6)));
         assert_eq!(RegisterWrites::from_pairs((0..9).map(|number| (number, 0))), None);
+    }
+
+    #[test]
+    fn bytes_are_a_storage_that_ends_where_they_end() {
+        let addressing = Err(ProgramException::new(ProgramCode::ADDRESSING));
+        let mut storage = vec![0; 8];
+        assert_eq!((storage.store(4, &[1, 2, 3, 4]), storage.store(5, &[9; 4])), (Ok(()), addressing));
+        let mut fetched = [0; 5];
+        assert_eq!((storage.fetch(3, &mut fetched), fetched), (Ok(()), [0, 1, 2, 3, 4]));
+        assert_eq!((storage.fetch(u64::MAX, &mut fetched), storage.check_store(4, 5)), (addressing, addressing));
+        assert!(storage.absolute_is_valid(7) && !storage.absolute_is_valid(8));
     }
 
     #[test]

@@ -143,11 +143,11 @@ impl FarStorage<'_> {
 impl OperandMemory for FarStorage<'_> {
     fn fetch(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), ProgramException> {
         let bytes = self.ask(&ToCpu::Fetch(address, buffer.len()))?;
-        let right = bytes.len() == buffer.len();
-        if right {
-            buffer.copy_from_slice(&bytes)
+        if bytes.len() != buffer.len() {
+            return Err(ProgramException::new(ProgramCode::ADDRESSING));
         }
-        if right { Ok(()) } else { Err(ProgramException::new(ProgramCode::ADDRESSING)) }
+        buffer.copy_from_slice(&bytes);
+        Ok(())
     }
 
     fn check_store(&mut self, address: u64, len: usize) -> Result<(), ProgramException> {

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use ap_arch::{Apqn, FunctionCode, Gr0, Matrix, ProgramCode, QueueStatus};
 use ap_machine::remote::{self, Remote};
-use ap_machine::{Configuration, Instruction, Machine, OperandMemory, Operands, Outcome, ProgramException, Topology};
+use ap_machine::{Configuration, Instruction, Machine, Operands, Outcome, ProgramException, Topology};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const ADAPTERS: [u8; 2] = [5, 6];
@@ -28,39 +28,6 @@ fn main() -> ExitCode {
     }
     let trial = Trial::test("two_processes_execute_on_one_machine", two_processes_execute_on_one_machine);
     libtest_mimic::run(&Arguments::from_args(), vec![trial]).exit_code()
-}
-
-/// A guest's memory, which is in its own process and nowhere else.
-struct Memory(Vec<u8>);
-
-impl Memory {
-    fn range(&self, address: u64, length: usize) -> Result<std::ops::Range<usize>, ProgramException> {
-        let start = usize::try_from(address).ok();
-        let range = start.and_then(|start| Some(start..start.checked_add(length)?));
-        range.filter(|range| range.end <= self.0.len()).ok_or(ProgramException::new(ProgramCode::ADDRESSING))
-    }
-}
-
-impl OperandMemory for Memory {
-    fn fetch(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), ProgramException> {
-        let range = self.range(address, buffer.len())?;
-        buffer.copy_from_slice(&self.0[range]);
-        Ok(())
-    }
-
-    fn check_store(&mut self, address: u64, len: usize) -> Result<(), ProgramException> {
-        self.range(address, len).map(|_| ())
-    }
-
-    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), ProgramException> {
-        let range = self.range(address, bytes.len())?;
-        self.0[range].copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn absolute_is_valid(&mut self, address: u64) -> bool {
-        self.range(address, 1).is_ok()
-    }
 }
 
 fn status(outcome: Outcome) -> Result<QueueStatus, String> {
@@ -91,7 +58,8 @@ fn story(adapter: &str, socket: &str) -> Result<(), String> {
     let other = ADAPTERS.into_iter().find(|other| *other != adapter).ok_or("there are two adapters")?;
     let [mine, others] = [adapter, other].map(|adapter| Apqn::new(adapter, DOMAIN));
     let mut remote = Remote::new(UnixStream::connect(socket).map_err(|error| error.to_string())?)?;
-    let mut memory = Memory(vec![0; 0x4000]);
+    // The guest's memory, which is in its own process and nowhere else.
+    let mut memory = vec![0; 0x4000];
     let tapq = |apqn| Operands { gr0: Gr0::pqap(FunctionCode::TAPQ, apqn).0, ..Operands::default() };
     let tested = status(remote.execute(Instruction::Pqap, &tapq(mine), &mut memory)?);
     expect("TAPQ of a queue of mine", tested, "E---- rc 00")?;
@@ -103,11 +71,11 @@ fn story(adapter: &str, socket: &str) -> Result<(), String> {
     let psmid = PSMID + u64::from(adapter);
     let send = Operands { gr0: Gr0::nqap(mine).0, r1: [0, psmid], r2: [BUFFER, 64], ..Operands::default() };
     expect("NQAP", status(remote.execute(nqap, &send, &mut memory)?), "-R--- rc 00")?;
-    memory.0[0x1000..0x2000].fill(0xee);
+    memory[0x1000..0x2000].fill(0xee);
     let receive = Operands { gr0: Gr0::dqap(mine).0, r2: [BUFFER, 0x1000], ..Operands::default() };
     let outcome = remote.execute(dqap, &receive, &mut memory)?;
     let Outcome::Completed { writes, .. } = outcome else { return Err(format!("DQAP: {outcome:?}")) };
-    if writes.get(5) != Some(psmid) || memory.0[0x1000..0x1008] == [0xee; 8] {
+    if writes.get(5) != Some(psmid) || memory[0x1000..0x1008] == [0xee; 8] {
         return Err(format!("the reply is not the message's: {writes:?}"));
     }
 
@@ -160,8 +128,7 @@ fn two_processes_execute_on_one_machine() -> Result<(), Failed> {
     let host = Configuration::host(&machine);
     for adapter in ADAPTERS {
         let gr0 = Gr0::pqap(FunctionCode::TAPQ, Apqn::new(adapter, DOMAIN)).0;
-        let outcome =
-            host.execute(Instruction::Pqap, &Operands { gr0, ..Operands::default() }, &mut Memory(Vec::new()));
+        let outcome = host.execute(Instruction::Pqap, &Operands { gr0, ..Operands::default() }, &mut Vec::new());
         expect("TAPQ by the host", status(outcome), "-R--- rc 00")?;
     }
     Ok(())

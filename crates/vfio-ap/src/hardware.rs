@@ -195,13 +195,14 @@ impl Hardware {
 
     /// What the host has: by QCI where the machine has it, else by asking for each queue.
     pub(crate) fn configuration(&self) -> HostConfiguration {
-        let mut block = Block([0; QciBlock::SIZE]);
+        let mut block = vec![0; QciBlock::SIZE];
         let gr0 = Gr0::pqap(FunctionCode::QCI, Apqn::default());
         let operands = Operands { gr0: gr0.0, ..Operands::default() };
         if self.door.facilities().apqci
             && let Outcome::Completed { .. } = self.door.execute(Instruction::Pqap, &operands, &mut block)
+            && let Some(block) = block.first_chunk()
         {
-            let block = QciBlock::from_bytes(&block.0);
+            let block = QciBlock::from_bytes(block);
             return HostConfiguration { matrix: block.matrix, limits: block.limits() };
         }
         let mut matrix = Matrix::EMPTY;
@@ -247,39 +248,6 @@ pub(crate) struct HostConfiguration {
     pub(crate) matrix: Matrix,
     /// Highest adapter and domain numbers that can exist.
     pub(crate) limits: (u8, u8),
-}
-
-/// The driver's operand storage: one QCI block at address 0.
-struct Block([u8; QciBlock::SIZE]);
-
-impl Block {
-    fn range(&self, address: u64, len: usize) -> Result<std::ops::Range<usize>, ProgramException> {
-        let start = usize::try_from(address).ok();
-        let range = start.and_then(|start| Some(start..start.checked_add(len)?));
-        range.filter(|range| range.end <= self.0.len()).ok_or(ProgramException::new(ProgramCode::ADDRESSING))
-    }
-}
-
-impl OperandMemory for Block {
-    fn fetch(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), ProgramException> {
-        let range = self.range(address, buffer.len())?;
-        buffer.copy_from_slice(&self.0[range]);
-        Ok(())
-    }
-
-    fn check_store(&mut self, address: u64, len: usize) -> Result<(), ProgramException> {
-        self.range(address, len).map(|_| ())
-    }
-
-    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), ProgramException> {
-        let range = self.range(address, bytes.len())?;
-        self.0[range].copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn absolute_is_valid(&mut self, _address: u64) -> bool {
-        false
-    }
 }
 
 /// Operand storage of the functions that have none. Notification addresses were checked when the guest gave them.
