@@ -45,7 +45,7 @@ impl Forward {
 
 /// ssh takes a colon in a path for the end of it, and a percent sign for its own.
 fn escaped(path: &Path) -> String {
-    path.display().to_string().replace('\\', r"\\").replace(':', r"\:")
+    path.display().to_string().replace('\\', r"\\").replace(':', r"\:").replace('%', "%%")
 }
 
 /// One destination and how it is reached.
@@ -143,12 +143,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_colon_in_a_path_does_not_end_it() {
+    fn what_means_something_to_ssh_means_nothing_in_a_path() {
         let (here, there) = (PathBuf::from("/run:1/a"), PathBuf::from("/tmp/b"));
         let forward = Forward::FromHere { here: here.clone(), there: there.clone() };
         assert_eq!(forward.argument(), ("-L", r"/run\:1/a:/tmp/b".to_owned()));
         let forward = Forward::FromThere { there, here };
         assert_eq!(forward.argument(), ("-R", r"/tmp/b:/run\:1/a".to_owned()));
+        let forward = Forward::FromHere { here: "/tmp/50%/a".into(), there: "/tmp/b".into() };
+        assert_eq!(forward.argument(), ("-L", "/tmp/50%%/a:/tmp/b".to_owned()));
     }
 
     #[test]
