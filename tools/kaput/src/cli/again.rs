@@ -17,7 +17,7 @@ Examples:
   kaput run '*' --report json=runs.json         the runs, and all that is known of them
   kaput report runs.json                        their screens again
   kaput report runs.json --report html=out.html a page of them
-  kaput report /tmp/kaput-XXXXXX/verdict.json   a run folder's
+  kaput report RUN-FOLDER/verdict.json          that of a run folder
   kaput run survive --report json | kaput report - --report junit
 
 Exit status: that of the runs in it, as `kaput run` had it; 2 where a file is no report.

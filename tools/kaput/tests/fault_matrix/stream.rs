@@ -23,38 +23,26 @@ const INFO: u64 = 0x6a80_0000_0eff_0007;
 /// Nothing, as a mask.
 const NONE: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
 
-const SCENARIO: &str = r#"
+/// A guest whose queues are these, with control over their domains, on two equal hosts.
+fn scenario(topology: &str, adapters: &[&str], domains: &[&str]) -> String {
+    format!(
+        r#"
 summary = "A destination is offered damaged streams, and then the right one"
 [guest]
 suites = ["presence", "config-info", "migration-apcb", "migration-queues", "migration-rsa"]
 [hosts.A]
-topology = "05=cex8a/33"
-mdev = { uuid = "m", adapters = ["05"], domains = ["33"], control-domains = ["33"] }
+topology = "{topology}"
+mdev = {{ uuid = "m", adapters = {adapters:?}, domains = {domains:?}, control-domains = {domains:?} }}
 [hosts.B]
-topology = "05=cex8a/33"
-mdev = { uuid = "m" }
+topology = "{topology}"
+mdev = {{ uuid = "m" }}
 [[migrations]]
 to = "B"
 [expect]
 result = "pass"
-"#;
-
-/// A guest with four queues on two cards, where a damaged entry is one of several.
-const FOUR: &str = r#"
-summary = "A destination is offered streams with a damaged entry among others, and then the right one"
-[guest]
-suites = ["presence", "config-info", "migration-apcb", "migration-queues", "migration-rsa"]
-[hosts.A]
-topology = "05=cex8a,06=cex8c/33,3a"
-mdev = { uuid = "m", adapters = ["05", "06"], domains = ["33", "3a"], control-domains = ["33", "3a"] }
-[hosts.B]
-topology = "05=cex8a,06=cex8c/33,3a"
-mdev = { uuid = "m" }
-[[migrations]]
-to = "B"
-[expect]
-result = "pass"
-"#;
+"#
+    )
+}
 
 /// The damage that is done to the four entries: as random as it must be, and the same each time.
 const SEED: u64 = 0x6b61_7075_7421;
@@ -80,20 +68,24 @@ struct Cell {
     fate: Fate,
 }
 
-fn stream() -> Vec<u8> {
-    let header = StreamHeader::new(StreamFormat::Vfap, 1, [QUEUE.apqi.0].into_iter().collect::<Mask256>());
-    [&header.to_bytes()[..], &QueueEntry { info: HwInfo(INFO), apqn: QUEUE }.to_bytes()].concat()
-}
-
-/// The stream of the guest with four queues.
-fn four() -> Vec<u8> {
-    let domains = [0x33, 0x3a];
-    let header = StreamHeader::new(StreamFormat::Vfap, 4, domains.into_iter().collect::<Mask256>());
-    let cards = [(5, INFO), (6, 0x9280_0000_0eff_0007)];
-    let entries = cards.into_iter().flat_map(|(card, info)| {
-        domains.map(|domain| QueueEntry { info: HwInfo(info), apqn: Apqn::new(card, domain) }.to_bytes())
+/// The stream of such a guest: adapters with what TAPQ says of their queues, and domains.
+fn stream_of(cards: &[(u8, u64)], domains: &[u8]) -> Vec<u8> {
+    let count = u32::try_from(cards.len() * domains.len()).expect("a few queues");
+    let header = StreamHeader::new(StreamFormat::Vfap, count, domains.iter().copied().collect::<Mask256>());
+    let entries = cards.iter().flat_map(|(card, info)| {
+        domains.iter().map(|domain| QueueEntry { info: HwInfo(*info), apqn: Apqn::new(*card, *domain) }.to_bytes())
     });
     header.to_bytes().iter().copied().chain(entries.flatten()).collect()
+}
+
+/// That of the guest with one queue.
+fn stream() -> Vec<u8> {
+    stream_of(&[(QUEUE.apid.0, INFO)], &[QUEUE.apqi.0])
+}
+
+/// That of the guest with four queues on two cards, where a damaged entry is one of several.
+fn four() -> Vec<u8> {
+    stream_of(&[(5, INFO), (6, 0x9280_0000_0eff_0007)], &[0x33, 0x3a])
 }
 
 /// Random bits of random entries.
@@ -322,10 +314,12 @@ impl Group {
 
 pub(super) fn trials(tools: &Arc<Tools>) -> Vec<Trial> {
     let mut trials = Vec::new();
+    let one = scenario("05=cex8a/33", &["05"], &["33"]);
+    let two_by_two = scenario("05=cex8a,06=cex8c/33,3a", &["05", "06"], &["33", "3a"]);
     for (name, scenario, sent, cells) in [
-        ("cut", SCENARIO, stream(), cuts()),
-        ("damaged", SCENARIO, stream(), flips()),
-        ("damaged-at-random", FOUR, four(), random_flips()),
+        ("cut", &one, stream(), cuts()),
+        ("damaged", &one, stream(), flips()),
+        ("damaged-at-random", &two_by_two, four(), random_flips()),
     ] {
         let group = Arc::new(Group::new(tools, scenario, &sent, &cells));
         for (index, cell) in cells.into_iter().enumerate() {
