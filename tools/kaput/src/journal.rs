@@ -39,16 +39,23 @@ impl Entry {
 /// A journal that cannot be kept or read.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("the journal {}: {reason}", path.display())]
-#[diagnostic(help(
-    "it says what is to be put back on a host, so nothing is changed without it; KAPUT_STATE names another folder"
-))]
+#[diagnostic(help("{mend}"))]
 pub struct JournalError {
     path: PathBuf,
     reason: String,
+    mend: &'static str,
 }
 
 fn wrong(path: &Path, reason: impl ToString) -> JournalError {
-    JournalError { path: path.to_owned(), reason: reason.to_string() }
+    let mend =
+        "it says what is to be put back on a host, so nothing is changed without it; KAPUT_STATE names another folder";
+    JournalError { path: path.to_owned(), reason: reason.to_string(), mend }
+}
+
+fn unreadable(path: &Path, reason: impl ToString) -> JournalError {
+    let mend =
+        "look at it by hand: it says what was changed on which host; once that host is as it was, remove the file";
+    JournalError { mend, ..wrong(path, reason) }
 }
 
 /// The folder of the journals.
@@ -79,11 +86,11 @@ pub fn write(folder: &Path, entry: &Entry) -> Result<PathBuf, JournalError> {
     Ok(path)
 }
 
-/// All journals there are, with their files.
+/// All journals there are, with their files. One that cannot be read says so in its place: the others must not wait for it.
 ///
 /// # Errors
-/// [`JournalError`]; a folder that is not there has none.
-pub fn all(folder: &Path) -> Result<Vec<(PathBuf, Entry)>, JournalError> {
+/// [`JournalError`] for the folder; one that is not there has none.
+pub fn all(folder: &Path) -> Result<Vec<(PathBuf, Result<Entry, JournalError>)>, JournalError> {
     let files = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         files => files.map_err(|error| wrong(folder, error))?,
@@ -91,18 +98,23 @@ pub fn all(folder: &Path) -> Result<Vec<(PathBuf, Entry)>, JournalError> {
     let mut all = Vec::new();
     for file in files {
         let path = file.map_err(|error| wrong(folder, error))?.path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let entry = read(&path);
+            all.push((path, entry));
         }
-        let text = fs::read(&path).map_err(|error| wrong(&path, error))?;
-        let entry: Entry = serde_json::from_slice(&text).map_err(|error| wrong(&path, error))?;
-        if entry.version != VERSION {
-            return Err(wrong(&path, format!("it is of version {}, not {VERSION}", entry.version)));
-        }
-        all.push((path, entry));
     }
     all.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(all)
+}
+
+fn read(path: &Path) -> Result<Entry, JournalError> {
+    let text = fs::read(path).map_err(|error| unreadable(path, error))?;
+    let entry: Entry = serde_json::from_slice(&text).map_err(|error| unreadable(path, error))?;
+    if entry.version == VERSION {
+        Ok(entry)
+    } else {
+        Err(unreadable(path, format!("it is of version {}, not {VERSION}", entry.version)))
+    }
 }
 
 #[cfg(test)]
@@ -121,10 +133,15 @@ mod tests {
         let path = write(&folder, &entry("ssh:b")).expect("written");
         write(&folder, &entry("ssh:a/../c")).expect("written");
         let found = all(&folder).expect("found");
-        let hosts: Vec<&str> = found.iter().map(|(_, entry)| entry.host.as_str()).collect();
+        let hosts: Vec<&str> = found.iter().flat_map(|(_, entry)| entry).map(|entry| entry.host.as_str()).collect();
         assert_eq!(hosts, ["ssh:a/../c", "ssh:b"]);
         assert!(write(&folder, &entry("ssh:b")).is_err());
         fs::write(&path, "{\"version\": 1").expect("written");
-        assert!(all(&folder).expect_err("cut off").to_string().contains("u-ssh-b.json"));
+        let found = all(&folder).expect("the folder can be read");
+        let readable: Vec<bool> = found.iter().map(|(_, entry)| entry.is_ok()).collect();
+        assert_eq!(readable, [true, false]);
+        let told: Vec<String> =
+            found.into_iter().filter_map(|(_, entry)| entry.err()).map(|error| error.to_string()).collect();
+        assert!(told[0].contains("u-ssh-b.json") && told.len() == 1, "{told:?}");
     }
 }

@@ -185,21 +185,29 @@ async fn put_back(far: &Far, journal: PathBuf, record: &Record) -> Result<(), Re
     Err(left(last.map_or("what was written to it does not stay".to_owned(), |error| error.to_string())))
 }
 
-/// Puts back whatever journals say, of one program or of all. Tells each host's name, and how it went.
+/// Puts back whatever journals say, of one program or of all. Tells each host's name, and how it went; a journal that cannot
+/// be read is told by its file, after the others, where all are wanted.
 ///
 /// # Errors
-/// [`JournalError`] if the journals cannot be read.
+/// [`JournalError`] if the folder of the journals cannot be read.
 pub async fn restore(
     of: Option<u32>,
     ssh_config: Option<PathBuf>,
 ) -> Result<Vec<(String, Result<(), ResourceError>)>, JournalError> {
-    let mut told = Vec::new();
+    let (mut told, mut unreadable) = (Vec::new(), Vec::new());
     for (path, entry) in journal::all(&journal::folder())? {
-        if of.is_some_and(|pid| pid != entry.pid) {
-            continue;
+        match entry {
+            Ok(entry) if of.is_none_or(|pid| pid == entry.pid) => {
+                let result = restore_one(path, &entry, ssh_config.clone()).await;
+                told.push((entry.host, result));
+            }
+            Ok(_) => {}
+            Err(error) => unreadable.push((path.display().to_string(), Err(error.into()))),
         }
-        let result = restore_one(path, &entry, ssh_config.clone()).await;
-        told.push((entry.host, result));
+    }
+    // Whose they are nobody knows; who asks for his own has just written them.
+    if of.is_none() {
+        told.append(&mut unreadable);
     }
     Ok(told)
 }

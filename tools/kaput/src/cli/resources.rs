@@ -28,7 +28,7 @@ Examples:
 What is to be put back stands in journals, in KAPUT_STATE, else in XDG_STATE_HOME/kaput or ~/.local/state/kaput. A host on
 which another kaput is at work is waited for, up to 50 seconds.
 
-Exit status: 0 everything is as it was, 3 something could not be put back; its journal stays.
+Exit status: 0 everything is as it was, 3 something could not be put back, or a journal cannot be read; it stays then.
 ";
 
 #[derive(Debug, clap::Args)]
@@ -49,6 +49,7 @@ enum Name {
 
 /// What executes guests, and with which queues.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(super) struct Options {
     /// What executes guests
     #[arg(long, value_enum, default_value_t)]

@@ -18,6 +18,7 @@ pub(crate) const STEPS: &[(&str, Step)] = &[
     ("a_qemu_that_cannot_migrate_the_guest_is_a_skip_with_its_reason", unmigratable),
     ("what_preflight_foresees_ends_the_run_before_it_begins", foreseen),
     ("contradictions_are_told_before_anything_is_connected", contradictions),
+    ("a_journal_that_cannot_be_read_does_not_keep_the_others", odd_journal),
     ("whoever_is_killed_whenever_restore_makes_the_hosts_what_they_were", aborted),
 ];
 
@@ -167,6 +168,32 @@ fn contradictions(bed: &Bed) -> Result<(), String> {
     tells(&run(bed, &["--assign", "05"]), &["--assign"])?;
     tells(&bed.run(&["run", "--assign", "05/33"]), &["--engine qemu"])?;
     tells(&bed.run(&["run", "--engine", "qemu", ASSIGN[0], ASSIGN[1]]), &["two hosts are needed"])
+}
+
+fn odd_journal(bed: &Bed) -> Result<(), String> {
+    bed.drivers.iter().try_for_each(|driver| driver.renew(true))?;
+    let before = files(bed);
+    let mut command = bed.kaput(&[&["run", "survive"], &THERE[..], &ASSIGN].concat());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+    let deadline = Instant::now() + SILENCE;
+    while journals(bed).is_empty() {
+        if Instant::now() > deadline {
+            let said = Said::of(&child.wait_with_output().map_err(|error| error.to_string())?);
+            return Err(format!("no journal is written: {:?}: {}{}", said.status, said.out, said.err));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    abort(bed, Victim::Kaput, child)?;
+    // The first by its name, as it was before anything was on the disk.
+    let odd = bed.path("state").join("0.json");
+    std::fs::write(&odd, "{\"version\": 1").map_err(|error| error.to_string())?;
+    let said = bed.run(&["restore"]);
+    std::fs::remove_file(&odd).map_err(|error| error.to_string())?;
+    if said.status != Some(3) || !said.out.contains("ssh:a is as it was") || !said.err.contains("0.json") {
+        return Err(format!("{:?}: {}{}", said.status, said.out, said.err));
+    }
+    unchanged(bed, &before)?;
+    bed.cleared(SILENCE)
 }
 
 /// Who is killed.
