@@ -3,7 +3,8 @@
 //! hosts say of themselves in sysfs.
 //!
 //! [`collect`] takes a [`Snapshot`] of a host, [`host`] says what its texts mean, [`rules`] is the table of what must
-//! hold, [`judge`] applies it to a [`pair`] of hosts, [`report`] says what came of it. The crate shares types with the
+//! hold, [`judge`] applies it to a [`pair`] of hosts, [`report`] says what came of it, and [`kernel_log`] finds the rule that a
+//! kernel refused by. The crate shares types with the
 //! model of the driver and none of its checks: the two are compared with each other, on random pairs of hosts.
 #![forbid(unsafe_code)]
 
@@ -11,6 +12,7 @@ pub mod attribute;
 pub mod collect;
 pub mod host;
 pub mod judge;
+pub mod kernel_log;
 pub mod mend;
 mod message;
 pub mod pair;

@@ -13,6 +13,11 @@ pub(crate) fn queue_gone(mdev: &str, apqn: Apqn) -> String {
     format!("vfio_ap_mdev {mdev}: migration failed: Failed to get hwinfo for queue {apqn} on target host: TAPQ rc=1")
 }
 
+/// M3. No rule is about it: nobody foresees a response code.
+pub(crate) fn queue_failed(mdev: &str, apqn: Apqn) -> String {
+    format!("vfio_ap_mdev {mdev}: Failed to get hwinfo for queue {apqn}: TAPQ rc=0")
+}
+
 /// M4.
 pub(crate) fn not_available(mdev: &str, apqn: Apqn) -> String {
     format!("vfio_ap_mdev {mdev}: Queue {apqn} not available to vfio_ap driver on target host")

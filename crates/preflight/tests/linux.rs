@@ -6,7 +6,7 @@
 
 use preflight::report::{fix, human, picture};
 use preflight::snapshot::{Section, Snapshot};
-use preflight::{Attribute, Host, Pair, RULES, judge};
+use preflight::{Attribute, Host, Pair, RULES, judge, kernel_log};
 
 fn snapshot(name: &str) -> Snapshot {
     let path = format!("{}/tests/linux/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -75,4 +75,17 @@ fn a_real_kernel_shows_the_filtering_bit_of_a_queue() {
     let host = Host::new(&snapshot("filtering")).expect("readable");
     let slcf = |queue: &str| host.bit(queue.parse().expect("a queue"), ap_arch::HwInfo::SLCF);
     assert_eq!((slcf("04.0033"), slcf("05.0033")), (Ok(true), Ok(false)));
+}
+
+#[test]
+fn a_line_that_fits_several_rules_is_told_apart_by_what_the_hosts_are() {
+    let (source, destination) = (with_device("two", &TWO, "0033"), snapshot("two"));
+    let (source, destination) = (Host::new(&source).expect("readable"), Host::new(&destination).expect("readable"));
+    let pair = Pair::new(&source, &destination, None, None).expect("a guest");
+    let judgement = judge(&pair, RULES, false);
+    let line = "vfio_ap_mdev u: Queue 06.003a not available to vfio_ap driver on target host";
+    let explained = |judgement| kernel_log::explain(line, judgement).expect("a message of the driver");
+    let id = |judgement| explained(judgement).rule.map(|rule| rule.id);
+    assert_eq!((id(None), id(Some(&judgement))), (Some("queue-bound"), Some("queue-released")));
+    assert_eq!(explained(Some(&judgement)).mend.as_deref(), Some("echo -0x06 > /sys/bus/ap/apmask"));
 }

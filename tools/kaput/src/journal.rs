@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// The version written, and the only one read.
 const VERSION: u32 = 1;
 
+/// What the name of a journal begins with while it is being written; then comes the program that writes it.
+const UNFINISHED: &str = ".writing-";
+
 /// What a journal says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -75,7 +78,8 @@ pub fn write(folder: &Path, entry: &Entry) -> Result<PathBuf, JournalError> {
     let path = folder.join(format!("{}-{host}.json", entry.record.uuid));
     let written = || -> io::Result<()> {
         fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let prefix = format!("{UNFINISHED}{}-", std::process::id());
+        let mut file = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder)?;
         serde_json::to_writer_pretty(&mut file, entry)?;
         file.write_all(b"\n")?;
         file.as_file().sync_all()?;
@@ -86,11 +90,14 @@ pub fn write(folder: &Path, entry: &Entry) -> Result<PathBuf, JournalError> {
     Ok(path)
 }
 
+/// A journal's file, and what it says or why that cannot be read.
+pub type Found = (PathBuf, Result<Entry, JournalError>);
+
 /// All journals there are, with their files. One that cannot be read says so in its place: the others must not wait for it.
 ///
 /// # Errors
 /// [`JournalError`] for the folder; one that is not there has none.
-pub fn all(folder: &Path) -> Result<Vec<(PathBuf, Result<Entry, JournalError>)>, JournalError> {
+pub fn all(folder: &Path) -> Result<Vec<Found>, JournalError> {
     let files = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         files => files.map_err(|error| wrong(folder, error))?,
@@ -98,6 +105,9 @@ pub fn all(folder: &Path) -> Result<Vec<(PathBuf, Result<Entry, JournalError>)>,
     let mut all = Vec::new();
     for file in files {
         let path = file.map_err(|error| wrong(folder, error))?.path();
+        if is_orphan(&path) {
+            _ = fs::remove_file(&path);
+        }
         if path.extension().is_some_and(|extension| extension == "json") {
             let entry = read(&path);
             all.push((path, entry));
@@ -105,6 +115,13 @@ pub fn all(folder: &Path) -> Result<Vec<(PathBuf, Result<Entry, JournalError>)>,
     }
     all.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(all)
+}
+
+/// Whether who was writing this is gone. Nothing was changed by then.
+fn is_orphan(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(UNFINISHED));
+    let writer = name.and_then(|name| name.split('-').next()?.parse::<u32>().ok());
+    writer.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
 }
 
 fn read(path: &Path) -> Result<Entry, JournalError> {
@@ -142,6 +159,10 @@ mod tests {
         assert_eq!(readable, [true, false]);
         let told: Vec<String> =
             found.into_iter().filter_map(|(_, entry)| entry.err()).map(|error| error.to_string()).collect();
+        let [ours, gone] = [std::process::id(), u32::MAX].map(|pid| folder.join(format!("{UNFINISHED}{pid}-x")));
+        [&ours, &gone].into_iter().for_each(|path| fs::write(path, "").expect("written"));
+        assert_eq!(all(&folder).expect("found").len(), 2);
+        assert!(ours.exists() && !gone.exists());
         assert!(told[0].contains("u-ssh-b.json") && told.len() == 1, "{told:?}");
     }
 }

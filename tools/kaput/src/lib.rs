@@ -19,6 +19,7 @@ pub mod guest;
 pub mod image;
 pub mod journal;
 pub mod judge;
+pub mod kernel_log;
 pub mod log;
 pub mod machine;
 pub mod mutants;

@@ -98,6 +98,8 @@ pub struct Launching {
     records: Records,
     answer: Duration,
     names: life::Names,
+    /// Whether the host's own driver is what it has.
+    real_driver: bool,
 }
 
 /// What was said to and by a machine.
@@ -198,6 +200,7 @@ impl Launching {
             records: records.clone(),
             answer: plan.answer,
             names,
+            real_driver: plan.setup.kvm.is_some(),
         };
         Ok((launching, records))
     }
@@ -251,7 +254,13 @@ impl Launching {
         qmp.execute(Capabilities {}).await?;
         // Events tell each step; the pause gives the time in which the AP configuration goes over.
         let on = |capability| Switch { capability, state: true };
-        qmp.execute(SetCapabilities { capabilities: vec![on("events"), on("pause-before-switchover")] }).await?;
+        let mut capabilities = vec![on("events"), on("pause-before-switchover")];
+        if self.real_driver {
+            // The driver's state goes with the stream: a destination that refuses it must be able to say so, or the source
+            // believes that the guest is gone.
+            capabilities.push(on("return-path"));
+        }
+        qmp.execute(SetCapabilities { capabilities }).await?;
         let control = match &self.control {
             Some(path) => Some(Control::connect(path, self.records.control).await?),
             None => None,

@@ -11,10 +11,11 @@ use ap_arch::{Apqn, Matrix};
 use preflight::collect::SCRIPT;
 use preflight::report::human;
 use preflight::text::shell_word;
-use preflight::{Host, Pair, RULES, Snapshot};
+use preflight::{Host, Judgement, Pair, RULES, Snapshot};
 
 use crate::far::{Far, FarError};
 use crate::journal::{self, Entry, JournalError};
+use crate::kernel_log::Witness;
 use crate::site::Site;
 
 /// Seconds to wait for another kaput on the same host: at the start none may be there, and after a crash the far side of
@@ -129,17 +130,22 @@ pub async fn take(far: Arc<Far>, device: &Device, uuid: &str) -> Result<Taken, R
 /// # Errors
 /// [`ResourceError`], also for a host that says what no kernel does.
 pub async fn foresee(source: &Taken, destination: &Taken) -> Result<Option<String>, ResourceError> {
-    let read = async |taken: &Taken| -> Result<Host, ResourceError> {
-        Host::new(&look(&taken.far).await?).map_err(|error| odd(&taken.far, &error).into())
-    };
-    let (one, other) = (read(source).await?, read(destination).await?);
-    let name = |taken: &Taken| taken.device.rsplit('/').next().unwrap_or_default().to_owned();
-    let (mdev, destination_mdev) = (name(source), name(destination));
-    let pair =
-        Pair::new(&one, &other, Some(&mdev), Some(&destination_mdev)).map_err(|error| odd(&source.far, &error))?;
-    let judgement = preflight::judge(&pair, RULES, false);
+    let judgement = judged((&source.far, source.mdev()), (&destination.far, destination.mdev())).await?;
     let text = || human::screen(&judgement, source.far.name(), destination.far.name());
     Ok((judgement.verdict() == preflight::Verdict::No).then(text))
+}
+
+/// What preflight says of a device on one host and one on the other, as both are now.
+///
+/// # Errors
+/// [`ResourceError`], also for a host that says what no kernel does.
+pub async fn judged(source: (&Far, &str), destination: (&Far, &str)) -> Result<Judgement, ResourceError> {
+    let read = async |far: &Far| -> Result<Host, ResourceError> {
+        Host::new(&look(far).await?).map_err(|error| odd(far, &error).into())
+    };
+    let (one, other) = (read(source.0).await?, read(destination.0).await?);
+    let pair = Pair::new(&one, &other, Some(source.1), Some(destination.1)).map_err(|error| odd(source.0, &error))?;
+    Ok(preflight::judge(&pair, RULES, false))
 }
 
 fn odd(far: &Far, reason: &impl ToString) -> FarError {
@@ -152,6 +158,17 @@ fn odd(far: &Far, reason: &impl ToString) -> FarError {
 }
 
 impl Taken {
+    /// The name of the mediated device.
+    fn mdev(&self) -> &str {
+        self.device.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Who tells what the host's kernel logs about it.
+    #[must_use]
+    pub fn witness(&self) -> Witness {
+        Witness::new(Arc::clone(&self.far), self.mdev().to_owned())
+    }
+
     /// Puts everything back.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod asks;
 mod channel;
 mod deeds;
 mod handover;
+mod refusal;
 mod trouble;
 
 use std::cell::Cell;
@@ -19,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::engine::Engine;
 use crate::events::{Event, What};
 use crate::judge::{self, Evidence};
+use crate::kernel_log::KernelLine;
 use crate::machine::arguments::Setup;
 use crate::machine::{Launching, Machine, Plan, Records, Trouble};
 use crate::observed::{Observed, State};
@@ -128,6 +130,10 @@ struct Run<'a> {
     matrix: Option<What>,
     /// What the guest did, if that is wanted.
     trace: Option<Trace>,
+    /// Where the kernels' logs stood at first, where there is one to be asked.
+    marks: Option<refusal::Marks>,
+    /// What the kernel said that was asked.
+    kernel_log: Vec<KernelLine>,
 }
 
 /// A destination that is being started while other things happen.
@@ -153,6 +159,8 @@ impl<'a> Run<'a> {
             keys_without_migration: Cell::new(0),
             matrix: None,
             trace: trace.then(Trace::new),
+            marks: None,
+            kernel_log: Vec::new(),
         }
     }
 
@@ -160,6 +168,7 @@ impl<'a> Run<'a> {
     async fn story(&mut self) -> Result<(), Box<Verdict>> {
         let scenario = self.scenario;
         let hops = scenario.hops();
+        self.mark_logs().await;
         let source = self.launch(scenario.start(), false)?;
         let mut next = self.prepare(hops.first())?;
         self.home = Some(self.arrive(source).await?);
@@ -175,7 +184,10 @@ impl<'a> Run<'a> {
             let Some(preparing) = next.take() else { break };
             let destination = self.wait_for_destination(preparing).await?;
             let Some(source) = self.home.take() else { break };
-            let accepted = self.migrate(&source, &destination, hop).await;
+            let accepted = match self.migrate(&source, &destination, hop).await {
+                Err(ended) => self.after_failure(&source, &destination, ended).await,
+                accepted => accepted,
+            };
             let arrived = *accepted.as_ref().unwrap_or(&self.is_gone(&source));
             let (home, other) = if arrived { (destination, source) } else { (source, destination) };
             self.fetch_trace(&other).await;

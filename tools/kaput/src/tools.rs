@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::Engine;
 use crate::far::FarError;
 use crate::image::{Image, ImageError};
+use crate::kernel_log::KernelLogs;
 use crate::qemu::{self, QemuError};
 use crate::site::{Hosts, Sites};
 
@@ -77,6 +78,8 @@ pub struct Tools {
     pub hosts: Hosts,
     /// What executes guests.
     pub engine: Engine,
+    /// Whom to ask why a migration failed; `None` where the plugin tells.
+    pub kernel_logs: Option<KernelLogs>,
 }
 
 impl Named {
@@ -123,7 +126,7 @@ impl Named {
         let hosts = sites.connect().await?;
         let machine = hosts.machine(machine.as_deref())?;
         hosts.bring(&image).await?;
-        Ok(Tools { qemu, machine, plugin, image, hosts, engine: Engine::Emulated })
+        Ok(Tools { qemu, machine, plugin, image, hosts, engine: Engine::Emulated, kernel_logs: None })
     }
 
     /// Finds and checks QEMU and the plugin, for a guest of the user's own.

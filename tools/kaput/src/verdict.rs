@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::kernel_log::KernelLine;
+
 /// Declares the kinds of verdict: name for machines, whose business it is, and one line for `docs/verdicts.md`.
 macro_rules! kinds {
     ($($(#[$meta:meta])* $kind:ident = $name:literal, $exit:ident;)*) => {
@@ -157,6 +159,9 @@ pub struct Verdict {
     /// The guest's last AP instructions, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_instructions: Vec<String>,
+    /// What the kernel of the host that refused logged about the driver, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel_log: Vec<KernelLine>,
     /// Where everything about the run lies, if it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_folder: Option<PathBuf>,
@@ -176,6 +181,7 @@ impl Verdict {
             findings: Vec::new(),
             suspects: Vec::new(),
             last_instructions: Vec::new(),
+            kernel_log: Vec::new(),
             run_folder: None,
         }
     }

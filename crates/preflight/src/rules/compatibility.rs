@@ -11,8 +11,10 @@ use crate::mend::Mend;
 use crate::message;
 use crate::pair::Pair;
 
-const OTHER_CARD: Mend =
+pub(crate) const OTHER_CARD: Mend =
     Mend::Advice("no command changes a card: use an adapter that fits, or set the card's mode on the HMC");
+
+pub(crate) const UNBIND: Mend = Mend::Advice("unbind the queue from the Secure Execution guest that has it");
 
 /// One of the bits that must be the same on both sides.
 pub(super) fn facility<const BIT: u64>(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
@@ -92,7 +94,7 @@ fn bind_state(pair: &Pair<'_>, apqn: Apqn, of: &Host) -> Outcome {
         (Ok(a), Ok(b)) => vec![message::bind_state(pair.destination_mdev, apqn, a, b)],
         _ => Vec::new(),
     };
-    evidence.log(log).mend(Mend::Advice("unbind the queue from the Secure Execution guest that has it")).violated()
+    evidence.log(log).mend(UNBIND).violated()
 }
 
 pub(super) fn source_bind_state(pair: &Pair<'_>, apqn: Apqn) -> Outcome {

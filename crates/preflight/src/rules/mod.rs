@@ -10,6 +10,8 @@ mod queues;
 use ap_arch::{Apqi, Apqn, HwInfo};
 use serde::Serialize;
 
+pub(crate) use self::compatibility::{OTHER_CARD, UNBIND};
+pub(crate) use self::domains::NO_CONTROL_DOMAIN;
 use crate::mend::Mend;
 use crate::pair::Pair;
 

@@ -10,6 +10,7 @@ use ap_machine::topology::short_matrix;
 use clap::ValueEnum;
 use kaput::engine::{self, Engine, Kvm};
 use kaput::far::Far;
+use kaput::kernel_log::KernelLogs;
 use kaput::resources::{self, Device, ResourceError, Taken};
 use kaput::scenario::Outcome;
 use kaput::scenario::load::Loaded;
@@ -153,6 +154,10 @@ impl Options {
                 let mut folders = held.taken.iter().map(|taken| taken.device.clone());
                 let source = folders.next().unwrap_or_default();
                 let destination = if one_host { source.clone() } else { folders.next().unwrap_or_default() };
+                if let [source, destination] = &held.taken[..] {
+                    let (source, destination) = (source.witness(), destination.witness());
+                    tools.kernel_logs = Some(KernelLogs { source, destination });
+                }
                 tools.engine = Engine::Kvm(Kvm { cpu, source, destination });
                 Ok(held)
             }

@@ -55,6 +55,8 @@ pub(super) async fn run(named: &Named, options: &Options) -> Result<Exit> {
     let held = options.resources.take(&options.sites, &all, &mut tools).await?;
     let exit = all_runs(&tools, &all, options, reports).await;
     let given_back = held.give_back().await;
+    // The connections end with the last who has them.
+    tools.kernel_logs = None;
     tools.hosts.close().await;
     match given_back {
         Ok(()) => exit,

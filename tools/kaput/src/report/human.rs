@@ -8,9 +8,13 @@ use ap_arch::report::Verdict as CaseVerdict;
 
 use super::timeline::Timeline;
 use crate::guest::Case;
+use crate::kernel_log::KernelLine;
 use crate::run::Finished;
 use crate::scenario::{HostSpec, Scenario};
 use crate::verdict::Verdict;
+
+/// How many lines of a kernel's log are for people.
+const SHOWN_OF_A_LOG: usize = 16;
 
 /// Everything about one run, in the order in which one asks: what was there, what happened, how long, and how it ended.
 #[must_use]
@@ -125,10 +129,33 @@ fn verdict(text: &mut String, verdict: &Verdict) {
     paragraph(text, "looks like", &verdict.suspects.iter().map(explain).collect::<Vec<_>>().join("\n"));
     paragraph(text, "expected", &verdict.expected);
     paragraph(text, "seen", &verdict.seen);
+    kernel_log(text, &verdict.kernel_log);
     paragraph(text, "last AP", &verdict.last_instructions.join("\n"));
     paragraph(text, "next", &verdict.next);
     if let Some(folder) = &verdict.run_folder {
         _ = writeln!(text, "  run folder     {}", folder.display());
+    }
+}
+
+/// What a kernel said, and what is behind it: each rule once, however many lines are about it.
+fn kernel_log(text: &mut String, lines: &[KernelLine]) {
+    let mut shown: Vec<&str> = lines.iter().map(|line| line.text.as_str()).take(SHOWN_OF_A_LOG).collect();
+    let more = format!("and {} more, which the JSON report has", lines.len().saturating_sub(SHOWN_OF_A_LOG));
+    if lines.len() > SHOWN_OF_A_LOG {
+        shown.push(&more);
+    }
+    paragraph(text, "kernel log", &shown.join("\n"));
+    let mut told: Vec<&KernelLine> = Vec::new();
+    for line in lines.iter().filter(|line| line.rule.is_some() || line.mend.is_some()) {
+        if !told.iter().any(|told| (&told.rule, &told.means, &told.mend) == (&line.rule, &line.means, &line.mend)) {
+            told.push(line);
+        }
+    }
+    for line in told {
+        let (rule, means) = (line.rule.as_deref().unwrap_or("-"), line.means.as_deref().unwrap_or_default());
+        paragraph(text, "rule", &format!("{rule}: {means}"));
+        let mend = line.mend.as_ref().map_or(String::new(), |mend| format!("mend it by: {mend}"));
+        paragraph(text, "", &mend);
     }
 }
 

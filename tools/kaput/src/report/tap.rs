@@ -71,6 +71,7 @@ pub fn runs(runs: &[Told<'_>]) -> String {
                 ("findings", list(&verdict.findings)),
                 ("suspects", list(&verdict.suspects)),
                 ("last-instructions", list(&verdict.last_instructions)),
+                ("kernel-log", if verdict.kernel_log.is_empty() { Value::Null } else { json!(verdict.kernel_log) }),
                 ("run-folder", json!(verdict.run_folder)),
             ];
             point.diagnostic = members.into_iter().filter(|(_, value)| !value.is_null() && value != "").collect();

@@ -9,6 +9,7 @@ use insta::assert_snapshot;
 
 use super::*;
 use crate::events::{Event, What};
+use crate::kernel_log::KernelLine;
 use crate::scenario::load::Loaded;
 use crate::verdict::{Kind, Verdict};
 
@@ -68,6 +69,14 @@ fn rendered<T>(render: impl FnOnce(&[Told<'_>]) -> T) -> T {
         .on("B")
         .expected("every case passes")
         .seen("line 1\nline \"2\"");
+    let line = |text: &str, rule: Option<&str>| KernelLine {
+        text: text.to_owned(),
+        rule: rule.map(str::to_owned),
+        means: Some("what <it> means".to_owned()),
+        mend: rule.map(|_| "another card".to_owned()),
+    };
+    let kernel_log = vec![line("a heading", None), line("a <detail>", Some("ap-type")), line("again", Some("ap-type"))];
+    let verdict = Verdict { kernel_log, ..verdict };
     let wrong = finished("loses", verdict, CaseVerdict::Fail, "control domains lost: <script>{44}</script>");
     render(&[Told { loaded: &loaded, finished: &right }, Told { loaded: &loaded, finished: &wrong }])
 }

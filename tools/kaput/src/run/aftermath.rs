@@ -16,6 +16,7 @@ use crate::log::Log;
 use crate::machine::Machine;
 use crate::report::Told;
 use crate::report::json::Report;
+use crate::symptoms;
 use crate::verdict::{Kind, Verdict};
 
 /// How many of the guest's last AP instructions a verdict shows.
@@ -28,6 +29,10 @@ impl Run<'_> {
     pub(super) async fn close(mut self, story: Result<(), Box<Verdict>>, loaded: &Loaded, wishes: Wishes) -> Finished {
         let home = self.home.take();
         let mut verdict = story.map_or_else(|ended| *ended, |()| self.judged(home.as_ref()));
+        let kernel_log = std::mem::take(&mut self.kernel_log);
+        let symptoms = symptoms::of_log(&kernel_log).into_iter().map(str::to_owned);
+        verdict.suspects.extend(symptoms);
+        verdict.kernel_log = kernel_log;
         let keep = !wishes.discard && (wishes.keep || !verdict.is_as_expected());
         let mut log_text = String::new();
         if keep {

@@ -23,6 +23,11 @@ while [ "$left" -gt 0 ]; do
     -cpu) shift; left=$((left - 1)); set -- "$@" -cpu qemu ;;
     -device) case $1 in
         vfio-ap,*) config=${KAPUT_ROOT%/}.configurations/${1##*/}.json; shift; left=$((left - 1))
+            case " $* " in *" -incoming "*)
+                [ ! -e "${KAPUT_ROOT%/}.refuses" ] || echo "${config##*/}" | "$KAPUT_STORE" "$KAPUT_ROOT/sys/resume" ;;
+            esac
+            # What the other side has no such device for: it takes nothing of the stream from there on.
+            [ ! -e "${KAPUT_ROOT%/}.refused" ] || set -- "$@" -device virtio-balloon-ccw
             [ ! -e "${KAPUT_ROOT%/}.blocked" ] ||
                 set -- "$@" -blockdev "driver=vvfat,node-name=blocked,dir=${config%/*},rw=on"
             set -- "$@" -plugin "PLUGIN,config=$config,control=${KAPUT_ROOT%/}.$$" ;;

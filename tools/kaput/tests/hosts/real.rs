@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use crate::Step;
 use crate::bed::{Bed, Said};
-use crate::standin::TAKEN;
+use crate::standin::{TAKEN, kernel_log};
 
 pub(crate) const STEPS: &[(&str, Step)] = &[
     ("queues_are_taken_for_a_run_and_given_back", taken_and_given_back),
     ("a_device_that_exists_is_used_and_not_changed", existing),
     ("what_cannot_be_had_is_refused_and_nothing_changes", refused),
     ("a_qemu_that_cannot_migrate_the_guest_is_a_skip_with_its_reason", unmigratable),
+    ("after_a_refusal_the_destinations_kernel_is_asked_and_understood", refusal),
+    ("a_refusal_that_is_expected_is_as_expected", expected_refusal),
     ("what_preflight_foresees_ends_the_run_before_it_begins", foreseen),
     ("contradictions_are_told_before_anything_is_connected", contradictions),
     ("a_journal_that_cannot_be_read_does_not_keep_the_others", odd_journal),
@@ -151,6 +153,73 @@ fn unmigratable(bed: &Bed) -> Result<(), String> {
     unchanged(bed, &before)
 }
 
+/// As if the destination's driver had refused: what QEMU does then, and what the kernel logs.
+fn refusing(bed: &Bed, arguments: &[&str]) -> Result<Said, String> {
+    let flags = [bed.path("a-root.refused"), bed.path("b-root.refuses")];
+    flags.iter().try_for_each(|flag| std::fs::write(flag, "")).map_err(|error| error.to_string())?;
+    let said = bed.run(&[arguments, &THERE[..], &ASSIGN].concat());
+    flags.iter().try_for_each(std::fs::remove_file).map_err(|error| error.to_string())?;
+    Ok(said)
+}
+
+fn refusal(bed: &Bed) -> Result<(), String> {
+    bed.drivers.iter().try_for_each(|driver| driver.renew(true))?;
+    let before = files(bed);
+    let file = bed.path("refusal.json");
+    let json = format!("json={}", file.display());
+    let said = refusing(bed, &["run", "survive", "--report", "human", "--report", &json])?;
+    let words = [
+        "NOT AS EXPECTED (refused-unexpectedly): host B refused migration 1 with EFAULT",
+        "kernel log     vfio_ap_mdev ",
+        "Migration failed: Source and target queue (05.0033) not compatible",
+        "AP type of source (0e) not compatible with target (0d)",
+        "rule           ap-type: must hold: the AP type on the destination is the source's or a newer one",
+        "mend it by: no command changes a card",
+    ];
+    if said.status != Some(1) {
+        return Err(format!("{:?}: {}{}", said.status, said.out, said.err));
+    }
+    if let Some(word) = words.iter().find(|word| !said.out.contains(**word)) {
+        return Err(format!("no {word:?} in {}", said.out));
+    }
+    let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
+    let report: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let rules: Vec<_> =
+        report["verdict"]["kernel_log"].as_array().into_iter().flatten().map(|line| &line["rule"]).collect();
+    if rules.len() != 2 || rules[1] != "ap-type" {
+        return Err(format!("{}", report["verdict"]));
+    }
+    unchanged(bed, &before)?;
+    // A log that may not be read.
+    let log = kernel_log(&bed.path("b-root"));
+    let text = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
+    std::fs::remove_file(&log).map_err(|error| error.to_string())?;
+    let said = refusing(bed, &["run", "survive"])?;
+    std::fs::write(&log, text).map_err(|error| error.to_string())?;
+    let words = ["(migration-failed)", "host ssh:b could not show its kernel's log: ", "dmesg | grep vfio_ap"];
+    match words.iter().find(|word| !said.out.contains(**word)) {
+        Some(word) => Err(format!("no {word:?} in {}", said.out)),
+        None => unchanged(bed, &before),
+    }
+}
+
+fn expected_refusal(bed: &Bed) -> Result<(), String> {
+    bed.drivers.iter().try_for_each(|driver| driver.renew(true))?;
+    let before = files(bed);
+    let scenario = bed.path("refusal.toml");
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/survive.toml"))
+        .map_err(|error| error.to_string())?
+        .replace("result = \"pass\"", "result = \"refused\"");
+    let expected = "\n[expect.refused]\nerrno = \"EFAULT\"\nmessages = [\"queue (05.0033) not compatible\", \"AP type of source\"]\n";
+    std::fs::write(&scenario, text + expected).map_err(|error| error.to_string())?;
+    let said = refusing(bed, &["run", &scenario.display().to_string()])?;
+    if said.status != Some(0) || !said.out.contains("refused as it should be, and the guest ran on unharmed") {
+        return Err(format!("{:?}: {}{}", said.status, said.out, said.err));
+    }
+    unchanged(bed, &before)?;
+    bed.cleared(SOON)
+}
+
 fn foreseen(bed: &Bed) -> Result<(), String> {
     bed.drivers.iter().try_for_each(|driver| driver.renew(true))?;
     bed.drivers[1].renew_with("04=cex8c,05=cex7a,06=cex8c/33,3a/33,3a,44")?;
@@ -239,8 +308,10 @@ fn aborted(bed: &Bed) -> Result<(), String> {
     Ok(())
 }
 
+/// Those that are on the disk as a whole.
 fn journals(bed: &Bed) -> Vec<PathBuf> {
-    std::fs::read_dir(bed.path("state")).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    let files = std::fs::read_dir(bed.path("state")).into_iter().flatten().flatten().map(|entry| entry.path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect()
 }
 
 fn abort(bed: &Bed, victim: Victim, mut child: Child) -> Result<(), String> {

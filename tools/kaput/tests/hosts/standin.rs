@@ -2,7 +2,7 @@
 //! A host's driver as a program: the model of it behind a folder that looks like sysfs. Reading is reading files; a write
 //! goes over a socket to the model, with its errors, and the files follow before it is answered.
 //!
-//! It stands here and not in the QEMUs because a real host's driver outlives them.
+//! What the model logs is in the host's kernel log, a file in the form of `/dev/kmsg`. It stands here and not in the QEMUs because a real host's driver outlives them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ap_arch::{Apqn, Mask256};
+use serde_json::Value;
+use vfio_ap::control::{Hex64, HexBytes, LogReply, QueueName, Reply, Request, RequestFrame};
 use vfio_ap::{Host, HostConfig, MdevConfig};
+use vfio_mig::{DeviceState, LogLevel};
 
 const TOPOLOGY: &str = "04=cex8c,05=cex8a,06=cex8c/33,3a/33,3a,44";
 /// A mediated device that is there from the start, and which a guest has.
@@ -34,6 +37,9 @@ impl StandIn {
     pub(crate) fn start(root: &Path) -> Result<Self, String> {
         let host = fresh(true, TOPOLOGY)?;
         fs::create_dir_all(root.join("sys/bus/ap")).map_err(|error| error.to_string())?;
+        fs::create_dir_all(root.join("dev")).map_err(|error| error.to_string())?;
+        fs::write(kernel_log(root), "6,1,0,-;Linux version 6.18.0\n SUBSYSTEM=none\n")
+            .map_err(|error| error.to_string())?;
         follow(root, &host)?;
         let listener = UnixListener::bind(root.with_extension("socket")).map_err(|error| error.to_string())?;
         let state = Arc::new(Mutex::new(host));
@@ -112,11 +118,93 @@ fn serve(mut stream: &UnixStream, root: &Path, host: &Host, refuses: bool) -> Re
     if refuses {
         return stream.write_all(b"Permission denied\n").map_err(|error| error.to_string());
     }
-    let answer = match host.sysfs_write(path, value) {
-        Ok(()) => follow(root, host).map(|()| "ok".to_owned()).unwrap_or_else(|error| error),
-        Err(error) => format!("{error:?}"),
+    let before = log_of(host, 0)?.next;
+    let done = match path {
+        "/sys/resume" => refuse(host, value.trim_end_matches(".json")),
+        _ => host.sysfs_write(path, value).map_err(|error| format!("{error:?}")),
     };
+    let answer = done.and_then(|()| follow(root, host)).map_or_else(|error| error, |()| "ok".to_owned());
+    print_log(root, &log_of(host, before)?)?;
     stream.write_all(format!("{answer}\n").as_bytes()).map_err(|error| error.to_string())
+}
+
+/// Where a host's kernel logs.
+pub(crate) fn kernel_log(root: &Path) -> PathBuf {
+    root.join("dev/kmsg")
+}
+
+fn ask(host: &Host, request: Request) -> Result<Value, String> {
+    let reply: Reply = serde_json::from_str(&host.control_line(&RequestFrame::new(request, 1).to_line()))
+        .map_err(|error| error.to_string())?;
+    reply.into_result().map_err(|error| format!("{}: {}", error.class, error.desc))
+}
+
+fn log_of(host: &Host, since: u64) -> Result<LogReply, String> {
+    let mut reply = LogReply { lines: Vec::new(), next: since, lost: 0 };
+    loop {
+        let more: LogReply = serde_json::from_value(ask(host, Request::QueryLog { since: reply.next })?)
+            .map_err(|error| error.to_string())?;
+        if more.lines.is_empty() {
+            return Ok(reply);
+        }
+        reply.lines.extend(more.lines);
+        reply.next = more.next;
+    }
+}
+
+/// The driver's lines as the kernel keeps them; those for debugging it does not.
+fn print_log(root: &Path, log: &LogReply) -> Result<(), String> {
+    let path = kernel_log(root);
+    // Where there is none, nobody may read it.
+    let Ok(mut text) = fs::read_to_string(&path) else { return Ok(()) };
+    let mut number = text.lines().count();
+    for line in &log.lines {
+        let level = match line.level {
+            LogLevel::Error => 3,
+            LogLevel::Warning => 4,
+            LogLevel::Info => 6,
+            LogLevel::Debug => continue,
+        };
+        number += 1;
+        text += &format!("{level},{number},0,-;{}\n", line.text);
+    }
+    fs::write(&path, text).map_err(|error| error.to_string())
+}
+
+/// A guest comes to a device, and its first queue is an older card by then: the model refuses, and logs why.
+fn refuse(host: &Host, mdev: &str) -> Result<(), String> {
+    let [adapters, domains, control_domains] = matrix(host, mdev);
+    let coming = MdevConfig { uuid: mdev.to_owned(), adapters, domains, control_domains, open: true };
+    let topology = TOPOLOGY.parse().map_err(|error| format!("{error}"))?;
+    let config = HostConfig { name: "source".to_owned(), topology, mdev: coming, ..HostConfig::default() };
+    let source = Host::new(config).map_err(|error| error.to_string())?;
+    let named = Some(mdev.to_owned());
+    let state = |host: &Host, state| {
+        let reply = ask(host, Request::MigrationSetState { state, mdev: named.clone() })?;
+        serde_json::from_value(reply["stream"].clone()).map_err(|error| error.to_string())
+    };
+    state_without_stream(&source, DeviceState::STOP)?;
+    let from = state(&source, DeviceState::STOP_COPY)?;
+    let read = Request::MigrationRead { stream: from, length: 1 << 20, offset: None, fault_at: None };
+    let data: HexBytes =
+        serde_json::from_value(ask(&source, read)?["data"].clone()).map_err(|error| error.to_string())?;
+
+    let first = Apqn::new(adapters.iter().next().unwrap_or(0), domains.iter().next().unwrap_or(0));
+    let older = Some(Hex64(0x6a80_0000_0dff_0007));
+    let queue = QueueName(first);
+    ask(host, Request::QueueAnswer { queue, response: Some(0), asynchronous: false, hw_info: older })?;
+    ask(host, Request::DeviceOpen { mdev: named.clone(), guest: None })?;
+    let to = state(host, DeviceState::RESUMING)?;
+    let written = ask(host, Request::MigrationWrite { stream: to, data, offset: None, fault_at: None });
+    ask(host, Request::DeviceReset { mdev: named.clone() })?;
+    ask(host, Request::DeviceClose { mdev: named.clone() })?;
+    let queue = QueueName(first);
+    ask(host, Request::QueueAnswer { queue, response: None, asynchronous: false, hw_info: None })?;
+    if written.is_ok() { Err("the model took an older card".to_owned()) } else { Ok(()) }
+}
+
+fn state_without_stream(host: &Host, state: DeviceState) -> Result<(), String> {
+    ask(host, Request::MigrationSetState { state, mdev: None }).map(|_| ())
 }
 
 /// What the host's shell calls to write a file: `store PATH`, the value on standard input.
@@ -156,10 +244,7 @@ fn describe(root: &Path, host: &Host) -> Result<(), String> {
     let folder = configurations(root);
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     for uuid in host.sysfs_list("/sys/devices/vfio_ap/matrix").unwrap_or_default() {
-        let text = host.sysfs_read(&format!("/sys/devices/vfio_ap/matrix/{uuid}/ap_config")).unwrap_or_default();
-        let mut masks = text.trim().split(',').map(bits);
-        let mut next = || masks.next().unwrap_or(Mask256::EMPTY);
-        let (adapters, domains, control_domains) = (next(), next(), next());
+        let [adapters, domains, control_domains] = matrix(host, &uuid);
         let mdev = MdevConfig { uuid: uuid.clone(), adapters, domains, control_domains, open: false };
         let topology = TOPOLOGY.parse().map_err(|error| format!("{error}"))?;
         let config = HostConfig { name: "stand-in".to_owned(), topology, mdev, ..HostConfig::default() };
@@ -172,6 +257,13 @@ fn describe(root: &Path, host: &Host) -> Result<(), String> {
 /// Where the descriptions are, beside the folder that looks like a host's.
 pub(crate) fn configurations(root: &Path) -> PathBuf {
     root.with_extension("configurations")
+}
+
+/// What is assigned to a mediated device: adapters, domains, control domains.
+fn matrix(host: &Host, mdev: &str) -> [Mask256; 3] {
+    let text = host.sysfs_read(&format!("/sys/devices/vfio_ap/matrix/{mdev}/ap_config")).unwrap_or_default();
+    let mut masks = text.trim().split(',').map(bits);
+    [(); 3].map(|()| masks.next().unwrap_or(Mask256::EMPTY))
 }
 
 fn bits(mask: &str) -> Mask256 {
@@ -227,6 +319,10 @@ fn surface(root: &Path, host: &Host) -> BTreeMap<PathBuf, Option<String>> {
 fn walk(folder: &Path, files: &mut BTreeMap<PathBuf, Option<String>>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
+        // What the kernel logs is nobody's setting.
+        if path.ends_with("dev") {
+            continue;
+        }
         let is_folder = path.is_dir();
         files.insert(path.clone(), (!is_folder).then(|| fs::read_to_string(&path).unwrap_or_default()));
         if is_folder {
