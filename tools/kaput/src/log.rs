@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The guest's log: defmt frames out of a copy of the ring in guest memory, as lines for people.
 
+mod instruction;
+
 use ap_arch::log_ring::{self, RingError};
 use defmt_decoder::{DecodeError, Table};
 
@@ -77,7 +79,8 @@ impl Log {
         text
     }
 
-    /// The youngest entries before the failure of the case `failed`, or of all, oldest of them first; each with its host.
+    /// The youngest entries before the failure of the case `failed`, or of all, oldest of them first; each with its host, and
+    /// instructions decoded.
     /// `hosts` says where the guest was, one host more than keys were pressed.
     #[must_use]
     pub fn last(&self, count: usize, failed: Option<&str>, hosts: &[&str]) -> Vec<String> {
@@ -92,7 +95,7 @@ impl Log {
             let pressed = before + self.lines[..=at].iter().filter(is_key).count();
             hosts.get(pressed).copied().unwrap_or_default()
         };
-        shown.map(|at| format!("{}: {}", host(at), self.lines[at])).collect()
+        shown.map(|at| format!("{}: {}", host(at), instruction::decoded(&self.lines[at]))).collect()
     }
 }
 

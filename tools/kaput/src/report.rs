@@ -22,6 +22,7 @@ use crate::guest::Case;
 use crate::run::Finished;
 use crate::scenario::Outcome;
 use crate::scenario::load::Loaded;
+use crate::verdict::Verdict;
 
 /// A finished run, with the scenario it was a run of.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,18 @@ impl Told<'_> {
     #[must_use]
     pub fn duration(&self) -> Duration {
         Duration::try_from_secs_f64(self.finished.events.last().map_or(0.0, |event| event.at)).unwrap_or_default()
+    }
+}
+
+/// How many runs there are of each kind, in words.
+#[must_use]
+pub fn count(runs: &[Told<'_>]) -> String {
+    let of = |wanted: fn(&Verdict) -> bool| runs.iter().filter(|told| wanted(&told.finished.verdict)).count();
+    let right = of(|verdict| verdict.is_as_expected() && verdict.skipped().is_none());
+    let text = format!("{right} of {} runs as expected", runs.len());
+    match of(|verdict| verdict.skipped().is_some()) {
+        0 => text,
+        skipped => format!("{text}, {skipped} skipped"),
     }
 }
 

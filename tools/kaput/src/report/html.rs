@@ -14,8 +14,11 @@ use super::matrix::Picture;
 #[template(path = "report.html")]
 struct Page {
     runs: Vec<Run>,
-    right: usize,
-    legend: [Kind; 5],
+    /// How many of them are what.
+    count: String,
+    /// Whether none is wrong.
+    right: bool,
+    legend: [Kind; 6],
 }
 
 /// One run.
@@ -24,6 +27,8 @@ struct Run {
     anchor: String,
     summary: String,
     right: bool,
+    /// Class of the verdict's colour.
+    colour: &'static str,
     verdict: &'static str,
     happened: String,
     milliseconds: String,
@@ -49,6 +54,11 @@ impl Run {
             anchor: format!("run-{number}"),
             summary: told.loaded.scenario.summary.clone(),
             right: verdict.is_as_expected(),
+            colour: match verdict.skipped() {
+                Some(_) => "faint",
+                None if verdict.is_as_expected() => "good",
+                None => "bad",
+            },
             verdict: verdict.kind.name(),
             happened: verdict.happened.clone(),
             milliseconds: format!("{:.0}", told.duration().as_secs_f64() * 1e3),
@@ -75,7 +85,7 @@ impl Run {
 /// # Errors
 /// When the page cannot be written; the text says why.
 pub fn runs(runs: &[Told<'_>]) -> Result<String, String> {
-    let right = runs.iter().filter(|told| told.finished.verdict.is_as_expected()).count();
+    let (count, right) = (super::count(runs), runs.iter().all(|told| told.finished.verdict.is_as_expected()));
     let runs = runs.iter().enumerate().map(|(number, told)| Run::of(number + 1, told)).collect();
-    Page { runs, right, legend: Kind::ALL }.render().map_err(|error| error.to_string())
+    Page { runs, count, right, legend: Kind::ALL }.render().map_err(|error| error.to_string())
 }

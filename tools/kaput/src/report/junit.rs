@@ -30,7 +30,11 @@ fn suite(told: &Told<'_>) -> TestSuite {
     suite.set_time(told.duration());
     suite.add_property(("summary", told.loaded.scenario.summary.as_str()));
     let verdict = &finished.verdict;
-    let mut whole = TestCase::new(VERDICT, status(verdict.is_as_expected(), &verdict.happened, verdict.kind.name()));
+    let whole = match verdict.skipped() {
+        Some(reason) => skipped(&reason),
+        None => status(verdict.is_as_expected(), &verdict.happened, verdict.kind.name()),
+    };
+    let mut whole = TestCase::new(VERDICT, whole);
     whole.set_classname(finished.scenario.as_str()).set_time(told.duration());
     if !verdict.is_as_expected() {
         whole.set_system_out(super::human::screen(&told.loaded.scenario, finished));
@@ -43,11 +47,7 @@ fn suite(told: &Told<'_>) -> TestSuite {
         let times = seen.entry(&case.name).and_modify(|times| *times += 1).or_insert(1);
         let name = if *times == 1 { case.name.clone() } else { format!("{} ({times})", case.name) };
         let status = match case.verdict {
-            CaseVerdict::Skip if told.case_is_right(case) => {
-                let mut skipped = TestCaseStatus::skipped();
-                skipped.set_message(detail);
-                skipped
-            }
+            CaseVerdict::Skip if told.case_is_right(case) => skipped(detail),
             _ => status(told.case_is_right(case), detail, case.verdict.word()),
         };
         let mut test = TestCase::new(name, status);
@@ -56,6 +56,12 @@ fn suite(told: &Told<'_>) -> TestSuite {
         suite.add_test_case(test);
     }
     suite
+}
+
+fn skipped(reason: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(reason);
+    status
 }
 
 fn status(right: bool, message: &str, kind: &str) -> TestCaseStatus {

@@ -28,11 +28,13 @@ pub enum Kind {
     HandOver,
     /// The rest of the switch-over.
     Switch,
+    /// The rest of a migration that was refused, failed or was cancelled.
+    Stay,
 }
 
 impl Kind {
     /// All of them, for the legend.
-    pub const ALL: [Self; 5] = [Self::Qemu, Self::Suite, Self::Memory, Self::HandOver, Self::Switch];
+    pub const ALL: [Self; 6] = [Self::Qemu, Self::Suite, Self::Memory, Self::HandOver, Self::Switch, Self::Stay];
 
     /// Class in the style sheet.
     #[must_use]
@@ -43,6 +45,7 @@ impl Kind {
             Self::Memory => "memory",
             Self::HandOver => "hand-over",
             Self::Switch => "switch",
+            Self::Stay => "stay",
         }
     }
 
@@ -55,6 +58,7 @@ impl Kind {
             Self::Memory => "memory moves",
             Self::HandOver => "AP hand-over",
             Self::Switch => "guest goes over",
+            Self::Stay => "guest stays: refused, failed or cancelled",
         }
     }
 
@@ -236,8 +240,11 @@ impl Lanes {
                     self.span(Kind::HandOver, lane, paused.unwrap_or(from), event.at, end, &what);
                 }
                 What::MigrationDone { accepted, .. } => {
-                    let words = if *accepted { "the guest goes over" } else { "the guest goes on where it was" };
-                    self.span(Kind::Switch, lane, handed.or(paused).unwrap_or(from), event.at, end, words);
+                    let (kind, words) = match accepted {
+                        true => (Kind::Switch, "the guest goes over"),
+                        false => (Kind::Stay, "the guest goes on where it was"),
+                    };
+                    self.span(kind, lane, handed.or(paused).unwrap_or(from), event.at, end, words);
                     if let Some(other) = self.lane(Some(&to)) {
                         let (from, to) = (self.hosts[lane].1, self.hosts[other].1);
                         let x = place(event.at, end);
@@ -302,6 +309,19 @@ mod tests {
         let [memory] = found(Kind::Memory)[..] else { panic!("one migration") };
         assert!((memory.x - MARGIN - 300.0).abs() < 1e-6 && (memory.width - 100.0).abs() < 1e-6, "{memory:?}");
         assert_eq!((found(Kind::HandOver).len(), found(Kind::Switch).len(), lanes.arrows.len()), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_guest_that_stays_is_drawn_as_one_that_stays() {
+        let mut story = story();
+        let done = story.iter_mut().find_map(|event| match &mut event.what {
+            What::MigrationDone { accepted, .. } => Some(accepted),
+            _ => None,
+        });
+        *done.unwrap() = false;
+        let lanes = Lanes::of(&story);
+        let count = |kind| lanes.spans.iter().filter(|span| span.kind == kind).count();
+        assert_eq!((count(Kind::Switch), count(Kind::Stay), lanes.arrows[0].accepted), (0, 1, false));
     }
 
     #[test]

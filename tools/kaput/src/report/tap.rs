@@ -89,8 +89,7 @@ pub fn runs(runs: &[Told<'_>]) -> String {
             points.push(Point { ok, name, skip, diagnostic, ..Point::default() });
         }
     }
-    let right = runs.iter().filter(|told| told.finished.verdict.is_as_expected()).count();
-    document(&points, &[format!("{right} of {} runs as expected", runs.len())])
+    document(&points, &[super::count(runs)])
 }
 
 /// TAP is made of lines, and `#` begins a directive.

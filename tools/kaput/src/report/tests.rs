@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Golden reports of two runs that never were: one as expected, one that was not, with everything in it that a report
-//! must not trip over.
+//! Golden reports of three runs that never were: one as expected, one that was not, with everything in it that a report
+//! must not trip over, and one that was skipped.
 
 use std::path::Path;
 
@@ -61,7 +61,7 @@ fn finished(name: &str, verdict: Verdict, last: CaseVerdict, detail: &str) -> Fi
     Finished { scenario: name.to_owned(), verdict, events, cases, info: Vec::new(), trace: None }
 }
 
-/// Renders both runs.
+/// Renders the runs.
 fn rendered<T>(render: impl FnOnce(&[Told<'_>]) -> T) -> T {
     let loaded = Loaded::from_text(Path::new("moves.toml"), SCENARIO.to_owned()).expect("a good scenario");
     let right = finished("moves", Verdict::new(Kind::AsExpected, "all well"), CaseVerdict::Pass, "");
@@ -78,7 +78,10 @@ fn rendered<T>(render: impl FnOnce(&[Told<'_>]) -> T) -> T {
     let kernel_log = vec![line("a heading", None), line("a <detail>", Some("ap-type")), line("again", Some("ap-type"))];
     let verdict = Verdict { kernel_log, ..verdict };
     let wrong = finished("loses", verdict, CaseVerdict::Fail, "control domains lost: <script>{44}</script>");
-    render(&[Told { loaded: &loaded, finished: &right }, Told { loaded: &loaded, finished: &wrong }])
+    let skipped = Verdict::new(Kind::Skipped, "QEMU of host A cannot migrate this guest").seen("VFIO has no migration");
+    let skipped =
+        Finished { events: Vec::new(), cases: Vec::new(), ..finished("stays", skipped, CaseVerdict::Skip, "") };
+    render(&[&right, &wrong, &skipped].map(|finished| Told { loaded: &loaded, finished }))
 }
 
 #[test]
