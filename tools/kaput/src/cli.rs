@@ -39,6 +39,7 @@ Examples:
   kaput run older-card chunked       two scenarios, one after the other
   kaput run ./mine.toml --keep       a scenario of your own; its run folder stays
   kaput run survive --repeat 200     statistics over many runs
+  kaput run survive --seed 2a        with the same random numbers out of the cards each time
   kaput run '*' -j 2 --report human --report html=report.html
                                      all scenarios, two at a time, and a page to read afterwards
   kaput run tag:refusal --report tap the scenarios with a tag, for a TAP reader
@@ -231,6 +232,12 @@ async fn look(named: &Named) -> Result<u8> {
 }
 
 /// Prints, and is content. A reader that went away wants no more, and is no reason to complain.
+/// A seed as it is told and given.
+fn seed(text: &str) -> Result<u64, String> {
+    let digits = text.trim_start_matches("0x");
+    u64::from_str_radix(digits, 16).map_err(|_| "a seed has 1 to 16 hex digits".to_owned())
+}
+
 fn print(text: impl AsRef<[u8]>) -> Result<u8> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_ref()).and_then(|()| out.flush()) {

@@ -29,6 +29,9 @@ pub(super) struct Options {
     /// Shows every AP instruction of the guest with its time, on whichever host, before the report
     #[arg(long, conflicts_with = "repeat")]
     trace: bool,
+    /// Makes the cards' random numbers those of a seed, in hex, so that they come again
+    #[arg(long, value_name = "HEX", value_parser = super::seed)]
+    seed: Option<u64>,
     /// Runs each scenario so often, and reports in figures
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: Option<u32>,
@@ -80,7 +83,10 @@ async fn all_runs(tools: &Tools, all: &[Loaded], options: &Options, reports: Rep
 async fn prepare(named: &Named, options: &Options) -> Result<(Tools, Vec<Loaded>)> {
     let words = &options.chosen;
     let folder = if words.iter().all(|word| load::is_file(word)) { Default::default() } else { named.scenarios()? };
-    let all = load::choose(&folder, words)?;
+    let mut all = load::choose(&folder, words)?;
+    if let Some(seed) = options.seed {
+        all.iter_mut().for_each(|loaded| loaded.scenario.sow(seed));
+    }
     options.resources.check(&options.sites, &all)?;
     let tools = named.find_on(&options.sites, options.resources.is_emulated()).await?;
     for loaded in &all {

@@ -53,7 +53,7 @@ pub(super) struct Options {
     #[arg(long = "for", value_name = "SECONDS")]
     time: Option<u64>,
     /// Where the scenarios come from, in hex; without it another one each time
-    #[arg(long, value_parser = hex)]
+    #[arg(long, value_parser = super::seed)]
     seed: Option<u64>,
     /// Runs so many scenarios at the same time
     #[arg(short, long, value_name = "N", default_value = "1")]
@@ -61,11 +61,6 @@ pub(super) struct Options {
     /// Charts of what was measured, at the end: html=FILE
     #[arg(long, value_name = "FORM=FILE")]
     report: Vec<Target>,
-}
-
-fn hex(text: &str) -> Result<u64, String> {
-    let digits = text.trim_start_matches("0x");
-    u64::from_str_radix(digits, 16).map_err(|_| "a seed has 1 to 16 hex digits".to_owned())
 }
 
 /// What was counted so far.

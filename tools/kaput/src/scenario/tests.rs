@@ -60,6 +60,16 @@ fn a_good_scenario_reads_as_it_is_meant() {
 }
 
 #[test]
+fn a_seed_reaches_every_host_that_has_none() {
+    let own = GOOD.replace("domains = [\"33\"] }\n\n[[mig", "domains = [\"33\"], seed = 7 }\n\n[[mig");
+    for (text, seeds) in [(GOOD, [Some(0x2a), Some(0x2b)]), (own.as_str(), [Some(0x2a), Some(7)])] {
+        let mut scenario = read(text).expect("good").scenario;
+        scenario.sow(0x2a);
+        assert_eq!(["A", "B"].map(|name| scenario.host(name).expect("a host").topology.seed), seeds);
+    }
+}
+
+#[test]
 fn rounds_go_through_the_list_again_and_again() {
     let text = GOOD.replace("to = \"B\"", "to = [\"B\", \"A\"]\nrounds = 10");
     let scenario = read(&text).expect("good").scenario;
