@@ -130,6 +130,15 @@ unsafe extern "C" {
         userdata: *mut c_void,
     );
     fn qemu_plugin_register_vcpu_insn_exec_cb(insn: InsnPtr, cb: VcpuCallback, flags: c_int, userdata: *mut c_void);
+    fn qemu_plugin_register_vcpu_insn_exec_cond_cb(
+        insn: InsnPtr,
+        cb: VcpuCallback,
+        flags: c_int,
+        cond: c_int,
+        entry: ScoreboardEntry,
+        imm: u64,
+        userdata: *mut c_void,
+    );
     fn qemu_plugin_register_vcpu_mem_cb(
         insn: InsnPtr,
         cb: MemoryCallback,
@@ -217,23 +226,18 @@ impl Tb {
         Self(tb)
     }
 
-    pub(crate) fn len(self) -> usize {
+    /// Its instructions, of which there is at least one.
+    pub(crate) fn insns(self) -> impl DoubleEndedIterator<Item = Insn> {
         // SAFETY: the block is valid during the translation callback, see `from_raw`.
-        unsafe { qemu_plugin_tb_n_insns(self.0) }
+        let len = unsafe { qemu_plugin_tb_n_insns(self.0) };
+        // SAFETY: as above, and the index is below the number of instructions.
+        (0..len).map(move |index| Insn(unsafe { qemu_plugin_tb_get_insn(self.0, index) }))
     }
 
     /// The logical address of the first instruction.
     pub(crate) fn address(self) -> u64 {
-        // SAFETY: as in `len`.
+        // SAFETY: as in `insns`.
         unsafe { qemu_plugin_tb_vaddr(self.0) }
-    }
-
-    pub(crate) fn insn(self, index: usize) -> Option<Insn> {
-        if index >= self.len() {
-            return None;
-        }
-        // SAFETY: as in `len`, and the index is below the number of instructions.
-        Some(Insn(unsafe { qemu_plugin_tb_get_insn(self.0, index) }))
     }
 
     /// Calls back at the start of this block, with registers and PC writable, while the flag is raised for the vCPU.
@@ -271,6 +275,13 @@ impl Insn {
     pub(crate) fn on_execution(self, callback: VcpuCallback, userdata: *mut c_void) {
         // SAFETY: as in `bytes`; what `userdata` points to is the caller's to keep until the next flush.
         unsafe { qemu_plugin_register_vcpu_insn_exec_cb(self.0, callback, CB_RW_REGS_PC, userdata) }
+    }
+
+    /// The same, but only while the flag is raised for the vCPU.
+    pub(crate) fn on_execution_if(self, flag: VcpuFlag, callback: VcpuCallback, userdata: *mut c_void) {
+        let (flags, entry) = (CB_RW_REGS_PC, flag.0);
+        // SAFETY: as in `on_execution`, and the scoreboard entry lives as long as the process.
+        unsafe { qemu_plugin_register_vcpu_insn_exec_cond_cb(self.0, callback, flags, COND_NE, entry, 0, userdata) }
     }
 
     /// Before the instruction executes, with registers readable.

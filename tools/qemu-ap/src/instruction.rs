@@ -88,6 +88,11 @@ fn execute(
     let operands = read_operands(vcpu, registers, site.instruction, psw_mask);
     let mut storage = GuestStorage::new(&mut vcpu.exchange, registers, psw_mask);
     let outcome = by(site.instruction, &operands, &mut storage);
+    if let Some(interruptions) = &plugin.interruptions
+        && guest.machine().expects_notification()
+    {
+        interruptions.expect(plugin);
+    }
     interrupt::collect(plugin, &mut vcpu.exchange);
     plugin.host.executed(cpu, site.instruction, &operands, &outcome);
     match outcome {

@@ -2,14 +2,14 @@
 //! Adapter interruptions: the notification byte is stored, then the interruption is made pending and delivered when the
 //! PSW and control register 6 allow (AP reference 5.3).
 //!
-//! Delivery happens at the start of a translation block, by a callback that generated code takes only while this vCPU's
-//! flag is raised. A plugin cannot wake a CPU in an enabled wait, so the way into the wait is watched: an LPSW, LPSWE or
+//! Delivery happens at the start of a translation block that leads back or anywhere, by a callback that generated code takes
+//! only while this vCPU's flag is raised. A plugin cannot wake a CPU in an enabled wait, so the way into the wait is watched: an LPSW, LPSWE or
 //! LPSWEY that would wait with an interruption pending takes the interruption at once, with the waiting PSW as the old
 //! one; with a request still in an engine it is executed again in slices of at most [`WAIT_SLICE`], so that the monitor
 //! can stop the machine in between.
 
 use std::ffi::{c_uint, c_void};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering, fence};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,11 +40,14 @@ const IO_NEW_PSW: u64 = 0x1f0;
 /// Interruption-identification word of an adapter interruption, but for the subclass in bits 2-4.
 const ADAPTER_INTERRUPTION: u32 = 0x8000_0000;
 
-/// The interruptions that are pending for the guest, and the flag by which its vCPUs learn of them.
+/// The interruptions that are pending for the guest, and the flags by which its vCPUs learn of them.
 pub(crate) struct Interruptions {
     /// One bit a subclass, subclass 0 leftmost: several events of one subclass coalesce.
     subclasses: AtomicU8,
+    /// Raised while something may be pending.
     flag: VcpuFlag,
+    /// Raised while a wait may have something to wait for, be it pending or still in an engine.
+    waits: VcpuFlag,
     /// Signalled when the machine has a notification for the guest.
     ready: Condvar,
     gate: Mutex<()>,
@@ -52,12 +55,18 @@ pub(crate) struct Interruptions {
 
 impl Interruptions {
     pub(crate) fn new() -> Self {
-        Self { subclasses: AtomicU8::new(0), flag: VcpuFlag::new(), ready: Condvar::new(), gate: Mutex::new(()) }
+        let (flag, waits) = (VcpuFlag::new(), VcpuFlag::new());
+        Self { subclasses: AtomicU8::new(0), flag, waits, ready: Condvar::new(), gate: Mutex::new(()) }
     }
 
-    /// The flag generated code looks at.
+    /// The flag that generated code looks at in blocks.
     pub(crate) const fn flag(&self) -> VcpuFlag {
         self.flag
+    }
+
+    /// The flag that generated code looks at before it loads a PSW.
+    pub(crate) const fn waits(&self) -> VcpuFlag {
+        self.waits
     }
 
     /// Makes every vCPU look for interruptions at its next block. Callable from any thread.
@@ -66,8 +75,17 @@ impl Interruptions {
             // SAFETY: the init callback of this vCPU has run.
             unsafe { self.flag.set(vcpu, 1) }
         }
+        self.expect(plugin);
         drop(self.gate.lock());
         self.ready.notify_all();
+    }
+
+    /// Makes every vCPU look, before it waits, whether there is something to wait for. Callable from any thread.
+    pub(crate) fn expect(&self, plugin: &Plugin) {
+        for vcpu in plugin.vcpus.initialised() {
+            // SAFETY: the init callback of this vCPU has run.
+            unsafe { self.waits.set(vcpu, 1) }
+        }
     }
 
     /// Makes one vCPU, whose init callback has run, come here before its next block.
@@ -98,6 +116,16 @@ impl Interruptions {
         let before = self.subclasses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, claim).ok()?;
         Some((before & enabled).leading_zeros() as u8)
     }
+}
+
+/// Lowers a flag, before anything that is looked at afterwards: else whoever raises it in between would go unheard.
+///
+/// # Safety
+/// The vCPU exists.
+unsafe fn lower(flag: VcpuFlag, vcpu: usize) {
+    // SAFETY: the caller's.
+    unsafe { flag.set(vcpu, 0) }
+    fence(Ordering::SeqCst);
 }
 
 /// Stores the notification bytes of replies that became ready, then makes their interruptions pending.
@@ -138,7 +166,7 @@ fn deliver_at_block(plugin: &Plugin, index: usize, vcpu: &mut Vcpu, registers: &
     let interruptions = plugin.interruptions.as_ref()?;
     // Lowered first and looked at afterwards: whoever makes something pending in between raises it again.
     // SAFETY: this is that vCPU's callback, so it exists.
-    unsafe { interruptions.flag.set(index, 0) }
+    unsafe { lower(interruptions.flag, index) }
     collect(plugin, &mut vcpu.exchange);
     if interruptions.subclasses.load(Ordering::SeqCst) == 0 {
         return None;
@@ -223,7 +251,7 @@ pub(crate) extern "C" fn on_psw_load(vcpu: c_uint, site: *mut c_void) {
     let site = unsafe { &*site.cast::<Site<PswLoad>>() };
     // SAFETY: this is a callback of that vCPU; the borrow ends in `enter_wait`.
     let next = match unsafe { plugin.vcpus.current(vcpu as usize) } {
-        Some((vcpu, registers)) => enter_wait(plugin, vcpu, registers, site),
+        Some((own, registers)) => enter_wait(plugin, vcpu as usize, own, registers, site),
         None => None,
     };
     if let Some(next) = next {
@@ -232,16 +260,25 @@ pub(crate) extern "C" fn on_psw_load(vcpu: c_uint, site: *mut c_void) {
     }
 }
 
-fn enter_wait(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers, site: &Site<PswLoad>) -> Option<u64> {
+fn enter_wait(
+    plugin: &Plugin,
+    index: usize,
+    vcpu: &mut Vcpu,
+    registers: &Registers,
+    site: &Site<PswLoad>,
+) -> Option<u64> {
     let interruptions = plugin.interruptions.as_ref()?;
     let guest = plugin.host.guest();
-    // Every return from an interruption or a system call comes by here, and nearly always nothing is on its way. Looked at
-    // before what is pending: a notification that is made in between is seen there.
+    // SAFETY: this is that vCPU's callback, so it exists.
+    unsafe { lower(interruptions.waits, index) }
+    // Looked at before what is pending: a notification that is made in between is seen there.
     let expected = guest.machine().expects_notification();
     let nothing = interruptions.subclasses.load(Ordering::SeqCst) == 0 && guest.pending().load(Ordering::SeqCst) == 0;
     if nothing && !expected {
         return None;
     }
+    // SAFETY: as above.
+    unsafe { interruptions.waits.set(index, 1) }
     let psw_mask = vcpu.exchange.read_register(registers.psw_mask);
     if psw_mask & PSW_PROBLEM_STATE != 0 {
         return None;

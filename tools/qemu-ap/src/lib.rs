@@ -8,6 +8,7 @@
 //! This crate recognises instructions and moves values; what they mean stands in the crates below it. Only `ffi.rs`
 //! knows QEMU's ABI.
 
+mod branch;
 mod dat;
 mod facilities;
 mod ffi;

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use ap_machine::Instruction;
 use vfio_ap::Host;
 
+use crate::branch;
 use crate::facilities;
 use crate::ffi::{self, Tb, TbPtr};
 use crate::instruction;
@@ -109,16 +110,18 @@ extern "C" fn on_translation(tb: TbPtr, _: *mut c_void) {
     let tb = unsafe { Tb::from_raw(tb) };
     // The target of an EXECUTE: a hook there would run away through memory, so AP under EXECUTE stays an operation
     // exception.
-    if tb.insn(0).is_none_or(|first| !first.has_storage()) {
+    if tb.insns().next().is_none_or(|first| !first.has_storage()) {
         return;
     }
-    if let Some(interruptions) = &plugin.interruptions {
+    if let Some(interruptions) = &plugin.interruptions
+        && !leads_on(tb)
+    {
         tb.on_execution_if(interruptions.flag(), interrupt::on_block);
     }
     let execution =
         if plugin.owner.is_none() { instruction::on_execution } else { instruction::on_execution_elsewhere };
     let mut after_stfl = false;
-    for insn in (0..tb.len()).filter_map(|index| tb.insn(index)) {
+    for insn in tb.insns() {
         let bytes = insn.bytes();
         if std::mem::replace(&mut after_stfl, facilities::is_stfl(bytes)) {
             facilities::watch_after_stfl(insn);
@@ -130,12 +133,23 @@ extern "C" fn on_translation(tb: TbPtr, _: *mut c_void) {
         if let Some(decoded) = Instruction::decode(word) {
             let site = plugin.instructions.intern(insn.address(), bytes, decoded);
             insn.on_execution(execution, site);
-        } else if let Some(load) = PswLoad::decode(bytes).filter(|_| plugin.interruptions.is_some()) {
+        } else if let Some(interruptions) = &plugin.interruptions
+            && let Some(load) = PswLoad::decode(bytes)
+        {
             let site = plugin.psw_loads.intern(insn.address(), bytes, load);
-            insn.on_execution(interrupt::on_psw_load, site);
+            insn.on_execution_if(interruptions.waits(), interrupt::on_psw_load, site);
         } else if let Some(diagnose) = Diagnose::decode(bytes) {
             let site = plugin.diagnoses.intern(insn.address(), bytes, diagnose);
             insn.on_execution_reading(reset::on_diagnose, site);
         }
     }
+}
+
+/// Where guests are started: everything below is looked at, because a reset must be noticed before the first block.
+const LOW_STORAGE: u64 = 1 << 32;
+
+/// Whether this block leads to a higher address only, so that nobody stays in such blocks: it need not look for
+/// interruptions, because one of those that follow it does.
+fn leads_on(tb: Tb) -> bool {
+    tb.address() >= LOW_STORAGE && tb.insns().next_back().is_some_and(|last| branch::is_forward(last.bytes()))
 }
