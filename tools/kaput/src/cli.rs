@@ -2,6 +2,7 @@
 //! What can be asked of the harness, and how it ends. Everything is read and checked before anything is started.
 
 mod again;
+mod doctor;
 mod judge;
 mod live;
 mod paint;
@@ -17,7 +18,6 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-use kaput::doctor;
 use kaput::scenario::load;
 use kaput::schema;
 use kaput::tools::Named;
@@ -66,14 +66,6 @@ Examples:
   kaput list              all scenarios
   kaput list tag:refusal  those with a tag
   kaput list 'missing-*'  those whose names match
-";
-
-const DOCTOR_HELP: &str = "\
-Examples:
-  kaput doctor                                what a run needs, and what mends what is missing
-  kaput doctor --qemu /opt/qemu/qemu-system-s390x
-
-Exit status: 0 nothing is missing, 2 something is.
 ";
 
 const SCHEMA_HELP: &str = "\
@@ -126,8 +118,8 @@ enum Command {
     /// Explains a finding: what, how it shows, the calls that show it, what is right
     Explain(judge::Explain),
     /// Says what is here, what is missing, and what mends it
-    #[command(after_help = DOCTOR_HELP)]
-    Doctor,
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::Options),
     /// Prints the JSON schema of a scenario file or of a JSON report
     #[command(after_help = SCHEMA_HELP)]
     Schema(SchemaOptions),
@@ -191,7 +183,7 @@ async fn carry_out(cli: &Cli) -> Result<u8> {
     match &cli.command {
         Command::List(options) => list(&cli.named, options),
         Command::Report(options) => again::report(options).map(|exit| exit as u8),
-        Command::Doctor => look(&cli.named).await,
+        Command::Doctor(options) => doctor::look(&cli.named, options).await,
         Command::Schema(SchemaOptions { what: What::Scenario }) => print(schema::SCENARIO),
         Command::Schema(SchemaOptions { what: What::Report }) => print(schema::REPORT),
         Command::Completions(options) => print(options.text(Cli::command())),
@@ -222,13 +214,6 @@ fn list(named: &Named, options: &ListOptions) -> Result<u8> {
     let width = all.iter().map(|loaded| loaded.scenario.name.len()).max().unwrap_or(0);
     let lines = all.iter().map(|loaded| format!("{:<width$} {}\n", loaded.scenario.name, loaded.scenario.summary));
     print(lines.collect::<String>())
-}
-
-async fn look(named: &Named) -> Result<u8> {
-    let checks = doctor::look(named).await;
-    print(checks.iter().map(ToString::to_string).collect::<String>())?;
-    let missing = checks.iter().any(|check| check.mend.is_some());
-    Ok(if missing { Exit::Usage } else { Exit::AsExpected } as u8)
 }
 
 /// Prints, and is content. A reader that went away wants no more, and is no reason to complain.

@@ -2,6 +2,8 @@
 //! What is here and what is missing, each with the command that mends it. Nothing is fetched and nothing is changed; QEMU
 //! is started without a machine, because only a QEMU that is shown the plugin tells whether it takes it.
 
+pub mod host;
+
 use std::fmt;
 use std::path::Path;
 

@@ -70,27 +70,36 @@ fn unfit(far: Option<&&Far>, reason: String) -> FarError {
     }
 }
 
-/// Asks a QEMU without a machine.
+/// Asks a QEMU without a machine about a CPU model.
 async fn ask(far: &Far, doing: &str, command: &str, arguments: &Value) -> Result<Value, FarError> {
+    let options = "-machine none,accel=kvm -nodefaults -display none -S -qmp stdio";
+    let answer = qmp(far, doing, options, command, arguments).await?;
+    match answer.pointer("/return/model") {
+        Some(model) => Ok(model.clone()),
+        None => Err(unfit(Some(&far), format!("its QEMU does not {doing}: {}", answer["error"]["desc"]))),
+    }
+}
+
+/// Asks a QEMU that is started for it, with `options` as a shell reads them; its whole answer.
+pub(crate) async fn qmp(
+    far: &Far,
+    doing: &str,
+    options: &str,
+    command: &str,
+    arguments: &Value,
+) -> Result<Value, FarError> {
     let lines = [
         json!({"execute": "qmp_capabilities"}),
         json!({"execute": command, "arguments": arguments, "id": "answer"}),
         json!({"execute": "quit"}),
     ];
     let words: Vec<String> = lines.iter().map(|line| shell_word(&line.to_string())).collect();
-    let script = format!(
-        "printf '%s\\n' {} | timeout 20 {} -machine none,accel=kvm -nodefaults -display none -S -qmp stdio\n",
-        words.join(" "),
-        shell_word(&far.hello.qemu),
-    );
+    let script =
+        format!("printf '%s\\n' {} | timeout 20 {} {options}\n", words.join(" "), shell_word(&far.hello.qemu),);
     let said = far.script(doing, &script).await?;
     let answers = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let answer = answers.into_iter().find(|answer| answer["id"] == "answer");
-    let answer = answer.ok_or_else(|| unfit(Some(&far), format!("its QEMU does not {doing}")))?;
-    match answer.pointer("/return/model") {
-        Some(model) => Ok(model.clone()),
-        None => Err(unfit(Some(&far), format!("its QEMU does not {doing}: {}", answer["error"]["desc"]))),
-    }
+    answer.ok_or_else(|| unfit(Some(&far), format!("its QEMU does not {doing}")))
 }
 
 /// A model as QEMU's option takes it, AP switched on.

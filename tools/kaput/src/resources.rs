@@ -148,7 +148,7 @@ pub async fn judged(source: (&Far, &str), destination: (&Far, &str)) -> Result<J
     Ok(preflight::judge(&pair, RULES, false))
 }
 
-fn odd(far: &Far, reason: &impl ToString) -> FarError {
+pub(crate) fn odd(far: &Far, reason: &impl ToString) -> FarError {
     FarError::Refused {
         host: far.name().to_owned(),
         doing: "tell its AP configuration".to_owned(),
@@ -242,7 +242,7 @@ async fn restore_one(path: PathBuf, entry: &Entry, ssh_config: Option<PathBuf>) 
     Ok(())
 }
 
-async fn look(far: &Far) -> Result<Snapshot, FarError> {
+pub(crate) async fn look(far: &Far) -> Result<Snapshot, FarError> {
     let doing = "tell its AP configuration";
     let text = far.script(doing, &format!("set -- {}/\n{SCRIPT}", shell_word(&far.hello.root))).await?;
     Snapshot::from_json(&text).map_err(|error| odd(far, &error))

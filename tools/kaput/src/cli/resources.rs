@@ -66,7 +66,7 @@ pub(super) struct Options {
     cpu: Option<String>,
 }
 
-fn device_name(text: &str) -> std::result::Result<String, &'static str> {
+pub(super) fn device_name(text: &str) -> std::result::Result<String, &'static str> {
     is_device_name(text).then(|| text.to_owned()).ok_or("expected the UUID of a mediated device")
 }
 

@@ -3,6 +3,7 @@
 //! told with its mend, and nothing is left behind.
 
 mod bed;
+mod doctor;
 mod far;
 mod real;
 mod standin;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
             None
         }
     };
-    let trials = far::STEPS.iter().chain(real::STEPS).map(|(name, step)| {
+    let trials = far::STEPS.iter().chain(real::STEPS).chain(doctor::STEPS).map(|(name, step)| {
         let (skipped, shared) = (bed.is_none(), bed.clone());
         let run = move || shared.as_deref().map_or(Ok(()), step).map_err(Failed::from);
         Trial::test(*name, run).with_ignored_flag(skipped)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::Step;
 use crate::bed::{Bed, Said};
-use crate::standin::{TAKEN, kernel_log};
+use crate::standin::{StandIn, TAKEN, kernel_log};
 
 pub(crate) const STEPS: &[(&str, Step)] = &[
     ("queues_are_taken_for_a_run_and_given_back", taken_and_given_back),
@@ -26,21 +26,21 @@ pub(crate) const STEPS: &[(&str, Step)] = &[
 
 const THERE: [&str; 6] = ["--source", "ssh:a", "--destination", "ssh:b", "--engine", "qemu"];
 const ASSIGN: [&str; 2] = ["--assign", "05,06/33,3a/33,3a,44"];
-const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// After so much silence a host has cleared up by itself, and a little more.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// How often somebody is killed; `KAPUT_ABORTS` says otherwise.
 const ABORTS: usize = 8;
 
-type Files = Vec<BTreeMap<PathBuf, Option<String>>>;
+pub(crate) type Files = Vec<BTreeMap<PathBuf, Option<String>>>;
 
-fn files(bed: &Bed) -> Files {
+pub(crate) fn files(bed: &Bed) -> Files {
     bed.drivers.iter().map(|driver| driver.files()).collect()
 }
 
 /// That the hosts are what they were, and no journal says otherwise.
-fn unchanged(bed: &Bed, before: &Files) -> Result<(), String> {
+pub(crate) fn unchanged(bed: &Bed, before: &Files) -> Result<(), String> {
     for (now, then) in files(bed).iter().zip(before) {
         let differs = then.iter().find(|(path, content)| now.get(*path) != Some(*content));
         let more = now.keys().find(|path| !then.contains_key(*path));
@@ -72,20 +72,24 @@ fn taken_and_given_back(bed: &Bed) -> Result<(), String> {
     bed.cleared(SOON)
 }
 
+/// A host with a mediated device that nobody uses.
+pub(crate) fn make_device(driver: &StandIn, uuid: &str) -> Result<(), String> {
+    driver.renew(true)?;
+    driver.admin("/sys/bus/ap/apmask", "-0x05,-0x06")?;
+    driver.admin("/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create", uuid)?;
+    for (what, number) in [("adapter", 5), ("adapter", 6), ("domain", 0x33), ("domain", 0x3a)] {
+        driver.admin(&format!("/sys/devices/vfio_ap/matrix/{uuid}/assign_{what}"), &number.to_string())?;
+    }
+    for number in [0x33, 0x3a, 0x44] {
+        let path = format!("/sys/devices/vfio_ap/matrix/{uuid}/assign_control_domain");
+        driver.admin(&path, &number.to_string())?;
+    }
+    Ok(())
+}
+
 fn existing(bed: &Bed) -> Result<(), String> {
     let uuid = "99999999-2222-4333-8444-555555555555";
-    for driver in &bed.drivers {
-        driver.renew(true)?;
-        driver.admin("/sys/bus/ap/apmask", "-0x05,-0x06")?;
-        driver.admin("/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create", uuid)?;
-        for (what, number) in [("adapter", 5), ("adapter", 6), ("domain", 0x33), ("domain", 0x3a)] {
-            driver.admin(&format!("/sys/devices/vfio_ap/matrix/{uuid}/assign_{what}"), &number.to_string())?;
-        }
-        for number in [0x33, 0x3a, 0x44] {
-            let path = format!("/sys/devices/vfio_ap/matrix/{uuid}/assign_control_domain");
-            driver.admin(&path, &number.to_string())?;
-        }
-    }
+    bed.drivers.iter().try_for_each(|driver| make_device(driver, uuid))?;
     let before = files(bed);
     let said = run(bed, &["--mdev", uuid]);
     if said.status != Some(0) {

@@ -38,6 +38,7 @@ impl StandIn {
         let host = fresh(true, TOPOLOGY)?;
         fs::create_dir_all(root.join("sys/bus/ap")).map_err(|error| error.to_string())?;
         fs::create_dir_all(root.join("dev")).map_err(|error| error.to_string())?;
+        fs::write(root.join("dev/kvm"), "").map_err(|error| error.to_string())?;
         fs::write(kernel_log(root), "6,1,0,-;Linux version 6.18.0\n SUBSYSTEM=none\n")
             .map_err(|error| error.to_string())?;
         follow(root, &host)?;

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `kaput doctor`: what is here, or what hosts have that runs are to use.
+
+use std::path::PathBuf;
+
+use kaput::doctor::host::{self, Answer};
+use kaput::doctor::look as look_here;
+use kaput::far::Far;
+use kaput::site::Site;
+use kaput::tools::Named;
+use kaput::verdict::Exit;
+use miette::Result;
+
+use super::print;
+
+pub(super) const HELP: &str = "\
+Examples:
+  kaput doctor                                what a run needs, and what mends what is missing
+  kaput doctor --qemu /opt/qemu/qemu-system-s390x
+  kaput doctor --host ssh:one --host ssh:two  what these hosts have for runs with --engine qemu
+  kaput doctor --host local --mdev UUID       and whether QEMU could migrate a guest with this device
+
+Exit status: 0 nothing is missing, 2 something is, or a host cannot be asked; 3 of something that is needed on a host it
+is not known.
+";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Looks at this host instead: `local`, or `ssh:[USER@]NAME` by the system's ssh. May be given more than once
+    #[arg(long, value_name = "HOST")]
+    host: Vec<Site>,
+    /// With --host: a mediated device that is there and that no guest has. QEMU is started on it and asked what blocks a
+    /// migration
+    #[arg(long, value_name = "UUID", value_parser = super::resources::device_name, requires = "host")]
+    mdev: Option<String>,
+    /// The configuration for ssh [default: the user's]
+    #[arg(long, value_name = "FILE", env = "KAPUT_SSH_CONFIG")]
+    ssh_config: Option<PathBuf>,
+}
+
+pub(super) async fn look(named: &Named, options: &Options) -> Result<u8> {
+    if !options.host.is_empty() {
+        return hosts(options).await;
+    }
+    let checks = look_here(named).await;
+    print(checks.iter().map(ToString::to_string).collect::<String>())?;
+    let missing = checks.iter().any(|check| check.mend.is_some());
+    Ok(if missing { Exit::Usage } else { Exit::AsExpected } as u8)
+}
+
+/// One host after the other; one that cannot be asked does not keep the others.
+async fn hosts(options: &Options) -> Result<u8> {
+    let mut worst = Answer::Yes;
+    for site in &options.host {
+        let asked = async {
+            let far = Far::connect(site, options.ssh_config.as_deref()).await?;
+            let items = host::look_at(&far, options.mdev.as_deref()).await;
+            far.close().await;
+            items
+        };
+        match asked.await {
+            Ok(items) => {
+                worst = worst.max(host::overall(&items));
+                let lines: String = items.iter().map(ToString::to_string).collect();
+                print(format!("host {site}\n{lines}"))?;
+            }
+            Err(error) => {
+                worst = Answer::No;
+                eprintln!("{:?}", miette::Report::from(error));
+            }
+        }
+    }
+    Ok(match worst {
+        Answer::Yes => Exit::AsExpected,
+        Answer::Unknown => Exit::Infrastructure,
+        Answer::No => Exit::Usage,
+    } as u8)
+}
