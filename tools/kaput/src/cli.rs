@@ -45,6 +45,8 @@ Examples:
   kaput run tag:refusal --report tap the scenarios with a tag, for a TAP reader
   kaput run --source ssh:one --destination ssh:root@two
                                      on two other hosts, by the system's ssh
+  kaput run --source ssh:one --destination ssh:two --migrate-over tcp:10.0.0.2:49152-49215
+                                     memory from host to host, by the network between them
   kaput run --engine qemu --assign 05,06/33,3a/33,3a,44 --destination ssh:two
                                      on KVM with real queues, which are given back
 ";

@@ -42,3 +42,4 @@ pub mod tools;
 pub mod trace;
 pub mod transcript;
 pub mod verdict;
+pub mod way;

@@ -26,8 +26,8 @@ use crate::machine::{Launching, Machine, Plan, Records, Trouble};
 use crate::observed::{Observed, State};
 use crate::pace::Pace;
 use crate::qmp::command::{
-    Migrate, MigrateCancel, MigrateContinue, MigrateIncoming, MigrationStatus, QueryMigrate, QueryStatus, RunState,
-    SetParameters, Status,
+    Migrate, MigrateCancel, MigrateContinue, MigrationStatus, QueryMigrate, QueryStatus, RunState, SetParameters,
+    Status,
 };
 use crate::run_folder::{FolderError, RunFolder};
 use crate::scenario::load::Loaded;
@@ -130,6 +130,8 @@ struct Run<'a> {
     matrix: Option<What>,
     /// What the guest did, if that is wanted.
     trace: Option<Trace>,
+    /// Where a guest goes by TCP.
+    link: Option<String>,
     /// Where the kernels' logs stood at first, where there is one to be asked.
     marks: Option<refusal::Marks>,
     /// What the kernel said that was asked.
@@ -159,6 +161,7 @@ impl<'a> Run<'a> {
             keys_without_migration: Cell::new(0),
             matrix: None,
             trace: trace.then(Trace::new),
+            link: None,
             marks: None,
             kernel_log: Vec::new(),
         }
@@ -185,7 +188,10 @@ impl<'a> Run<'a> {
             let destination = self.wait_for_destination(preparing).await?;
             let Some(source) = self.home.take() else { break };
             let accepted = match self.migrate(&source, &destination, hop).await {
-                Err(ended) => self.after_failure(&source, &destination, ended).await,
+                Err(ended) => {
+                    let ended = self.blame_link(&source, &destination, ended);
+                    self.after_failure(&source, &destination, ended).await
+                }
                 accepted => accepted,
             };
             let arrived = *accepted.as_ref().unwrap_or(&self.is_gone(&source));
@@ -241,12 +247,9 @@ impl<'a> Run<'a> {
         self.moment(Moment::Asked, source, destination).await?;
 
         // Memory goes while the guest runs; QEMU pauses once the guest must stand still.
-        let channel = channel::Channel::open(&self.folder, source, destination, number).await;
-        let channel = self.device(destination, "a way for its memory is made", channel)?;
-        let listen = MigrateIncoming { uri: channel.listen, exit_on_error: false };
-        self.ask(destination, "it is made to listen", listen).await?;
+        let uri = self.open_way(source, destination, number).await?;
         self.ask(source, "the limits are set", limits(hop, hop.with.mid_run)).await?;
-        self.ask(source, "the migration is started", Migrate { uri: channel.connect }).await?;
+        self.ask(source, "the migration is started", Migrate { uri }).await?;
         self.status(source, destination, "memory moves", |status| (*status != "" && *status != "setup").then_some(()))
             .await?;
         self.moment(Moment::Active, source, destination).await?;

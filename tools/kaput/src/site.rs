@@ -12,6 +12,7 @@ use preflight::text::plain;
 use crate::far::{Far, FarError};
 use crate::image::Image;
 use crate::qemu;
+use crate::way::Way;
 
 /// A host, as the user names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,10 @@ pub struct Sites {
     /// Where guests are migrated to, in the same words
     #[arg(long, value_name = "HOST", default_value = "local")]
     pub destination: Site,
+    /// How a guest's memory goes between them: ssh, through its connections, or tcp[:ADDRESS[:FIRST-LAST]], not encrypted,
+    /// from the source to this address and these ports of the destination [default address: the one that ssh reached]
+    #[arg(long, value_name = "WAY", default_value_t)]
+    pub migrate_over: Way,
     /// The configuration for ssh [default: the user's]
     #[arg(long, value_name = "FILE", env = "KAPUT_SSH_CONFIG")]
     pub ssh_config: Option<PathBuf>,
@@ -75,12 +80,13 @@ impl Sites {
             Site::Local => Ok(None),
             Site::Ssh(_) => Far::connect(site, self.ssh_config.as_deref()).await.map(Some),
         };
+        let way = self.migrate_over.clone();
         if self.source == self.destination {
             let host = connect(&self.source).await?;
-            return Ok(Hosts { source: host.clone(), destination: host });
+            return Ok(Hosts { source: host.clone(), destination: host, way });
         }
         let (source, destination) = tokio::try_join!(connect(&self.source), connect(&self.destination))?;
-        Ok(Hosts { source, destination })
+        Ok(Hosts { source, destination, way })
     }
 }
 
@@ -91,6 +97,8 @@ pub struct Hosts {
     pub source: Option<Arc<Far>>,
     /// Where they go.
     pub destination: Option<Arc<Far>>,
+    /// How memory goes between them.
+    pub way: Way,
 }
 
 impl Hosts {
@@ -137,7 +145,7 @@ impl Hosts {
 
     /// Ends the connections, and waits until nothing is left there.
     pub async fn close(self) {
-        let Self { source, destination } = self;
+        let Self { source, destination, .. } = self;
         let close = async |far: Option<Arc<Far>>| {
             if let Some(far) = far {
                 far.close().await;

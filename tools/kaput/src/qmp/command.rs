@@ -202,6 +202,16 @@ pub struct Migration {
     pub ram: Option<Ram>,
     /// What forbids a migration; empty if nothing does.
     pub blocked_reasons: Vec<String>,
+    /// Where a destination listens.
+    pub socket_address: Vec<SocketAddress>,
+}
+
+/// A socket's address; of one that is none of TCP only its being there.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct SocketAddress {
+    /// The number of the port, in decimal.
+    pub port: String,
 }
 
 /// Memory figures of a migration.

@@ -1,22 +1,38 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The way the guest's memory goes: a socket in the run folder, or a chain of forwarded ones where a host is reached by
-//! ssh. QEMU sees a socket of its own host on either side.
+//! The way the guest's memory goes: a socket in the run folder, a chain of forwarded ones where a host is reached by ssh, or
+//! TCP from host to host. With sockets QEMU sees one of its own host on either side.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::far::Forward;
+use super::Run;
+use crate::far::{Far, FarError, Forward};
 use crate::machine::{Machine, Trouble};
+use crate::qmp::command::{MigrateIncoming, Migration, QueryMigrate};
 use crate::run_folder::RunFolder;
+use crate::verdict::{Kind, Verdict};
+use crate::way::{Tcp, Way, bracketed};
 
 /// Both ends of the way, as QEMU is told them.
 pub(super) struct Channel {
     pub(super) listen: String,
-    pub(super) connect: String,
+    connect: Connect,
+}
+
+/// What to do about a destination that cannot listen.
+const OWN_ADDRESS: &str = "the address must be one of the destination's own, and one of the ports free: --migrate-over \
+                           tcp:ADDRESS:FIRST-LAST names others";
+
+/// What the source is told.
+enum Connect {
+    /// This.
+    To(String),
+    /// This host, at the port where the destination listens.
+    Host(String),
 }
 
 impl Channel {
-    pub(super) async fn open(
+    pub(super) async fn sockets(
         folder: &RunFolder,
         source: &Machine,
         destination: &Machine,
@@ -30,7 +46,7 @@ impl Channel {
         if let Some(far) = to {
             listen = far.path(&there);
             if from.is_some_and(|from| Arc::ptr_eq(from, far)) {
-                return Ok(Self { connect: uri(&listen), listen: uri(&listen) });
+                return Ok(Self { connect: Connect::To(uri(&listen)), listen: uri(&listen) });
             }
             far.forward(&[Forward::FromHere { here: here.clone(), there: listen.clone() }]).await?;
         }
@@ -39,10 +55,106 @@ impl Channel {
             connect = far.path(&there);
             far.forward(&[Forward::FromThere { there: connect.clone(), here }]).await?;
         }
-        Ok(Self { listen: uri(&listen), connect: uri(&connect) })
+        Ok(Self { listen: uri(&listen), connect: Connect::To(uri(&connect)) })
+    }
+
+    /// The destination listens at this address and no other.
+    fn tcp(address: &str, ports: Option<(u16, u16)>) -> Self {
+        let host = bracketed(address);
+        let listen = match ports {
+            None => format!("tcp:{host}:0"),
+            Some((first, last)) => format!("tcp:{host}:{first},to={last}"),
+        };
+        Self { listen, connect: Connect::Host(host) }
+    }
+
+    /// Where the source is to connect, as the destination that listens by now tells.
+    fn connect(self, listening: &Migration) -> Option<String> {
+        match self.connect {
+            Connect::To(uri) => Some(uri),
+            Connect::Host(host) => {
+                let port: u16 = listening.socket_address.first()?.port.parse().ok()?;
+                Some(format!("tcp:{host}:{port}"))
+            }
+        }
     }
 }
 
 fn uri(path: &Path) -> String {
     format!("unix:{}", path.display())
+}
+
+/// The address of the destination that the source reaches, so far as ssh's connections tell: theirs of the one to the
+/// destination, ours of the one to the source.
+fn address(source: Option<&Arc<Far>>, destination: Option<&Arc<Far>>) -> Result<String, FarError> {
+    let word = |far: &Far, number: usize| {
+        let word = far.hello.connection.split_whitespace().nth(number).map(str::to_owned);
+        word.ok_or_else(|| FarError::Unfit {
+            host: far.name().to_owned(),
+            reason: "its sshd does not tell which address it was reached by".to_owned(),
+            mend: "name an address of the destination that the source reaches: --migrate-over tcp:ADDRESS".to_owned(),
+        })
+    };
+    match (destination, source) {
+        (Some(far), _) => word(far, 2),
+        (None, Some(far)) => word(far, 0),
+        (None, None) => Ok("127.0.0.1".to_owned()),
+    }
+}
+
+impl Run<'_> {
+    /// Has the destination listen; where the source is to connect.
+    pub(super) async fn open_way(
+        &mut self,
+        source: &Machine,
+        destination: &Machine,
+        number: usize,
+    ) -> Result<String, Box<Verdict>> {
+        let channel = match &self.tools.hosts.way {
+            Way::Ssh => Channel::sockets(&self.folder, source, destination, number).await,
+            Way::Tcp(Tcp { address: named, ports }) => {
+                // The address that was named is the destination's; who goes back to where he started goes elsewhere.
+                let named = named.clone().filter(|_| destination.host != self.scenario.start());
+                let address = named.map_or_else(|| address(source.far(), destination.far()), Ok);
+                address.map(|address| Channel::tcp(&address, *ports)).map_err(Trouble::from)
+            }
+        };
+        let doing = "a way for its memory is made";
+        let channel = self.device(destination, doing, channel)?;
+        let listen = MigrateIncoming { uri: channel.listen.clone(), exit_on_error: false };
+        let is_tcp = matches!(channel.connect, Connect::Host(_));
+        let listening = self.ask(destination, &format!("it is made to listen at {}", channel.listen), listen).await;
+        listening.map_err(|ended| match is_tcp {
+            true => Box::new(Verdict { next: OWN_ADDRESS.to_owned(), ..*ended }),
+            false => ended,
+        })?;
+        let listening =
+            if is_tcp { self.ask(destination, doing, QueryMigrate {}).await? } else { Migration::default() };
+        let connect = channel.connect(&listening).ok_or_else(|| {
+            let happened = format!("QEMU of host {} does not tell the port at which it listens", destination.host);
+            Verdict::new(Kind::QmpLost, happened).on(&destination.host).ended()
+        })?;
+        self.link = is_tcp.then(|| connect.clone());
+        Ok(connect)
+    }
+
+    /// A migration that ended like this: where it goes by TCP, the link between the hosts is the likely cause.
+    pub(super) fn blame_link(&self, source: &Machine, destination: &Machine, ended: Box<Verdict>) -> Box<Verdict> {
+        let Some(link) = &self.link else { return ended };
+        if ![Kind::MigrationFailed, Kind::MigrationStuck].contains(&ended.kind) {
+            return ended;
+        }
+        let site = |machine: &Machine| machine.far().map_or("local", |far| far.name()).to_owned();
+        let (from, to) = (site(source), site(destination));
+        let look = format!(
+            "{link} must be reachable from {from}: look at the firewalls of {from} and {to}, and between them; \
+             --migrate-over tcp:ADDRESS:FIRST-LAST names another address of {to} and its open ports, --migrate-over ssh \
+             needs none"
+        );
+        if self.observed.look().machines[source.index].passes > 0 {
+            return Box::new(Verdict { next: format!("{}; {look}", ended.next), ..*ended });
+        }
+        let happened = format!("host {} ({from}) cannot reach host {} ({to}) by TCP", source.host, destination.host);
+        Box::new(Verdict { kind: Kind::HostLost, happened, next: look, ..*ended })
+    }
 }

@@ -250,6 +250,13 @@ impl Bed {
         text.lines().filter_map(|line| line.parse().ok()).filter(|pid| !daemons.contains(pid)).collect()
     }
 
+    /// Changes where a host sends what is for an address.
+    pub(crate) fn route(&self, host: &str, verb: &str, route: &str) {
+        let namespace = Self::namespace(host);
+        let words = ["-n", &namespace, "route", verb].into_iter().chain(route.split(' '));
+        run(Command::new("ip").args(words)).expect("a route");
+    }
+
     /// Cuts or mends the cable of a host.
     pub(crate) fn cable(&self, host: &str, up: bool) {
         let state = if up { "up" } else { "down" };

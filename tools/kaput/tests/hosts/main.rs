@@ -7,6 +7,7 @@ mod doctor;
 mod far;
 mod real;
 mod standin;
+mod tcp;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
             None
         }
     };
-    let trials = far::STEPS.iter().chain(real::STEPS).chain(doctor::STEPS).map(|(name, step)| {
+    let trials = far::STEPS.iter().chain(real::STEPS).chain(doctor::STEPS).chain(tcp::STEPS).map(|(name, step)| {
         let (skipped, shared) = (bed.is_none(), bed.clone());
         let run = move || shared.as_deref().map_or(Ok(()), step).map_err(Failed::from);
         Trial::test(*name, run).with_ignored_flag(skipped)

@@ -25,7 +25,7 @@ pub(crate) const STEPS: &[(&str, Step)] = &[
 ];
 
 const THERE: [&str; 6] = ["--source", "ssh:a", "--destination", "ssh:b", "--engine", "qemu"];
-const ASSIGN: [&str; 2] = ["--assign", "05,06/33,3a/33,3a,44"];
+pub(crate) const ASSIGN: [&str; 2] = ["--assign", "05,06/33,3a/33,3a,44"];
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// After so much silence a host has cleared up by itself, and a little more.
 const SILENCE: Duration = Duration::from_secs(60);
