@@ -15,6 +15,7 @@ use crate::machine::{console, io, progress};
 use crate::observe::{self, Observation};
 use crate::report;
 use crate::rsa::{self, Vector};
+use crate::suites::migration_keys::{self, Patterns};
 use crate::suites::{Stop, Subject, Suite, skipped};
 use alloc::format;
 use alloc::string::String;
@@ -44,6 +45,10 @@ pub(crate) struct Hop {
     pub(crate) rsa_on_the_way: Result<(), String>,
     /// RSA on each of them, after.
     pub(crate) rsa_after: Result<(), String>,
+    /// What master keys coprocessors had, before.
+    pub(crate) keys_before: Vec<Patterns>,
+    /// What they have, after.
+    pub(crate) keys_after: Vec<Patterns>,
     cargo: Result<Unloaded, String>,
     continuous: Result<Leg, String>,
     /// The queues that held something or were at work meanwhile.
@@ -86,6 +91,7 @@ struct Needs {
     outside: bool,
     cargo: bool,
     continuous: bool,
+    keys: bool,
 }
 
 impl Needs {
@@ -96,6 +102,7 @@ impl Needs {
             outside: any(&["migration-queues"]),
             cargo: any(&["migration-messages", "migration-interrupts", "migration-refused"]),
             continuous: any(&["migration-continuous"]),
+            keys: any(&["migration-keys"]),
         }
     }
 }
@@ -152,6 +159,11 @@ fn hop(ap: &Ap, needs: &Needs, continuous: &mut Result<Continuous, String>, time
     let mut queues = if needs.rsa { rsa::accelerators(seen) } else { Vec::new() };
     queues.retain(|queue| !busy.contains(queue));
     let rsa_before = compute_on_each(ap, &queues);
+    let keys = |seen: &[(Apqn, crate::ap::Answer)]| match needs.keys {
+        true => migration_keys::patterns(ap, seen),
+        false => Vec::new(),
+    };
+    let keys_before = keys(seen);
     let cargo = Cargo::load(ap, &hold);
 
     log::migration_point();
@@ -168,13 +180,26 @@ fn hop(ap: &Ap, needs: &Needs, continuous: &mut Result<Continuous, String>, time
     }
 
     let after = observe(ap, needs.outside);
+    let keys_after = keys(after.as_ref().map_or(&[], |seen| &seen.queues));
     let cargo = cargo.map(|cargo| cargo.unload(ap)).map_err(|stop| match stop {
         Stop::Fail(reason) | Stop::Skip(reason) => reason,
     });
     let continuous = continuous.as_mut().map(Continuous::leg).map_err(|reason| reason.clone());
     let rsa_after = compute_on_each(ap, &queues);
     let (accelerators, rsa_on_the_way) = (queues.len(), work.result);
-    Ok(Hop { before, after, accelerators, rsa_before, rsa_on_the_way, rsa_after, cargo, continuous, busy })
+    Ok(Hop {
+        before,
+        after,
+        accelerators,
+        rsa_before,
+        rsa_on_the_way,
+        rsa_after,
+        keys_before,
+        keys_after,
+        cargo,
+        continuous,
+        busy,
+    })
 }
 
 /// The last usable queue of each card that is not busy.

@@ -41,7 +41,7 @@ fn of_mode(guest: &Guest, mode: CardMode) -> Result<(Ap, Vec<Queue>), Stop> {
 }
 
 /// The reply of a queue to a message.
-fn ask(ap: &Ap, queue: &Queue, message: &[u8]) -> Result<Vec<u8>, Stop> {
+pub(crate) fn ask(ap: &Ap, queue: &Queue, message: &[u8]) -> Result<Vec<u8>, Stop> {
     let (apqn, psmid) = (queue.apqn, exchange::next_psmid());
     let stop = |failure| errand::stop(queue, failure);
     exchange::send(ap, apqn, psmid, message).map_err(stop)?;
@@ -51,7 +51,8 @@ fn ask(ap: &Ap, queue: &Queue, message: &[u8]) -> Result<Vec<u8>, Stop> {
     Ok(buffer)
 }
 
-fn query(queue: &Queue, rule: [u8; 8]) -> Vec<u8> {
+/// FQ with one rule.
+pub(crate) fn query(queue: &Queue, rule: [u8; 8]) -> Vec<u8> {
     cca::request(queue.apqn.apqi.0.into(), *b"FQ", rule, &[0; 4096], &[], 0)
 }
 

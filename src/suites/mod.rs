@@ -15,6 +15,7 @@ mod messages;
 mod migration_apcb;
 mod migration_continuous;
 mod migration_interrupts;
+pub(crate) mod migration_keys;
 mod migration_messages;
 mod migration_queues;
 mod migration_refused;
@@ -71,6 +72,7 @@ pub(crate) const MIGRATION: &[Suite<Hop>] = &[
     migration_refused::SUITE,
     migration_rsa::SUITE,
     migration_continuous::SUITE,
+    migration_keys::SUITE,
 ];
 
 /// Why a case did not pass.

@@ -422,6 +422,7 @@ const MORE_ROWS: &[(&str, &str, &[&str])] = &[
             "migration-refused/replies-still-interrupt",
         ],
     ),
+    ("migration 11", "master keys are the same on both hosts", &["migration-keys/same-master-keys"]),
 ];
 
 /// Rows of 2.3 that no guest of these suites can bring about, and why.

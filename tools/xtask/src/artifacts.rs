@@ -134,7 +134,10 @@ pub(crate) fn guest_cargo(layout: &Layout, library: &GuestLibrary, subcommand: &
     command.current_dir(&layout.root).arg(subcommand).env("CARGO_TARGET_DIR", layout.target.join("image"));
     command.args(["--profile", "image", "--package", package, "--target", TARGET]);
     if let GuestLibrary::Sources(folder) = library {
-        command.args(["-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"]);
+        command.args([
+            "-Zbuild-std=core,alloc,compiler_builtins",
+            "-Zbuild-std-features=compiler-builtins-mem,optimize_for_size",
+        ]);
         command.env("RUSTC_BOOTSTRAP", "1").env("__CARGO_TESTS_ONLY_SRC_ROOT", folder);
     }
     command
