@@ -49,6 +49,8 @@ Examples:
                                      memory from host to host, by the network between them
   kaput run --engine qemu --assign 05,06/33,3a/33,3a,44 --destination ssh:two
                                      on KVM with real queues, which are given back
+  kaput run --engine libvirt --source ssh:one --destination ssh:two
+                                     by the libvirt of both hosts
 ";
 
 const TOP: &str = "\

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What executes a guest: the emulated machine, which is QEMU's own CPU with the plugin, or KVM with the real driver. The
-//! second has no plugin to talk to: the driver's state goes with QEMU's migration, and what cannot be seen is not asked.
+//! What executes a guest: the emulated machine, which is QEMU's own CPU with the plugin, or KVM with the real driver, or
+//! whatever libvirt is told. Only the first has a plugin to talk to: else the driver's state goes with QEMU's migration, and
+//! what cannot be seen is not asked.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +10,22 @@ use serde_json::{Value, json};
 use preflight::text::shell_word;
 
 use crate::far::{Far, FarError};
+use crate::libvirt::Libvirt;
 
 /// CPU features without which a guest sees no crypto adapter: AP instructions, facility test, configuration information,
 /// interruptions.
 const AP_FEATURES: [&str; 4] = ["ap", "apft", "apqci", "apqi"];
 
 /// What executes guests.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Engine {
     /// QEMU with the plugin.
     #[default]
     Emulated,
     /// QEMU with KVM and vfio-ap.
     Kvm(Kvm),
+    /// libvirt, with either.
+    Libvirt(Libvirt),
 }
 
 /// What QEMU is told for KVM.
@@ -36,10 +40,10 @@ pub struct Kvm {
 }
 
 impl Engine {
-    /// Whether the plugin stands for cards and driver.
+    /// Whether the plugin stands for cards and driver, and can be asked.
     #[must_use]
-    pub fn is_emulated(&self) -> bool {
-        *self == Self::Emulated
+    pub const fn is_emulated(&self) -> bool {
+        matches!(self, Self::Emulated)
     }
 }
 

@@ -11,8 +11,10 @@ mod ssh;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use preflight::text::plain;
+use preflight::text::{plain, shell_word};
+use tokio::process::Child;
 use tokio::sync::oneshot;
 
 use crate::image::Image;
@@ -102,6 +104,8 @@ pub struct Far {
     name: String,
     agent: Agent,
     ssh: Ssh,
+    /// How many scripts it was sent.
+    scripts: AtomicU64,
     /// What it said of itself.
     pub hello: Hello,
 }
@@ -138,7 +142,7 @@ impl Far {
                 mend: "set TMPDIR there to a short path".to_owned(),
             });
         }
-        Ok(Arc::new(Self { name, agent, ssh, hello }))
+        Ok(Arc::new(Self { name, agent, ssh, scripts: AtomicU64::new(0), hello }))
     }
 
     /// The host, as the user named it.
@@ -234,13 +238,29 @@ impl Far {
         Ok((String::from_utf8_lossy(&pid).parse().unwrap_or_default(), ended))
     }
 
+    /// Starts shell commands whose output is heard as it comes; they end with everything else there.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub fn listen(&self, name: &str, commands: &[&str]) -> Result<Child, FarError> {
+        let each = commands.iter().enumerate().map(|(number, command)| {
+            format!("{command} 2> /dev/null & echo $! > {name}{number}.pid\n[ ! -e end ] || kill -9 $!\n")
+        });
+        // Nothing is started where the folder is gone.
+        let folder = shell_word(&self.hello.folder);
+        let script = format!("umask 077; export LC_ALL=C; cd {folder} || exit\n{}wait\n", each.collect::<String>());
+        self.ssh.session(&script).map_err(|error| FarError::Lost { host: self.name.clone(), reason: error.to_string() })
+    }
+
     /// Carries out a shell script and returns its output.
     ///
     /// # Errors
     /// [`FarError`], with the script's last words.
     pub async fn script(&self, doing: &str, text: &str) -> Result<String, FarError> {
-        self.put("script", text.as_bytes().to_vec()).await?;
-        let answer = self.agent.ask("run script".to_owned(), Vec::new()).await;
+        // Another task may send one at the same time; each removes itself.
+        let name = format!("script-{}", self.scripts.fetch_add(1, Ordering::Relaxed));
+        self.put(&name, format!("rm -f \"$0\"\n{text}").into_bytes()).await?;
+        let answer = self.agent.ask(format!("run {name}"), Vec::new()).await;
         let bytes = self.done(answer, doing, "try it by hand there")?;
         String::from_utf8(bytes).map_err(|_| FarError::Refused {
             host: self.name.clone(),

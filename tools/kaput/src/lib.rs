@@ -20,6 +20,7 @@ pub mod image;
 pub mod journal;
 pub mod judge;
 pub mod kernel_log;
+pub mod libvirt;
 pub mod log;
 pub mod machine;
 pub mod mutants;

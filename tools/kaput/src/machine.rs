@@ -6,6 +6,7 @@
 
 pub mod arguments;
 mod console;
+pub(crate) mod domain;
 mod life;
 
 use std::io;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use qapi_spec::Command;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use vfio_ap::HostConfig;
 
 use crate::control::{Control, ControlError};
@@ -58,6 +60,14 @@ pub enum Trouble {
     Far(#[from] FarError),
 }
 
+/// How QEMU is asked.
+enum Monitor {
+    /// Over a connection of ours.
+    Qmp(Qmp),
+    /// By the libvirt that runs it.
+    Libvirt(Arc<domain::Domain>),
+}
+
 /// A process that is killed when this is dropped.
 struct Process {
     kill: Mutex<Option<oneshot::Sender<()>>>,
@@ -77,9 +87,11 @@ pub struct Machine {
     pub host: String,
     /// The plugin, if QEMU has it.
     control: Option<Control>,
-    qmp: Qmp,
+    monitor: Monitor,
     process: Process,
     console: Arc<ConsoleSocket>,
+    /// Ends with the console.
+    listener: JoinHandle<()>,
     observed: Observed,
     answer: Duration,
     names: life::Names,
@@ -240,7 +252,7 @@ impl Launching {
             tokio::try_join!(accept(self.console, "console connection"), accept(self.qmp, "QMP connection"))?;
         let console = ConsoleSocket::new(console).map_err(|e| Trouble::Io("console connection", e))?;
         let console = Arc::new(console);
-        tokio::spawn(Arc::clone(&console).listen(self.observed.clone(), index));
+        let listener = tokio::spawn(Arc::clone(&console).listen(self.observed.clone(), index));
         let teller = self.observed.clone();
         let qmp = Qmp::new(qmp, self.records.qmp, move |notice| match notice {
             Notice::Greeting(version) => teller.write(|state| state.machines[index].version = Some(version)),
@@ -270,9 +282,10 @@ impl Launching {
             index,
             host: self.host,
             control,
-            qmp,
+            monitor: Monitor::Qmp(qmp),
             process: self.process,
             console,
+            listener,
             observed: self.observed,
             answer: self.answer,
             names: self.names,
@@ -308,10 +321,15 @@ impl Machine {
     /// [`Trouble`]; a QEMU that died meanwhile is [`Trouble::Died`], whatever the connection says.
     pub async fn ask<C: Command>(&self, command: C) -> Result<C::Ok, Trouble> {
         let deadline = tokio::time::Instant::now() + self.answer;
-        match tokio::time::timeout_at(deadline, self.qmp.execute(command)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error @ QmpError::Closed(_))) => Err(self.died_or(error.into()).await),
-            Ok(Err(error)) => Err(error.into()),
+        let answer = async {
+            match &self.monitor {
+                Monitor::Qmp(qmp) => Ok(qmp.execute(command).await?),
+                Monitor::Libvirt(domain) => domain.ask(&command).await,
+            }
+        };
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Err(error @ (Trouble::Qmp(QmpError::Closed(_)) | Trouble::Far(_)))) => Err(self.died_or(error).await),
+            Ok(answer) => answer,
             Err(_) => Err(Trouble::Late(C::NAME)),
         }
     }
@@ -367,6 +385,9 @@ impl Machine {
     /// # Errors
     /// [`Trouble`].
     pub async fn read_memory(&self, place: Place) -> Result<Vec<u8>, Trouble> {
+        if matches!(self.monitor, Monitor::Libvirt(_)) {
+            return Err(Trouble::Io("guest memory", io::Error::other("libvirt does not show it")));
+        }
         let filename = self.names.path("memory").display().to_string();
         self.ask(PhysicalMemorySave { val: place.address, size: place.size, filename }).await?;
         self.names.take("memory").await
@@ -390,7 +411,9 @@ impl Machine {
 
     /// Cuts the QMP connection.
     pub fn cut_qmp(&self) {
-        self.qmp.cut();
+        if let Monitor::Qmp(qmp) = &self.monitor {
+            qmp.cut();
+        }
     }
 
     /// Cuts the connection to the plugin.

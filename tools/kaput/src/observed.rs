@@ -51,8 +51,12 @@ pub struct MachineState {
     pub running: Option<bool>,
     /// The guest stopped itself: the reason and place, as QEMU tells.
     pub guest_ended: Option<String>,
-    /// The QMP connection ended.
+    /// The QMP connection ended, or libvirt tells no more of it.
     pub qmp_closed: bool,
+    /// libvirt told something of its domain.
+    pub life_heard: bool,
+    /// How its domain stopped, as libvirt says.
+    pub stopped: Option<String>,
     /// How the process ended; `None` while it runs.
     pub exit: Option<String>,
     /// The harness means it to end.

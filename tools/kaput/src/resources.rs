@@ -16,6 +16,7 @@ use preflight::{Host, Judgement, Pair, RULES, Snapshot};
 use crate::far::{Far, FarError};
 use crate::journal::{self, Entry, JournalError};
 use crate::kernel_log::Witness;
+use crate::libvirt::{destroy_all, mark_of};
 use crate::site::Site;
 
 /// Seconds to wait for another kaput on the same host: at the start none may be there, and after a crash the far side of
@@ -237,6 +238,8 @@ async fn restore_one(path: PathBuf, entry: &Entry, ssh_config: Option<PathBuf>) 
     })?;
     let far = Far::connect(&site, ssh_config.or(entry.ssh_config.clone()).as_deref()).await?;
     far.lock(AP, AFTER_A_CRASH).await?;
+    // What could not be ended in its time would keep the device.
+    destroy_all(&far, mark_of(&entry.record.uuid)).await?;
     put_back(&far, path, &entry.record).await?;
     far.close().await;
     Ok(())

@@ -5,6 +5,7 @@
 
 mod aftermath;
 mod asks;
+mod by_libvirt;
 mod channel;
 mod deeds;
 mod handover;
@@ -107,7 +108,10 @@ async fn carry_out(
 ) -> Result<Finished, FolderError> {
     let mut run = Run::new(tools, &loaded.scenario, folder, wishes.trace);
     watch(&run.observed);
-    let story = run.story().await;
+    let story = match &tools.engine {
+        Engine::Libvirt(libvirt) => run.story_by_libvirt(libvirt).await,
+        Engine::Emulated | Engine::Kvm(_) => run.story().await,
+    };
     Ok(run.close(story, loaded, wishes).await)
 }
 
@@ -270,7 +274,7 @@ impl<'a> Run<'a> {
         // The AP configuration goes from device to device; the real driver's goes with QEMU's stream.
         let transfer = match self.tools.engine {
             Engine::Emulated => self.hand_over(source, destination, hop.with).await?,
-            Engine::Kvm(_) => Transfer { to: destination.host.clone(), ..Transfer::default() },
+            Engine::Kvm(_) | Engine::Libvirt(_) => Transfer { to: destination.host.clone(), ..Transfer::default() },
         };
         let accepted = transfer.refused.is_none();
         self.transfers.push(transfer);
@@ -413,7 +417,7 @@ impl<'a> Run<'a> {
         };
         let (machine, append, cpus) = (&*self.tools.machine, &*self.append, self.scenario.guest.cpus.get_ref().get());
         let kvm = match &self.tools.engine {
-            Engine::Emulated => None,
+            Engine::Emulated | Engine::Libvirt(_) => None,
             Engine::Kvm(kvm) => Some((&*kvm.cpu, if starts_here { &*kvm.source } else { &*kvm.destination })),
         };
         let setup = Setup { qemu, machine, plugin, image, append, cpus, kvm };

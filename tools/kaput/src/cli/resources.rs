@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use kaput::engine::{self, Engine, Kvm};
 use kaput::far::Far;
 use kaput::kernel_log::KernelLogs;
+use kaput::libvirt::{Daemon, Libvirt, fit, mark_of};
 use kaput::resources::{self, Device, ResourceError, Taken};
 use kaput::scenario::Outcome;
 use kaput::scenario::load::Loaded;
@@ -46,6 +47,8 @@ enum Name {
     Emulated,
     /// QEMU with KVM and the host's vfio-ap driver
     Qemu,
+    /// libvirt on both hosts, with the emulated machine, or with KVM where --mdev or --assign gives queues
+    Libvirt,
 }
 
 /// What executes guests, and with which queues.
@@ -55,13 +58,13 @@ pub(super) struct Options {
     /// What executes guests
     #[arg(long, value_enum, default_value_t)]
     engine: Name,
-    /// With --engine qemu: a mediated device that is there on both hosts; nothing of it is changed
+    /// With --engine qemu or libvirt: a mediated device that is there on both hosts; nothing of it is changed
     #[arg(long, value_name = "UUID", value_parser = device_name, conflicts_with = "assign")]
     mdev: Option<String>,
-    /// With --engine qemu: makes a mediated device for the run, on both hosts, and puts everything back: 05,06/33,3a
+    /// With --engine qemu or libvirt: makes a mediated device for the run, on both hosts, and puts everything back: 05,06/33,3a
     #[arg(long, value_name = "ADAPTERS/DOMAINS[/CONTROL]", value_parser = matrix)]
     assign: Option<Matrix>,
-    /// With --engine qemu: the guest's CPU model [default: what both hosts have, and AP]
+    /// With queues of the hosts: the guest's CPU model [default: what both hosts have, and AP]
     #[arg(long, value_name = "MODEL")]
     cpu: Option<String>,
 }
@@ -81,13 +84,21 @@ pub(super) struct Held {
 }
 
 impl Options {
+    /// Whether a plugin stands for cards and driver.
     pub(super) fn is_emulated(&self) -> bool {
-        self.engine == Name::Emulated
+        match self.engine {
+            Name::Emulated => true,
+            Name::Qemu => false,
+            Name::Libvirt => self.mdev.is_none() && self.assign.is_none(),
+        }
     }
 
     /// Looks for contradictions, before anything is connected.
     pub(super) fn check(&self, sites: &Sites, all: &[Loaded]) -> Result<()> {
         let device = self.mdev.is_some() || self.assign.is_some();
+        if self.engine == Name::Libvirt {
+            fit::check(sites, all, self.is_emulated())?;
+        }
         if self.is_emulated() {
             return match device || self.cpu.is_some() {
                 false => Ok(()),
@@ -132,6 +143,23 @@ impl Options {
 
     /// Takes what the guest is to have, and tells the tools.
     pub(super) async fn take(&self, sites: &Sites, all: &[Loaded], tools: &mut Tools) -> Result<Held> {
+        if self.engine != Name::Libvirt {
+            return self.take_queues(sites, all, tools).await;
+        }
+        // Before anything is changed.
+        let (source, destination) = libvirt(sites, tools).await?;
+        let held = self.take_queues(sites, all, tools).await?;
+        let kvm = match std::mem::take(&mut tools.engine) {
+            Engine::Kvm(kvm) => Some(kvm),
+            _ => None,
+        };
+        let device = kvm.as_ref().and_then(|kvm| kvm.source.rsplit('/').next().map(str::to_owned));
+        let mark = mark_of(&device.unwrap_or_else(resources::random_uuid)).to_owned();
+        tools.engine = Engine::Libvirt(Libvirt { source, destination, kvm, mark });
+        Ok(held)
+    }
+
+    async fn take_queues(&self, sites: &Sites, all: &[Loaded], tools: &mut Tools) -> Result<Held> {
         let refusal_is_expected = all.iter().any(|loaded| loaded.scenario.expect.outcome() == Outcome::Refused);
         let Some(device) = self.device() else { return Ok(Held::default()) };
         let one_host = sites.source == sites.destination;
@@ -199,6 +227,31 @@ impl Options {
             Some(cpu) => Ok(cpu.clone()),
             None => Ok(engine::baseline(&connected.iter().map(|far| &**far).collect::<Vec<_>>()).await?),
         }
+    }
+}
+
+/// The libvirt of both hosts; that of one host is one.
+async fn libvirt(sites: &Sites, tools: &Tools) -> Result<(Arc<Daemon>, Arc<Daemon>)> {
+    let connect = async |far: &Option<Arc<Far>>| {
+        let daemon = match far {
+            Some(far) => Daemon::connect(Arc::clone(far), false).await?,
+            None => Daemon::connect(Far::connect(&Site::Local, None).await?, true).await?,
+        };
+        daemon.bring(&tools.image).await?;
+        Ok::<_, miette::Report>(daemon)
+    };
+    let source = connect(&tools.hosts.source).await?;
+    if sites.source == sites.destination {
+        return Ok((Arc::clone(&source), source));
+    }
+    Ok((source, connect(&tools.hosts.destination).await?))
+}
+
+/// Ends what is kept open for libvirt.
+pub(super) async fn close(engine: Engine) {
+    if let Engine::Libvirt(Libvirt { source, destination, .. }) = engine {
+        source.close().await;
+        destination.close().await;
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) async fn run(named: &Named, options: &Options) -> Result<Exit> {
     let given_back = held.give_back().await;
     // The connections end with the last who has them.
     tools.kernel_logs = None;
+    resources::close(tools.engine).await;
     tools.hosts.close().await;
     match given_back {
         Ok(()) => exit,

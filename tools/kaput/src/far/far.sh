@@ -8,11 +8,15 @@ LC_ALL=C KAPUT_STARTS_QEMU=1 qemu=${KAPUT_QEMU:-qemu-system-s390x} store=${KAPUT
 export LC_ALL KAPUT_STARTS_QEMU
 dir=$(mktemp -d "${TMPDIR:-/tmp}/kaput-XXXXXX") || exit 3
 
+# What does not end with us is ended by what stands in a file for it: a guest belongs to libvirt.
+undo() { for file in "$dir"/*.undo; do [ -e "$file" ] && sh "$file"; done; }
+stop() { for file in "$dir"/*.pid; do [ -e "$file" ] && kill -9 "$(cat "$file")"; done; }
 clean() {
     trap - EXIT; trap '' HUP INT TERM PIPE
     : > "$dir/end"
     kill "$watch"
-    for file in "$dir"/*.pid; do [ -e "$file" ] && kill -9 "$(cat "$file")"; done
+    stop
+    undo > /dev/null
     wait
     rm -rf "$dir"
 } 2> /dev/null
@@ -24,7 +28,7 @@ trap clean EXIT; trap 'exit 3' HUP INT TERM PIPE
     naps=0
     while sleep 1; do
         # Who is killed cannot clean up; what it ran has gone with it.
-        kill -0 "$$" || { rm -rf "$dir"; exit; }
+        kill -0 "$$" || { : > "$dir/end"; stop; undo; rm -rf "$dir"; exit; }
         naps=$((naps + 1))
         [ "$naps" -lt 20 ] && continue
         [ -e "$dir/beat" ] || { kill "$$"; exit; }
@@ -35,7 +39,8 @@ trap clean EXIT; trap 'exit 3' HUP INT TERM PIPE
 watch=$!
 
 no() { printf 'no %s\n' "$(printf '%s\n' "$1" | tail -n 1)"; }
-give() { printf 'ok %s\n' "$(($(wc -c < "$1")))" && cat "$1"; }
+# What takes more than one write must not have the end of a program in its middle.
+give() { { flock 8; printf 'ok %s\n' "$(($(wc -c < "$1")))" && cat "$1"; } 8> "$dir/voice"; }
 # How an attribute is written. An emulated host has a program of its own for it, which gets the file's path.
 store() { cat > "$1"; }
 
@@ -60,14 +65,14 @@ while read -r verb name rest; do
             sh "$dir/$name.command" < /dev/null > /dev/null 2> "$dir/$name.stderr" 9<&- &
             # Who starts while the rest is being ended either is in a file by then or sees that it ends.
             if echo $! > "$dir/$name.pid" && [ ! -e "$dir/end" ]; then
-                echo "ok ${#!}" && printf %s $!
+                printf 'ok %s\n%s' "${#!}" "$!"
             else
                 kill -9 $!; no "there is no room for its number"
             fi
             wait $!
             status=$?
             rm -f "$dir/$name.pid"
-            echo "ended $name $status"
+            { flock 8; echo "ended $name $status"; } 8> "$dir/voice"
         ) 9<&- & ;;
     kill) [ ! -e "$dir/$name.pid" ] || kill -9 "$(cat "$dir/$name.pid")" 2> /dev/null; echo ok ;;
     *) no "what is $verb?" ;;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use preflight::text::plain;
+use preflight::text::{plain, shell_word};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -89,6 +89,22 @@ impl Ssh {
         command.args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]);
         // The two dashes keep a host with a dash in front from being an option.
         piped(command.args(["--", &self.destination, &format!("exec sh -c '{run}'")]))
+    }
+
+    /// A shell command over the connection that there is.
+    pub(super) fn session(&self, command: &str) -> io::Result<Child> {
+        if self.destination.is_empty() {
+            return piped(Command::new("sh").args(["-c", command]).kill_on_drop(true));
+        }
+        let mut ssh = self.command();
+        piped(ssh.args([
+            "-T",
+            "-o",
+            "BatchMode=yes",
+            "--",
+            &self.destination,
+            &format!("exec sh -c {}", shell_word(command)),
+        ]))
     }
 
     pub(super) async fn forward(&self, forwards: &[Forward]) -> Result<(), String> {

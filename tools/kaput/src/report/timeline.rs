@@ -119,7 +119,8 @@ fn split(events: &[Event], migrations: &[MigrationLine]) -> String {
     let mut text = format!("{:.0} ms: QEMU boot {:.0}", end * 1e3, boot * 1e3);
     match (begun, done) {
         (Some(begun), Some(done)) => {
-            let hand_over: f64 = migrations.iter().filter_map(MigrationLine::hand_over).sum();
+            let hand_overs: Vec<f64> = migrations.iter().filter_map(MigrationLine::hand_over).collect();
+            let hand_over: f64 = hand_overs.iter().sum();
             let moving: f64 = migrations.iter().filter_map(|line| Some(line.done? - line.begun)).sum();
             let between = done - begun - moving;
             text.push_str(&format!(
@@ -127,7 +128,9 @@ fn split(events: &[Event], migrations: &[MigrationLine]) -> String {
                 (begun - boot) * 1e3,
                 (moving - hand_over) * 1e3
             ));
-            text.push_str(&format!(", AP hand-over {:.1}", hand_over * 1e3));
+            if !hand_overs.is_empty() {
+                text.push_str(&format!(", AP hand-over {:.1}", hand_over * 1e3));
+            }
             if migrations.len() > 1 {
                 text.push_str(&format!(", between migrations {:.0}", between * 1e3));
             }
@@ -174,6 +177,6 @@ impl fmt::Display for MigrationLine {
         if let (Some(handed), Some(done)) = (self.handed, self.done) {
             write!(f, ", the rest {:.1} ms", (done - handed) * 1e3)?;
         }
-        if self.outcome.is_empty() { Ok(()) } else { write!(f, "; {}", self.outcome) }
+        if self.outcome.is_empty() { Ok(()) } else { write!(f, "; {}", self.outcome.trim_start_matches(", ")) }
     }
 }

@@ -86,7 +86,7 @@ fn uri(path: &Path) -> String {
 
 /// The address of the destination that the source reaches, so far as ssh's connections tell: theirs of the one to the
 /// destination, ours of the one to the source.
-fn address(source: Option<&Arc<Far>>, destination: Option<&Arc<Far>>) -> Result<String, FarError> {
+pub(super) fn address(source: Option<&Arc<Far>>, destination: Option<&Arc<Far>>) -> Result<String, FarError> {
     let word = |far: &Far, number: usize| {
         let word = far.hello.connection.split_whitespace().nth(number).map(str::to_owned);
         word.ok_or_else(|| FarError::Unfit {

@@ -192,7 +192,7 @@ impl Run<'_> {
             .ended()
     }
 
-    fn stuck(&self, machine: &Machine, doing: &str) -> Box<Verdict> {
+    pub(super) fn stuck(&self, machine: &Machine, doing: &str) -> Box<Verdict> {
         let state = self.observed.look();
         let known = &state.machines[machine.index];
         Verdict::new(Kind::MigrationStuck, format!("the migration did not get on while {doing}"))

@@ -2,15 +2,18 @@
 //! Two hosts and a laptop on one machine: three network namespaces on a bridge, an sshd with a key of its own in two of
 //! them, and a temporary folder for each. Nothing outside of them changes, and everything goes when the bed does.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// What a host has for QEMU. With KVM and vfio-ap it is the same emulation, which is told the queues of the mediated device.
-const QEMU: &str = r#"#!/bin/sh
+/// What a host has for QEMU. With KVM and vfio-ap it is the same emulation, which is told the queues of the mediated
+/// device. A libvirt's monitor goes through a relay.
+const QEMU: &str = r#"#!/usr/bin/env bash
 case " $* " in *" none,accel=kvm "*)
     echo '{"return": {"model": {"name": "z14.2-base", "props": {"vx": true}}}, "id": "answer"}'
     exit ;;
@@ -36,17 +39,35 @@ while [ "$left" -gt 0 ]; do
     *) set -- "$@" "$word" ;;
     esac
 done
+case " $* " in *" socket,id=charmonitor,fd="*)
+    monitor="$*"; monitor=${monitor#*socket,id=charmonitor,fd=}
+    exec HELPER monitor QEMU "$@" <&"${monitor%%,*}" ;;
+esac
 exec QEMU "$@"
 "#;
 
 /// The hosts, by the names that ssh knows them by, and the last part of their addresses.
 const HOSTS: [(&str, u8); 2] = [("a", 2), ("b", 3)];
 
+/// A host's name, and what it has of its own: by these a libvirt of one host is none of another's.
+const HOST: &str = r#"
+hostname "$1"
+own=$2
+shift 2
+mount --bind "$own/run" /run && mount --bind "$own/cache" /var/cache && mount --bind "$own/log" /var/log || exit
+if [ -d /etc/libvirt ] && [ -d /var/lib/libvirt ]; then
+    mount --bind "$own/lib" /var/lib/libvirt && mount --bind "$own/etc" /etc/libvirt || exit
+fi
+exec "$@"
+"#;
+
 use crate::standin::StandIn;
+use crate::virt;
 
 pub(crate) struct Bed {
     folder: tempfile::TempDir,
     daemons: Vec<Child>,
+    libvirts: Mutex<BTreeMap<String, Child>>,
     /// The drivers of the hosts.
     pub(crate) drivers: Vec<StandIn>,
 }
@@ -72,7 +93,7 @@ impl Bed {
     /// Makes everything.
     pub(crate) fn make(qemu: &Path, plugin: &Path) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("kb-").tempdir().map_err(|e| e.to_string())?;
-        let mut bed = Self { folder, daemons: Vec::new(), drivers: Vec::new() };
+        let mut bed = Self { folder, daemons: Vec::new(), libvirts: Mutex::default(), drivers: Vec::new() };
         fs::create_dir_all("/run/sshd").map_err(|e| e.to_string())?;
         bed.network()?;
         for key in ["host-key", "key", "other-key"] {
@@ -82,14 +103,19 @@ impl Bed {
         run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(bed.path("full")))?;
         let store = format!("#!/bin/sh\nexec {} store \"$1\"\n", this_program());
         bed.program("store", &store)?;
-        bed.program(
-            "qemu",
-            &QEMU.replace("QEMU", &qemu.display().to_string()).replace("PLUGIN", &plugin.display().to_string()),
-        )?;
+        let plugin_text = plugin.display().to_string();
+        let wrapper = QEMU.replace("QEMU", &qemu.display().to_string()).replace("PLUGIN", &plugin_text);
+        bed.program("qemu", &wrapper.replace("HELPER", &this_program()))?;
         for (host, number) in HOSTS {
             fs::create_dir(bed.path(host)).map_err(|e| e.to_string())?;
             bed.drivers.push(StandIn::start(&bed.root(host))?);
+            bed.own_folders(host)?;
             bed.daemon(host, number, plugin)?;
+        }
+        if virt::missing().is_none() {
+            for host in ["a", "b"] {
+                bed.libvirt(host, true)?;
+            }
         }
         fs::write(bed.ssh_config(), bed.client()).map_err(|e| e.to_string())?;
         Ok(bed)
@@ -158,7 +184,7 @@ impl Bed {
         );
         let path = self.path(&format!("{host}.sshd_config"));
         fs::write(&path, config).map_err(|e| e.to_string())?;
-        let mut command = inside(&Self::namespace(host), "/usr/sbin/sshd");
+        let mut command = self.on(host, &["/usr/sbin/sshd"]);
         command.args(["-D", "-e", "-f"]).arg(&path).stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|e| e.to_string())?;
         let stderr = child.stderr.take();
@@ -169,6 +195,55 @@ impl Bed {
         }
         // It goes on to talk, and must not find a closed pipe.
         std::thread::spawn(move || lines.for_each(drop));
+        Ok(())
+    }
+
+    /// What a host has of its own where a libvirt keeps things.
+    fn own_folders(&self, host: &str) -> Result<(), String> {
+        for folder in ["run/sshd", "cache", "log", "lib", "etc"] {
+            fs::create_dir_all(self.path(&format!("{host}-own/{folder}"))).map_err(|e| e.to_string())?;
+        }
+        let write = |name: &str, text: &str| fs::write(self.path(&format!("{host}-own/etc/{name}")), text);
+        // Two on one machine would else take each other for the same host.
+        let uuid = if host == "a" { 10 } else { 11 };
+        let uuid = format!("67c622a4-fa2a-4220-97d8-8548067070{uuid}");
+        write("libvirtd.conf", &format!("auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\nhost_uuid = \"{uuid}\"\n"))
+            .map_err(|e| e.to_string())?;
+        let qemu = "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\nnamespaces = []\n\
+                    stdio_handler = \"file\"\n";
+        write("qemu.conf", qemu).map_err(|e| e.to_string())
+    }
+
+    /// A program on a host, with its name and its own folders.
+    pub(crate) fn on(&self, host: &str, program: &[&str]) -> Command {
+        let mut command = inside(&Self::namespace(host), "unshare");
+        command.args(["--uts", "sh", "-c", HOST, "sh", host]).arg(self.path(&format!("{host}-own"))).args(program);
+        command
+    }
+
+    /// Starts or stops a host's libvirt.
+    pub(crate) fn libvirt(&self, host: &str, on: bool) -> Result<(), String> {
+        let mut all = self.libvirts.lock().expect("unpoisoned");
+        if let Some(mut child) = all.remove(host) {
+            _ = child.kill();
+            _ = child.wait();
+        }
+        let socket = self.path(&format!("{host}-own/run/libvirt/libvirt-sock"));
+        _ = fs::remove_file(&socket);
+        if !on {
+            return Ok(());
+        }
+        let mut command = self.on(host, &["/usr/sbin/libvirtd", "--pid-file", "/run/libvirtd.pid"]);
+        let log = fs::File::create(self.path(&format!("{host}.libvirtd"))).map_err(|error| error.to_string())?;
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        all.insert(host.to_owned(), child.map_err(|error| error.to_string())?);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            if Instant::now() > deadline {
+                return Err(format!("libvirtd of host {host} does not listen"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Ok(())
     }
 
@@ -246,7 +321,8 @@ impl Bed {
     pub(crate) fn programs(&self, host: &str) -> Vec<u32> {
         let output = Command::new("ip").args(["netns", "pids", &Self::namespace(host)]).output();
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-        let daemons: Vec<u32> = self.daemons.iter().map(Child::id).collect();
+        let libvirts = self.libvirts.lock().expect("unpoisoned");
+        let daemons: Vec<u32> = self.daemons.iter().chain(libvirts.values()).map(Child::id).collect();
         text.lines().filter_map(|line| line.parse().ok()).filter(|pid| !daemons.contains(pid)).collect()
     }
 
@@ -255,6 +331,14 @@ impl Bed {
         let namespace = Self::namespace(host);
         let words = ["-n", &namespace, "route", verb].into_iter().chain(route.split(' '));
         run(Command::new("ip").args(words)).expect("a route");
+    }
+
+    /// Whether a guest is or was to be on a host.
+    pub(crate) fn has_qemu(&self, host: &str) -> bool {
+        self.programs(host).into_iter().any(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains("s390-ccw-virtio")
+        })
     }
 
     /// Cuts or mends the cable of a host.
@@ -267,7 +351,8 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
-        for daemon in &mut self.daemons {
+        let libvirts = self.libvirts.get_mut().expect("unpoisoned");
+        for daemon in self.daemons.iter_mut().chain(libvirts.values_mut()) {
             _ = daemon.kill();
             _ = daemon.wait();
         }

@@ -140,20 +140,13 @@ fn endless(bed: &Bed) -> Result<std::process::Child, String> {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
     // Both QEMUs run once each host has more than one program.
     let deadline = Instant::now() + Duration::from_secs(30);
-    while ["a", "b"].iter().any(|host| !has_qemu(bed, host)) {
+    while ["a", "b"].iter().any(|host| !bed.has_qemu(host)) {
         if Instant::now() > deadline {
             return Err("the QEMUs do not start".to_owned());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(child)
-}
-
-fn has_qemu(bed: &Bed, host: &str) -> bool {
-    bed.programs(host).into_iter().any(|pid| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).contains("s390-ccw-virtio")
-    })
 }
 
 fn killed_harness(bed: &Bed) -> Result<(), String> {

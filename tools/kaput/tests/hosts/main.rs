@@ -6,8 +6,10 @@ mod bed;
 mod doctor;
 mod far;
 mod real;
+mod relay;
 mod standin;
 mod tcp;
+mod virt;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,6 +21,12 @@ use libtest_mimic::{Arguments, Failed, Trial};
 pub(crate) type Step = fn(&Bed) -> Result<(), String>;
 
 fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().collect();
+    match words.get(1).and_then(|word| word.to_str()) {
+        Some("monitor") => return relay::start(&words[2..]),
+        Some("relay") => return relay::relay(),
+        _ => {}
+    }
     if let [_, word, path] = &std::env::args().collect::<Vec<_>>()[..]
         && word == "store"
     {
@@ -54,12 +62,20 @@ fn main() -> ExitCode {
             None
         }
     };
-    let trials = far::STEPS.iter().chain(real::STEPS).chain(doctor::STEPS).chain(tcp::STEPS).map(|(name, step)| {
-        let (skipped, shared) = (bed.is_none(), bed.clone());
+    let no_libvirt = bed.is_some().then(virt::missing).flatten();
+    if let Some(reason) = &no_libvirt {
+        println!("SKIP: no libvirt on this machine: {reason}");
+    }
+    let trial = |(name, step): &(&str, Step), skipped: bool| {
+        let (step, shared) = (*step, bed.clone());
         let run = move || shared.as_deref().map_or(Ok(()), step).map_err(Failed::from);
         Trial::test(*name, run).with_ignored_flag(skipped)
-    });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    };
+    let always = far::STEPS.iter().chain(real::STEPS).chain(doctor::STEPS).chain(tcp::STEPS);
+    let mut trials: Vec<Trial> = always.map(|step| trial(step, bed.is_none())).collect();
+    trials.extend(virt::STEPS.iter().map(|step| trial(step, bed.is_none() || no_libvirt.is_some())));
+    trials.push(virt::schema());
+    let conclusion = libtest_mimic::run(&arguments, trials);
     // Before the process ends, which drops nothing.
     drop(bed);
     conclusion.exit_code()

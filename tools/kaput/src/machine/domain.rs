@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A guest that libvirt runs on a host: described, created or received, and destroyed whatever happens. Its domain is
+//! transient: libvirt forgets it with its end. A file on the host says how it is destroyed, for the time when nobody here
+//! can say it any more.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use qapi_spec::Command;
+use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+
+use super::console::ConsoleSocket;
+use super::{Machine, Monitor, Process, Records, Trouble, life};
+use crate::events::What;
+use crate::libvirt::describe::{self, Ap, Description};
+use crate::libvirt::{Daemon, destroy};
+use crate::observed::Observed;
+use crate::pace::Pace;
+use crate::run_folder::RunFolder;
+use crate::scenario::HostSpec;
+use crate::transcript::Transcript;
+
+/// How long a domain may live; a run ends long before.
+const EVER: Duration = Duration::from_secs(1 << 20);
+
+/// How long events may take to be heard before something is done that causes more.
+const SOON: Duration = Duration::from_millis(200);
+
+/// One guest in one libvirt.
+pub(crate) struct Domain {
+    pub(crate) daemon: Arc<Daemon>,
+    pub(crate) name: String,
+    /// What its files there begin with.
+    pub(crate) stem: String,
+    transcript: Transcript,
+}
+
+/// Everything about a domain that is to be.
+pub(crate) struct Plan<'a> {
+    /// The scenario's host.
+    pub(crate) host: &'a str,
+    pub(crate) daemon: &'a Arc<Daemon>,
+    /// The domain's name, on every host.
+    pub(crate) name: &'a str,
+    pub(crate) uuid: &'a str,
+    pub(crate) machine: &'a str,
+    pub(crate) qemu: &'a Path,
+    pub(crate) append: &'a str,
+    pub(crate) cpus: u8,
+    pub(crate) kvm: Option<(&'a str, &'a str)>,
+    /// The plugin and what it is told, where AP is emulated.
+    pub(crate) emulated: Option<(&'a Path, &'a HostSpec)>,
+    pub(crate) folder: &'a RunFolder,
+    pub(crate) started: Instant,
+    pub(crate) answer: Duration,
+}
+
+/// A domain that is described to its host and not yet there.
+pub(crate) struct Coming {
+    pub(crate) index: usize,
+    pub(crate) domain: Arc<Domain>,
+    host: String,
+    process: Process,
+    console: PathBuf,
+    observed: Observed,
+    answer: Duration,
+    names: life::Names,
+}
+
+impl Domain {
+    pub(super) async fn ask<C: Command>(&self, command: &C) -> Result<C::Ok, Trouble> {
+        self.transcript.sent(C::NAME);
+        self.daemon.ask_qemu(&self.name, command).await
+    }
+
+    /// Asks libvirt something about it.
+    pub(crate) async fn virsh(&self, doing: &str, verb: &str, more: &[&str]) -> Result<String, Trouble> {
+        self.transcript.sent(&format!("virsh {verb} {}", more.join(" ")));
+        let arguments = [&[verb, &self.name][..], more].concat();
+        let said = self.daemon.ask(doing, &arguments).await;
+        match &said {
+            Ok(said) => self.transcript.received(said),
+            Err(error) => self.transcript.received(&error.to_string()),
+        }
+        Ok(said?)
+    }
+
+    /// Asks libvirt two things at once, the guest hardly gets to an instruction between them.
+    async fn both(&self, doing: &str, verbs: [&str; 2]) -> Result<(), Trouble> {
+        let line = verbs.map(|verb| format!("{verb} {}", self.name)).join("; ");
+        self.transcript.sent(&format!("virsh '{line}'"));
+        Ok(self.daemon.ask(doing, &[&line]).await.map(|_| ())?)
+    }
+
+    /// The file there that is named so.
+    pub(crate) fn path(&self, kind: &str) -> PathBuf {
+        self.daemon.far.path(&format!("{}.{kind}", self.stem))
+    }
+
+    /// Starts to ask libvirt something that takes a while.
+    pub(crate) async fn begin(&self, what: &str, arguments: &[&str]) -> Result<oneshot::Receiver<String>, Trouble> {
+        self.transcript.sent(&format!("virsh {}", arguments.join(" ")));
+        Ok(self.daemon.begin(&format!("{}.{what}", self.stem), arguments).await?)
+    }
+
+    /// How that ended.
+    pub(crate) async fn outcome(&self, doing: &str, what: &str, status: Option<&str>) -> Result<(), Trouble> {
+        self.transcript.received(status.unwrap_or("no more is heard of it"));
+        Ok(self.daemon.outcome(doing, &format!("{}.{what}", self.stem), status).await?)
+    }
+
+    /// Where libvirt keeps what its QEMU says.
+    fn log(&self) -> String {
+        format!("/var/log/libvirt/qemu/{}.log", self.name)
+    }
+
+    /// From here on it is watched, until it has stopped or is to be destroyed.
+    async fn live(self: Arc<Self>, killed: oneshot::Receiver<()>, observed: Observed, index: usize, mut said: File) {
+        let stopped = |state: &crate::observed::State| state.machines[index].qmp_closed.then_some(());
+        tokio::select! {
+            _ = observed.until(Instant::now() + EVER, stopped) => {}
+            _ = killed => {}
+        }
+        if observed.look().machines[index].stopped.is_none() {
+            self.transcript.sent("virsh destroy");
+            _ = self.daemon.far.script("destroy a domain", &destroy(&self.name)).await;
+        }
+        let take = format!("log={}\n[ -r \"$log\" ] && tail -c 4096 \"$log\"\nrm -f \"$log\"\n", self.log());
+        if let Ok(text) = self.daemon.far.script("tell what its QEMU said", &take).await {
+            _ = said.write_all(text.as_bytes());
+        }
+        _ = self.daemon.far.remove(&self.stem).await;
+        self.daemon.hearing.forget(&self.name, index);
+        observed.write(|state| {
+            let known = &mut state.machines[index];
+            let how = known.stopped.clone().unwrap_or("Destroyed".to_owned());
+            known.exit = Some(format!("libvirt: {how}"));
+            if !known.dismissed && how != "Migrated" {
+                state.event(Some(index), What::Ended { how });
+            }
+        });
+    }
+}
+
+impl Coming {
+    /// Tells the host everything, and has it watched.
+    pub(crate) async fn prepare(plan: &Plan<'_>, observed: &Observed) -> Result<(Self, Records), Trouble> {
+        let index = observed.add_machine(plan.host);
+        let prepared = Self::describe(plan, observed, index).await;
+        if prepared.is_err() {
+            observed.write(|state| state.machines[index].exit = Some("never started".to_owned()));
+        }
+        prepared
+    }
+
+    async fn describe(plan: &Plan<'_>, observed: &Observed, index: usize) -> Result<(Self, Records), Trouble> {
+        let prefix = format!("{index:02}-{}", plan.host);
+        let stem = format!("{}-{prefix}", plan.folder.tag());
+        let far = &plan.daemon.far;
+        let names = life::Names::new(Some(far), plan.folder, &prefix);
+        let [console, host] = ["console-socket", "host.json"].map(|kind| names.path(kind));
+        let ap = match (plan.kvm, plan.emulated) {
+            (Some((cpu, uuid)), _) => Ap::Device { cpu, uuid },
+            (None, Some((plugin, spec))) => {
+                let config = serde_json::to_vec(&spec.config(plan.host)).map_err(io::Error::other);
+                let config = config.map_err(|error| Trouble::Io("host description", error))?;
+                far.put(&format!("{stem}.host.json"), config).await?;
+                Ap::Emulated { plugin, host: &host }
+            }
+            (None, None) => Ap::None,
+        };
+        let image = far.image();
+        let xml = describe::xml(&Description {
+            name: plan.name,
+            uuid: plan.uuid,
+            machine: plan.machine,
+            emulator: plan.qemu,
+            image: &image,
+            append: plan.append,
+            cpus: plan.cpus,
+            console: &console,
+            ap,
+        });
+        let xml = xml.map_err(|error| Trouble::Io("domain description", error))?;
+        plan.folder.write(&format!("{prefix}.xml"), &xml).map_err(|error| Trouble::Io("domain description", error))?;
+        let said = plan.folder.create_file(&format!("{prefix}.stderr"));
+        let said = said.map_err(|error| Trouble::Io("error file", error))?;
+        let transcript = Transcript::new(plan.started);
+        let records =
+            Records { prefix: prefix.clone(), qmp: transcript.clone(), control: Transcript::new(plan.started) };
+        let domain = Arc::new(Domain { daemon: Arc::clone(plan.daemon), name: plan.name.to_owned(), stem, transcript });
+        let undo = format!("{}rm -f {}\n", destroy(plan.name), domain.log());
+        far.put(&format!("{}.undo", domain.stem), undo.into_bytes()).await?;
+        far.put(&format!("{}.xml", domain.stem), xml.into_bytes()).await?;
+        plan.daemon.hear(plan.name, observed, index);
+        let (kill, killed) = oneshot::channel();
+        tokio::spawn(Arc::clone(&domain).live(killed, observed.clone(), index, said));
+        let process = Process { kill: Mutex::new(Some(kill)) };
+        let console = plan.daemon.forward(console, plan.folder.file(&format!("{prefix}.console-socket"))).await?;
+        let (host, observed, answer) = (plan.host.to_owned(), observed.clone(), plan.answer);
+        Ok((Self { index, domain, host, process, console, observed, answer, names }, records))
+    }
+
+    /// Has libvirt create it, stopped before its first instruction.
+    pub(crate) async fn create(&self) -> Result<(), Trouble> {
+        let (doing, xml) = ("create a domain", self.domain.path("xml").display().to_string());
+        let ended = self.domain.begin("create", &["create", "--validate", "--paused", &xml]).await?;
+        let status = ended.await.ok();
+        self.domain.outcome(doing, "create", status.as_deref()).await
+    }
+
+    /// Connects with the console of a domain that is there.
+    pub(crate) async fn ready(self) -> Result<Machine, Trouble> {
+        let console = UnixStream::connect(&self.console).await.map_err(|e| Trouble::Io("console connection", e))?;
+        let console = ConsoleSocket::new(console).map_err(|e| Trouble::Io("console connection", e))?;
+        let console = Arc::new(console);
+        let listener = tokio::spawn(Arc::clone(&console).listen(self.observed.clone(), self.index));
+        self.observed.event(Some(self.index), What::Ready);
+        Ok(Machine {
+            index: self.index,
+            host: self.host,
+            control: None,
+            monitor: Monitor::Libvirt(self.domain),
+            process: self.process,
+            console,
+            listener,
+            observed: self.observed,
+            answer: self.answer,
+            names: self.names,
+        })
+    }
+}
+
+impl Machine {
+    /// The domain, if libvirt runs it.
+    pub(crate) fn domain(&self) -> Option<&Arc<Domain>> {
+        match &self.monitor {
+            Monitor::Libvirt(domain) => Some(domain),
+            Monitor::Qmp(_) => None,
+        }
+    }
+
+    /// Lets a domain that was created run, once its events are heard.
+    pub(crate) async fn resume(&self, patience: Duration) -> Result<(), Trouble> {
+        let Some(domain) = self.domain() else { return Ok(()) };
+        self.heard(patience, ["resume", "suspend"]).await?;
+        domain.virsh("let a domain run", "resume", &[]).await.map(|_| ())
+    }
+
+    /// Waits until its events are heard: those who listen do not say when they begin to. What is done meanwhile, twice in
+    /// a moment and without consequence, gives them something to tell.
+    pub(crate) async fn heard(&self, patience: Duration, twice: [&str; 2]) -> Result<(), Trouble> {
+        let Some(domain) = self.domain() else { return Ok(()) };
+        let deadline = Instant::now() + patience;
+        let mut pace = Pace::until(deadline);
+        loop {
+            domain.both("be heard", twice).await?;
+            let heard = |state: &crate::observed::State| {
+                let known = &state.machines[self.index];
+                (known.qmp_closed || known.life_heard && known.running.is_some()).then_some(())
+            };
+            if self.observed.until(deadline.min(Instant::now() + SOON), heard).await.is_ok() {
+                return Ok(());
+            }
+            if !pace.again().await {
+                return Err(Trouble::Late("libvirt's events"));
+            }
+        }
+    }
+
+    /// Waits until the console has said everything, which it has when its domain is gone.
+    pub(crate) async fn hear_out(&mut self) {
+        _ = tokio::time::timeout(self.answer, &mut self.listener).await;
+    }
+}

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The same story with libvirt in QEMU's place: it creates the guest's domain, migrates it, and says how that went. It leaves
+//! no moment for a hand-over of the device, so both hosts have been given the same.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::channel::address;
+use super::{Run, trouble};
+use crate::events::What;
+use crate::libvirt::fit::MIB;
+use crate::libvirt::{Daemon, Libvirt};
+use crate::machine::domain::{Coming, Domain, Plan};
+use crate::machine::{Machine, Trouble};
+use crate::observed::State;
+use crate::qmp::command::MigrationStatus;
+use crate::run::Transfer;
+use crate::scenario::{Hop, How};
+use crate::verdict::{Kind, Verdict};
+use crate::way::{Tcp, Way, bracketed};
+
+/// Milliseconds and MiB a second that keep a guest that works from converging; libvirt knows none less.
+const TIGHT: [(&str, &str); 2] = [("migrate-setmaxdowntime", "1"), ("migrate-setspeed", "1")];
+
+impl Run<'_> {
+    /// From the creation of the first domain to the guest's end.
+    pub(super) async fn story_by_libvirt(&mut self, libvirt: &Libvirt) -> Result<(), Box<Verdict>> {
+        let name = format!("kaput-{}-{}", libvirt.mark, self.folder.tag());
+        let uuid = crate::resources::random_uuid();
+        self.home = Some(self.created(libvirt, &name, &uuid).await?);
+        self.the_guest_speaks().await?;
+        let hops = self.scenario.hops();
+        for (number, hop) in hops.iter().enumerate() {
+            self.hop = number;
+            if !self.the_guest_asks(number).await? {
+                return self.heard_out().await;
+            }
+            let Some(mut source) = self.home.take() else { break };
+            match self.migrated(libvirt, &mut source, hop, &uuid).await {
+                Ok(destination) => {
+                    source.dismiss();
+                    self.home = Some(destination);
+                }
+                Err(verdict) => {
+                    self.home = Some(source);
+                    return Err(verdict);
+                }
+            }
+            let Some(home) = &self.home else { break };
+            let pressed = home.press_key().await;
+            pressed.map_err(|trouble| trouble::verdict(&self.observed, home, "the key is pressed", trouble))?;
+        }
+        self.the_guest_ends().await?;
+        self.heard_out().await
+    }
+
+    /// What the guest said last is still on its way when its end is told.
+    async fn heard_out(&mut self) -> Result<(), Box<Verdict>> {
+        if let Some(home) = self.home.as_mut()
+            && self.observed.look().machines[home.index].guest_ended.is_some()
+        {
+            home.hear_out().await;
+        }
+        Ok(())
+    }
+
+    /// Describes the guest to a host.
+    async fn describe(&mut self, libvirt: &Libvirt, host: &str, name: &str, uuid: &str) -> Result<Coming, Trouble> {
+        let starts_here = host == self.scenario.start();
+        let daemon = daemon(libvirt, starts_here);
+        let far = if starts_here { &self.tools.hosts.source } else { &self.tools.hosts.destination };
+        let (qemu, plugin) = match far {
+            Some(far) => (Path::new(&far.hello.qemu), Path::new(&far.hello.plugin)),
+            None => (&*self.tools.qemu, &*self.tools.plugin),
+        };
+        let kvm = libvirt.kvm.as_ref().map(|kvm| {
+            let device = if starts_here { &kvm.source } else { &kvm.destination };
+            (&*kvm.cpu, device.rsplit('/').next().unwrap_or_default())
+        });
+        // Nothing brings the device's configuration along: both hosts have been given that of the first.
+        let spec = self.scenario.host(self.scenario.start()).filter(|_| self.scenario.plugin);
+        let plan = Plan {
+            host,
+            daemon,
+            name,
+            uuid,
+            machine: &self.tools.machine,
+            qemu,
+            append: &self.append,
+            cpus: self.scenario.guest.cpus.get_ref().get(),
+            kvm,
+            emulated: spec.map(|spec| (plugin, spec)),
+            folder: &self.folder,
+            started: self.started,
+            answer: self.scenario.deadlines.answer,
+        };
+        let (coming, records) = Coming::prepare(&plan, &self.observed).await?;
+        self.records.push(records);
+        Ok(coming)
+    }
+
+    /// The domain on the first host, from its description to its first instruction.
+    async fn created(&mut self, libvirt: &Libvirt, name: &str, uuid: &str) -> Result<Machine, Box<Verdict>> {
+        let (host, patience) = (self.scenario.start(), self.scenario.deadlines.start);
+        let create = async {
+            let coming = self.describe(libvirt, host, name, uuid).await?;
+            let created = tokio::time::timeout(patience, coming.create()).await;
+            created.unwrap_or(Err(Trouble::Late("libvirt's word that the domain is there")))?;
+            // Before its first instruction: what it says while nobody is connected is lost.
+            let home = coming.ready().await?;
+            home.resume(patience).await?;
+            Ok(home)
+        };
+        create.await.map_err(|trouble: Trouble| {
+            Verdict::new(Kind::SourceNeverStarted, format!("libvirt of host {host} did not start the guest"))
+                .on(host)
+                .expected(format!("the guest runs within {patience:?}"))
+                .seen(trouble.to_string())
+                .next("its description, and what its QEMU said, are in the run folder")
+                .ended()
+        })
+    }
+
+    /// One migration; the guest is on the machine that is returned.
+    async fn migrated(
+        &mut self,
+        libvirt: &Libvirt,
+        source: &mut Machine,
+        hop: &Hop<'_>,
+        uuid: &str,
+    ) -> Result<Machine, Box<Verdict>> {
+        let Some(domain) = source.domain().cloned() else {
+            return Err(Verdict::new(Kind::HarnessFailed, "a guest of libvirt's is none").ended());
+        };
+        self.migratable(source).await?;
+        let (number, to) = (self.hop + 1, hop.to.to_owned());
+        self.observed.event(Some(source.index), What::MigrationBegun { migration: number, to });
+        let coming = self.describe(libvirt, hop.to, &domain.name, uuid).await;
+        let coming = self.device(source, "the guest is described to the destination", coming)?;
+        let there = daemon(libvirt, hop.to == self.scenario.start());
+        let address = domain.daemon.address_of(there, &self.folder, number).await.map_err(Into::into);
+        let address = self.device(source, "a way to the other libvirt is made", address)?;
+        if hop.with.mid_run {
+            self.limit(source, &domain, &TIGHT).await?;
+        } else {
+            self.limit(source, &domain, &as_limits(&limits(hop.with))).await?;
+        }
+        self.carry_over(source, &domain, &coming, hop, &address, there).await?;
+        let index = coming.index;
+        let destination = self.device(source, "its console is connected", coming.ready().await)?;
+        self.end_states_by_libvirt(source, &destination).await?;
+        debug_assert_eq!(index, destination.index);
+        self.transfers.push(Transfer { to: destination.host.clone(), ..Transfer::default() });
+        Ok(destination)
+    }
+
+    /// `virsh migrate`, to its end.
+    async fn carry_over(
+        &self,
+        source: &Machine,
+        domain: &Domain,
+        coming: &Coming,
+        hop: &Hop<'_>,
+        address: &str,
+        there: &Daemon,
+    ) -> Result<(), Box<Verdict>> {
+        let doing = "the migration is started";
+        // What there is to read of it on the host of the source is the description that the destination's has.
+        let xml = self.folder.file(&format!("{:02}-{}.xml", coming.index, hop.to));
+        let xml = std::fs::read(xml).map_err(|error| Trouble::Io("domain description", error));
+        let file = format!("{}.to-xml", domain.stem);
+        let put = domain.daemon.far.put(&file, self.device(source, doing, xml)?).await.map_err(Into::into);
+        self.device(source, doing, put)?;
+        let file = domain.daemon.far.path(&file).display().to_string();
+        let way = self.device(source, doing, self.way(domain, there, hop))?;
+        let mut arguments = vec!["migrate", "--live", "--p2p", "--xml", &file];
+        arguments.extend(way.iter().map(String::as_str));
+        arguments.extend([&*domain.name, address]);
+        let mut ended = self.device(source, doing, domain.begin("migrate", &arguments).await)?;
+        let deadline = tokio::time::Instant::now() + self.scenario.deadlines.migration;
+        tokio::select! {
+            proven = self.proof(source, domain, hop) => proven?,
+            status = &mut ended => {
+                self.outcome(domain, source, there, status.ok(), hop).await?;
+                return if hop.with.mid_run { Err(self.not_mid_run(source)) } else { Ok(()) };
+            }
+        }
+        match tokio::time::timeout_at(deadline, ended).await {
+            Ok(status) => self.outcome(domain, source, there, status.ok(), hop).await,
+            Err(_) => Err(self.stuck(source, "libvirt migrates the guest")),
+        }
+    }
+
+    /// The way the guest's memory goes: through libvirt's own connection, or by TCP to an address of the destination.
+    fn way(&self, domain: &Domain, there: &Daemon, hop: &Hop<'_>) -> Result<Vec<String>, Trouble> {
+        let Way::Tcp(Tcp { address: named, ports }) = &self.tools.hosts.way else {
+            return Ok(vec!["--tunnelled".to_owned()]);
+        };
+        // The address that was named is the destination's; who goes back to where he started goes elsewhere.
+        let named = named.clone().filter(|_| hop.to != self.scenario.start());
+        let address = named.map_or_else(|| address(domain.daemon.elsewhere(), there.elsewhere()), Ok)?;
+        let port = ports.map_or(String::new(), |(first, _)| format!(":{first}"));
+        let uri = format!("tcp://{}{port}", bracketed(&address));
+        Ok(vec!["--migrateuri".to_owned(), uri, "--listen-address".to_owned(), address])
+    }
+
+    /// That the guest works while memory moves, where the scenario wants that.
+    async fn proof(&self, source: &Machine, domain: &Domain, hop: &Hop<'_>) -> Result<(), Box<Verdict>> {
+        if !hop.with.mid_run {
+            return Ok(());
+        }
+        let active = |state: &State| (state.machines[source.index].migration == MigrationStatus::ACTIVE).then_some(());
+        self.wait(source, "memory moves", active).await?;
+        self.prove_by_libvirt(source).await?;
+        // A migration that is over has no limits any more.
+        _ = self.limit(source, domain, &as_limits(&limits(hop.with))).await;
+        Ok(())
+    }
+
+    /// Each look takes a while, and the first pass over memory is the long one: nothing is waited for between two looks.
+    async fn prove_by_libvirt(&self, source: &Machine) -> Result<(), Box<Verdict>> {
+        let mut before = None;
+        while self.observed.look().machines[source.index].migration == MigrationStatus::ACTIVE {
+            // A guest that has gone over cannot be looked at any more, and was not seen.
+            let Ok(now) = source.read_doubleword(self.tools.image.progress.address).await else { break };
+            let operations = now.wrapping_sub(*before.get_or_insert(now));
+            if operations > 0 {
+                self.observed.event(Some(source.index), What::MidRun { operations });
+                return Ok(());
+            }
+        }
+        Err(self.not_mid_run(source))
+    }
+
+    /// What libvirt says about a migration that has ended.
+    async fn outcome(
+        &self,
+        domain: &Domain,
+        source: &Machine,
+        there: &Daemon,
+        status: Option<String>,
+        hop: &Hop<'_>,
+    ) -> Result<(), Box<Verdict>> {
+        let Err(trouble) = domain.outcome("migrate the guest", "migrate", status.as_deref()).await else {
+            return Ok(());
+        };
+        let mut seen = trouble.to_string();
+        // A destination that does not answer is the likelier cause, and the source cannot tell.
+        if let Err(error) = there.ask("say whether it is there", &["list"]).await {
+            seen = format!("{error}\n{seen}");
+        }
+        // libvirt without a word for this migration says so before it begins.
+        let kind =
+            if seen.contains("cannot migrate a domain with <hostdev") { Kind::Skipped } else { Kind::MigrationFailed };
+        let to = hop.to;
+        Err(Verdict::new(kind, format!("libvirt of host {} did not migrate the guest to host {to}", source.host))
+            .on(&source.host)
+            .seen(seen)
+            .next("what it was asked is in the run folder; the journal of either libvirt says more")
+            .ended())
+    }
+
+    /// Sets what libvirt sets of a migration's limits.
+    async fn limit(&self, source: &Machine, domain: &Domain, limits: &[(&str, &str)]) -> Result<(), Box<Verdict>> {
+        for (verb, value) in limits {
+            let set = domain.virsh("limit a migration", verb, &[value]).await;
+            self.device(source, "the limits are set", set)?;
+        }
+        Ok(())
+    }
+
+    /// The source has no domain any more, and the destination's runs because it was migrated.
+    async fn end_states_by_libvirt(&self, source: &mut Machine, destination: &Machine) -> Result<(), Box<Verdict>> {
+        let doing = "its end state is asked";
+        let stopped = |state: &State| state.machines[source.index].stopped.clone();
+        let left = self.observed.until(Instant::now() + self.scenario.deadlines.answer, stopped).await;
+        source.hear_out().await;
+        let Some(domain) = destination.domain() else { return Ok(()) };
+        let arrived = self.device(destination, doing, domain.virsh(doing, "domstate", &["--reason"]).await)?;
+        let left = left.unwrap_or("still there".to_owned());
+        let expected = ["gone", "Migrated", "running", "migrated"];
+        let (running, reason) = arrived.trim().split_once(' ').unwrap_or((arrived.trim(), ""));
+        let seen = ["gone", &left, running, reason.trim_matches(['(', ')'])];
+        if seen != expected {
+            return Err(self.wrong_end_states(source, destination, &expected, &seen));
+        }
+        let told = domain.virsh(doing, "domjobinfo", &["--completed", "--rawstats"]).await.unwrap_or_default();
+        let figure = |name: &str| {
+            let lines = told.lines().filter_map(|line| line.split_once(": "));
+            lines.filter(|(key, _)| *key == name).find_map(|(_, value)| value.trim().parse().ok())
+        };
+        let (downtime, transferred) = (figure("downtime"), figure("data_processed"));
+        let done = What::MigrationDone { migration: self.hop + 1, accepted: true, downtime, transferred };
+        self.observed.event(Some(source.index), done);
+        // The guest waits for its key.
+        self.device(destination, doing, destination.heard(self.scenario.deadlines.start, ["suspend", "resume"]).await)
+    }
+}
+
+fn daemon(libvirt: &Libvirt, is_source: bool) -> &std::sync::Arc<Daemon> {
+    if is_source { &libvirt.source } else { &libvirt.destination }
+}
+
+/// The limits as the scenario has them, in libvirt's units.
+fn limits(with: &How) -> [(&'static str, String); 2] {
+    // Without a limit libvirt takes what its own largest number is.
+    let speed = with.bandwidth.map_or(u64::from(u32::MAX) / 2, |bytes| bytes.div_ceil(MIB));
+    let downtime = with.downtime.unwrap_or(2000).max(1);
+    [("migrate-setmaxdowntime", downtime.to_string()), ("migrate-setspeed", speed.to_string())]
+}
+
+fn as_limits<'a>(limits: &'a [(&'static str, String); 2]) -> [(&'static str, &'a str); 2] {
+    [(limits[0].0, &limits[0].1), (limits[1].0, &limits[1].1)]
+}
