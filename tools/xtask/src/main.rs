@@ -7,6 +7,7 @@
 
 mod artifacts;
 mod bench;
+mod big_endian;
 mod dist;
 mod doctor;
 mod fuzz;
@@ -34,7 +35,8 @@ Examples:
   cargo xtask run                   set up, build, run the default scenario, print its report
   cargo xtask run ping-pong         the same with another scenario
   cargo xtask kaput list            any other command of the harness
-  cargo xtask test                  everything, as CI does it
+  cargo xtask test                  all that needs no request, as CI does it
+  cargo xtask test big-endian       the libraries' tests on an emulated big-endian machine
   cargo xtask bench                 what the emulation costs
   cargo xtask fuzz --seconds 60     damaged input for every reader, a minute each
   cargo xtask dist                  a folder and an archive for people without cargo

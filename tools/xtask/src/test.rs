@@ -16,7 +16,7 @@ use crate::layout::Layout;
 use crate::process;
 use crate::setup::{guest_library, linux};
 use crate::state::State;
-use crate::{dist, fuzz};
+use crate::{big_endian, dist, fuzz};
 
 const DEADLINE: Duration = Duration::from_secs(1800);
 
@@ -40,6 +40,8 @@ pub(crate) enum Step {
     Checks,
     /// The archive for people without cargo, unpacked elsewhere and used with an empty environment.
     Dist,
+    /// The tests of the libraries on an emulated big-endian machine; on request only, for it takes minutes.
+    BigEndian,
     /// Damaged input for every reader of input from outside, 20 seconds each, at the same time.
     Fuzz,
 }
@@ -73,7 +75,8 @@ impl Count {
 /// # Errors
 /// Never for a failing step; those are counted.
 pub(crate) fn run(layout: &Layout, state: &mut State, steps: &[Step]) -> Result<bool> {
-    let steps = if steps.is_empty() { Step::value_variants() } else { steps };
+    let usual: Vec<Step> = Step::value_variants().iter().copied().filter(|step| *step != Step::BigEndian).collect();
+    let steps = if steps.is_empty() { &usual } else { steps };
     let mut total = Count::default();
     let mut report = Vec::new();
     for step in steps {
@@ -133,6 +136,13 @@ impl Step {
                 command.args(["--package", "checks", "--no-fail-fast"]).env("KAPUT_PROGRAM", ready.harness());
                 tests(ready.tell(layout, &mut command))
             }
+            Self::BigEndian => match big_endian::command(layout, state)? {
+                Ok(mut command) => tests(&mut command),
+                Err(reason) => {
+                    println!("SKIP: no big-endian machine: {reason}");
+                    Ok(Count { skipped: 1, ..Count::default() })
+                }
+            },
             Self::Dist => dist::try_out(layout, state).map(|()| Count::PASSED),
             Self::Fuzz => {
                 let failed = fuzz::run(layout, &[], FUZZ_SECONDS, None)?;

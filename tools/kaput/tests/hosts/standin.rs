@@ -121,7 +121,7 @@ fn serve(mut stream: &UnixStream, root: &Path, host: &Host, refuses: bool) -> Re
     }
     let before = log_of(host, 0)?.next;
     let done = match path {
-        "/sys/resume" => refuse(host, value.trim_end_matches(".json")),
+        "/sys/resume" => refuse(root, host, value.trim_end_matches(".json")),
         _ => host.sysfs_write(path, value).map_err(|error| format!("{error:?}")),
     };
     let answer = done.and_then(|()| follow(root, host)).map_or_else(|error| error, |()| "ok".to_owned());
@@ -172,8 +172,9 @@ fn print_log(root: &Path, log: &LogReply) -> Result<(), String> {
     fs::write(&path, text).map_err(|error| error.to_string())
 }
 
-/// A guest comes to a device, and its first queue is an older card by then: the model refuses, and logs why.
-fn refuse(host: &Host, mdev: &str) -> Result<(), String> {
+/// A guest comes to a device, and its first queue is an older card by then, or with the defect that the file beside the folder
+/// names one that differs in a bit without a meaning: the model refuses, and logs why.
+fn refuse(root: &Path, host: &Host, mdev: &str) -> Result<(), String> {
     let [adapters, domains, control_domains] = matrix(host, mdev);
     let coming = MdevConfig { uuid: mdev.to_owned(), adapters, domains, control_domains, open: true };
     let topology = TOPOLOGY.parse().map_err(|error| format!("{error}"))?;
@@ -191,7 +192,11 @@ fn refuse(host: &Host, mdev: &str) -> Result<(), String> {
         serde_json::from_value(ask(&source, read)?["data"].clone()).map_err(|error| error.to_string())?;
 
     let first = Apqn::new(adapters.iter().next().unwrap_or(0), domains.iter().next().unwrap_or(0));
-    let older = Some(Hex64(0x6a80_0000_0dff_0007));
+    let defect = fs::read_to_string(root.with_extension("refuses")).map_err(|error| error.to_string())?;
+    if !defect.is_empty() {
+        ask(host, Request::DefectSet { name: defect.clone(), on: true })?;
+    }
+    let older = Some(Hex64(if defect.is_empty() { 0x6a80_0000_0dff_0007 } else { 0x6a90_0000_0eff_0007 }));
     let queue = QueueName(first);
     ask(host, Request::QueueAnswer { queue, response: Some(0), asynchronous: false, hw_info: older })?;
     ask(host, Request::DeviceOpen { mdev: named.clone(), guest: None })?;
