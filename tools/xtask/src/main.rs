@@ -35,7 +35,7 @@ Examples:
   cargo xtask run                   set up, build, run the default scenario, print its report
   cargo xtask run ping-pong         the same with another scenario
   cargo xtask kaput list            any other command of the harness
-  cargo xtask test                  all that needs no request, as CI does it
+  cargo xtask test                  everything, as CI does it
   cargo xtask test big-endian       the libraries' tests on an emulated big-endian machine
   cargo xtask bench                 what the emulation costs
   cargo xtask fuzz --seconds 60     damaged input for every reader, a minute each

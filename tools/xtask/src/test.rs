@@ -40,7 +40,7 @@ pub(crate) enum Step {
     Checks,
     /// The archive for people without cargo, unpacked elsewhere and used with an empty environment.
     Dist,
-    /// The tests of the libraries on an emulated big-endian machine; on request only, for it takes minutes.
+    /// The tests of the libraries on an emulated big-endian machine.
     BigEndian,
     /// Damaged input for every reader of input from outside, 20 seconds each, at the same time.
     Fuzz,
@@ -75,8 +75,7 @@ impl Count {
 /// # Errors
 /// Never for a failing step; those are counted.
 pub(crate) fn run(layout: &Layout, state: &mut State, steps: &[Step]) -> Result<bool> {
-    let usual: Vec<Step> = Step::value_variants().iter().copied().filter(|step| *step != Step::BigEndian).collect();
-    let steps = if steps.is_empty() { &usual } else { steps };
+    let steps = if steps.is_empty() { Step::value_variants() } else { steps };
     let mut total = Count::default();
     let mut report = Vec::new();
     for step in steps {
@@ -139,7 +138,7 @@ impl Step {
             Self::BigEndian => match big_endian::command(layout, state)? {
                 Ok(mut command) => tests(&mut command),
                 Err(reason) => {
-                    println!("SKIP: no big-endian machine: {reason}");
+                    println!("SKIP: no emulated big-endian machine: {reason}");
                     Ok(Count { skipped: 1, ..Count::default() })
                 }
             },
