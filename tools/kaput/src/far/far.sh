@@ -21,6 +21,8 @@ clean() {
     rm -rf "$dir"
 } 2> /dev/null
 trap clean EXIT; trap 'exit 3' HUP INT TERM PIPE
+# Now, while there is room for it.
+: > "$dir/voice"
 
 # A link that is cut says nothing for hours, so silence ends it too: kaput speaks every few seconds.
 (

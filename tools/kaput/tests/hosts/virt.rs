@@ -18,6 +18,7 @@ pub(crate) const STEPS: &[(&str, Step)] = &[
     ("a_guest_that_libvirt_does_not_take_is_told_in_its_words_and_nothing_stays", not_taken),
     ("a_libvirt_that_ends_in_the_middle_ends_the_run_as_such", ends),
     ("whoever_is_killed_leaves_no_domain", killed),
+    ("restore_ends_a_domain_that_nobody_could_end", restored),
 ];
 
 const THERE: [&str; 6] = ["--source", "ssh:a", "--destination", "ssh:b", "--engine", "libvirt"];
@@ -96,14 +97,23 @@ fn run(bed: &Bed, more: &[&str]) -> Said {
     bed.run(&[&["run"], more, &THERE].concat())
 }
 
+/// The names of a host's domains.
+fn domains(bed: &Bed, host: &str) -> Result<Vec<String>, String> {
+    let listed = bed.on(host, &["virsh", "-q", "-c", "qemu:///system", "list", "--all", "--name"]).output();
+    let listed = Said::of(&listed.map_err(|error| error.to_string())?);
+    if listed.status != Some(0) {
+        return Err(format!("domains on {host}: {}", listed.err));
+    }
+    Ok(listed.out.lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+}
+
 /// Nothing on the hosts, in libvirt's eyes either.
 fn clear(bed: &Bed) -> Result<(), String> {
     bed.cleared(SOON)?;
     for host in ["a", "b"] {
-        let listed = bed.on(host, &["virsh", "-q", "-c", "qemu:///system", "list", "--all"]).output();
-        let listed = Said::of(&listed.map_err(|error| error.to_string())?);
-        if listed.status != Some(0) || !listed.out.trim().is_empty() {
-            return Err(format!("domains on {host}: {}{}", listed.out, listed.err));
+        let domains = domains(bed, host)?;
+        if !domains.is_empty() {
+            return Err(format!("domains on {host}: {domains:?}"));
         }
         let logs = bed.path(&format!("{host}-own/log/libvirt/qemu"));
         let logs: Vec<_> = std::fs::read_dir(logs).into_iter().flatten().flatten().collect();
@@ -214,4 +224,38 @@ fn killed(bed: &Bed) -> Result<(), String> {
         clear(bed).map_err(|error| format!("kill {signal}: {error}; {}", said.err))?;
     }
     Ok(())
+}
+
+/// Everything of kaput's is killed on both hosts at once, and a journal says that the run had a device.
+fn restored(bed: &Bed) -> Result<(), String> {
+    let mut child = on_its_way(bed)?;
+    let is_qemu = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("s390-ccw-virtio") || line.ends_with("relay\0")
+    };
+    let programs = ["a", "b"].into_iter().flat_map(|host| bed.programs(host)).filter(|pid| !is_qemu(pid));
+    let programs: Vec<String> = programs.map(|pid| pid.to_string()).collect();
+    _ = Command::new("kill").arg("-9").args(&programs).output();
+    _ = child.kill();
+    _ = child.wait();
+    let name = domains(bed, "a")?.into_iter().chain(domains(bed, "b")?).next().ok_or("nothing is left")?;
+    let mark = name.split('-').nth(1).ok_or("a name without a mark")?.to_owned();
+    std::fs::create_dir_all(bed.path("state")).map_err(|error| error.to_string())?;
+    for host in ["a", "b"] {
+        let record = serde_json::json!({"uuid": format!("{mark}-2222-4333-8444-555555555555"), "changes": []});
+        let journal = serde_json::json!({"version": 1, "pid": 1, "host": format!("ssh:{host}"), "ssh-config": null,
+            "record": record});
+        let path = bed.path(&format!("state/{host}.json"));
+        std::fs::write(path, journal.to_string()).map_err(|error| error.to_string())?;
+    }
+    let said = bed.run(&["restore"]);
+    tells(&said, 0, &["ssh:a is as it was", "ssh:b is as it was"])?;
+    for file in bed.left_behind() {
+        _ = std::fs::remove_dir_all(file);
+    }
+    for host in ["a", "b"] {
+        _ = std::fs::remove_dir_all(bed.path(&format!("{host}-own/log/libvirt/qemu")));
+    }
+    clear(bed)
 }
