@@ -6,6 +6,7 @@ use crate::ap::Ap;
 use crate::exchange::Failure;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::cpus::{self, Alone, Beside};
+use crate::migrate::forget_translations;
 use crate::observe;
 use crate::report;
 use crate::rsa::{self, Vector};
@@ -104,6 +105,7 @@ fn work() {
     let Some((ap, apqn)) = WORK.lock().take() else { return };
     let mut last = clock::now();
     while !cpus::enough() {
+        forget_translations();
         match rsa::compute(&ap, apqn, Vector::PUBLIC) {
             Ok(()) => {
                 let now = clock::now();

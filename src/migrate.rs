@@ -23,6 +23,7 @@ use alloc::vec::Vec;
 use ap_arch::Apqn;
 use ap_arch::image::Options;
 use ap_arch::report::{Verdict, handshake};
+use s390x_asm::asm;
 
 /// A runner that was told there is nothing to migrate for presses the key at once, if at all.
 const SKIP_KEY_LIMIT_MILLIS: u64 = 3000;
@@ -210,6 +211,13 @@ fn one_queue_a_card(seen: &[(Apqn, crate::ap::Answer)], busy: &[Apqn]) -> Vec<Qu
     queues
 }
 
+/// QEMU without KVM can miss, about once in some thousand migrations of a busy host, that a guest writes to a page: its
+/// list of dirty pages is read between two steps of such a write, and then the CPU's translation of that page tells of
+/// no further one. A translation that is looked up again does.
+pub(crate) fn forget_translations() {
+    asm::ptlb();
+}
+
 /// Works, with rests, until a key is pressed.
 fn wait_for_key(limit_millis: u64, mut work: impl FnMut()) -> Result<(), NoKey> {
     let deadline = Deadline::in_millis(limit_millis);
@@ -217,6 +225,7 @@ fn wait_for_key(limit_millis: u64, mut work: impl FnMut()) -> Result<(), NoKey> 
         let next_look = Deadline::in_millis(WORK_MILLIS);
         while !next_look.is_over() {
             work();
+            forget_translations();
         }
         if console::key_pressed() {
             return Ok(());

@@ -132,6 +132,12 @@ pub unsafe fn lctlg<const N: u8>(value: u64) {
     unsafe { asm!("lctlg %c{n},%c{n},0({at})", n = const N, at = in(reg_addr) &raw const value, options(nostack)) };
 }
 
+/// PURGE TLB: this CPU looks its translations up again.
+pub fn ptlb() {
+    // SAFETY: what was looked up is looked up again; nothing else changes.
+    unsafe { asm!("ptlb", options(nostack)) };
+}
+
 /// SET CLOCK COMPARATOR: an external interruption is pending once the clock is later.
 pub fn sckc(time: Tod) {
     // SAFETY: reads eight bytes; the interruption is masked off until somebody allows it.
