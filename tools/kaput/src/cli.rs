@@ -220,13 +220,13 @@ fn list(named: &Named, options: &ListOptions) -> Result<u8> {
     print(lines.collect::<String>())
 }
 
-/// Prints, and is content. A reader that went away wants no more, and is no reason to complain.
 /// A seed as it is told and given.
 fn seed(text: &str) -> Result<u64, String> {
     let digits = text.trim_start_matches("0x");
     u64::from_str_radix(digits, 16).map_err(|_| "a seed has 1 to 16 hex digits".to_owned())
 }
 
+/// Prints, and is content. A reader that went away wants no more, and is no reason to complain.
 fn print(text: impl AsRef<[u8]>) -> Result<u8> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_ref()).and_then(|()| out.flush()) {

@@ -89,6 +89,7 @@ fn execute(
     let mut storage = GuestStorage::new(&mut vcpu.exchange, registers, psw_mask);
     let outcome = by(site.instruction, &operands, &mut storage);
     if let Some(interruptions) = &plugin.interruptions
+        && may_be_told(site.instruction, operands.gr0)
         && guest.machine().expects_notification()
     {
         interruptions.expect(plugin);
@@ -108,6 +109,15 @@ fn execute(
             vcpu.raised = Some(Raised { exception, address: site.address });
             None
         }
+    }
+}
+
+/// Whether it is one of those after which a reply that somebody is to be told of can be on its way.
+fn may_be_told(instruction: Instruction, gr0: u64) -> bool {
+    match instruction {
+        Instruction::Nqap { .. } => true,
+        Instruction::Pqap => Gr0(gr0).function() == FunctionCode::AQIC,
+        Instruction::Dqap { .. } => false,
     }
 }
 

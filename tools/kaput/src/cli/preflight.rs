@@ -8,7 +8,6 @@ use kaput::place::{Place, load};
 use kaput::report::preflight as page;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use preflight::report::{fix, human, json, picture};
-use preflight::text::is_device_name;
 use preflight::{Host, Pair, RULES};
 
 use super::print;
@@ -62,10 +61,10 @@ pub(super) struct PreflightOptions {
     /// The host it is to go to
     destination: Place,
     /// The guest's mediated device on the source, if there is more than one
-    #[arg(long, value_name = "UUID", value_parser = device_name)]
+    #[arg(long, value_name = "UUID", value_parser = super::resources::device_name)]
     mdev: Option<String>,
     /// The device on the destination, if its UUID is another
-    #[arg(long, value_name = "UUID", value_parser = device_name)]
+    #[arg(long, value_name = "UUID", value_parser = super::resources::device_name)]
     destination_mdev: Option<String>,
     /// QMP socket of the guest's QEMU, to ask what blocks a migration
     #[arg(long, value_name = "SOCKET")]
@@ -83,11 +82,6 @@ pub(super) struct PreflightOptions {
     /// without a file
     #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
     report: Vec<Target>,
-}
-
-fn device_name(text: &str) -> std::result::Result<String, &'static str> {
-    let expected = "expected the UUID of a mediated device";
-    is_device_name(text).then(|| text.to_owned()).ok_or(expected)
 }
 
 pub(super) async fn collect(options: &CollectOptions) -> Result<u8> {
