@@ -250,9 +250,8 @@ impl Launching {
         };
         let (console, qmp) =
             tokio::try_join!(accept(self.console, "console connection"), accept(self.qmp, "QMP connection"))?;
-        let console = ConsoleSocket::new(console).map_err(|e| Trouble::Io("console connection", e))?;
-        let console = Arc::new(console);
-        let listener = tokio::spawn(Arc::clone(&console).listen(self.observed.clone(), index));
+        let heard = ConsoleSocket::heard(console, &self.observed, index);
+        let (console, listener) = heard.map_err(|e| Trouble::Io("console connection", e))?;
         let teller = self.observed.clone();
         let qmp = Qmp::new(qmp, self.records.qmp, move |notice| match notice {
             Notice::Greeting(version) => teller.write(|state| state.machines[index].version = Some(version)),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
 
 use crate::observed::Observed;
 
@@ -19,13 +20,24 @@ pub(super) struct ConsoleSocket {
 }
 
 impl ConsoleSocket {
-    pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
+    /// Takes a console over and listens to it; the task ends with it.
+    pub(super) fn heard(
+        stream: UnixStream,
+        observed: &Observed,
+        index: usize,
+    ) -> io::Result<(Arc<Self>, JoinHandle<()>)> {
+        let console = Arc::new(Self::new(stream)?);
+        let listener = tokio::spawn(Arc::clone(&console).listen(observed.clone(), index));
+        Ok((console, listener))
+    }
+
+    fn new(stream: UnixStream) -> io::Result<Self> {
         let direct = stream.into_std()?;
         Ok(Self { watched: UnixStream::from_std(direct.try_clone()?)?, direct })
     }
 
     /// Hands on what comes until the other side closes.
-    pub(super) async fn listen(self: Arc<Self>, observed: Observed, index: usize) {
+    async fn listen(self: Arc<Self>, observed: Observed, index: usize) {
         while self.watched.readable().await.is_ok() {
             let drained = self.watched.try_io(Interest::READABLE, || match self.drain(&observed, index) {
                 State::Open => Err(io::ErrorKind::WouldBlock.into()),

@@ -216,9 +216,8 @@ impl Coming {
     /// Connects with the console of a domain that is there.
     pub(crate) async fn ready(self) -> Result<Machine, Trouble> {
         let console = UnixStream::connect(&self.console).await.map_err(|e| Trouble::Io("console connection", e))?;
-        let console = ConsoleSocket::new(console).map_err(|e| Trouble::Io("console connection", e))?;
-        let console = Arc::new(console);
-        let listener = tokio::spawn(Arc::clone(&console).listen(self.observed.clone(), self.index));
+        let heard = ConsoleSocket::heard(console, &self.observed, self.index);
+        let (console, listener) = heard.map_err(|e| Trouble::Io("console connection", e))?;
         self.observed.event(Some(self.index), What::Ready);
         Ok(Machine {
             index: self.index,
