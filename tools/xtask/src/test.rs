@@ -28,6 +28,8 @@ const FUZZ_SECONDS: u64 = 20;
 pub(crate) enum Step {
     /// The formatting of all sources.
     Format,
+    /// The layout of the sources: rooms, floors, arrows and circles of every crate.
+    Tidy,
     /// Lints of everything that runs on this machine.
     LintHost,
     /// Lints of the image and of the program for Linux, for their own target.
@@ -106,6 +108,9 @@ impl Step {
     fn run(self, layout: &Layout, state: &mut State) -> Result<Count> {
         match self {
             Self::Format => plain(host_cargo(layout, "fmt").args(["--all", "--check"])),
+            Self::Tidy => {
+                plain(host_cargo(layout, "run").args(["--quiet", "--package", "tidy", "--"]).arg(&layout.root))
+            }
             Self::LintHost => {
                 let mut command = host_cargo(layout, "clippy");
                 plain(command.args([
