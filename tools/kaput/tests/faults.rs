@@ -12,11 +12,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use kaput::events::What;
+use kaput::outcome::events::What;
+use kaput::outcome::verdict::Kind;
+use kaput::run::tools::{Named, Tools};
 use kaput::run::{self, Finished, Wishes};
 use kaput::scenario::load::Loaded;
-use kaput::tools::{Named, Tools};
-use kaput::verdict::Kind;
 
 use support::named;
 

@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ap_arch::image::MIGRATION_SUITE_BEGINS;
 use ap_arch::report::Verdict;
 use ap_machine::{FAULTS, PlantedFault};
+use kaput::run::tools::Tools;
 use kaput::run::{self, Wishes};
 use kaput::scenario::load::Loaded;
-use kaput::tools::Tools;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Suites that run only where they are named and judge no fault of the machine.

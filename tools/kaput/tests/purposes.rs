@@ -19,10 +19,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ap_machine::FAULTS;
+use kaput::outcome::verdict::Exit;
+use kaput::run::tools::Tools;
 use kaput::run::{self, Wishes};
 use kaput::scenario::load::{self, Loaded};
-use kaput::tools::Tools;
-use kaput::verdict::Exit;
 use libtest_mimic::{Arguments, Failed, Trial};
 use toml::Spanned;
 use vfio_ap::defect::Defect;

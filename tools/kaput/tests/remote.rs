@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use kaput::remote::RemoteFactory;
+use kaput::conformance::control_device::RemoteFactory;
 use vfio_ap::defect::Defect;
 use vfio_ap::model::ModelFactory;
 use vfio_ap::profile::Profile;

@@ -10,12 +10,12 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use ap_arch::report::Verdict as CaseVerdict;
-use kaput::mutants;
+use kaput::conformance::mutants;
 use kaput::report::human;
+use kaput::run::tools::Tools;
 use kaput::run::{self, Finished, Wishes};
 use kaput::scenario::Outcome;
 use kaput::scenario::load::{self, Loaded};
-use kaput::tools::Tools;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// One scenario and, once somebody has asked, how it went.

@@ -4,10 +4,10 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use kaput::outcome::verdict::Exit;
 use kaput::report::{Told, json};
 use kaput::run::Finished;
 use kaput::scenario::load::Loaded;
-use kaput::verdict::Exit;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
 use super::reports::{Reports, Target};

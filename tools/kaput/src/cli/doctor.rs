@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use kaput::doctor::host::{self, Answer};
 use kaput::doctor::look as look_here;
-use kaput::far::Far;
-use kaput::site::Site;
-use kaput::tools::Named;
-use kaput::verdict::Exit;
+use kaput::hosts::pair::Site;
+use kaput::hosts::ssh::Far;
+use kaput::outcome::verdict::Exit;
+use kaput::run::tools::Named;
 use miette::Result;
 
 use super::print;

@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use kaput::conformance::control_device::RemoteFactory;
+use kaput::conformance::explain;
+use kaput::conformance::mutants::{self, Outcome};
 use kaput::conformance::{Judged, human, json, tap};
-use kaput::explain;
-use kaput::mutants::{self, Outcome};
-use kaput::remote::RemoteFactory;
+use kaput::outcome::verdict::Exit;
+use kaput::run::tools::{Named, Tools};
 use kaput::scenario::load::{self, Loaded};
-use kaput::tools::{Named, Tools};
-use kaput::verdict::Exit;
 use miette::{IntoDiagnostic, Result, miette};
 use vfio_ap::defect::Defect;
 use vfio_ap::model::ModelFactory;

@@ -5,12 +5,12 @@
 use std::io::IsTerminal as _;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kaput::events::What;
-use kaput::observed::{Observed, State};
+use kaput::machine::observed::{Observed, State};
+use kaput::machine::run_folder::FolderError;
+use kaput::outcome::events::What;
+use kaput::run::tools::Tools;
 use kaput::run::{self, Finished, Wishes};
-use kaput::run_folder::FolderError;
 use kaput::scenario::load::Loaded;
-use kaput::tools::Tools;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Drawings a second at most: a phase may last a few milliseconds, and is to be seen.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use kaput::place::{Place, load};
+use kaput::hosts::snapshot::{Place, load};
 use kaput::report::preflight as page;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use preflight::report::{fix, human, json, picture};

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use ap_arch::Matrix;
 use ap_machine::Topology;
 use ap_machine::topology::short_matrix;
-use kaput::emulator::Wishes;
+use kaput::machine::emulator::Wishes;
+use kaput::outcome::verdict::Exit;
+use kaput::run::tools::Named;
 use kaput::scenario::load;
-use kaput::tools::Named;
-use kaput::verdict::Exit;
 use miette::Result;
 
 pub(super) const EXAMPLES: &str = "\

@@ -8,16 +8,17 @@ use std::sync::Arc;
 use ap_arch::Matrix;
 use ap_machine::topology::short_matrix;
 use clap::ValueEnum;
-use kaput::engine::{self, Engine, Kvm};
-use kaput::far::Far;
-use kaput::kernel_log::KernelLogs;
-use kaput::libvirt::{Daemon, Libvirt, fit, mark_of};
-use kaput::resources::{self, Device, ResourceError, Taken};
+use kaput::hosts::kernel_log::KernelLogs;
+use kaput::hosts::pair::{Site, Sites};
+use kaput::hosts::queues::{self, Device, ResourceError, Taken};
+use kaput::hosts::ssh::Far;
+use kaput::libvirt::daemon::{Daemon, Libvirt, mark_of};
+use kaput::libvirt::limits;
+use kaput::outcome::verdict::Exit;
+use kaput::run::engine::{self, Engine, Kvm};
+use kaput::run::tools::Tools;
 use kaput::scenario::Outcome;
 use kaput::scenario::load::Loaded;
-use kaput::site::{Site, Sites};
-use kaput::tools::Tools;
-use kaput::verdict::Exit;
 use miette::{Result, miette};
 use preflight::text::is_device_name;
 
@@ -97,7 +98,7 @@ impl Options {
     pub(super) fn check(&self, sites: &Sites, all: &[Loaded]) -> Result<()> {
         let device = self.mdev.is_some() || self.assign.is_some();
         if self.engine == Name::Libvirt {
-            fit::check(sites, all, self.is_emulated())?;
+            limits::check(sites, all, self.is_emulated())?;
         }
         if self.is_emulated() {
             return match device || self.cpu.is_some() {
@@ -154,7 +155,7 @@ impl Options {
             _ => None,
         };
         let device = kvm.as_ref().and_then(|kvm| kvm.source.rsplit('/').next().map(str::to_owned));
-        let mark = mark_of(&device.unwrap_or_else(resources::random_uuid)).to_owned();
+        let mark = mark_of(&device.unwrap_or_else(queues::random_uuid)).to_owned();
         tools.engine = Engine::Libvirt(Libvirt { source, destination, kvm, mark });
         Ok(held)
     }
@@ -166,7 +167,7 @@ impl Options {
         let mut held = Held::default();
         let taken = self.take_all(sites, tools, &device, &mut held).await;
         let foreseen = match (&taken, &held.taken[..]) {
-            (Ok(_), [source, destination]) if !refusal_is_expected => resources::foresee(source, destination).await,
+            (Ok(_), [source, destination]) if !refusal_is_expected => queues::foresee(source, destination).await,
             _ => Ok(None),
         };
         let taken = match foreseen {
@@ -209,7 +210,7 @@ impl Options {
         device: &Device,
         held: &mut Held,
     ) -> std::result::Result<String, ResourceError> {
-        let uuid = resources::random_uuid();
+        let uuid = queues::random_uuid();
         let mut hosts = vec![&tools.hosts.source];
         if sites.source != sites.destination {
             hosts.push(&tools.hosts.destination);
@@ -220,7 +221,7 @@ impl Options {
                 Some(far) => Arc::clone(far),
                 None => Far::connect(&Site::Local, None).await?,
             };
-            held.taken.push(resources::take(Arc::clone(&far), device, &uuid).await?);
+            held.taken.push(queues::take(Arc::clone(&far), device, &uuid).await?);
             connected.push(far);
         }
         match &self.cpu {
@@ -268,7 +269,7 @@ impl Held {
 }
 
 pub(super) async fn restore(options: &RestoreOptions) -> Result<u8> {
-    let told = resources::restore(None, options.ssh_config.clone()).await?;
+    let told = queues::restore(None, options.ssh_config.clone()).await?;
     if told.is_empty() {
         return print("nothing is to be put back\n");
     }
@@ -287,7 +288,7 @@ pub(super) async fn restore(options: &RestoreOptions) -> Result<u8> {
 
 /// After a signal: what this program changed is put back.
 pub(super) async fn put_back_ours() {
-    match resources::restore(Some(std::process::id()), None).await {
+    match queues::restore(Some(std::process::id()), None).await {
         Ok(told) => {
             for error in told.into_iter().filter_map(|(_, result)| result.err()) {
                 eprintln!("{:?}", miette::Report::from(error));

@@ -5,12 +5,12 @@
 use std::num::NonZeroUsize;
 
 use futures::StreamExt;
+use kaput::hosts::pair::Sites;
+use kaput::outcome::verdict::Exit;
 use kaput::report::{Told, human};
+use kaput::run::tools::{Named, Tools};
 use kaput::run::{self, Finished, Wishes};
 use kaput::scenario::load::{self, Loaded};
-use kaput::site::Sites;
-use kaput::tools::{Named, Tools};
-use kaput::verdict::Exit;
 use miette::{Result, miette};
 
 use super::live::Live;

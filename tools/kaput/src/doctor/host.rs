@@ -10,10 +10,10 @@ use preflight::text::{plain, shell_word};
 use preflight::{Attribute, Host};
 use serde_json::json;
 
-use crate::engine;
-use crate::far::{Far, FarError};
-use crate::qemu;
-use crate::resources;
+use crate::hosts::qemu;
+use crate::hosts::queues;
+use crate::hosts::ssh::{Far, FarError};
+use crate::run::engine;
 
 /// Asks what no snapshot has.
 const SCRIPT: &str = r#"
@@ -155,8 +155,8 @@ fn absent(Unknown(reason): &Unknown) -> Answer {
 }
 
 async fn of_snapshot(far: &Far) -> Result<Vec<Item>, FarError> {
-    let snapshot = resources::look(far).await?;
-    let host = Host::new(&snapshot).map_err(|error| resources::odd(far, &error))?;
+    let snapshot = queues::look(far).await?;
+    let host = Host::new(&snapshot).map_err(|error| queues::odd(far, &error))?;
     let shown = |fact: &Fact<String>| fact.as_ref().map_or_else(|Unknown(why)| why.to_string(), Clone::clone);
     let mut items = vec![item(
         "kernel",
@@ -242,7 +242,7 @@ async fn blocked(far: &Far, mdev: Option<&str>) -> Item {
         let mend = "--mdev UUID names a mediated device that no guest has, for QEMU to be asked";
         return optional(item(WHAT, Answer::Unknown, "no device is named to ask QEMU about", mend));
     };
-    let snapshot = match resources::look(far).await {
+    let snapshot = match queues::look(far).await {
         Ok(snapshot) => snapshot,
         Err(error) => return item(WHAT, Answer::Unknown, error.to_string(), "`kaput collect` shows what it says"),
     };

@@ -10,7 +10,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
-use crate::observed::Observed;
+use crate::machine::observed::Observed;
 
 /// The connection, not blocking. The runtime's half says when to look, the direct one asks the kernel: the runtime believes a
 /// socket empty until it has looked itself.

@@ -14,15 +14,15 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use super::console::ConsoleSocket;
-use super::{Machine, Monitor, Process, Records, Trouble, life};
-use crate::events::What;
-use crate::libvirt::describe::{self, Ap, Description};
-use crate::libvirt::{Daemon, destroy};
-use crate::observed::Observed;
-use crate::pace::Pace;
-use crate::run_folder::RunFolder;
+use super::{Machine, Monitor, Process, Records, Trouble, process};
+use crate::libvirt::daemon::{Daemon, destroy};
+use crate::libvirt::xml::{self, Ap, Description};
+use crate::machine::backoff::Pace;
+use crate::machine::observed::Observed;
+use crate::machine::run_folder::RunFolder;
+use crate::outcome::events::What;
+use crate::protocol::transcript::Transcript;
 use crate::scenario::HostSpec;
-use crate::transcript::Transcript;
 
 /// How long a domain may live; a run ends long before.
 const EVER: Duration = Duration::from_secs(1 << 20);
@@ -68,7 +68,7 @@ pub(crate) struct Coming {
     console: PathBuf,
     observed: Observed,
     answer: Duration,
-    names: life::Names,
+    names: process::Names,
 }
 
 impl Domain {
@@ -120,7 +120,7 @@ impl Domain {
 
     /// From here on it is watched, until it has stopped or is to be destroyed.
     async fn live(self: Arc<Self>, killed: oneshot::Receiver<()>, observed: Observed, index: usize, mut said: File) {
-        let stopped = |state: &crate::observed::State| state.machines[index].qmp_closed.then_some(());
+        let stopped = |state: &crate::machine::observed::State| state.machines[index].qmp_closed.then_some(());
         tokio::select! {
             _ = observed.until(Instant::now() + EVER, stopped) => {}
             _ = killed => {}
@@ -161,7 +161,7 @@ impl Coming {
         let prefix = format!("{index:02}-{}", plan.host);
         let stem = format!("{}-{prefix}", plan.folder.tag());
         let far = &plan.daemon.far;
-        let names = life::Names::new(Some(far), plan.folder, &prefix);
+        let names = process::Names::new(Some(far), plan.folder, &prefix);
         let [console, host] = ["console-socket", "host.json"].map(|kind| names.path(kind));
         let ap = match (plan.kvm, plan.emulated) {
             (Some((cpu, uuid)), _) => Ap::Device { cpu, uuid },
@@ -174,7 +174,7 @@ impl Coming {
             (None, None) => Ap::None,
         };
         let image = far.image();
-        let xml = describe::xml(&Description {
+        let xml = xml::xml(&Description {
             name: plan.name,
             uuid: plan.uuid,
             machine: plan.machine,
@@ -258,7 +258,7 @@ impl Machine {
         let mut pace = Pace::until(deadline);
         loop {
             domain.both("be heard", twice).await?;
-            let heard = |state: &crate::observed::State| {
+            let heard = |state: &crate::machine::observed::State| {
                 let known = &state.machines[self.index];
                 (known.qmp_closed || known.life_heard && known.running.is_some()).then_some(())
             };

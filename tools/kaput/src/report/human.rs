@@ -7,11 +7,11 @@ use ap_arch::Mask256;
 use ap_arch::report::Verdict as CaseVerdict;
 
 use super::timeline::Timeline;
-use crate::guest::Case;
-use crate::kernel_log::KernelLine;
+use crate::guest::report::Case;
+use crate::hosts::kernel_log::KernelLine;
+use crate::outcome::verdict::Verdict;
 use crate::run::Finished;
 use crate::scenario::{HostSpec, Scenario};
-use crate::verdict::Verdict;
 
 /// How many lines of a kernel's log are for people.
 const SHOWN_OF_A_LOG: usize = 16;

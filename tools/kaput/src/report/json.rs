@@ -8,11 +8,11 @@ use ap_arch::report::Verdict as CaseVerdict;
 use serde::{Deserialize, Serialize};
 
 use super::Told;
-use crate::events::Event;
-use crate::guest::Case;
+use crate::guest::report::Case;
+use crate::outcome::events::Event;
+use crate::outcome::verdict::Verdict;
 use crate::run::Finished;
 use crate::scenario::load::{Loaded, ScenarioError};
-use crate::verdict::Verdict;
 
 /// A run in figures and words. `kaput schema report` prints the schema.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct CaseReport {
     pub name: String,
     /// What became of it.
     #[serde(with = "word")]
-    #[cfg_attr(test, schemars(schema_with = "crate::schema::word"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::word"))]
     pub verdict: CaseVerdict,
     /// What the guest says about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

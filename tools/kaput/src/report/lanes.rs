@@ -2,7 +2,7 @@
 //! A run as a drawing to scale: one lane for each host, time from left to right, and on it what QEMU, the guest and the
 //! migrations did. This computes places; the HTML report draws them.
 
-use crate::events::{Event, What};
+use crate::outcome::events::{Event, What};
 
 /// Width of the time axis, in the drawing's units.
 pub const WIDTH: f64 = 1000.0;

@@ -4,7 +4,7 @@
 
 use ap_arch::{Apqn, Mask256, Matrix};
 
-use crate::events::{Event, What};
+use crate::outcome::events::{Event, What};
 
 /// Columns and rows that are shown of each; more are counted.
 const SHOWN: usize = 32;

@@ -8,10 +8,10 @@ use ap_arch::report::Verdict as CaseVerdict;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::events::{Event, What};
-use crate::kernel_log::KernelLine;
+use crate::hosts::kernel_log::KernelLine;
+use crate::outcome::events::{Event, What};
+use crate::outcome::verdict::{Kind, Verdict};
 use crate::scenario::load::Loaded;
-use crate::verdict::{Kind, Verdict};
 
 const SCENARIO: &str = r#"summary = "A guest <moves> & stays"
 [guest]

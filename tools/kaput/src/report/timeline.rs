@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::events::{Event, What};
+use crate::outcome::events::{Event, What};
 
 /// A run in times.
 #[derive(Debug, Default)]

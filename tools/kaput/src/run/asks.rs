@@ -8,13 +8,13 @@ use serde_json::Value;
 use vfio_mig::Errno;
 
 use super::Run;
-use crate::control::ControlError;
-use crate::events::What;
+use crate::machine::backoff::Pace;
 use crate::machine::{Machine, Trouble};
-use crate::pace::Pace;
+use crate::outcome::events::What;
+use crate::outcome::verdict::{Kind, Verdict};
+use crate::protocol::control::ControlError;
 use crate::scenario::Moment;
 use crate::scenario::ask::Ask;
-use crate::verdict::{Kind, Verdict};
 
 impl Run<'_> {
     /// Asks everything that the scenario asks at this moment of the present migration, in its order.
@@ -44,7 +44,7 @@ impl Run<'_> {
                 Err(Trouble::Control(ControlError::Errno { errno, .. })) => Err(errno),
                 Err(trouble) => {
                     let doing = format!("it was asked {ask}");
-                    return Err(super::trouble::verdict(&self.observed, machine, &doing, trouble));
+                    return Err(super::wait::verdict(&self.observed, machine, &doing, trouble));
                 }
             };
             let right = ask.is_right(&seen);

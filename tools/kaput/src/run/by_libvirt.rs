@@ -6,18 +6,18 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::channel::address;
-use super::{Run, trouble};
-use crate::events::What;
-use crate::libvirt::fit::MIB;
-use crate::libvirt::{Daemon, Libvirt};
+use super::{Run, wait};
+use crate::hosts::transport::{Tcp, Way, bracketed};
+use crate::libvirt::daemon::{Daemon, Libvirt};
+use crate::libvirt::limits::MIB;
 use crate::machine::domain::{Coming, Domain, Plan};
+use crate::machine::observed::State;
 use crate::machine::{Machine, Trouble};
-use crate::observed::State;
-use crate::qmp::command::MigrationStatus;
+use crate::outcome::events::What;
+use crate::outcome::verdict::{Kind, Verdict};
+use crate::protocol::qmp::command::MigrationStatus;
 use crate::run::Transfer;
 use crate::scenario::{Hop, How};
-use crate::verdict::{Kind, Verdict};
-use crate::way::{Tcp, Way, bracketed};
 
 /// Milliseconds and MiB a second that keep a guest that works from converging; libvirt knows none less.
 const TIGHT: [(&str, &str); 2] = [("migrate-setmaxdowntime", "1"), ("migrate-setspeed", "1")];
@@ -26,7 +26,7 @@ impl Run<'_> {
     /// From the creation of the first domain to the guest's end.
     pub(super) async fn story_by_libvirt(&mut self, libvirt: &Libvirt) -> Result<(), Box<Verdict>> {
         let name = format!("kaput-{}-{}", libvirt.mark, self.folder.tag());
-        let uuid = crate::resources::random_uuid();
+        let uuid = crate::hosts::queues::random_uuid();
         self.home = Some(self.created(libvirt, &name, &uuid).await?);
         self.the_guest_speaks().await?;
         let hops = self.scenario.hops();
@@ -48,7 +48,7 @@ impl Run<'_> {
             }
             let Some(home) = &self.home else { break };
             let pressed = home.press_key().await;
-            pressed.map_err(|trouble| trouble::verdict(&self.observed, home, "the key is pressed", trouble))?;
+            pressed.map_err(|trouble| wait::verdict(&self.observed, home, "the key is pressed", trouble))?;
         }
         self.the_guest_ends().await?;
         self.heard_out().await

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Run;
-use crate::far::{Far, FarError, Forward};
+use crate::hosts::ssh::{Far, FarError, Forward};
+use crate::hosts::transport::{Tcp, Way, bracketed};
+use crate::machine::run_folder::RunFolder;
 use crate::machine::{Machine, Trouble};
-use crate::qmp::command::{MigrateIncoming, Migration, QueryMigrate};
-use crate::run_folder::RunFolder;
-use crate::verdict::{Kind, Verdict};
-use crate::way::{Tcp, Way, bracketed};
+use crate::outcome::verdict::{Kind, Verdict};
+use crate::protocol::qmp::command::{MigrateIncoming, Migration, QueryMigrate};
 
 /// Both ends of the way, as QEMU is told them.
 pub(super) struct Channel {

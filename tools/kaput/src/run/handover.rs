@@ -8,12 +8,12 @@ use vfio_ap::control::{MAX_READ, Request, SetStateReply};
 use vfio_mig::{DeviceState, Errno, LogLevel, StreamId};
 
 use super::Run;
-use crate::control::ControlError;
-use crate::events::What;
+use crate::machine::backoff::Pace;
 use crate::machine::{Machine, Trouble};
-use crate::pace::Pace;
+use crate::outcome::events::What;
+use crate::outcome::verdict::{Kind, Verdict};
+use crate::protocol::control::ControlError;
 use crate::scenario::{Flip, How};
-use crate::verdict::{Kind, Verdict};
 
 /// Bytes a stream may have: the largest there is has a little more than a mebibyte.
 const LARGEST_STREAM: usize = 4 << 20;
@@ -194,7 +194,7 @@ impl Run<'_> {
                 Ok(Err(Refused { during, errno, desc, messages: Vec::new() }))
             }
             Err((_, trouble)) => {
-                Err(super::trouble::verdict(&self.observed, destination, "the AP configuration goes over", trouble))
+                Err(super::wait::verdict(&self.observed, destination, "the AP configuration goes over", trouble))
             }
         }
     }
@@ -213,7 +213,7 @@ impl Run<'_> {
         doing: &str,
         answer: Result<T, Trouble>,
     ) -> Result<T, Box<Verdict>> {
-        answer.map_err(|trouble| super::trouble::verdict(&self.observed, machine, doing, trouble))
+        answer.map_err(|trouble| super::wait::verdict(&self.observed, machine, doing, trouble))
     }
 }
 

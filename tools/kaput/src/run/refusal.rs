@@ -5,11 +5,11 @@
 use vfio_mig::Errno;
 
 use super::{Refused, Run};
-use crate::events::What;
-use crate::kernel_log::{BY_HAND, Witness};
+use crate::hosts::kernel_log::{BY_HAND, Witness};
 use crate::machine::Machine;
-use crate::observed::State;
-use crate::verdict::{Kind, Verdict};
+use crate::machine::observed::State;
+use crate::outcome::events::What;
+use crate::outcome::verdict::{Kind, Verdict};
 
 /// Where the kernels' logs of both hosts stood when a run began: the source's, the destination's, or why they cannot be read.
 pub(super) type Marks = [Result<u64, String>; 2];

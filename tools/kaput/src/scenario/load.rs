@@ -10,7 +10,7 @@ use miette::{Diagnostic, NamedSource, SourceSpan};
 use thiserror::Error;
 
 use super::Scenario;
-use crate::image::Image;
+use crate::guest::image::Image;
 
 /// Bytes a scenario file may have.
 const LARGEST_FILE: u64 = 1 << 20;

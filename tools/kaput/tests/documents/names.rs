@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use kaput::mutants::shows_a_finding;
+use kaput::conformance::mutants::shows_a_finding;
 use kaput::scenario::load::{find, names};
 use vfio_mig::catalogue;
 

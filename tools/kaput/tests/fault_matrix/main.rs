@@ -14,10 +14,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use kaput::events::What;
+use kaput::outcome::events::What;
+use kaput::run::tools::Tools;
 use kaput::run::{self, Finished, Wishes};
 use kaput::scenario::load::Loaded;
-use kaput::tools::Tools;
 use libtest_mimic::{Arguments, Conclusion, Failed};
 
 /// Cells that the matrix has at least.

@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 
 use ap_arch::stream::{QueueEntry, StreamFormat, StreamHeader};
 use ap_arch::{Apqn, HwInfo, Mask256};
-use kaput::events::What;
-use kaput::tools::Tools;
-use kaput::verdict::Kind;
+use kaput::outcome::events::What;
+use kaput::outcome::verdict::Kind;
+use kaput::run::tools::Tools;
 use libtest_mimic::{Failed, Trial};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

@@ -6,8 +6,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use kaput::tools::Tools;
-use kaput::verdict::Kind;
+use kaput::outcome::verdict::Kind;
+use kaput::run::tools::Tools;
 use libtest_mimic::{Failed, Trial};
 
 /// The moments from the first at which the guest runs.

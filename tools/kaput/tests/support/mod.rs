@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What every test against the real QEMU needs first: the tools that `cargo xtask test` builds and names.
 
-use kaput::tools::Named;
+use kaput::run::tools::Named;
 
 /// The tools the environment names.
 ///

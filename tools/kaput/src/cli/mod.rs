@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What can be asked of the harness, and how it ends. Everything is read and checked before anything is started.
+
+mod again;
+mod doctor;
+mod judge;
+mod live;
+mod paint;
+mod preflight;
+mod qemu;
+mod reports;
+mod resources;
+mod run;
+mod shell;
+mod soak;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use kaput::outcome::verdict::Exit;
+use kaput::run::tools::Named;
+use kaput::scenario::load;
+use kaput::scenario::schema;
+use miette::{IntoDiagnostic, Result, WrapErr};
+use tokio::signal::unix::{SignalKind, signal};
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  everything was as the scenarios say
+  1  something was not as a scenario says
+  2  usage or set-up: nothing was started
+  3  infrastructure: a QEMU died, a connection was lost, a deadline passed
+";
+
+const EXAMPLES: &str = "\
+Examples:
+  kaput run                          the main question, on two emulated hosts
+  kaput run older-card chunked       two scenarios, one after the other
+  kaput run ./mine.toml --keep       a scenario of your own; its run folder stays
+  kaput run survive --repeat 200     statistics over many runs
+  kaput run survive --seed 2a        with the same random numbers out of the cards each time
+  kaput run '*' -j 2 --report human --report html=report.html
+                                     all scenarios, two at a time, and a page to read afterwards
+  kaput run tag:refusal --report tap the scenarios with a tag, for a TAP reader
+  kaput run --source ssh:one --destination ssh:root@two
+                                     on two other hosts, by the system's ssh
+  kaput run --source ssh:one --destination ssh:two --migrate-over tcp:10.0.0.2:49152-49215
+                                     memory from host to host, by the network between them
+  kaput run --engine qemu --assign 05,06/33,3a/33,3a,44 --destination ssh:two
+                                     on KVM with real queues, which are given back
+  kaput run --engine libvirt --source ssh:one --destination ssh:two
+                                     by the libvirt of both hosts
+";
+
+const TOP: &str = "\
+Examples:
+  kaput doctor                       what is here, what is missing
+  kaput list                         the scenarios
+  kaput run control-domains-dropped  a guest that loses something, and the name of the bug
+  kaput explain control-domains-dropped
+                                     that bug: what, how it shows, what is right
+  kaput COMMAND --help               more about a command, with examples
+
+Without options QEMU is taken from PATH, everything else from beside this program.
+";
+
+const LIST_HELP: &str = "\
+Examples:
+  kaput list              all scenarios
+  kaput list tag:refusal  those with a tag
+  kaput list 'missing-*'  those whose names match
+";
+
+const SCHEMA_HELP: &str = "\
+Examples:
+  kaput schema scenario > scenario.schema.json   for an editor, named in a scenario's first line:
+                                                 #:schema ./scenario.schema.json
+  kaput schema report                            for programs that read --report json
+";
+
+/// Does a guest's access to its crypto adapters survive live migration?
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true, after_help = format!("{TOP}\n{EXIT_STATUS}"))]
+struct Cli {
+    #[command(flatten)]
+    named: Named,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs scenarios and reports
+    #[command(after_help = format!("{EXAMPLES}\n{EXIT_STATUS}"))]
+    Run(run::Options),
+    /// Lists the scenarios
+    #[command(after_help = LIST_HELP)]
+    List(ListOptions),
+    /// Tells runs that are over once more, from the JSON that was kept of them
+    #[command(after_help = again::HELP)]
+    Report(again::Options),
+    /// Runs random scenarios until there is a surprise
+    #[command(after_help = soak::HELP)]
+    Soak(soak::Options),
+    /// Takes a snapshot of a host's AP configuration, read-only
+    #[command(after_help = preflight::COLLECT_HELP)]
+    Collect(preflight::CollectOptions),
+    /// Says whether a guest's crypto will survive migration from one host to another
+    #[command(after_help = preflight::PREFLIGHT_HELP)]
+    Preflight(preflight::PreflightOptions),
+    /// Puts back what a run changed on real hosts and could not put back itself
+    #[command(after_help = resources::RESTORE_HELP)]
+    Restore(resources::RestoreOptions),
+    /// Starts QEMU as you say, with AP added: any s390x guest gets emulated crypto cards
+    #[command(after_help = qemu::EXAMPLES)]
+    Qemu(Box<qemu::Options>),
+    /// Judges a vfio-ap migration driver by the conformance suite
+    Conformance(judge::Conformance),
+    /// Shows that the tests notice every known defect, and nothing else
+    Mutants(judge::Mutants),
+    /// Explains a finding: what, how it shows, the calls that show it, what is right
+    Explain(judge::Explain),
+    /// Says what is here, what is missing, and what mends it
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::Options),
+    /// Prints the JSON schema of a scenario file or of a JSON report
+    #[command(after_help = SCHEMA_HELP)]
+    Schema(SchemaOptions),
+    /// Prints a completion script for a shell
+    #[command(after_help = shell::COMPLETIONS_HELP)]
+    Completions(shell::Completions),
+    /// Prints the manual page of kaput or of a command
+    #[command(after_help = shell::MAN_HELP)]
+    Man(shell::Man),
+}
+
+#[derive(Debug, clap::Args)]
+struct SchemaOptions {
+    /// Of what
+    #[arg(value_enum)]
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// A scenario file, for editors and generators
+    Scenario,
+    /// One run of a JSON report
+    Report,
+}
+
+#[derive(Debug, clap::Args)]
+struct ListOptions {
+    /// Names of scenarios, patterns such as 'missing-*', tag:WORD, or paths of scenario files
+    #[arg(default_value = "*", value_name = "SCENARIO")]
+    chosen: Vec<String>,
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start(&cli) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("{error:?}");
+            ExitCode::from(Exit::Usage as u8)
+        }
+    }
+}
+
+/// One runtime on this thread: children die with the thread that started them.
+fn start(cli: &Cli) -> Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
+    runtime.block_on(async {
+        tokio::select! {
+            status = carry_out(cli) => status,
+            // Dropping a run ends its QEMUs and removes its folder.
+            signal = interrupted() => {
+                resources::put_back_ours().await;
+                Err(miette::miette!("interrupted by {}", signal.into_diagnostic()?))
+            }
+        }
+    })
+}
+
+async fn carry_out(cli: &Cli) -> Result<u8> {
+    match &cli.command {
+        Command::List(options) => list(&cli.named, options),
+        Command::Report(options) => again::report(options).map(|exit| exit as u8),
+        Command::Doctor(options) => doctor::look(&cli.named, options).await,
+        Command::Schema(SchemaOptions { what: What::Scenario }) => print(schema::SCENARIO),
+        Command::Schema(SchemaOptions { what: What::Report }) => print(schema::REPORT),
+        Command::Completions(options) => print(options.text(Cli::command())),
+        Command::Man(options) => print(options.text(Cli::command())?),
+        Command::Soak(options) => soak::soak(&cli.named, options).await.map(|exit| exit as u8),
+        Command::Run(options) => run::run(&cli.named, options).await.map(|exit| exit as u8),
+        Command::Collect(options) => preflight::collect(options).await,
+        Command::Preflight(options) => preflight::preflight(options).await,
+        Command::Restore(options) => resources::restore(options).await,
+        Command::Qemu(options) => qemu::start(&cli.named, options).await.map(|exit| exit as u8),
+        Command::Conformance(options) => options.start().map(|exit| exit as u8),
+        Command::Mutants(options) => options.start(&cli.named).await.map(|exit| exit as u8),
+        Command::Explain(options) => options.start(&cli.named).map(|exit| exit as u8),
+    }
+}
+
+/// Waits for a signal that asks to end; its name.
+async fn interrupted() -> std::io::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt.map(|()| "SIGINT"),
+        _ = terminate.recv() => Ok("SIGTERM"),
+    }
+}
+
+fn list(named: &Named, options: &ListOptions) -> Result<u8> {
+    let all = load::choose(&named.scenarios()?, &options.chosen)?;
+    let width = all.iter().map(|loaded| loaded.scenario.name.len()).max().unwrap_or(0);
+    let lines = all.iter().map(|loaded| format!("{:<width$} {}\n", loaded.scenario.name, loaded.scenario.summary));
+    print(lines.collect::<String>())
+}
+
+/// A seed as it is told and given.
+fn seed(text: &str) -> Result<u64, String> {
+    let digits = text.trim_start_matches("0x");
+    u64::from_str_radix(digits, 16).map_err(|_| "a seed has 1 to 16 hex digits".to_owned())
+}
+
+/// Prints, and is content. A reader that went away wants no more, and is no reason to complain.
+fn print(text: impl AsRef<[u8]>) -> Result<u8> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).into_diagnostic().wrap_err("cannot write to standard output")
+        }
+        _ => Ok(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `kaput soak`: random scenarios until enough migrations were made or the time is over. It stops at the first surprise and
+//! leaves behind what brings it about again.
+
+mod held;
+
+use std::fs;
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use held::Held;
+use kaput::machine::run_folder::RunFolder;
+use kaput::outcome::events::Event;
+use kaput::outcome::verdict::Exit;
+use kaput::report::soak::{self as page, Measured};
+use kaput::report::{human, timeline};
+use kaput::run::tools::{Named, Tools};
+use kaput::run::{self, Wishes};
+use kaput::scenario::random::Generator;
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+
+use super::live::Live;
+use super::reports::{Form, Reports, Target};
+use super::{paint, print};
+
+pub(super) const HELP: &str = "\
+Examples:
+  kaput soak --migrations 1000        a thousand migrations
+  kaput soak --for 3600 -j 2          an hour, two runs at a time
+  kaput soak --seed 2a --migrations 50
+                                      the same fifty as anybody else's with this seed
+
+  kaput soak --migrations 5000 --report html=soak.html
+                                      and charts of how long guests stood still
+
+At the first run that is not as expected its scenario is written to soak-SEED-NUMBER.toml, for `kaput run`. It also ends where
+the harness holds more memory, descriptors, files or processes than after its first runs.
+";
+
+/// How often the figures are told, at most.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// After how many runs the harness looks at what it holds.
+const BETWEEN_LOOKS: usize = 40;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Ends after so many migrations
+    #[arg(long, value_name = "N", default_value = "100")]
+    migrations: NonZeroU64,
+    /// Ends after so many seconds, whatever was done by then
+    #[arg(long = "for", value_name = "SECONDS")]
+    time: Option<u64>,
+    /// Where the scenarios come from, in hex; without it another one each time
+    #[arg(long, value_parser = super::seed)]
+    seed: Option<u64>,
+    /// Runs so many scenarios at the same time
+    #[arg(short, long, value_name = "N", default_value = "1")]
+    jobs: std::num::NonZeroUsize,
+    /// Charts of what was measured, at the end: html=FILE
+    #[arg(long, value_name = "FORM=FILE")]
+    report: Vec<Target>,
+}
+
+/// What was counted so far.
+#[derive(Default)]
+struct Figures {
+    runs: u64,
+    migrations: u64,
+    refused: u64,
+    measured: Measured,
+}
+
+impl Figures {
+    fn count(&mut self, events: &[Event]) {
+        self.runs += 1;
+        for migration in timeline::migrations(events) {
+            self.migrations += 1;
+            self.refused += u64::from(!migration.accepted);
+            self.measured.add(&migration);
+        }
+    }
+
+    fn line(&self, since: Instant) -> String {
+        let (still, longest) = self.measured.still.middle_and_greatest();
+        let (hand_over, _) = self.measured.hand_over.middle_and_greatest();
+        format!(
+            "{} runs, {} migrations ({} refused, as they must be) in {:.0} s; guest stood still {still:.0} ms in the \
+             middle, {longest:.0} at most; AP hand-over {hand_over:.1} ms in the middle; the harness used {:.1} ms of CPU a run",
+            self.runs,
+            self.migrations,
+            self.refused,
+            since.elapsed().as_secs_f64(),
+            held::cpu_seconds() * 1e3 / self.runs.max(1) as f64,
+        )
+    }
+}
+
+impl Figures {
+    /// What a line of a terminal has room for.
+    fn brief(&self) -> String {
+        let (still, longest) = self.measured.still.middle_and_greatest();
+        let Self { runs, migrations, refused, .. } = self;
+        format!(
+            "{runs} runs, {migrations} migrations, {refused} refused; stood still {still:.0} ms, {longest:.0} at most"
+        )
+    }
+
+    fn report(&self, reports: Reports, seed: u64, since: Instant, surprise: Option<&str>) -> Result<()> {
+        reports.deliver(|_| {
+            let page = page::page(&format!("{seed:x}"), self.migrations, &self.line(since), &self.measured, surprise);
+            page.map_err(|error| miette!("the HTML report: {error}"))
+        })
+    }
+}
+
+pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
+    let tools: Tools = named.find().await?;
+    let reports = Reports::open_of(&options.report, &[Form::Html])?;
+    if reports.screen.is_some() {
+        let help = "give it a file: --report html=soak.html";
+        return Err(miette!(help = help, "standard output is for the figures, not for a page"));
+    }
+    let seed = options.seed.unwrap_or_else(rand::random);
+    print(format!("seed {seed:x}\n"))?;
+    let live = Live::new();
+    let figures_live = live.line("soak");
+    let mut generator = Generator::new(seed);
+    let begun = Instant::now();
+    let end = options.time.and_then(|seconds| begun.checked_add(Duration::from_secs(seconds)));
+    let wanted = if options.time.is_some() { u64::MAX } else { options.migrations.get() };
+    let mut planned = 0;
+    // Scenarios are made one by one, in the order of the seed, and only as they are run.
+    let mut scenarios = std::iter::from_fn(|| {
+        let over = planned >= wanted || end.is_some_and(|end| Instant::now() >= end);
+        (!over).then(|| {
+            let left = usize::try_from(wanted - planned).unwrap_or(usize::MAX);
+            let loaded = generator.next(left);
+            planned += loaded.as_ref().map_or(0, |loaded| loaded.scenario.hops().len() as u64);
+            loaded
+        })
+    });
+    let folder = tempfile::Builder::new().prefix("kaput-soak-").tempdir_in(RunFolder::base()).into_diagnostic()?;
+    let runs = folder.path().to_owned();
+    let start = |loaded| async {
+        let loaded = loaded?;
+        let finished = run::run_in(&runs, &tools, &loaded, Wishes::default()).await?;
+        Ok::<_, miette::Report>((loaded, finished))
+    };
+    let mut figures = Figures::default();
+    let mut told = begun;
+    let mut first: Option<Held> = None;
+    loop {
+        // Only between runs is it known what the harness holds for good.
+        let some = scenarios.by_ref().take(BETWEEN_LOOKS);
+        let mut running = futures::stream::iter(some).map(start).buffered(options.jobs.get());
+        let before = figures.runs;
+        while let Some(run) = running.next().await {
+            let (loaded, finished) = run?;
+            figures.count(&finished.events);
+            if !finished.verdict.is_as_expected() {
+                _ = folder.keep();
+                let file = loaded.path.clone();
+                let written = fs::write(&file, &loaded.text).into_diagnostic();
+                written.wrap_err_with(|| format!("the scenario {} cannot be written", file.display()))?;
+                figures_live.finish_and_clear();
+                let screen = human::screen(&loaded.scenario, &finished);
+                paint::print(&screen)?;
+                print(format!("{}\nagain: kaput run ./{}\n", figures.line(begun), file.display()))?;
+                figures.report(reports, seed, begun, Some(&screen))?;
+                return Ok(finished.verdict.kind.exit());
+            }
+            if live.is_drawn() {
+                figures_live.set_message(figures.brief());
+            } else if told.elapsed() >= INTERVAL {
+                told = Instant::now();
+                print(figures.line(begun) + "\n")?;
+            }
+        }
+        drop(running);
+        let held = Held::now(&runs);
+        if let Some(growth) = first.as_ref().and_then(|first| held.growth(first)) {
+            let again = format!("again: kaput soak --seed {seed:x} --migrations {}", figures.migrations);
+            let surprise = format!("the harness grows: {growth}\n{again}\n");
+            figures_live.finish_and_clear();
+            print(format!("{}\n{surprise}", figures.line(begun)))?;
+            figures.report(reports, seed, begun, Some(&surprise))?;
+            return Ok(Exit::Infrastructure);
+        }
+        first.get_or_insert(held);
+        if figures.runs == before {
+            figures_live.finish_and_clear();
+            print(format!("{}; every verdict as expected; the harness holds {held}\n", figures.line(begun)))?;
+            figures.report(reports, seed, begun, None)?;
+            return Ok(Exit::AsExpected);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the conformance suite says of a device, for people and for programs. The suite itself is
+//! `vfio_mig::conformance`; nothing is judged here.
+
+pub mod control_device;
+pub mod explain;
+pub mod human;
+pub mod json;
+pub mod mutants;
+pub mod tap;
+
+use std::fmt;
+
+use vfio_mig::conformance::{CaseResult, Verdict};
+
+use crate::outcome::verdict::Exit;
+
+/// A device and what every case said of it.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// What people call the device.
+    pub device: String,
+    /// The cases, in their order.
+    pub results: Vec<CaseResult>,
+}
+
+impl Judged {
+    /// How many cases ended so.
+    #[must_use]
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.results.iter().filter(|result| result.verdict == verdict).count()
+    }
+
+    /// The exit status that goes with it: a device that could not be asked counts more than one that is wrong.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        if self.count(Verdict::Broken) > 0 {
+            Exit::Infrastructure
+        } else if self.count(Verdict::Fail) > 0 {
+            Exit::NotAsExpected
+        } else {
+            Exit::AsExpected
+        }
+    }
+}
+
+/// The counts, in words; kinds of verdict that did not occur are left out, but not passes and failures.
+impl fmt::Display for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = [
+            (Verdict::Pass, "passed"),
+            (Verdict::Differs, "differed"),
+            (Verdict::Fail, "failed"),
+            (Verdict::Skip, "skipped"),
+            (Verdict::Broken, "not judged"),
+        ];
+        let always = [Verdict::Pass, Verdict::Fail];
+        let counts = words.iter().map(|(verdict, word)| (verdict, self.count(*verdict), word));
+        let shown = counts.filter(|(verdict, count, _)| *count > 0 || always.contains(verdict));
+        let shown: Vec<String> = shown.map(|(_, count, word)| format!("{count} {word}")).collect();
+        f.write_str(&shown.join(", "))
+    }
+}
+
+/// The word for a verdict.
+#[must_use]
+pub const fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "PASS",
+        Verdict::Differs => "DIFFERS",
+        Verdict::Fail => "FAIL",
+        Verdict::Skip => "SKIP",
+        Verdict::Broken => "BROKEN",
+    }
+}
+
+#[cfg(test)]
+mod tests;

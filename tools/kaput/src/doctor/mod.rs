@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is here and what is missing, each with the command that mends it. Nothing is fetched and nothing is changed; QEMU
+//! is started without a machine, because only a QEMU that is shown the plugin tells whether it takes it.
+
+pub mod host;
+
+use std::fmt;
+use std::path::Path;
+
+use crate::guest::image::Image;
+use crate::hosts::qemu;
+use crate::machine::run_folder::RunFolder;
+use crate::run::tools::Named;
+use crate::scenario::load;
+
+const QEMU_MEND: &str = "install qemu-system-s390x 11.1 or newer, built with plugins, and put it in PATH or name it with \
+                         --qemu or KAPUT_QEMU; in a checkout `cargo xtask setup` fetches one";
+const FOLDER_MEND: &str = "unpack the whole folder of a release again, or in a checkout use `cargo xtask kaput`";
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What.
+    pub what: &'static str,
+    /// What was found, or what is wrong.
+    pub text: String,
+    /// What mends it; `None` where nothing is missing.
+    pub mend: Option<String>,
+}
+
+impl Check {
+    fn of(what: &'static str, found: Result<String, String>, mend: impl FnOnce() -> String) -> Self {
+        match found {
+            Ok(text) => Self { what, text, mend: None },
+            Err(text) => Self { what, text, mend: Some(mend()) },
+        }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.mend.is_some() { "MISSING" } else { "ok" };
+        writeln!(f, "  {word:<8} {:<12} {}", self.what, self.text)?;
+        self.mend.as_ref().map_or(Ok(()), |mend| writeln!(f, "  {:<8} {:<12} mend it by: {mend}", "", ""))
+    }
+}
+
+/// Looks at everything a run needs.
+pub async fn look(named: &Named) -> Vec<Check> {
+    let qemu = named.qemu();
+    let version = qemu::version(&qemu).await.map(|version| format!("{version}, {}", qemu.display()));
+    let started = version.is_ok();
+    let mut checks = vec![Check::of("QEMU", version.map_err(|error| error.to_string()), || QEMU_MEND.to_owned())];
+    if started {
+        let machine = qemu::machine_type(&qemu).await.map_err(|error| error.to_string());
+        checks.push(Check::of("machine", machine, || QEMU_MEND.to_owned()));
+    }
+    let plugin = named.plugin();
+    if let (Ok(plugin), true) = (&plugin, started) {
+        let taken = qemu::takes_plugin(&qemu, plugin).await.map_err(|error| error.to_string());
+        checks.push(Check::of("plugin API", taken, || QEMU_MEND.to_owned()));
+    }
+    let plugin = plugin.map(|plugin| plugin.display().to_string()).map_err(|error| error.to_string());
+    checks.push(Check::of("plugin", plugin, || FOLDER_MEND.to_owned()));
+    let image = named.image();
+    let counts = |image: &Image| {
+        format!("{} suites, {} cases, {}", image.suites().len(), image.cases.len(), image.path.display())
+    };
+    let found = image.as_ref().map(counts).map_err(ToString::to_string);
+    checks.push(Check::of("image", found, || FOLDER_MEND.to_owned()));
+    let folder = named.scenarios().map_err(|error| error.to_string());
+    let found = folder.and_then(|folder| scenarios(&folder, image.as_ref().ok()));
+    checks.push(Check::of("scenarios", found, || FOLDER_MEND.to_owned()));
+    let place = RunFolder::create().map_err(|error| error.to_string());
+    let place = place.map(|folder| folder.path().parent().unwrap_or(Path::new("/")).display().to_string());
+    checks.push(Check::of("run folders", place, || "set KAPUT_RUNS to a folder that can be written".to_owned()));
+    checks
+}
+
+/// How many there are, all of which must be good for this image.
+fn scenarios(folder: &Path, image: Option<&Image>) -> Result<String, String> {
+    let names = load::names(folder).map_err(|error| error.to_string())?;
+    for name in &names {
+        let loaded = load::find(folder, name).map_err(|error| format!("{name}: {error}"))?;
+        if let Some(image) = image {
+            loaded.check_against(image).map_err(|error| format!("{name}: {error}"))?;
+        }
+    }
+    match names.len() {
+        0 => Err(format!("there is none in {}", folder.display())),
+        count => Ok(format!("{count}, {}", folder.display())),
+    }
+}

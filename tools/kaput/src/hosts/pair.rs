@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! On which hosts a scenario's machines run: here, or where ssh leads. The host a guest starts on is the source, every
+//! other one the destination, however often the guest moves.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use preflight::text::plain;
+
+use crate::guest::image::Image;
+use crate::hosts::qemu;
+use crate::hosts::ssh::{Far, FarError};
+use crate::hosts::transport::Way;
+
+/// A host, as the user names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Site {
+    /// This one.
+    #[default]
+    Local,
+    /// Another one, as ssh names it: `[USER@]NAME`.
+    Ssh(String),
+}
+
+impl FromStr for Site {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("ssh:") {
+            Some("") => Err("after `ssh:` a host is expected, as for ssh: [USER@]NAME".to_owned()),
+            Some(name) => Ok(Self::Ssh(name.to_owned())),
+            None if text == "local" => Ok(Self::Local),
+            None => Err("a host is `local` or `ssh:[USER@]NAME`".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+            Self::Ssh(name) => write!(f, "ssh:{}", plain(name)),
+        }
+    }
+}
+
+/// What the user says about hosts.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Sites {
+    /// Where guests start: `local`, or `ssh:[USER@]NAME` by the system's ssh
+    #[arg(long, value_name = "HOST", default_value = "local")]
+    pub source: Site,
+    /// Where guests are migrated to, in the same words
+    #[arg(long, value_name = "HOST", default_value = "local")]
+    pub destination: Site,
+    /// How a guest's memory goes between them: ssh, through its connections, or tcp[:ADDRESS[:FIRST-LAST]], not encrypted,
+    /// from the source to this address and these ports of the destination [default address: the one that ssh reached]
+    #[arg(long, value_name = "WAY", default_value_t)]
+    pub migrate_over: Way,
+    /// The configuration for ssh [default: the user's]
+    #[arg(long, value_name = "FILE", env = "KAPUT_SSH_CONFIG")]
+    pub ssh_config: Option<PathBuf>,
+}
+
+impl Sites {
+    /// Whether a QEMU of this host is needed.
+    #[must_use]
+    pub fn any_local(&self) -> bool {
+        [&self.source, &self.destination].contains(&&Site::Local)
+    }
+
+    /// Connects where there is something to connect to; both at a time, each host once.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn connect(&self) -> Result<Hosts, FarError> {
+        let connect = async |site: &Site| match site {
+            Site::Local => Ok(None),
+            Site::Ssh(_) => Far::connect(site, self.ssh_config.as_deref()).await.map(Some),
+        };
+        let way = self.migrate_over.clone();
+        if self.source == self.destination {
+            let host = connect(&self.source).await?;
+            return Ok(Hosts { source: host.clone(), destination: host, way });
+        }
+        let (source, destination) = tokio::try_join!(connect(&self.source), connect(&self.destination))?;
+        Ok(Hosts { source, destination, way })
+    }
+}
+
+/// Connected hosts; `None` is this one.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts {
+    /// Where guests start.
+    pub source: Option<Arc<Far>>,
+    /// Where they go.
+    pub destination: Option<Arc<Far>>,
+    /// How memory goes between them.
+    pub way: Way,
+}
+
+impl Hosts {
+    /// Those that are not this one, each once.
+    pub fn far(&self) -> impl Iterator<Item = &Arc<Far>> {
+        let twice = match (&self.source, &self.destination) {
+            (Some(source), Some(destination)) => Arc::ptr_eq(source, destination),
+            _ => false,
+        };
+        self.source.iter().chain(self.destination.iter().filter(move |_| !twice))
+    }
+
+    /// Brings the image to where it is needed.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn bring(&self, image: &Image) -> Result<(), FarError> {
+        futures::future::try_join_all(self.far().map(|far| far.bring(image))).await.map(|_| ())
+    }
+
+    /// The machine that all hosts have, for source and destination must agree. `here` is this host's, where it takes part.
+    ///
+    /// # Errors
+    /// [`FarError::Unfit`].
+    pub fn machine(&self, here: Option<&str>) -> Result<String, FarError> {
+        let mut common = here.map(qemu::versions);
+        let mut chosen = here.unwrap_or_default().to_owned();
+        for far in self.far() {
+            let mut both = qemu::versions(&far.hello.machines);
+            if both.is_empty() {
+                return Err(far.unfit(format!("`{}` is no QEMU for s390x", plain(&far.hello.qemu))));
+            }
+            if let Some(others) = &common {
+                both.retain(|version| others.contains(version));
+                if both.is_empty() {
+                    return Err(far.unfit(format!("its QEMU has no machine {chosen}, which the other host has")));
+                }
+            }
+            chosen = qemu::choose(&both).map_err(|reason| far.unfit(format!("as for QEMU, {reason}")))?;
+            common = Some(both);
+        }
+        Ok(chosen)
+    }
+
+    /// Ends the connections, and waits until nothing is left there.
+    pub async fn close(self) {
+        let Self { source, destination, .. } = self;
+        let close = async |far: Option<Arc<Far>>| {
+            if let Some(far) = far {
+                far.close().await;
+            }
+        };
+        // Where they are the same, the last reference closes.
+        tokio::join!(close(source), close(destination));
+    }
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The queues of real hosts that a run's guest gets: taken before it, given back after it. What is to be put back stands in
+//! a journal before anything is changed, and one way of giving back serves the end, an error, Ctrl-C and a crash.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ap_admin::{AP, MATRIX, Record, Refusal, Wanted};
+use ap_arch::{Apqn, Matrix};
+use preflight::collect::SCRIPT;
+use preflight::report::human;
+use preflight::text::shell_word;
+use preflight::{Host, Judgement, Pair, RULES, Snapshot};
+
+use crate::hosts::journal::{self, Entry, JournalError};
+use crate::hosts::kernel_log::Witness;
+use crate::hosts::pair::Site;
+use crate::hosts::ssh::{Far, FarError};
+use crate::libvirt::daemon::{destroy_all, mark_of};
+
+/// Seconds to wait for another kaput on the same host: at the start none may be there, and after a crash the far side of
+/// the one that crashed takes a while to notice.
+const AT_START: u32 = 2;
+const AFTER_A_CRASH: u32 = 50;
+
+/// How often a host is looked at again before something counts as not to be put back.
+const ATTEMPTS: usize = 3;
+
+/// Prints the queues that are set offline. `root` is set before it.
+const OFFLINE: &str = r#"
+for file in "$root"/sys/bus/ap/devices/*/online; do
+    [ -r "$file" ] && read -r online < "$file" || continue
+    file=${file%/online}
+    [ "$online" = 0 ] && echo "${file##*/}"
+done
+exit 0
+"#;
+
+/// What a guest is to have on each host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// A mediated device that exists; nothing of it is changed.
+    Existing(String),
+    /// One that is made for the run.
+    Assigned(Matrix),
+}
+
+/// Why a host's queues could not be taken or given back.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum ResourceError {
+    /// The host.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Far(#[from] FarError),
+    /// The journal.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] JournalError),
+    /// The host is not as it was.
+    #[error("host {host} is not as it was: {what}")]
+    #[diagnostic(help("look at it by hand; {} says what was changed, and `kaput restore` tries again", journal.display()))]
+    Left {
+        /// The host.
+        host: String,
+        /// What is not as it was.
+        what: String,
+        /// The file that says what was changed.
+        journal: PathBuf,
+    },
+}
+
+/// What a run has on one host.
+#[derive(Debug)]
+pub struct Taken {
+    far: Arc<Far>,
+    /// The mediated device's folder, for QEMU.
+    pub device: String,
+    /// What is to be put back.
+    journal: Option<(PathBuf, Record)>,
+}
+
+/// A name for a mediated device: a UUID of version 4.
+#[must_use]
+pub fn random_uuid() -> String {
+    let mut bytes: [u8; 16] = rand::random();
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+/// Gives a run what it is to have on a host. `uuid` names the mediated device, if one is made.
+///
+/// # Errors
+/// [`ResourceError`]; then everything is as it was.
+pub async fn take(far: Arc<Far>, device: &Device, uuid: &str) -> Result<Taken, ResourceError> {
+    let refused = |far: &Far, refusal: Refusal| FarError::Refused {
+        host: far.name().to_owned(),
+        doing: "give its queues to a guest".to_owned(),
+        mend: refusal.mend(),
+        reason: refusal.to_string(),
+    };
+    let folder = |uuid: &str| format!("{MATRIX}/{uuid}");
+    let matrix = match device {
+        Device::Existing(uuid) => {
+            let snapshot = look(&far).await?;
+            ap_admin::existing(&snapshot, uuid).map_err(|refusal| refused(&far, refusal))?;
+            return Ok(Taken { far, device: folder(uuid), journal: None });
+        }
+        Device::Assigned(matrix) => *matrix,
+    };
+    far.lock(AP, AT_START).await?;
+    let snapshot = look(&far).await?;
+    let wanted = Wanted { uuid: uuid.to_owned(), matrix };
+    let plan = ap_admin::plan(&snapshot, &offline(&far).await?, &wanted).map_err(|refusal| refused(&far, refusal))?;
+    let entry = Entry::new(far.name().to_owned(), far.ssh_config().map(PathBuf::from), plan.record.clone());
+    let journal = journal::write(&journal::folder(), &entry)?;
+    let taken = Taken { far, device: folder(uuid), journal: Some((journal, plan.record)) };
+    for write in &plan.writes {
+        if let Err(error) = taken.far.write(&write.path, &write.value).await {
+            taken.give_back().await?;
+            return Err(error.into());
+        }
+    }
+    Ok(taken)
+}
+
+/// Whether the guest of these two devices will survive, as preflight judges; what it says where it will not.
+///
+/// # Errors
+/// [`ResourceError`], also for a host that says what no kernel does.
+pub async fn foresee(source: &Taken, destination: &Taken) -> Result<Option<String>, ResourceError> {
+    let judgement = judged((&source.far, source.mdev()), (&destination.far, destination.mdev())).await?;
+    let text = || human::screen(&judgement, source.far.name(), destination.far.name());
+    Ok((judgement.verdict() == preflight::Verdict::No).then(text))
+}
+
+/// What preflight says of a device on one host and one on the other, as both are now.
+///
+/// # Errors
+/// [`ResourceError`], also for a host that says what no kernel does.
+pub async fn judged(source: (&Far, &str), destination: (&Far, &str)) -> Result<Judgement, ResourceError> {
+    let read = async |far: &Far| -> Result<Host, ResourceError> {
+        Host::new(&look(far).await?).map_err(|error| odd(far, &error).into())
+    };
+    let (one, other) = (read(source.0).await?, read(destination.0).await?);
+    let pair = Pair::new(&one, &other, Some(source.1), Some(destination.1)).map_err(|error| odd(source.0, &error))?;
+    Ok(preflight::judge(&pair, RULES, false))
+}
+
+pub(crate) fn odd(far: &Far, reason: &impl ToString) -> FarError {
+    FarError::Refused {
+        host: far.name().to_owned(),
+        doing: "tell its AP configuration".to_owned(),
+        reason: reason.to_string(),
+        mend: "`kaput collect` shows what it says".to_owned(),
+    }
+}
+
+impl Taken {
+    /// The name of the mediated device.
+    fn mdev(&self) -> &str {
+        self.device.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Who tells what the host's kernel logs about it.
+    #[must_use]
+    pub fn witness(&self) -> Witness {
+        Witness::new(Arc::clone(&self.far), self.mdev().to_owned())
+    }
+
+    /// Puts everything back.
+    ///
+    /// # Errors
+    /// [`ResourceError`]; the journal stays then.
+    pub async fn give_back(self) -> Result<(), ResourceError> {
+        match &self.journal {
+            None => Ok(()),
+            Some((journal, record)) => put_back(&self.far, journal.clone(), record).await,
+        }
+    }
+}
+
+/// Puts back what a journal says, and removes the journal once the host is seen to be as it was.
+async fn put_back(far: &Far, journal: PathBuf, record: &Record) -> Result<(), ResourceError> {
+    let left = |what: String| ResourceError::Left { host: far.name().to_owned(), what, journal: journal.clone() };
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        let now = look(far).await.map_err(|error| left(error.to_string()))?;
+        let undo = record.undo(&now);
+        if let Some(foreign) = undo.foreign.first() {
+            return Err(left(foreign.to_string()));
+        }
+        if undo.writes.is_empty() {
+            return std::fs::remove_file(&journal).map_err(|error| left(error.to_string()));
+        }
+        for write in &undo.writes {
+            // What was not done shows when the host is looked at again.
+            last = far.write(&write.path, &write.value).await.err().or(last);
+        }
+    }
+    Err(left(last.map_or("what was written to it does not stay".to_owned(), |error| error.to_string())))
+}
+
+/// Puts back whatever journals say, of one program or of all. Tells each host's name, and how it went; a journal that cannot
+/// be read is told by its file, after the others, where all are wanted.
+///
+/// # Errors
+/// [`JournalError`] if the folder of the journals cannot be read.
+pub async fn restore(
+    of: Option<u32>,
+    ssh_config: Option<PathBuf>,
+) -> Result<Vec<(String, Result<(), ResourceError>)>, JournalError> {
+    let (mut told, mut unreadable) = (Vec::new(), Vec::new());
+    for (path, entry) in journal::all(&journal::folder())? {
+        match entry {
+            Ok(entry) if of.is_none_or(|pid| pid == entry.pid) => {
+                let result = restore_one(path, &entry, ssh_config.clone()).await;
+                told.push((entry.host, result));
+            }
+            Ok(_) => {}
+            Err(error) => unreadable.push((path.display().to_string(), Err(error.into()))),
+        }
+    }
+    // Whose they are nobody knows; who asks for his own has just written them.
+    if of.is_none() {
+        told.append(&mut unreadable);
+    }
+    Ok(told)
+}
+
+async fn restore_one(path: PathBuf, entry: &Entry, ssh_config: Option<PathBuf>) -> Result<(), ResourceError> {
+    let site: Site = entry.host.parse().map_err(|reason| ResourceError::Left {
+        host: entry.host.clone(),
+        what: reason,
+        journal: path.clone(),
+    })?;
+    let far = Far::connect(&site, ssh_config.or(entry.ssh_config.clone()).as_deref()).await?;
+    far.lock(AP, AFTER_A_CRASH).await?;
+    // What could not be ended in its time would keep the device.
+    destroy_all(&far, mark_of(&entry.record.uuid)).await?;
+    put_back(&far, path, &entry.record).await?;
+    far.close().await;
+    Ok(())
+}
+
+pub(crate) async fn look(far: &Far) -> Result<Snapshot, FarError> {
+    let doing = "tell its AP configuration";
+    let text = far.script(doing, &format!("set -- {}/\n{SCRIPT}", shell_word(&far.hello.root))).await?;
+    Snapshot::from_json(&text).map_err(|error| odd(far, &error))
+}
+
+async fn offline(far: &Far) -> Result<BTreeSet<Apqn>, FarError> {
+    let script = format!("root={}\n{OFFLINE}", shell_word(&far.hello.root));
+    let text = far.script("tell which queues are offline", &script).await?;
+    Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+}

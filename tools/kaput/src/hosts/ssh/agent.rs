@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The conversation with the far side's script: one request at a time, each answered, and ends of programs told unasked.
+//! A task of its own holds both ends, so a caller that gives up leaves nothing half said.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::Hello;
+use super::client::{Ssh, last_line};
+
+const SCRIPT: &str = include_str!("agent.sh");
+
+/// How long a connection may take with everything: a person may have to type a password.
+const LOGIN: Duration = Duration::from_secs(120);
+
+/// How long one request may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The far side takes silence for a cut link after forty seconds at most.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// How long the far side may take to remove its folder.
+const LAST_GOODBYE: Duration = Duration::from_secs(5);
+
+/// Bytes of the longest line and of the largest file that are taken from the far side.
+const LONGEST_LINE: u64 = 64 << 10;
+const LARGEST_FILE: u64 = 64 << 20;
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Yes(Vec<u8>),
+    No(String),
+    Lost(String),
+}
+
+struct Request {
+    line: String,
+    content: Vec<u8>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// Who waits for which program's end. A sender that is dropped says that the connection is gone.
+type Watchers = Arc<Mutex<BTreeMap<String, oneshot::Sender<String>>>>;
+
+pub(super) struct Agent {
+    requests: mpsc::Sender<Request>,
+    watchers: Watchers,
+    lost: Arc<OnceLock<String>>,
+    task: JoinHandle<()>,
+}
+
+/// What the script says between two requests.
+enum Said {
+    Yes(Vec<u8>),
+    No(String),
+}
+
+impl Agent {
+    pub(super) async fn start(ssh: &Ssh) -> Result<(Self, Hello), String> {
+        let mut child = ssh.connect(SCRIPT).map_err(|error| format!("ssh cannot be started: {error}"))?;
+        let (Some(mut stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err("ssh has no standard streams".to_owned());
+        };
+        let words = tokio::spawn(last_words(stderr));
+        let mut stdout = BufReader::new(stdout);
+        let greeting = async {
+            // Who refuses closes early; what it says then tells more than a broken pipe.
+            _ = stdin.write_all(SCRIPT.as_bytes()).await;
+            hello(&mut stdout).await
+        };
+        let Ok(Some(hello)) = tokio::time::timeout(LOGIN, greeting).await else {
+            drop((stdin, stdout));
+            _ = tokio::time::timeout(LAST_GOODBYE, child.wait()).await;
+            _ = child.start_kill();
+            let said = tokio::time::timeout(LAST_GOODBYE, words).await.ok().and_then(Result::ok).flatten();
+            return Err(said.unwrap_or("the script there did not come up".to_owned()));
+        };
+        let (watchers, lost) = (Watchers::default(), Arc::new(OnceLock::new()));
+        let (said_in, said) = mpsc::channel(4);
+        tokio::spawn(listen(stdout, said_in, Arc::clone(&watchers)));
+        let (requests, requested) = mpsc::channel(16);
+        let line = Line { child, stdin, said, words, lost: Arc::clone(&lost), watchers: Arc::clone(&watchers) };
+        let task = tokio::spawn(line.serve(requested));
+        Ok((Self { requests, watchers, lost, task }, hello))
+    }
+
+    pub(super) async fn ask(&self, line: String, content: Vec<u8>) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let lost = || Answer::Lost(self.lost.get().cloned().unwrap_or_default());
+        if self.requests.send(Request { line, content, answer }).await.is_err() {
+            return lost();
+        }
+        answered.await.unwrap_or_else(|_| lost())
+    }
+
+    /// Tells the end of a program that is started after this.
+    pub(super) fn watch(&self, name: &str) -> oneshot::Receiver<String> {
+        let (teller, told) = oneshot::channel();
+        if self.lost.get().is_none() {
+            self.watchers.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), teller);
+        }
+        told
+    }
+
+    pub(super) async fn close(self) {
+        drop(self.requests);
+        _ = self.task.await;
+    }
+}
+
+/// Everything that ends with the connection.
+struct Line {
+    child: Child,
+    stdin: ChildStdin,
+    said: mpsc::Receiver<Said>,
+    words: JoinHandle<Option<String>>,
+    lost: Arc<OnceLock<String>>,
+    watchers: Watchers,
+}
+
+impl Line {
+    async fn serve(mut self, mut requested: mpsc::Receiver<Request>) {
+        let mut beat = tokio::time::interval(BEAT);
+        let why = loop {
+            tokio::select! {
+                request = requested.recv() => {
+                    let Some(request) = request else { return self.goodbye().await };
+                    let asked = tokio::time::timeout(PATIENCE, self.ask(&request.line, &request.content)).await;
+                    match asked {
+                        Ok(Some(Said::Yes(bytes))) => _ = request.answer.send(Answer::Yes(bytes)),
+                        Ok(Some(Said::No(why))) => _ = request.answer.send(Answer::No(why)),
+                        Ok(None) => break None,
+                        Err(_) => break Some(format!("no answer within {} s", PATIENCE.as_secs())),
+                    }
+                }
+                // The only thing it says unasked is told elsewhere: this is the end.
+                _ = self.said.recv() => break None,
+                _ = beat.tick() => if self.stdin.write_all(b"beat\n").await.is_err() { break None },
+            }
+        };
+        _ = self.child.start_kill();
+        let said = async { self.words.await.ok().flatten() };
+        let said = if why.is_some() { why } else { tokio::time::timeout(LAST_GOODBYE, said).await.ok().flatten() };
+        _ = self.lost.set(said.unwrap_or("it was cut".to_owned()));
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    async fn ask(&mut self, line: &str, content: &[u8]) -> Option<Said> {
+        self.stdin.write_all(format!("{line}\n").as_bytes()).await.ok()?;
+        self.stdin.write_all(content).await.ok()?;
+        self.said.recv().await
+    }
+
+    async fn goodbye(mut self) {
+        drop(self.stdin);
+        _ = tokio::time::timeout(LAST_GOODBYE, self.child.wait()).await;
+    }
+}
+
+/// What the script says of its host; `None` if it does not come to that.
+async fn hello(reader: &mut BufReader<impl AsyncRead + Unpin>) -> Option<Hello> {
+    let mut hello = Hello::default();
+    let mut lines = 0;
+    loop {
+        let line = line(reader).await?;
+        lines += 1;
+        let (key, value) = line.split_once(' ').unwrap_or((&line, ""));
+        match key {
+            "dir" => hello.folder = value.to_owned(),
+            "qemu" => hello.qemu = value.to_owned(),
+            "plugin" => hello.plugin = value.to_owned(),
+            "root" => hello.root = value.to_owned(),
+            "client" => hello.connection = value.to_owned(),
+            "machine" => hello.machines.extend([value, "\n"]),
+            "ready" => return Some(hello).filter(|hello| hello.folder.starts_with('/')),
+            // A login shell may greet.
+            _ => {}
+        }
+        if lines == 4096 {
+            return None;
+        }
+    }
+}
+
+/// Tells answers and ends until there is nothing more.
+async fn listen(mut reader: BufReader<impl AsyncRead + Unpin>, said: mpsc::Sender<Said>, watchers: Watchers) {
+    while let Some(line) = line(&mut reader).await {
+        let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        let answer = match (word, rest) {
+            ("ok", "") => Said::Yes(Vec::new()),
+            ("ok", size) => {
+                let Some(size) = size.parse::<u64>().ok().filter(|size| *size <= LARGEST_FILE) else { return };
+                let mut bytes = Vec::new();
+                if !(&mut reader).take(size).read_to_end(&mut bytes).await.is_ok_and(|read| read as u64 == size) {
+                    return;
+                }
+                Said::Yes(bytes)
+            }
+            ("no", why) => Said::No(preflight::text::plain(why)),
+            ("ended", rest) => {
+                let (name, status) = rest.rsplit_once(' ').unwrap_or((rest, ""));
+                let watcher = watchers.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+                _ = watcher.map(|watcher| watcher.send(status_in_words(status)));
+                continue;
+            }
+            _ => return,
+        };
+        if said.send(answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A shell's status: above 128 it is a signal.
+fn status_in_words(status: &str) -> String {
+    match status.parse::<u16>() {
+        Ok(signal @ 129..) => format!("signal: {}", signal - 128),
+        _ => format!("exit status: {}", preflight::text::plain(status)),
+    }
+}
+
+async fn line(reader: &mut BufReader<impl AsyncRead + Unpin>) -> Option<String> {
+    let mut bytes = Vec::new();
+    reader.take(LONGEST_LINE).read_until(b'\n', &mut bytes).await.ok()?;
+    bytes.pop_if(|byte| *byte == b'\n')?;
+    String::from_utf8(bytes).ok()
+}
+
+/// What ssh said last. It is read to its end: who is not heard waits.
+async fn last_words(mut stderr: impl AsyncRead + Unpin) -> Option<String> {
+    let (mut last, mut piece) = (Vec::new(), [0; 1024]);
+    while let Ok(length @ 1..) = stderr.read(&mut piece).await {
+        last.extend_from_slice(&piece[..length]);
+        last.drain(..last.len().saturating_sub(4 * piece.len()));
+    }
+    last_line(&last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_killed_is_told_from_one_that_ended() {
+        assert_eq!(status_in_words("137"), "signal: 9");
+        assert_eq!(status_in_words("1"), "exit status: 1");
+    }
+
+    #[tokio::test]
+    async fn answers_ends_and_bytes_are_told_apart_whatever_the_bytes_are() {
+        let text: &[u8] = b"ok\nended a-b 137\nok 9\nok\nno x\n\nno disk full\nrubbish\nok\n";
+        let (said_in, mut said) = mpsc::channel(8);
+        let watchers = Watchers::default();
+        let (teller, told) = oneshot::channel();
+        watchers.lock().expect("unpoisoned").insert("a-b".to_owned(), teller);
+        listen(BufReader::new(text), said_in, watchers).await;
+        assert!(matches!(said.recv().await, Some(Said::Yes(bytes)) if bytes.is_empty()));
+        assert!(matches!(said.recv().await, Some(Said::Yes(bytes)) if bytes == b"ok\nno x\n\n"));
+        assert!(matches!(said.recv().await, Some(Said::No(why)) if why == "disk full"));
+        assert!(said.recv().await.is_none(), "nothing is believed after rubbish");
+        assert_eq!(told.await.as_deref(), Ok("signal: 9"));
+    }
+}

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A host that is reached by the system's ssh: one connection, over which a shell script is sent that keeps a temporary
+//! folder there, runs QEMUs in it and tells their ends. Sockets are forwarded over the same connection. When it ends,
+//! however it does, the script ends what it runs and removes its folder.
+//!
+//! The script alone knows the far side's shell; [`agent`] speaks with it, this file knows what kaput wants of it.
+
+mod agent;
+mod client;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use preflight::text::{plain, shell_word};
+use tokio::process::Child;
+use tokio::sync::oneshot;
+
+use crate::guest::image::Image;
+use crate::hosts::pair::Site;
+use crate::machine::run_folder::LONGEST_NAME;
+use crate::scenario::LONGEST_SOCKET;
+use agent::{Agent, Answer};
+pub use client::Forward;
+use client::Ssh;
+
+/// Bytes that a run's files have in front of their names there: `kaput-` is left out of the run folder's name.
+const LONGEST_TAG: usize = 8;
+
+/// Seconds for which the far side waits at a time.
+const LOCK_PIECE: u32 = 5;
+
+/// What can go wrong with a host that is reached by ssh. Each names the host and what mends it.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum FarError {
+    /// There is no connection.
+    #[error("host {host} cannot be reached: {reason}")]
+    #[diagnostic(help("{mend}"))]
+    Unreachable {
+        /// The host, as the user named it.
+        host: String,
+        /// ssh's last words.
+        reason: String,
+        /// What to do.
+        mend: String,
+    },
+    /// There was a connection.
+    #[error("the connection to host {host} ended: {reason}")]
+    #[diagnostic(help(
+        "what ran there was ended with it; look whether the host and the network are well, and run it again"
+    ))]
+    Lost {
+        /// The host.
+        host: String,
+        /// ssh's last words.
+        reason: String,
+    },
+    /// The host could not do something.
+    #[error("host {host} could not {doing}: {reason}")]
+    #[diagnostic(help("{mend}"))]
+    Refused {
+        /// The host.
+        host: String,
+        /// What it was asked.
+        doing: String,
+        /// The answer of its shell.
+        reason: String,
+        /// What to do.
+        mend: String,
+    },
+    /// The host lacks something.
+    #[error("host {host} is not fit for this: {reason}")]
+    #[diagnostic(help("{mend}"))]
+    Unfit {
+        /// The host.
+        host: String,
+        /// What is missing.
+        reason: String,
+        /// What to do.
+        mend: String,
+    },
+}
+
+/// What the far side says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Hello {
+    /// The temporary folder.
+    pub folder: String,
+    /// QEMU; empty if there is none.
+    pub qemu: String,
+    /// The plugin; empty if there is none.
+    pub plugin: String,
+    /// In front of `/sys` and `/proc`; empty on a real host.
+    pub root: String,
+    /// Addresses and ports of the connection: ours, our port, theirs, their port. Empty if sshd does not tell.
+    pub connection: String,
+    /// What QEMU prints as its machines.
+    pub machines: String,
+}
+
+/// One host. Dropping the last reference ends the connection.
+pub struct Far {
+    name: String,
+    agent: Agent,
+    ssh: Ssh,
+    /// How many scripts it was sent.
+    scripts: AtomicU64,
+    /// What it said of itself.
+    pub hello: Hello,
+}
+
+impl fmt::Debug for Far {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Far({})", self.name)
+    }
+}
+
+impl Far {
+    /// Connects, or starts the same script on this host.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn connect(site: &Site, config: Option<&Path>) -> Result<Arc<Self>, FarError> {
+        let name = site.to_string();
+        let destination = match site {
+            Site::Local => "",
+            Site::Ssh(destination) => destination,
+        };
+        let unreachable = |reason: String| FarError::Unreachable {
+            mend: client::mend(destination, &reason),
+            host: name.clone(),
+            reason,
+        };
+        let ssh = Ssh::new(destination, config).map_err(|error| unreachable(error.to_string()))?;
+        let (agent, hello) = Agent::start(&ssh).await.map_err(unreachable)?;
+        let longest = hello.folder.len() + LONGEST_TAG + LONGEST_NAME;
+        if longest > LONGEST_SOCKET {
+            return Err(FarError::Unfit {
+                host: name,
+                reason: format!("the path of its temporary folder is too long for sockets: {}", plain(&hello.folder)),
+                mend: "set TMPDIR there to a short path".to_owned(),
+            });
+        }
+        Ok(Arc::new(Self { name, agent, ssh, scripts: AtomicU64::new(0), hello }))
+    }
+
+    /// The host, as the user named it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The configuration that ssh was given.
+    #[must_use]
+    pub fn ssh_config(&self) -> Option<&Path> {
+        self.ssh.config()
+    }
+
+    /// The path there of a file in the temporary folder.
+    #[must_use]
+    pub fn path(&self, file: &str) -> PathBuf {
+        Path::new(&self.hello.folder).join(file)
+    }
+
+    /// The image there.
+    #[must_use]
+    pub fn image(&self) -> PathBuf {
+        self.path("image")
+    }
+
+    /// Brings what QEMU loads of the image.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn bring(&self, image: &Image) -> Result<(), FarError> {
+        self.put("image", image.loadable()).await
+    }
+
+    /// Writes a file in the temporary folder.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn put(&self, file: &str, content: Vec<u8>) -> Result<(), FarError> {
+        let doing = format!("take the file {file} of {} bytes", content.len());
+        let mend = "make room in its temporary folder, or name another by TMPDIR there";
+        let answer = self.agent.ask(format!("put {file} {}", content.len()), content).await;
+        self.done(answer, &doing, mend).map(|_| ())
+    }
+
+    /// Reads a file of the temporary folder.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn get(&self, file: &str) -> Result<Vec<u8>, FarError> {
+        let answer = self.agent.ask(format!("get {file}"), Vec::new()).await;
+        self.done(answer, &format!("read the file {file}"), "look at its temporary folder")
+    }
+
+    /// Removes the files of the temporary folder whose names are `stem`, a dot and something.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn remove(&self, stem: &str) -> Result<(), FarError> {
+        let answer = self.agent.ask(format!("drop {stem}"), Vec::new()).await;
+        self.done(answer, "remove files", "look at its temporary folder").map(|_| ())
+    }
+
+    /// Forwards sockets.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn forward(&self, forwards: &[Forward]) -> Result<(), FarError> {
+        self.ssh.forward(forwards).await.map_err(|reason| {
+            let host = self.name.clone();
+            // What ssh says when the connection that was to be shared is no longer there.
+            if reason.starts_with("Control socket connect") {
+                return FarError::Lost { host, reason };
+            }
+            FarError::Refused {
+                host,
+                doing: "forward sockets".to_owned(),
+                reason,
+                mend: "its sshd must allow it: AllowStreamLocalForwarding yes in sshd_config".to_owned(),
+            }
+        })
+    }
+
+    /// Starts the shell command in the file `name.command`; its error output goes to `name.stderr`. Returns its process there
+    /// and what tells its end.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn start(&self, name: &str) -> Result<(u32, oneshot::Receiver<String>), FarError> {
+        let ended = self.agent.watch(name);
+        let answer = self.agent.ask(format!("start {name}"), Vec::new()).await;
+        let pid = self.done(answer, &format!("start {name}"), "look at its temporary folder")?;
+        Ok((String::from_utf8_lossy(&pid).parse().unwrap_or_default(), ended))
+    }
+
+    /// Starts shell commands whose output is heard as it comes; they end with everything else there.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub fn listen(&self, name: &str, commands: &[&str]) -> Result<Child, FarError> {
+        let each = commands.iter().enumerate().map(|(number, command)| {
+            format!("{command} 2> /dev/null & echo $! > {name}{number}.pid\n[ ! -e end ] || kill -9 $!\n")
+        });
+        // Nothing is started where the folder is gone.
+        let folder = shell_word(&self.hello.folder);
+        let script = format!("umask 077; export LC_ALL=C; cd {folder} || exit\n{}wait\n", each.collect::<String>());
+        self.ssh.session(&script).map_err(|error| FarError::Lost { host: self.name.clone(), reason: error.to_string() })
+    }
+
+    /// Carries out a shell script and returns its output.
+    ///
+    /// # Errors
+    /// [`FarError`], with the script's last words.
+    pub async fn script(&self, doing: &str, text: &str) -> Result<String, FarError> {
+        // Another task may send one at the same time; each removes itself.
+        let name = format!("script-{}", self.scripts.fetch_add(1, Ordering::Relaxed));
+        self.put(&name, format!("rm -f \"$0\"\n{text}").into_bytes()).await?;
+        let answer = self.agent.ask(format!("run {name}"), Vec::new()).await;
+        let bytes = self.done(answer, doing, "try it by hand there")?;
+        String::from_utf8(bytes).map_err(|_| FarError::Refused {
+            host: self.name.clone(),
+            doing: doing.to_owned(),
+            reason: "what it says is no text".to_owned(),
+            mend: "try it by hand there".to_owned(),
+        })
+    }
+
+    /// Writes a file of sysfs.
+    ///
+    /// # Errors
+    /// [`FarError`], with the kernel's word for it.
+    pub async fn write(&self, path: &str, value: &str) -> Result<(), FarError> {
+        let answer = self.agent.ask(format!("write {}{path} {value}", self.hello.root), Vec::new()).await;
+        let mend = "it takes root, or somebody else has it: the kernel's log there says more";
+        self.done(answer, &format!("write {value:?} to {path}"), mend).map(|_| ())
+    }
+
+    /// Keeps others of our kind away from a folder until the connection ends. Waits so many seconds for one who is there.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn lock(&self, folder: &str, seconds: u32) -> Result<(), FarError> {
+        let doing = "be changed";
+        let mend = "wait until the other kaput has ended; does the host have an AP bus?";
+        let request = format!("lock {}{folder} {}", self.hello.root, seconds.min(LOCK_PIECE));
+        // In pieces: a far side that waits for long hears nothing, and would take that for a cut link.
+        for _ in 1..seconds.div_ceil(LOCK_PIECE) {
+            if let Answer::Yes(_) = self.agent.ask(request.clone(), Vec::new()).await {
+                return Ok(());
+            }
+        }
+        self.done(self.agent.ask(request, Vec::new()).await, doing, mend).map(|_| ())
+    }
+
+    /// Kills what was started by that name; nothing if it has ended.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn kill(&self, name: &str) -> Result<(), FarError> {
+        let answer = self.agent.ask(format!("kill {name}"), Vec::new()).await;
+        self.done(answer, "end a program", "look at its processes").map(|_| ())
+    }
+
+    /// That its QEMU or plugin is of no use.
+    #[must_use]
+    pub fn unfit(&self, reason: String) -> FarError {
+        let mend = "name them in its environment, KAPUT_QEMU and KAPUT_PLUGIN, or put qemu-system-s390x 11.1 or newer in its PATH";
+        FarError::Unfit { host: self.name.clone(), reason, mend: mend.to_owned() }
+    }
+
+    /// The connection's end, waited for: the far side is clean by then.
+    pub async fn close(self: Arc<Self>) {
+        if let Some(far) = Arc::into_inner(self) {
+            far.agent.close().await;
+        }
+    }
+
+    fn done(&self, answer: Answer, doing: &str, mend: &str) -> Result<Vec<u8>, FarError> {
+        match answer {
+            Answer::Yes(bytes) => Ok(bytes),
+            Answer::No(reason) => Err(FarError::Refused {
+                host: self.name.clone(),
+                doing: doing.to_owned(),
+                reason,
+                mend: mend.to_owned(),
+            }),
+            Answer::Lost(reason) => Err(FarError::Lost { host: self.name.clone(), reason }),
+        }
+    }
+}

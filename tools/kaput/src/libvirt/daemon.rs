@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! libvirt in QEMU's place: it starts the guest on one host and migrates it to the other, with its own checks, and this
+//! file asks it to, by the host's own `virsh`. What can be seen is what libvirt tells: its events, QEMU's events as it
+//! hands them on, and QEMU's answers to questions. [`xml`](super::xml) has the words for a guest, [`events`](super::events)
+//! understands events, [`limits`](super::limits) knows what libvirt cannot do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use preflight::text::{plain, shell_word};
+use qapi_spec::Command;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::events::Hearing;
+use crate::guest::image::Image;
+use crate::hosts::ssh::{Far, FarError, Forward};
+use crate::machine::Trouble;
+use crate::machine::observed::Observed;
+use crate::machine::run_folder::RunFolder;
+use crate::protocol::qmp::QmpError;
+use crate::run::engine::Kvm;
+
+/// How a host's libvirt is asked: the system's, where QEMU's guests with devices are.
+pub(super) const VIRSH: &str = "virsh -q -c qemu:///system";
+
+/// Looks for the daemon and its socket, which another daemon is to reach.
+const LOOK: &str = r#"
+command -v virsh > /dev/null || { echo "there is no virsh" >&2; exit 1; }
+timeout 15 virsh -q -c qemu:///system list > /dev/null || exit 1
+for socket in /run/libvirt/virtqemud-sock /run/libvirt/libvirt-sock; do
+    [ -S "$socket" ] && echo "$socket" && exit
+done
+echo "there is no socket in /run/libvirt" >&2
+exit 1
+"#;
+
+/// Both hosts' libvirt.
+#[derive(Clone, Debug)]
+pub struct Libvirt {
+    /// Where guests start.
+    pub source: Arc<Daemon>,
+    /// Where they are migrated to.
+    pub destination: Arc<Daemon>,
+    /// The CPU and the mediated devices; without them the guest's AP is emulated.
+    pub kvm: Option<Kvm>,
+    /// What the names of the domains of this program begin with.
+    pub mark: String,
+}
+
+/// What the names of domains begin with whose run made a mediated device of this name, or has this name itself.
+#[must_use]
+pub fn mark_of(uuid: &str) -> &str {
+    uuid.split('-').next().unwrap_or_default()
+}
+
+/// Shell words that destroy a domain. Where its libvirt does not answer any more, QEMU is killed.
+pub(crate) fn destroy(name: &str) -> String {
+    let name = shell_word(name);
+    format!(
+        "timeout 20 {VIRSH} destroy {name} > /dev/null || {{ pid=$(cat /run/libvirt/qemu/{name}.pid) &&\n\
+         grep -q {name} \"/proc/$pid/cmdline\" && kill -9 \"$pid\"; }} 2> /dev/null\n"
+    )
+}
+
+/// Destroys the domains of a run that are still there. A host without libvirt has none.
+///
+/// # Errors
+/// [`FarError`].
+pub async fn destroy_all(far: &Far, mark: &str) -> Result<(), FarError> {
+    let pattern = shell_word(&format!("kaput-{mark}-"));
+    let script = format!(
+        "command -v virsh > /dev/null || exit 0\n\
+         for name in $(timeout 20 {VIRSH} list --all --name 2> /dev/null); do\n\
+         case $name in {pattern}*) timeout 20 {VIRSH} destroy \"$name\" ;; esac\ndone\nexit 0\n"
+    );
+    far.script("end guests of its libvirt", &script).await.map(|_| ())
+}
+
+/// One host's libvirt.
+#[derive(Debug)]
+pub struct Daemon {
+    pub(crate) far: Arc<Far>,
+    is_here: bool,
+    /// Where it listens.
+    socket: PathBuf,
+    pub(crate) hearing: Hearing,
+}
+
+impl Daemon {
+    /// Looks whether there is one, and listens to its events from now on.
+    ///
+    /// # Errors
+    /// [`FarError`], with libvirt's words.
+    pub async fn connect(far: Arc<Far>, is_here: bool) -> Result<Arc<Self>, FarError> {
+        let socket = far.script("ask its libvirt", LOOK).await.map_err(|error| match error {
+            FarError::Refused { host, reason, .. } => FarError::Unfit {
+                host,
+                reason: format!("its libvirt does not answer: {}", words(&reason)),
+                mend:
+                    "install libvirt's clients and its QEMU driver, start libvirtd or virtqemud, and be a user who may \
+                       use qemu:///system"
+                        .to_owned(),
+            },
+            error => error,
+        })?;
+        // QEMU of another user has to get to the image; names there are secret, and files closed.
+        far.script("open its temporary folder", &format!("chmod o+x {}", shell_word(&far.hello.folder))).await?;
+        let hearing = Hearing::new(&far)?;
+        Ok(Arc::new(Self { far, is_here, socket: socket.trim().into(), hearing }))
+    }
+
+    /// Asks it something that is soon answered.
+    ///
+    /// # Errors
+    /// [`FarError`], with libvirt's words.
+    pub(crate) async fn ask(&self, doing: &str, arguments: &[&str]) -> Result<String, FarError> {
+        let script = format!("exec timeout 20 {}\n", line(arguments));
+        self.far.script(doing, &script).await.map_err(|error| match error {
+            FarError::Refused { host, doing, reason, .. } => FarError::Refused {
+                host,
+                doing,
+                reason: words(&reason),
+                mend: "the journal of its libvirt says more".to_owned(),
+            },
+            error => error,
+        })
+    }
+
+    /// Starts to ask it something that takes a while; `name` is what its files there begin with.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub(crate) async fn begin(&self, name: &str, arguments: &[&str]) -> Result<oneshot::Receiver<String>, FarError> {
+        self.far.put(&format!("{name}.command"), format!("exec {}\n", line(arguments)).into_bytes()).await?;
+        self.far.start(name).await.map(|(_, ended)| ended)
+    }
+
+    /// What it said about what was begun by that name and has ended; `Ok` if it was done.
+    ///
+    /// # Errors
+    /// [`FarError`], with all of libvirt's words.
+    pub(crate) async fn outcome(&self, doing: &str, name: &str, status: Option<&str>) -> Result<(), FarError> {
+        if status == Some("exit status: 0") {
+            return Ok(());
+        }
+        let said = self.far.get(&format!("{name}.stderr")).await?;
+        let said = words(&String::from_utf8_lossy(&said));
+        Err(FarError::Refused {
+            host: self.far.name().to_owned(),
+            doing: doing.to_owned(),
+            reason: if said.is_empty() { status.unwrap_or("it did not say why").to_owned() } else { said },
+            mend: "the journal of its libvirt says more".to_owned(),
+        })
+    }
+
+    /// Asks QEMU something through libvirt.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub(crate) async fn ask_qemu<C: Command>(&self, domain: &str, command: &C) -> Result<C::Ok, Trouble> {
+        let unexpected = |reason: String| QmpError::Unexpected { command: C::NAME, reason };
+        let arguments = serde_json::to_value(command).map_err(|error| unexpected(error.to_string()))?;
+        let mut text = serde_json::json!({"execute": C::NAME});
+        if arguments.as_object().is_some_and(|arguments| !arguments.is_empty()) {
+            text["arguments"] = arguments;
+        }
+        let said = self.ask("ask QEMU", &["qemu-monitor-command", domain, &text.to_string()]).await?;
+        let answer: Value = serde_json::from_str(&said).map_err(|error| unexpected(error.to_string()))?;
+        if let Some(error) = answer.get("error") {
+            let part = |key| error.get(key).and_then(Value::as_str).unwrap_or("no reason given").to_owned();
+            return Err(QmpError::Refused { command: C::NAME, class: part("class"), desc: part("desc") }.into());
+        }
+        let value = answer.get("return").cloned().unwrap_or_default();
+        Ok(serde_json::from_value(value).map_err(|error| unexpected(error.to_string()))?)
+    }
+
+    /// The host, where it is reached by ssh.
+    pub(crate) fn elsewhere(&self) -> Option<&Arc<Far>> {
+        (!self.is_here).then_some(&self.far)
+    }
+
+    /// Makes a socket there one here; on this host it is the same.
+    pub(crate) async fn forward(&self, there: PathBuf, here: PathBuf) -> Result<PathBuf, FarError> {
+        if self.is_here {
+            return Ok(there);
+        }
+        self.far.forward(&[Forward::FromHere { here: here.clone(), there }]).await?;
+        Ok(here)
+    }
+
+    /// The address by which this host's libvirt reaches the other's, over the connections that there are.
+    pub(crate) async fn address_of(&self, other: &Self, folder: &RunFolder, hop: usize) -> Result<String, FarError> {
+        let name = format!("{hop:02}-libvirt-socket");
+        let mut socket = other.forward(other.socket.clone(), folder.file(&name)).await?;
+        if !self.is_here {
+            let there = self.far.path(&format!("{}-{name}", folder.tag()));
+            self.far.forward(&[Forward::FromThere { there: there.clone(), here: socket }]).await?;
+            socket = there;
+        }
+        Ok(format!("qemu+unix:///system?socket={}", in_uri(&socket.display().to_string())))
+    }
+
+    /// Brings the image, where nobody has brought it.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn bring(&self, image: &Image) -> Result<(), FarError> {
+        if self.is_here { self.far.bring(image).await } else { Ok(()) }
+    }
+
+    /// Ends the connection, and waits until nothing is left there.
+    pub async fn close(self: Arc<Self>) {
+        if let Some(Self { far, .. }) = Arc::into_inner(self) {
+            far.close().await;
+        }
+    }
+
+    /// That a machine's events are heard from now on.
+    pub(crate) fn hear(&self, domain: &str, observed: &Observed, index: usize) {
+        self.hearing.add(domain, observed, index);
+    }
+}
+
+/// virsh with arguments, for a shell.
+fn line(arguments: &[&str]) -> String {
+    let words: Vec<String> = arguments.iter().map(|argument| shell_word(argument)).collect();
+    format!("{VIRSH} {}", words.join(" "))
+}
+
+/// What virsh says when it fails, in one line.
+fn words(said: &str) -> String {
+    let lines = said.lines().map(|line| line.trim().trim_start_matches("error: ")).filter(|line| !line.is_empty());
+    plain(&lines.collect::<Vec<_>>().join("; "))
+}
+
+/// A path as the part of an address.
+fn in_uri(path: &str) -> String {
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    path.bytes().map(|b| if harmless(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_means_nothing_else_in_an_address() {
+        assert_eq!(in_uri("/tmp/a-b/c d&e%"), "/tmp/a-b/c%20d%26e%25");
+    }
+
+    #[test]
+    fn what_virsh_says_becomes_one_line() {
+        let said = "error: Failed to create domain from x.xml\nerror: device not found: no mdev\n\n";
+        assert_eq!(words(said), "Failed to create domain from x.xml; device not found: no mdev");
+        assert_eq!(line(&["migrate", "a b", "--live"]), "virsh -q -c qemu:///system migrate 'a b' --live");
+    }
+}

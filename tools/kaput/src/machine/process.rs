@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The life of a QEMU's process, on this host or on another: from its start until it has ended, by itself or by order.
+//! What stands elsewhere is brought there first and tidied up afterwards.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use tokio::process::Child;
+use tokio::sync::oneshot;
+
+use super::Trouble;
+use crate::hosts::ssh::{Far, FarError, Forward};
+use crate::machine::observed::Observed;
+use crate::machine::run_folder::RunFolder;
+use crate::outcome::events::What;
+
+/// The names of a machine's files as its QEMU sees them.
+#[derive(Clone)]
+pub(super) struct Names {
+    /// The other host, where it is one.
+    pub(super) far: Option<Arc<Far>>,
+    /// The folder here.
+    folder: PathBuf,
+    /// What the names begin with here.
+    prefix: String,
+    /// What they begin with there, where runs share a folder.
+    stem: String,
+}
+
+impl Names {
+    pub(super) fn new(far: Option<&Arc<Far>>, folder: &RunFolder, prefix: &str) -> Self {
+        let stem = format!("{}-{prefix}", folder.tag());
+        Self { far: far.cloned(), folder: folder.path().to_owned(), prefix: prefix.to_owned(), stem }
+    }
+
+    fn here(&self, kind: &str) -> PathBuf {
+        self.folder.join(format!("{}.{kind}", self.prefix))
+    }
+
+    pub(super) fn path(&self, kind: &str) -> PathBuf {
+        match &self.far {
+            None => self.here(kind),
+            Some(far) => far.path(&format!("{}.{kind}", self.stem)),
+        }
+    }
+
+    /// Takes away a file that QEMU wrote.
+    pub(super) async fn take(&self, kind: &str) -> Result<Vec<u8>, Trouble> {
+        let Some(far) = &self.far else {
+            let bytes = std::fs::read(self.here(kind)).map_err(|error| Trouble::Io("saved memory", error))?;
+            _ = std::fs::remove_file(self.here(kind));
+            return Ok(bytes);
+        };
+        // What stands there goes with the machine.
+        Ok(far.get(&format!("{}.{kind}", self.stem)).await?)
+    }
+}
+
+/// Starts a program here.
+pub(super) fn start_here(program: &Path, arguments: &[String], stderr: File) -> Result<Child, Trouble> {
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).kill_on_drop(true);
+    command.spawn().map_err(|error| Trouble::Io("QEMU", error))
+}
+
+/// A program here, to its end; how it ended. The order to end it is also given by dropping its sender.
+pub(super) async fn here(mut child: Child, mut killed: oneshot::Receiver<()>) -> String {
+    let status = tokio::select! {
+        status = child.wait() => status,
+        _ = &mut killed => {
+            _ = child.start_kill();
+            child.wait().await
+        }
+    };
+    status.map_or_else(|error| error.to_string(), |status| status.to_string())
+}
+
+/// A program that is to run on another host.
+pub(super) struct Errand {
+    pub(super) far: Arc<Far>,
+    pub(super) names: Names,
+    /// The command line, as for a shell.
+    pub(super) command: String,
+    /// Where QEMU's error output goes in the end.
+    pub(super) stderr: File,
+    /// The plugin's socket, where there is a plugin.
+    pub(super) control: Option<PathBuf>,
+}
+
+impl Errand {
+    /// From the first file that is brought there to the last that is removed; how the program ended.
+    pub(super) async fn run(mut self, mut killed: oneshot::Receiver<()>, observed: Observed, index: usize) -> String {
+        let stem = self.names.stem.clone();
+        let (pid, mut ended) = match self.start().await {
+            Ok(started) => started,
+            Err(error) => return error.to_string(),
+        };
+        observed.event(Some(index), What::Launched { pid });
+        let how = tokio::select! {
+            how = &mut ended => how,
+            _ = &mut killed => {
+                _ = self.far.kill(&stem).await;
+                ended.await
+            }
+        };
+        match self.far.get(&format!("{stem}.stderr")).await {
+            Ok(said) => _ = self.stderr.write_all(&said),
+            Err(error) => return how.unwrap_or(error.to_string()),
+        }
+        _ = self.far.remove(&stem).await;
+        how.unwrap_or("for an unknown reason".to_owned())
+    }
+
+    async fn start(&self) -> Result<(u32, oneshot::Receiver<String>), FarError> {
+        let (far, names) = (&self.far, &self.names);
+        let from_there = |kind: &str| Forward::FromThere { there: names.path(kind), here: names.here(kind) };
+        let mut forwards = vec![from_there("console-socket"), from_there("qmp-socket")];
+        if let Some(control) = &self.control {
+            forwards.push(Forward::FromHere { here: control.clone(), there: names.path("control-socket") });
+            let host = std::fs::read(names.here("host.json")).unwrap_or_default();
+            far.put(&format!("{}.host.json", names.stem), host).await?;
+        }
+        far.put(&format!("{}.command", names.stem), format!("exec {}", self.command).into_bytes()).await?;
+        far.forward(&forwards).await?;
+        far.start(&names.stem).await
+    }
+}

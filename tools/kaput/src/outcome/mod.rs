@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What happened in a run and what follows from it: events, the guest's trace, the judgement, the verdict.
+
+pub mod events;
+pub mod judge;
+pub mod symptoms;
+pub mod trace;
+pub mod verdict;

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A client of the plugin's control socket: typed calls, one at a time, each with one answer. The protocol's types are
+//! `vfio_ap::control`'s; events between question and answer go into the transcript.
+//!
+//! A call that is abandoned (its deadline passed) leaves the connection usable: late answers carry the number of their
+//! question and are skipped.
+
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream as Direct;
+use std::path::Path;
+
+use futures::{SinkExt, StreamExt};
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::sync::Mutex;
+use tokio_util::codec::{Framed, LinesCodec};
+use vfio_ap::control::{
+    DataReply, Empty, Greeting, HexBytes, HostReply, LogReply, MAX_LINE, PROTOCOL_VERSION, Reply, Request,
+    RequestFrame, SetStateReply, StateReply, TraceReply, WriteReply,
+};
+use vfio_mig::{DeviceState, Errno, StreamId};
+
+use crate::protocol::transcript::Transcript;
+
+/// Why a call had no answer of use.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The device or the host said no, with a number of the uAPI.
+    #[error("{errno}: {desc}")]
+    Errno {
+        /// The number.
+        errno: Errno,
+        /// The host's explanation.
+        desc: String,
+    },
+    /// The host did not understand or does not implement the request.
+    #[error("the plugin did not accept the request: {0}")]
+    Refused(String),
+    /// The connection could not be made or ended.
+    #[error("the plugin's control connection: {0}")]
+    Lost(String),
+}
+
+fn lost(reason: impl ToString) -> ControlError {
+    ControlError::Lost(reason.to_string())
+}
+
+/// One connection to one plugin.
+pub struct Control {
+    line: Mutex<Line>,
+    /// The same socket once more, to end it whoever waits for it.
+    direct: Direct,
+    transcript: Transcript,
+}
+
+struct Line {
+    frames: Framed<UnixStream, LinesCodec>,
+    next: u64,
+}
+
+impl Control {
+    /// Connects and checks the greeting.
+    ///
+    /// # Errors
+    /// [`ControlError::Lost`] if nobody is there, or somebody who speaks another protocol.
+    pub async fn connect(path: &Path, transcript: Transcript) -> Result<Self, ControlError> {
+        let stream = UnixStream::connect(path).await.map_err(lost)?;
+        let direct = Direct::from(stream.as_fd().try_clone_to_owned().map_err(lost)?);
+        let mut frames = Framed::new(stream, LinesCodec::new_with_max_length(MAX_LINE + 1));
+        let line = frames.next().await.ok_or_else(|| lost("it ended before the greeting"))?.map_err(lost)?;
+        transcript.received(&line);
+        let greeting: Greeting = serde_json::from_str(&line).map_err(|_| lost("the first line is no greeting"))?;
+        if greeting.body.version != PROTOCOL_VERSION {
+            let versions = (greeting.body.version, PROTOCOL_VERSION);
+            return Err(lost(format!(
+                "the plugin speaks version {}, the harness {}; build both anew",
+                versions.0, versions.1
+            )));
+        }
+        Ok(Self { line: Mutex::new(Line { frames, next: 1 }), direct, transcript })
+    }
+
+    async fn call<T: DeserializeOwned>(&self, request: Request) -> Result<T, ControlError> {
+        let mut line = self.line.lock().await;
+        let id = line.next;
+        line.next += 1;
+        let text = RequestFrame::new(request, id).to_line();
+        self.transcript.sent(&text);
+        line.frames.send(text).await.map_err(lost)?;
+        loop {
+            let text = line.frames.next().await.ok_or_else(|| lost("it ended"))?.map_err(lost)?;
+            self.transcript.received(&text);
+            let Ok(reply) = serde_json::from_str::<Reply>(&text) else { continue };
+            if reply.id.as_ref().and_then(serde_json::Value::as_u64) != Some(id) {
+                continue;
+            }
+            return reply.into_result().map_err(|error| match Errno::from_name(&error.class) {
+                Some(errno) => ControlError::Errno { errno, desc: error.desc },
+                None => ControlError::Refused(error.to_string()),
+            });
+        }
+    }
+
+    /// Asks anything.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn ask(&self, request: Request) -> Result<serde_json::Value, ControlError> {
+        self.call(request).await
+    }
+
+    /// Requests a migration state.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn set_state(&self, state: DeviceState) -> Result<SetStateReply, ControlError> {
+        self.call(Request::MigrationSetState { state, mdev: None }).await
+    }
+
+    /// Describes the host.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn host(&self) -> Result<HostReply, ControlError> {
+        self.call(Request::QueryHost {}).await
+    }
+
+    /// Reads at most `length` bytes of a stream; none at its end.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn read(&self, stream: StreamId, length: usize) -> Result<Vec<u8>, ControlError> {
+        let request = Request::MigrationRead { stream, length: length as u64, offset: None, fault_at: None };
+        self.call(request).await.map(|reply: DataReply| reply.data.0)
+    }
+
+    /// Writes to a stream; returns how many bytes were taken.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn write(&self, stream: StreamId, data: &[u8]) -> Result<usize, ControlError> {
+        let request = Request::MigrationWrite { stream, data: HexBytes(data.to_vec()), offset: None, fault_at: None };
+        self.call(request).await.map(|reply: WriteReply| usize::try_from(reply.written).unwrap_or(usize::MAX))
+    }
+
+    /// Closes a stream.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn close(&self, stream: StreamId) -> Result<(), ControlError> {
+        self.call(Request::MigrationClose { stream }).await.map(|Empty {}| ())
+    }
+
+    /// The migration state of the guest's device.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn state(&self) -> Result<DeviceState, ControlError> {
+        self.call(Request::MigrationGetState { mdev: None }).await.map(|reply: StateReply| reply.state)
+    }
+
+    /// Ends the connection, as if the other side were out of reach.
+    pub fn cut(&self) {
+        _ = self.direct.shutdown(Shutdown::Both);
+    }
+
+    /// What the guest did with AP instructions, from number `since` on.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn trace(&self, since: u64) -> Result<TraceReply, ControlError> {
+        self.call(Request::QueryTrace { since }).await
+    }
+
+    /// The driver's log from line `since` on.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn log(&self, since: u64) -> Result<LogReply, ControlError> {
+        self.call(Request::QueryLog { since }).await
+    }
+
+    /// Switches a defect on or off.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn set_defect(&self, name: &str, on: bool) -> Result<(), ControlError> {
+        self.call(Request::DefectSet { name: name.to_owned(), on }).await.map(|Empty {}| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::time::Instant;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::UnixListener;
+    use vfio_ap::{Host, HostConfig};
+
+    const HOST: &str = r#"{"name": "A", "topology": {"adapters": {"05": "cex8a"}, "domains": ["33"]},
+        "mdev": {"uuid": "a", "adapters": ["05"], "domains": ["33"]}}"#;
+
+    fn transcript() -> Transcript {
+        Transcript::new(Instant::now())
+    }
+
+    /// Serves a real host on a socket, with an event before each answer.
+    fn serve(host: Arc<Host>, path: &Path) {
+        let listener = UnixListener::bind(path).expect("bound");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (reader, mut writer) = stream.into_split();
+                let mut lines = BufReader::new(reader).lines();
+                writer.write_all(format!("{}\n", host.greeting()).as_bytes()).await.expect("written");
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let answer = format!("{{\"event\": \"overflow\"}}\n{}\n", host.control_line(&line));
+                    writer.write_all(answer.as_bytes()).await.expect("written");
+                }
+            }
+        });
+    }
+
+    #[tokio::test]
+    async fn a_configuration_goes_from_a_host_to_itself() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control");
+        serve(Host::new(HostConfig::from_json(HOST).expect("a host")).expect("a host"), &path);
+        let control = Control::connect(&path, transcript()).await.expect("connected");
+        let stream = control.set_state(DeviceState::STOP_COPY).await.expect("an arc").stream.expect("a stream");
+        let mut data = control.read(stream, 10).await.expect("read");
+        data.extend(control.read(stream, MAX_LINE).await.expect("read"));
+        assert_eq!((data.len(), &data[..4]), (64, &b"vfap"[..]));
+        assert!(control.read(stream, 10).await.expect("read").is_empty());
+        let stream = control.set_state(DeviceState::RESUMING).await.expect("an arc").stream.expect("a stream");
+        assert_eq!(control.write(stream, &data).await.expect("written"), 64);
+        assert_eq!(control.set_state(DeviceState::RUNNING).await.expect("an arc").state, DeviceState::RUNNING);
+        control.close(stream).await.expect("closed");
+    }
+
+    #[tokio::test]
+    async fn an_error_of_the_device_comes_with_its_number_and_the_connection_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control");
+        serve(Host::new(HostConfig::from_json(HOST).expect("a host")).expect("a host"), &path);
+        let control = Control::connect(&path, transcript()).await.expect("connected");
+        let stream = control.set_state(DeviceState::RESUMING).await.expect("an arc").stream.expect("a stream");
+        let wrong = control.write(stream, &[0xff; 48]).await.expect_err("no stream of ours");
+        assert!(matches!(wrong, ControlError::Errno { errno: Errno::EINVAL, .. }), "{wrong}");
+        assert!(matches!(
+            control.set_defect("rust", true).await,
+            Err(ControlError::Errno { .. } | ControlError::Refused(_))
+        ));
+        assert!(control.log(0).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn whoever_speaks_another_protocol_is_refused_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (number, greeting) in
+            ["{\"QMP\": {}}\n", "{\"kaput-ap\": {\"version\": 999, \"package\": \"x\", \"host\": \"A\"}}\n", ""]
+                .into_iter()
+                .enumerate()
+        {
+            let path = folder.path().join(number.to_string());
+            let listener = UnixListener::bind(&path).expect("bound");
+            let (control, ()) = tokio::join!(Control::connect(&path, transcript()), async {
+                let (mut stream, _) = listener.accept().await.expect("accepted");
+                stream.write_all(greeting.as_bytes()).await.expect("written");
+            });
+            assert!(matches!(control, Err(ControlError::Lost(_))), "{greeting}");
+        }
+        assert!(matches!(
+            Control::connect(&folder.path().join("nobody"), transcript()).await,
+            Err(ControlError::Lost(_))
+        ));
+    }
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! After the story: the verdict, the guest's log while its memory is still there, the end of every process, and the run
+//! folder, kept if somebody will want it.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ap_arch::report::Verdict as CaseVerdict;
+
+use super::{Evidence, Finished, Loaded, Run, Wishes, judge};
+use crate::guest::log::Log;
+use crate::guest::report::Case;
+use crate::machine::Machine;
+use crate::outcome::events::What;
+use crate::outcome::symptoms;
+use crate::outcome::verdict::{Kind, Verdict};
+use crate::report::Told;
+use crate::report::json::Report;
+
+/// How many of the guest's last AP instructions a verdict shows.
+const SHOWN_INSTRUCTIONS: usize = 8;
+
+/// How long killed processes may take to be gone.
+const LAST_GOODBYE: Duration = Duration::from_secs(20);
+
+impl Run<'_> {
+    pub(super) async fn close(mut self, story: Result<(), Box<Verdict>>, loaded: &Loaded, wishes: Wishes) -> Finished {
+        let home = self.home.take();
+        let mut verdict = story.map_or_else(|ended| *ended, |()| self.judged(home.as_ref()));
+        let kernel_log = std::mem::take(&mut self.kernel_log);
+        let symptoms = symptoms::of_log(&kernel_log).into_iter().map(str::to_owned);
+        verdict.suspects.extend(symptoms);
+        verdict.kernel_log = kernel_log;
+        let keep = !wishes.discard && (wishes.keep || !verdict.is_as_expected());
+        let mut log_text = String::new();
+        if keep {
+            match self.log(home.as_ref()).await {
+                Ok(log) => {
+                    if !verdict.is_as_expected() {
+                        verdict.last_instructions = self.last_instructions(&log);
+                    }
+                    log_text = log.text();
+                }
+                Err(reason) => log_text = format!("(no log: {reason})\n"),
+            }
+        }
+        if let Some(home) = home {
+            self.fetch_trace(&home).await;
+            home.dismiss();
+        }
+        self.everybody_gone().await;
+        if !verdict.is_as_expected() {
+            self.add_last_errors(&mut verdict);
+        }
+        if keep {
+            verdict.run_folder = Some(self.folder.path().to_owned());
+        }
+        self.observed.event(None, What::Judged { verdict: Box::new(verdict.clone()) });
+        let mut finished = {
+            let state = self.observed.look();
+            let (events, cases) = (state.events.list().to_vec(), state.guest.cases.clone());
+            let (scenario, info, trace) = (self.scenario.name.clone(), state.guest.info.clone(), self.trace.take());
+            Finished { scenario, verdict, events, cases, info, trace }
+        };
+        if keep {
+            if let Err(error) = self.write_folder(loaded, &finished, &log_text) {
+                _ = write!(finished.verdict.seen, "\n(the run folder is incomplete: {error})");
+            }
+            _ = self.folder.keep();
+        }
+        finished
+    }
+
+    fn judged(&self, home: Option<&Machine>) -> Verdict {
+        let cases = self.tools.image.cases_of(&self.scenario.suites());
+        let state = self.observed.look();
+        judge::judge(&Evidence {
+            scenario: self.scenario,
+            cases: &cases,
+            guest: &state.guest,
+            transfers: &self.transfers,
+            host: home.map_or("", |home| home.host.as_str()),
+            unfinished_line: &state.unfinished_line(),
+        })
+    }
+
+    /// The guest's last AP instructions, each with the host it was executed on: before the first case that failed and should not
+    /// have, or before the end.
+    fn last_instructions(&self, log: &Log) -> Vec<String> {
+        let state = self.observed.look();
+        let expected = |name: &str| self.scenario.expect.failing.iter().any(|failing| failing.get_ref() == name);
+        let failed = |case: &&Case| case.verdict == CaseVerdict::Fail && !expected(&case.name);
+        let failed = state.guest.cases.iter().find(failed).map(|case| case.name.as_str());
+        // The guest notes each key, and goes on where it was pressed.
+        let pressed = state.events.list().iter().filter(|event| event.what == What::Key);
+        let hosts: Vec<&str> = std::iter::once(self.scenario.start())
+            .chain(pressed.map(|event| event.host.as_deref().unwrap_or_default()))
+            .collect();
+        log.last(SHOWN_INSTRUCTIONS, failed, &hosts)
+    }
+
+    async fn log(&self, home: Option<&Machine>) -> Result<Log, String> {
+        let home = home.filter(|home| !self.is_gone(home)).ok_or("the QEMU that had the guest is gone")?;
+        let memory = home.read_memory(self.tools.image.log).await.map_err(|trouble| trouble.to_string())?;
+        Log::decode(&self.tools.image.elf, &memory).map_err(|error| error.to_string())
+    }
+
+    /// Waits until every process is reaped. Whoever is still there was dropped by now, and so killed.
+    async fn everybody_gone(&self) {
+        let gone =
+            |state: &crate::machine::observed::State| state.machines.iter().all(|m| m.exit.is_some()).then_some(());
+        _ = self.observed.until(Instant::now() + LAST_GOODBYE, gone).await;
+    }
+
+    /// What a QEMU that ended by itself said last belongs to the verdict.
+    fn add_last_errors(&self, verdict: &mut Verdict) {
+        let by_qemu = [Kind::QemuDied, Kind::SourceNeverStarted, Kind::DestinationNeverStarted, Kind::MigrationFailed];
+        if !by_qemu.contains(&verdict.kind) {
+            return;
+        }
+        for records in &self.records {
+            let last = last_lines(&self.folder.file(&format!("{}.stderr", records.prefix)));
+            if !last.is_empty() {
+                let gap = if verdict.seen.is_empty() { "" } else { "\n" };
+                _ = write!(verdict.seen, "{gap}{} said: {}", records.prefix, last.trim_end());
+            }
+        }
+    }
+
+    fn write_folder(&self, loaded: &Loaded, finished: &Finished, log: &str) -> io::Result<()> {
+        let folder = &self.folder;
+        let state = self.observed.look();
+        for (records, machine) in self.records.iter().zip(&state.machines) {
+            let prefix = &records.prefix;
+            folder.write(&format!("{prefix}.console"), &machine.console)?;
+            folder.write(&format!("{prefix}.qmp"), records.qmp.text())?;
+            folder.write(&format!("{prefix}.control"), records.control.text())?;
+        }
+        let console = finished.events.iter().filter_map(|event| match &event.what {
+            What::Console { line } => {
+                Some(format!("{:10.6} {:>4}  {line}\n", event.at, event.host.as_deref().unwrap_or("")))
+            }
+            _ => None,
+        });
+        folder.write("console", console.collect::<String>())?;
+        folder.write("log", log)?;
+        if let Some(trace) = &self.trace {
+            folder.write("trace", trace.lines(state.events.list()))?;
+        }
+        folder.write("scenario.toml", &loaded.text)?;
+        folder.write_json("events.json", &finished.events)?;
+        folder.write_json("verdict.json", &Report::of(Told { loaded, finished }))
+    }
+}
+
+/// The last lines of a file, at most a kilobyte.
+fn last_lines(path: &Path) -> String {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(1024)..]).into_owned()
+}
