@@ -10,29 +10,17 @@
 extern crate alloc;
 
 mod ap;
-mod attempt;
-mod cargo;
-mod cca;
-mod continuous;
-mod errand;
-mod exchange;
-mod guest;
-mod interruption;
-mod log;
+mod case;
 mod machine;
-mod migrate;
-mod observe;
-mod reipl;
-mod report;
-mod roundabout;
-mod rsa;
-mod shared_queue;
+mod migration;
 mod suites;
 
 use alloc::vec::Vec;
+use ap::guest::Guest;
 use ap_arch::image::Options;
-use guest::Guest;
-use machine::{Machine, command_line};
+use case::{command_line, report};
+use machine::Machine;
+use migration::hop;
 use suites::Suite;
 
 #[unsafe(no_mangle)]
@@ -62,7 +50,7 @@ fn run(machine: &Machine) {
         suites::hot_unplug::run(&guest, suites::HOT_UNPLUG, options.timeout);
     }
     let across: Vec<_> = suites::MIGRATION.iter().filter(|suite| named(suite.name)).collect();
-    migrate::run(&guest, &across, &options);
+    hop::run(&guest, &across, &options);
     guest.tell_cards();
 }
 

@@ -4,7 +4,6 @@
 //! interruption masked off but where a case waits for one; waiting is polling with a bound.
 
 pub(crate) mod clock;
-pub(crate) mod command_line;
 pub(crate) mod console;
 pub(crate) mod cpus;
 mod heap;
@@ -14,7 +13,7 @@ pub(crate) mod progress;
 mod sclp;
 pub(crate) mod trap;
 
-use crate::report;
+use crate::case::report;
 use ap_arch::report::ExitStatus;
 use core::mem::offset_of;
 use s390x_asm::{FacilityList, Lowcore};

@@ -3,7 +3,7 @@
 //! so are adapter interruptions that `io.rs` waits for; every other interruption is reported with all there is to know, and ends the guest.
 
 use super::{cpus, io};
-use crate::report;
+use crate::case::report;
 use ap_arch::exception::ProgramCode;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -5,13 +5,13 @@
 //! The lines read `bench: name=tapq count=20000 ns-each=500`.
 
 use super::{Outcome, Stop, cases, require, skipped};
-use crate::ap::Ap;
-use crate::errand::{self, Queue};
-use crate::guest::Guest;
+use crate::ap::guest::Guest;
+use crate::ap::instructions::Ap;
+use crate::ap::request::{self, Queue};
+use crate::ap::rsa::{self, Bits, Operation, Vector};
+use crate::case::report;
 use crate::machine::clock;
 use crate::machine::trap::expect_exception;
-use crate::report;
-use crate::rsa::{self, Bits, Operation, Vector};
 use ap_arch::{Apqn, CardMode, Gr0, ProgramCode, QueueStatus, ResponseCode};
 use s390x_asm::asm;
 
@@ -118,6 +118,6 @@ fn rsa_2048_crt(guest: &Guest) -> Outcome {
     let (ap, queue) = first_queue(guest, Some(CardMode::Accelerator))?;
     let vector = Vector { bits: Bits::B2048, operation: Operation::Crt };
     measure("rsa-2048-crt", 50, &mut || {
-        rsa::compute_on(&ap, &queue, vector).map_err(|failure| errand::stop(&queue, failure))
+        rsa::compute_on(&ap, &queue, vector).map_err(|failure| request::stop(&queue, failure))
     })
 }

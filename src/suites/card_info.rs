@@ -3,13 +3,13 @@
 //! 7.9 and 7.11.
 
 use super::{Outcome, Stop, cases, failed, require, rsa as rsa_suite, skipped};
-use crate::ap::Ap;
-use crate::cca::{self, Answered};
-use crate::errand::{self, Queue, unexpected};
-use crate::exchange;
-use crate::guest::Guest;
-use crate::report;
-use crate::rsa::{self, Vector};
+use crate::ap::cca::{self, Answered};
+use crate::ap::exchange;
+use crate::ap::guest::Guest;
+use crate::ap::instructions::Ap;
+use crate::ap::request::{self, Queue, unexpected};
+use crate::ap::rsa::{self, Vector};
+use crate::case::report;
 use alloc::vec;
 use alloc::vec::Vec;
 use ap_arch::message::ep11::{self, Ep11Cprb, QueryType};
@@ -43,7 +43,7 @@ fn of_mode(guest: &Guest, mode: CardMode) -> Result<(Ap, Vec<Queue>), Stop> {
 /// The reply of a queue to a message.
 pub(crate) fn ask(ap: &Ap, queue: &Queue, message: &[u8]) -> Result<Vec<u8>, Stop> {
     let (apqn, psmid) = (queue.apqn, exchange::next_psmid());
-    let stop = |failure| errand::stop(queue, failure);
+    let stop = |failure| request::stop(queue, failure);
     exchange::send(ap, apqn, psmid, message).map_err(stop)?;
     let mut buffer = vec![0; 8192];
     let length = exchange::receive(ap, apqn, psmid, &mut buffer).map_err(stop)?.len();

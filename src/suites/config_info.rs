@@ -2,8 +2,8 @@
 //! PQAP(QCI): is the block well-formed, and does it say what the harness says? AP reference 3.
 
 use super::{Outcome, Stop, cases, failed, require, skipped};
-use crate::ap::Stored;
-use crate::guest::Guest;
+use crate::ap::guest::Guest;
+use crate::ap::instructions::Stored;
 use ap_arch::{ConditionCode, Mask256, QciBlock};
 
 cases!("config-info" for Guest:

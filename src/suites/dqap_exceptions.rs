@@ -3,9 +3,9 @@
 //! of the queue. AP reference 1.2 and 1.3.
 
 use super::{Outcome, cases};
-use crate::attempt::{At, Registers, State};
-use crate::errand::Errand;
-use crate::guest::Guest;
+use crate::ap::attempt::{At, Registers, State};
+use crate::ap::guest::Guest;
+use crate::ap::request::Errand;
 use ap_arch::{Apqn, Gr0, ProgramCode};
 use core::fmt::Arguments;
 

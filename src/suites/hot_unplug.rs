@@ -4,12 +4,12 @@
 //! the guest has announced that it waits. AP reference 9.4 and 9.5.
 
 use super::{Outcome, Stop, Subject, Suite, cases, failed, require, skipped};
-use crate::ap::Ap;
-use crate::errand::{self, Errand, Queue};
-use crate::exchange;
-use crate::guest::Guest;
+use crate::ap::exchange;
+use crate::ap::guest::Guest;
+use crate::ap::instructions::Ap;
+use crate::ap::request::{self, Errand, Queue};
+use crate::case::report;
 use crate::machine::clock::Deadline;
-use crate::report;
 use alloc::vec;
 use alloc::vec::Vec;
 use ap_arch::report::Verdict;
@@ -141,7 +141,7 @@ fn others_keep_their_replies(unplugged: &Unplugged) -> Outcome {
     let mut buffer = vec![0; 4096];
     for (queue, psmid) in unplugged.remaining() {
         let (found, length) = exchange::receive_any(&unplugged.ap, queue.apqn, &mut buffer)
-            .map_err(|failure| errand::stop(queue, failure))?;
+            .map_err(|failure| request::stop(queue, failure))?;
         require!(found == *psmid, "{}: the reply is for {found:#x}, not for {psmid:#x}", queue.apqn);
         queue.judge(&buffer[..length]).map_err(|reason| failed!("{}: {reason}", queue.apqn))?;
     }

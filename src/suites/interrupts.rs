@@ -3,12 +3,12 @@
 //! interrupts, and that nothing comes that nobody asked for. AP reference 5.
 
 use super::{Outcome, Stop, cases, failed, require, skipped};
-use crate::ap::{Answer, Ap};
-use crate::errand::{Errand, Queue};
-use crate::guest::Guest;
-use crate::interruption::{DISABLE, Nib, enable};
+use crate::ap::guest::Guest;
+use crate::ap::instructions::{Answer, Ap};
+use crate::ap::interruption::{DISABLE, Nib, enable};
+use crate::ap::observe;
+use crate::ap::request::{Errand, Queue};
 use crate::machine::io::{self, IoInterruption, Subclasses, Waiting};
-use crate::observe;
 use ap_arch::{Apqn, ConditionCode, FunctionCode, QueueStatus, ResponseCode, facility};
 
 cases!("interrupts" for Guest:

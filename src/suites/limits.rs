@@ -4,11 +4,11 @@
 //! where the command line names it. AP reference 1.3.
 
 use super::{Outcome, cases, failed, require};
-use crate::ap::Answer;
-use crate::guest::Guest;
+use crate::ap::guest::Guest;
+use crate::ap::instructions::Answer;
+use crate::ap::unusual::Stored;
+use crate::case::report;
 use crate::machine::trap::ProgramInterruption;
-use crate::report;
-use crate::roundabout::Stored;
 use ap_arch::{Apqn, ProgramCode};
 use s390x_asm::asm::Under;
 

@@ -3,12 +3,12 @@
 //! becomes of a reply that is longer than the buffer. AP reference 2.2 and 6.
 
 use super::{Outcome, Stop, cases, failed, require, skipped};
-use crate::ap::Ap;
-use crate::errand::{self, Errand, Queue};
-use crate::exchange::{self, REPLY_LIMIT_MILLIS};
-use crate::guest::Guest;
+use crate::ap::exchange::{self, REPLY_LIMIT_MILLIS};
+use crate::ap::guest::Guest;
+use crate::ap::instructions::Ap;
+use crate::ap::request::{self, Errand, Queue};
+use crate::ap::shared_queue;
 use crate::machine::clock::Deadline;
-use crate::shared_queue;
 use alloc::vec;
 use alloc::vec::Vec;
 use ap_arch::message::{Reply, parse_reply};
@@ -45,7 +45,7 @@ fn every_request_has_its_reply(guest: &Guest) -> Outcome {
         let mut awaited: Vec<u64> = (0..queue.info.depth().min(3)).map(|_| exchange::next_psmid()).collect();
         awaited.iter().try_for_each(|psmid| Errand::send_as(ap, queue, *psmid).map(|_| ()))?;
         while !awaited.is_empty() {
-            let psmid = errand::fetch_any(ap, queue)?;
+            let psmid = request::fetch_any(ap, queue)?;
             let at = awaited.iter().position(|other| *other == psmid);
             let at = at.ok_or_else(|| failed!("{}: a reply for {psmid:#x}, which nobody awaits", queue.apqn))?;
             awaited.swap_remove(at);
@@ -134,7 +134,7 @@ fn fill(ap: &Ap, queue: &Queue) -> (usize, QueueStatus, QueueStatus) {
 
 /// Takes that many replies out of the queue.
 fn drain(ap: &Ap, queue: &Queue, count: usize) -> Outcome {
-    (0..count).try_for_each(|_| errand::fetch_any(ap, queue).map(|_| ()))
+    (0..count).try_for_each(|_| request::fetch_any(ap, queue).map(|_| ()))
 }
 
 /// A queue takes as many messages as TAPQ tells, says with the last that it is full, and answers 10 to one more. None
@@ -157,7 +157,7 @@ fn full_at_its_depth(guest: &Guest) -> Outcome {
 fn room_after_a_reply(guest: &Guest) -> Outcome {
     on_one_queue_a_card(guest, &|ap, queue| {
         let (taken, _, _) = fill(ap, queue);
-        let fetched = errand::fetch_any(ap, queue).map(|_| ());
+        let fetched = request::fetch_any(ap, queue).map(|_| ());
         let status = ap.nqap(queue.apqn, exchange::next_psmid(), &queue.request());
         let refilled = status.response() == ResponseCode::NORMAL;
         drain(ap, queue, if refilled { taken } else { taken.saturating_sub(1) })?;
@@ -264,7 +264,7 @@ fn longest_message_is_taken(guest: &Guest) -> Outcome {
         let status = ap.nqap(apqn, psmid, &vec![0; queue.info.max_message_len()]);
         require!(status.response() == ResponseCode::NORMAL, "{apqn} answered {status}");
         let mut buffer = [0; 64];
-        let reply = exchange::receive(ap, apqn, psmid, &mut buffer).map_err(|failure| errand::stop(queue, failure))?;
+        let reply = exchange::receive(ap, apqn, psmid, &mut buffer).map_err(|failure| request::stop(queue, failure))?;
         require!(matches!(parse_reply(reply), Ok(Reply::Error(_))), "{apqn}: zeros were taken for a request");
         Ok(())
     })

@@ -12,14 +12,7 @@ pub(crate) mod hot_unplug;
 mod interrupts;
 mod limits;
 mod messages;
-mod migration_apcb;
-mod migration_continuous;
-mod migration_interrupts;
-pub(crate) mod migration_keys;
-mod migration_messages;
-mod migration_queues;
-mod migration_refused;
-mod migration_rsa;
+pub(crate) mod migration;
 mod nqap_exceptions;
 mod outside;
 mod pqap_exceptions;
@@ -31,10 +24,10 @@ mod reipl;
 mod reset;
 mod rsa;
 
-use crate::guest::Guest;
+use crate::ap::guest::Guest;
+use crate::case::report;
 use crate::machine::clock;
-use crate::migrate::Hop;
-use crate::report;
+use crate::migration::hop::Hop;
 use alloc::string::String;
 use ap_arch::report::Verdict;
 use core::fmt::Arguments;
@@ -65,14 +58,14 @@ pub(crate) const HOT_UNPLUG: &Suite<hot_unplug::Unplugged> = &hot_unplug::SUITE;
 
 /// Suites that judge what a migration left, in the order in which they run.
 pub(crate) const MIGRATION: &[Suite<Hop>] = &[
-    migration_apcb::SUITE,
-    migration_queues::SUITE,
-    migration_messages::SUITE,
-    migration_interrupts::SUITE,
-    migration_refused::SUITE,
-    migration_rsa::SUITE,
-    migration_continuous::SUITE,
-    migration_keys::SUITE,
+    migration::apcb::SUITE,
+    migration::queues::SUITE,
+    migration::messages::SUITE,
+    migration::interrupts::SUITE,
+    migration::refused::SUITE,
+    migration::rsa::SUITE,
+    migration::continuous::SUITE,
+    migration::keys::SUITE,
 ];
 
 /// Why a case did not pass.
@@ -175,7 +168,7 @@ pub(crate) use failed;
 /// Declares `SUITE` with these functions as its cases. A case is called as its function, with hyphens.
 macro_rules! cases {
     ($suite:literal for $subject:ty: $($case:ident),+ $(,)?) => {
-        pub(super) const SUITE: $crate::suites::Suite<$subject> = $crate::suites::Suite {
+        pub(in crate::suites) const SUITE: $crate::suites::Suite<$subject> = $crate::suites::Suite {
             name: $suite,
             cases: &[$($crate::suites::Case { name: const {
                 const NAME: [u8; stringify!($case).len()] = $crate::suites::hyphenated(stringify!($case));

@@ -3,8 +3,8 @@
 //! the queue. AP reference 1.2 and 1.3.
 
 use super::{Outcome, cases, require};
-use crate::attempt::{At, Registers, State};
-use crate::guest::Guest;
+use crate::ap::attempt::{At, Registers, State};
+use crate::ap::guest::Guest;
 use ap_arch::{Apqn, Gr0, ProgramCode, QueueStatus, ResponseCode};
 use core::fmt::Arguments;
 

@@ -3,7 +3,7 @@
 //! them by the others. Runs only where the command line names it, because it takes its time. AP reference 2.3 and 9.5.
 
 use super::{Outcome, cases, queues};
-use crate::guest::Guest;
+use crate::ap::guest::Guest;
 
 cases!("outside" for Guest:
     every_reset_refused,

@@ -2,8 +2,8 @@
 //! What PQAP refuses with a program interruption, and that a refused instruction changes nothing. AP reference 1.3.
 
 use super::{Outcome, cases, require, skipped};
-use crate::attempt::{At, State};
-use crate::guest::Guest;
+use crate::ap::attempt::{At, State};
+use crate::ap::guest::Guest;
 use ap_arch::{Apqn, FunctionCode, Gr0, ProgramCode, QciBlock, ResponseCode, facility};
 
 cases!("pqap-exceptions" for Guest:

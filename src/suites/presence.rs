@@ -2,7 +2,7 @@
 //! Is AP there, and do the facility bits tell the truth about it? AP reference 4.
 
 use super::{Outcome, cases, failed, require};
-use crate::guest::Guest;
+use crate::ap::guest::Guest;
 use crate::machine::trap::ProgramInterruption;
 use ap_arch::{Apqn, Gr0, ProgramCode, facility};
 

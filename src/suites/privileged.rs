@@ -3,8 +3,8 @@
 //! else is wrong with it. AP reference 1.3.
 
 use super::{Outcome, cases};
-use crate::attempt::{At, Registers, State};
-use crate::guest::Guest;
+use crate::ap::attempt::{At, Registers, State};
+use crate::ap::guest::Guest;
 use ap_arch::{Apqn, FunctionCode, Gr0, ProgramCode};
 
 cases!("privileged" for Guest:

@@ -3,12 +3,12 @@
 //! card makes sense. AP reference 2.2 to 2.5.
 
 use super::{Outcome, Stop, cases, failed, require, skipped};
-use crate::ap::{Answer, Ap};
-use crate::guest::Guest;
-use crate::interruption::{self, Nib};
+use crate::ap::guest::Guest;
+use crate::ap::instructions::{Answer, Ap};
+use crate::ap::interruption::{self, Nib};
+use crate::ap::observe::Outside;
+use crate::case::report;
 use crate::machine::clock;
-use crate::observe::Outside;
-use crate::report;
 use alloc::vec::Vec;
 use ap_arch::{ApType, Apqn, ConditionCode, FunctionCode, Gr0, HwInfo, QueueStatus, ResponseCode, facility};
 

@@ -3,11 +3,11 @@
 //! AP reference 7.8.
 
 use super::{Outcome, Stop, cases, failed, require, skipped};
-use crate::ap::Ap;
-use crate::cca;
-use crate::errand::{self, Queue};
-use crate::exchange;
-use crate::guest::Guest;
+use crate::ap::cca;
+use crate::ap::exchange;
+use crate::ap::guest::Guest;
+use crate::ap::instructions::Ap;
+use crate::ap::request::{self, Queue};
 use alloc::vec;
 use alloc::vec::Vec;
 use ap_arch::CardMode;
@@ -39,7 +39,7 @@ fn fetch(ap: &Ap, queue: &Queue, wanted: u32) -> Result<Vec<u8>, Stop> {
     let (apqn, psmid) = (queue.apqn, exchange::next_psmid());
     let mut request = vec![0; 512];
     let length = random_request(&mut request, apqn.apqi.0.into(), wanted).unwrap_or(0);
-    let stop = |failure| errand::stop(queue, failure);
+    let stop = |failure| request::stop(queue, failure);
     exchange::send(ap, apqn, psmid, &request[..length]).map_err(stop)?;
     let mut buffer = vec![0; 8192];
     let reply = exchange::receive(ap, apqn, psmid, &mut buffer).map_err(stop)?;

@@ -4,11 +4,11 @@
 //! machine that lets a guest load itself anew. AP reference 9.6.
 
 use super::{Outcome, cases, require, skipped};
-use crate::errand::Errand;
-use crate::guest::Guest;
+use crate::ap::guest::Guest;
+use crate::ap::reipl;
+use crate::ap::request::Errand;
+use crate::case::report;
 use crate::machine::clock::Deadline;
-use crate::reipl;
-use crate::report;
 use ap_arch::{QueueStatus, ResponseCode};
 
 cases!("reipl" for Guest:

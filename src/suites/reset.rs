@@ -3,11 +3,11 @@
 //! reference 2.6. Only queues of the guest's own matrix are reset.
 
 use super::{Outcome, Stop, cases, failed, require, skipped};
-use crate::ap::Ap;
-use crate::errand::{Errand, Queue};
-use crate::guest::Guest;
-use crate::interruption::Nib;
-use crate::observe;
+use crate::ap::guest::Guest;
+use crate::ap::instructions::Ap;
+use crate::ap::interruption::Nib;
+use crate::ap::observe;
+use crate::ap::request::{Errand, Queue};
 use ap_arch::{Apqn, FunctionCode, Gr0, QueueStatus, ResponseCode, facility};
 
 cases!("reset" for Guest:

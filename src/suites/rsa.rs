@@ -3,11 +3,11 @@
 //! 6, 7.2 and 7.10.
 
 use super::{Outcome, Stop, cases, failed, require, skipped};
-use crate::ap::Ap;
-use crate::errand::{Queue, stop, unexpected};
-use crate::exchange;
-use crate::guest::Guest;
-use crate::rsa::{self, Bits, Operation, Vector};
+use crate::ap::exchange;
+use crate::ap::guest::Guest;
+use crate::ap::instructions::Ap;
+use crate::ap::request::{Queue, stop, unexpected};
+use crate::ap::rsa::{self, Bits, Operation, Vector};
 use alloc::vec::Vec;
 use ap_arch::CardMode;
 use ap_arch::message::{ErrorCode, Reply, parse_reply};

@@ -65,7 +65,10 @@ fn suites() -> Vec<String> {
 }
 
 fn cases() -> Vec<Case> {
-    suites().iter().flat_map(|module| cases_of(&read(&format!("src/suites/{module}.rs")))).collect()
+    suites()
+        .iter()
+        .flat_map(|module| cases_of(&read(&format!("src/suites/{}.rs", module.replace("::", "/")))))
+        .collect()
 }
 
 fn cases_of(text: &str) -> Vec<Case> {

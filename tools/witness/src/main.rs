@@ -9,7 +9,7 @@
 #[cfg(target_os = "none")]
 mod driver;
 #[cfg(target_os = "none")]
-#[path = "../../../src/rsa/known.rs"]
+#[path = "../../../src/ap/rsa/known.rs"]
 mod known;
 #[cfg(target_os = "none")]
 mod rsa;

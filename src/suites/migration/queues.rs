@@ -2,10 +2,10 @@
 //! Every queue is there after a migration and is what it was, and no other queue has appeared. vfio-ap migration spec
 //! 5.4 and 10.
 
-use super::{Outcome, Stop, cases, failed, require, skipped};
-use crate::ap::Answer;
-use crate::migrate::Hop;
-use crate::report;
+use crate::ap::instructions::Answer;
+use crate::case::report;
+use crate::migration::hop::Hop;
+use crate::suites::{Outcome, Stop, cases, failed, require, skipped};
 use alloc::vec::Vec;
 use ap_arch::survival::{self, Survival};
 use ap_arch::{Apqn, BindState, HwInfo, QueueStatus, ResponseCode};

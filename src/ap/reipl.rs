@@ -2,9 +2,9 @@
 //! From one life of the guest to the next: queues are armed and loaded, a note is left, and the guest has itself loaded
 //! anew. Who finds the note looks what came of it. AP reference 9.6.
 
-use crate::ap::Ap;
-use crate::errand::{Errand, Queue};
-use crate::interruption::enable;
+use crate::ap::instructions::Ap;
+use crate::ap::interruption::enable;
+use crate::ap::request::{Errand, Queue};
 use crate::suites::{Outcome, Stop, require, skipped};
 use ap_arch::{ResponseCode, facility};
 use s390x_asm::asm;

@@ -2,10 +2,10 @@
 //! A harmless request to any kind of card, for tests of queues that do not care what is computed: a public RSA
 //! operation, some random numbers, or a question about the module. AP reference 7.2, 7.8 and 7.11.
 
-use crate::ap::{Answer, Ap};
-use crate::exchange::{self, Failure, REPLY_LIMIT_MILLIS};
+use crate::ap::exchange::{self, Failure, REPLY_LIMIT_MILLIS};
+use crate::ap::instructions::{Answer, Ap};
+use crate::ap::rsa::{self, Vector};
 use crate::machine::clock::Deadline;
-use crate::rsa::{self, Vector};
 use crate::suites::{Outcome, Stop, failed};
 use alloc::format;
 use alloc::string::String;

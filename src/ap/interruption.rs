@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! AQIC with its two registers, and a guest's notification bytes. AP reference 5.1 and 5.4.
 
-use crate::ap::{Answer, Ap};
+use crate::ap::instructions::{Answer, Ap};
 use crate::machine::clock::Deadline;
 use crate::suites::{Outcome, require};
 use ap_arch::{Apqn, QueueStatus};

@@ -2,9 +2,9 @@
 //! Interruption that was on before a migration: off where the guest was migrated, on as before where the migration was
 //! refused; and it can be turned on again. vfio-ap migration spec 1 and 10.
 
-use super::{Outcome, Stop, cases, failed, require, skipped};
-use crate::cargo::{Found, Unloaded};
-use crate::migrate::Hop;
+use crate::migration::hop::Hop;
+use crate::migration::left_in_queues::{Found, Unloaded};
+use crate::suites::{Outcome, Stop, cases, failed, require, skipped};
 use ap_arch::{QueueStatus, facility};
 
 cases!("migration-interrupts" for Hop:

@@ -3,19 +3,19 @@
 //! told, the guest goes on computing until a key is pressed, and everything is observed and computed again. The guest
 //! does not know whether it was migrated or the migration was refused; what it left in its queues tells.
 
-use crate::ap::Ap;
-use crate::cargo::{Cargo, Unloaded};
-use crate::continuous::{Continuous, Leg};
-use crate::errand::Queue;
-use crate::exchange::Failure;
-use crate::guest::Guest;
-use crate::log;
+use crate::ap::exchange::Failure;
+use crate::ap::guest::Guest;
+use crate::ap::instructions::Ap;
+use crate::ap::log;
+use crate::ap::observe::{self, Observation};
+use crate::ap::request::Queue;
+use crate::ap::rsa::{self, Vector};
+use crate::case::report;
 use crate::machine::clock::Deadline;
 use crate::machine::{console, io, progress};
-use crate::observe::{self, Observation};
-use crate::report;
-use crate::rsa::{self, Vector};
-use crate::suites::migration_keys::{self, Patterns};
+use crate::migration::continuous::{Continuous, Leg};
+use crate::migration::left_in_queues::{Cargo, Unloaded};
+use crate::suites::migration::keys::{self, Patterns};
 use crate::suites::{Stop, Subject, Suite, skipped};
 use alloc::format;
 use alloc::string::String;
@@ -160,8 +160,8 @@ fn hop(ap: &Ap, needs: &Needs, continuous: &mut Result<Continuous, String>, time
     let mut queues = if needs.rsa { rsa::accelerators(seen) } else { Vec::new() };
     queues.retain(|queue| !busy.contains(queue));
     let rsa_before = compute_on_each(ap, &queues);
-    let keys = |seen: &[(Apqn, crate::ap::Answer)]| match needs.keys {
-        true => migration_keys::patterns(ap, seen),
+    let keys = |seen: &[(Apqn, crate::ap::instructions::Answer)]| match needs.keys {
+        true => keys::patterns(ap, seen),
         false => Vec::new(),
     };
     let keys_before = keys(seen);
@@ -204,7 +204,7 @@ fn hop(ap: &Ap, needs: &Needs, continuous: &mut Result<Continuous, String>, time
 }
 
 /// The last usable queue of each card that is not busy.
-fn one_queue_a_card(seen: &[(Apqn, crate::ap::Answer)], busy: &[Apqn]) -> Vec<Queue> {
+fn one_queue_a_card(seen: &[(Apqn, crate::ap::instructions::Answer)], busy: &[Apqn]) -> Vec<Queue> {
     let usable = seen.iter().rev().filter_map(|(apqn, answer)| Queue::usable(*apqn, answer));
     let mut queues: Vec<Queue> = usable.filter(|queue| !busy.contains(&queue.apqn)).collect();
     queues.dedup_by_key(|queue| queue.apqn.apid);

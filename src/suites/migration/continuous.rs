@@ -2,9 +2,9 @@
 //! Another CPU computes without pause while the guest is migrated: every answer is right, none is missing, and how long
 //! the longest pause was is told. vfio-ap migration spec 10.
 
-use super::{Outcome, Stop, cases, require};
-use crate::migrate::Hop;
-use crate::report;
+use crate::case::report;
+use crate::migration::hop::Hop;
+use crate::suites::{Outcome, Stop, cases, require};
 
 cases!("migration-continuous" for Hop:
     no_wrong_answer,

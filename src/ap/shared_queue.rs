@@ -2,8 +2,8 @@
 //! Two CPUs that use one queue at once: each sends its own requests and takes whatever reply is there, its own or the
 //! other's. Between them every request must be answered exactly once. AP reference 6.
 
-use crate::ap::Ap;
-use crate::errand::Queue;
+use crate::ap::instructions::Ap;
+use crate::ap::request::Queue;
 use crate::machine::clock::Deadline;
 use crate::machine::cpus;
 use crate::suites::{Outcome, Stop, failed, require, skipped};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A message into a queue and its reply out of it. AP reference 6.
 
-use crate::ap::Ap;
+use crate::ap::instructions::Ap;
 use crate::machine::clock::Deadline;
 use alloc::format;
 use alloc::string::String;

@@ -2,9 +2,9 @@
 //! What the guest sees of its AP configuration: taken with QCI and TAPQ, and found out again after a migration. What
 //! may have changed on one queue is `ap_arch::survival`'s to say.
 
-use crate::ap::{Answer, Ap};
-use crate::guest;
-use crate::log;
+use crate::ap::guest;
+use crate::ap::instructions::{Answer, Ap};
+use crate::ap::log;
 use crate::machine::clock::Deadline;
 use crate::suites::{Stop, failed};
 use alloc::vec::Vec;

@@ -2,9 +2,9 @@
 //! What was in a queue before a migration: gone where the guest was migrated, intact where the migration was refused,
 //! nothing in between. vfio-ap migration spec 1 and 10.
 
-use super::{Outcome, cases, require};
-use crate::migrate::Hop;
-use crate::report;
+use crate::case::report;
+use crate::migration::hop::Hop;
+use crate::suites::{Outcome, cases, require};
 use ap_arch::QueueStatus;
 
 cases!("migration-messages" for Hop:

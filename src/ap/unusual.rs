@@ -2,7 +2,7 @@
 //! AP instructions executed in ways that no driver uses: as the target of EXECUTE, with another access key, in another
 //! address space. An emulation that works by looking at instructions as they come has its limits there.
 
-use crate::ap::{Answer, Ap};
+use crate::ap::instructions::{Answer, Ap};
 use crate::machine::trap::{ProgramInterruption, expect_exception};
 use alloc::boxed::Box;
 use ap_arch::{Apqn, FunctionCode, Gr0};

@@ -2,8 +2,8 @@
 //! AP instructions exactly as a test wants them, wrong ones above all: what they end in, and whether an instruction
 //! that was refused changed anything. A machine that executes what it should refuse finds storage set aside for it.
 
-use crate::ap::Ap;
-use crate::log;
+use crate::ap::instructions::Ap;
+use crate::ap::log;
 use crate::machine::trap::{ProgramInterruption, catch_exception, in_problem_state};
 use crate::suites::{Outcome, failed, require};
 use alloc::vec;

@@ -2,14 +2,14 @@
 //! Work without pause on another CPU: RSA on one accelerator queue, each answer judged, while this CPU asks for one
 //! migration after the other. What it comes to is told leg by leg, from one migration to the next.
 
-use crate::ap::Ap;
-use crate::exchange::Failure;
+use crate::ap::exchange::Failure;
+use crate::ap::instructions::Ap;
+use crate::ap::observe;
+use crate::ap::rsa::{self, Vector};
+use crate::case::report;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::cpus::{self, Alone, Beside};
-use crate::migrate::forget_translations;
-use crate::observe;
-use crate::report;
-use crate::rsa::{self, Vector};
+use crate::migration::hop::forget_translations;
 use alloc::string::String;
 use ap_arch::Apqn;
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -3,12 +3,12 @@
 //! card, whose interruption is on. Where the guest was migrated the messages are gone and interruption is off; where the
 //! migration was refused both are as they were. The guest tells one from the other by the messages.
 
-use crate::ap::Ap;
-use crate::errand::{self, Errand, Queue};
-use crate::exchange::{self, Failure};
-use crate::interruption::Nib;
+use crate::ap::exchange::{self, Failure};
+use crate::ap::instructions::Ap;
+use crate::ap::interruption::Nib;
+use crate::ap::observe;
+use crate::ap::request::{self, Errand, Queue};
 use crate::machine::io::{self, IoInterruption, Subclasses, Waiting};
-use crate::observe;
 use crate::suites::{Outcome, Stop, failed, require};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -155,7 +155,7 @@ fn fetch_all(ap: &Ap, queue: &Queue, limit: usize, received: &mut Vec<u64>) -> O
     for _ in 0..=limit {
         match exchange::receive_any(ap, queue.apqn, &mut buffer) {
             Err(Failure::Lost) => return Ok(()),
-            Err(failure) => return Err(errand::stop(queue, failure)),
+            Err(failure) => return Err(request::stop(queue, failure)),
             Ok((psmid, length)) => {
                 received.push(psmid);
                 queue.judge(&buffer[..length]).map_err(|reason| failed!("{}: {reason}", queue.apqn))?;

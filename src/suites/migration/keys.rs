@@ -2,12 +2,12 @@
 //! The master keys of CCA coprocessors, by which a guest's secure keys are wrapped. No driver can compare them, but a guest can,
 //! by their verification patterns. Runs only where the command line names it. vfio-ap migration spec 11.
 
-use super::{Outcome, cases, require, skipped};
-use crate::ap::{Answer, Ap};
-use crate::cca::{self, Answered};
-use crate::errand::Queue;
-use crate::migrate::Hop;
+use crate::ap::cca::{self, Answered};
+use crate::ap::instructions::{Answer, Ap};
+use crate::ap::request::Queue;
+use crate::migration::hop::Hop;
 use crate::suites::card_info;
+use crate::suites::{Outcome, cases, require, skipped};
 use alloc::vec::Vec;
 use ap_arch::{Apqn, CardMode};
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the suites are given: AP if it is installed, and what the command line says about it.
 
-use crate::ap::{Answer, Ap};
-use crate::errand::Queue;
+use crate::ap::instructions::{Answer, Ap};
+use crate::ap::observe;
+use crate::ap::request::Queue;
+use crate::case::report;
 use crate::machine::Machine;
 use crate::machine::trap::ProgramInterruption;
-use crate::observe;
-use crate::report;
 use crate::suites::{Stop, Subject, failed, skipped};
 use alloc::vec::Vec;
 use ap_arch::{Apqn, FunctionCode, Matrix, QciBlock, ResponseCode, facility};

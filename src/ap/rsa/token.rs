@@ -2,7 +2,7 @@
 //! RSA requests to a CCA coprocessor: the verbs PK (public) and PD (private, CRT) with a clear key in a token, as Linux
 //! sends them. AP reference 7.10.
 
-use crate::cca;
+use crate::ap::cca;
 use alloc::vec::Vec;
 use ap_arch::message::type50::CrtKey;
 

@@ -2,7 +2,7 @@
 //! The AP instructions as the suites use them: architected values in and out, each execution logged. Who holds an
 //! [`Ap`] has executed one and found AP installed, so that none of these ends in an operation exception.
 
-use crate::log;
+use crate::ap::log;
 use crate::machine::Machine;
 use crate::machine::clock::Deadline;
 use crate::machine::trap::{ProgramInterruption, expect_exception};
