@@ -18,14 +18,14 @@ mod suites;
 use alloc::vec::Vec;
 use ap::guest::Guest;
 use ap_arch::image::Options;
-use case::{command_line, report};
+use case::suite::Suite;
+use case::{command_line, crash, report};
 use machine::Machine;
 use migration::hop;
-use suites::Suite;
 
 #[unsafe(no_mangle)]
 extern "C" fn kaput_main() -> ! {
-    match machine::start() {
+    match machine::start(crash::unexpected) {
         Ok(machine) => run(&machine),
         Err(error) => report::abort(format_args!("{error}")),
     }
@@ -49,7 +49,7 @@ fn run(machine: &Machine) {
     if named(suites::HOT_UNPLUG.name) {
         suites::hot_unplug::run(&guest, suites::HOT_UNPLUG, options.timeout);
     }
-    let across: Vec<_> = suites::MIGRATION.iter().filter(|suite| named(suite.name)).collect();
+    let across: Vec<_> = suites::MIGRATION.iter().filter(|(suite, _)| named(suite.name)).collect();
     hop::run(&guest, &across, &options);
     guest.tell_cards();
 }
@@ -57,7 +57,7 @@ fn run(machine: &Machine) {
 fn is_suite(name: &str) -> bool {
     known(suites::PLAIN, name)
         || known(suites::ON_REQUEST, name)
-        || known(suites::MIGRATION, name)
+        || suites::MIGRATION.iter().any(|(suite, _)| suite.name == name)
         || suites::HOT_UNPLUG.name == name
 }
 
@@ -72,6 +72,5 @@ fn chosen(options: &Options<'_>, name: &str) -> Option<bool> {
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    machine::break_locks();
-    report::abort(format_args!("{info}"))
+    crash::panicked(info)
 }

@@ -4,8 +4,8 @@
 
 use crate::ap::instructions::Ap;
 use crate::ap::log;
+use crate::case::outcome::{Outcome, failed, require};
 use crate::machine::trap::{ProgramInterruption, catch_exception, in_problem_state};
-use crate::suites::{Outcome, failed, require};
 use alloc::vec;
 use alloc::vec::Vec;
 use ap_arch::{ConditionCode, Gr0, ProgramCode, QueueStatus};

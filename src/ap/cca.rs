@@ -2,7 +2,7 @@
 //! Requests to a CCA coprocessor and what comes back: header, CPRBX and parameter block put together. AP reference 7.5 to
 //! 7.10.
 
-use crate::ap::request;
+use crate::ap::exchange;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -60,7 +60,7 @@ pub(crate) struct Answered<'a> {
 pub(crate) fn answered(reply: &[u8]) -> Result<Answered<'_>, String> {
     let header = match parse_reply(reply) {
         Ok(Reply::Coprocessor(header)) if header.reply_code == 0 => header,
-        Ok(other) => return Err(request::unexpected(&other)),
+        Ok(other) => return Err(exchange::unexpected(&other)),
         Err(error) => return Err(format!("malformed reply: {error}")),
     };
     let beyond = || String::from("a block reaches beyond the end of the reply");

@@ -2,23 +2,39 @@
 //! A message into a queue and its reply out of it. AP reference 6.
 
 use crate::ap::instructions::Ap;
+use crate::case::outcome::{Stop, failed};
 use crate::machine::clock::Deadline;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use ap_arch::message::Reply;
 use ap_arch::{Apqn, QueueStatus, ResponseCode};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// How long a card may take. A real one answers within milliseconds, an emulated one may be starved.
 pub(crate) const REPLY_LIMIT_MILLIS: u64 = 5000;
 
+/// Room for any reply, in bytes.
+const LONGEST_REPLY: usize = 8192;
+
 /// Why there is no reply.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The queue is empty or in reset, and the reply to our request was never delivered. Happens when the guest is
+    /// This queue is empty or in reset, and the reply to our request was never delivered. Happens when the guest is
     /// migrated in between: what is in a queue does not migrate.
-    Lost,
+    Lost(Apqn),
     /// Anything else, in words.
     Wrong(String),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Lost(apqn) => failed!("{apqn}: the queue is empty, and there was no reply"),
+            Failure::Wrong(reason) => Self::Fail(reason),
+        }
+    }
 }
 
 /// A message identifier that was not used before.
@@ -32,7 +48,7 @@ pub(crate) fn send(ap: &Ap, apqn: Apqn, psmid: u64, message: &[u8]) -> Result<()
     let status = ap.nqap(apqn, psmid, message);
     match status.response() {
         ResponseCode::NORMAL => Ok(()),
-        ResponseCode::RESET_IN_PROGRESS => Err(Failure::Lost),
+        ResponseCode::RESET_IN_PROGRESS => Err(Failure::Lost(apqn)),
         _ => Err(Failure::Wrong(format!("{apqn}: NQAP answered {status}"))),
     }
 }
@@ -57,13 +73,32 @@ pub(crate) fn receive_any(ap: &Ap, apqn: Apqn, buffer: &mut [u8]) -> Result<(u64
         let status = dequeued.status;
         match status.response() {
             ResponseCode::NORMAL => return Ok((dequeued.psmid, dequeued.length)),
-            ResponseCode::NO_PENDING_REPLY if status.has(QueueStatus::EMPTY) => return Err(Failure::Lost),
-            ResponseCode::RESET_IN_PROGRESS => return Err(Failure::Lost),
+            ResponseCode::NO_PENDING_REPLY if status.has(QueueStatus::EMPTY) => return Err(Failure::Lost(apqn)),
+            ResponseCode::RESET_IN_PROGRESS => return Err(Failure::Lost(apqn)),
             ResponseCode::NO_PENDING_REPLY if deadline.is_over() => {
                 return Err(Failure::Wrong(format!("{apqn}: no reply within {REPLY_LIMIT_MILLIS} ms")));
             }
             ResponseCode::NO_PENDING_REPLY => {}
             _ => return Err(Failure::Wrong(format!("{apqn}: DQAP answered {status}"))),
         }
+    }
+}
+
+/// The reply to a message, whole.
+pub(crate) fn ask(ap: &Ap, apqn: Apqn, message: &[u8]) -> Result<Vec<u8>, Failure> {
+    let psmid = next_psmid();
+    send(ap, apqn, psmid, message)?;
+    let mut buffer = vec![0; LONGEST_REPLY];
+    let length = receive(ap, apqn, psmid, &mut buffer)?.len();
+    buffer.truncate(length);
+    Ok(buffer)
+}
+
+/// A reply that is well-formed but not the one that was expected, in words.
+pub(crate) fn unexpected(reply: &Reply<'_>) -> String {
+    match reply {
+        Reply::Rsa(result) => format!("unexpected type 80 reply with {} bytes", result.len()),
+        Reply::Error(error) => format!("error reply {}, code {}", error.kind, error.code),
+        Reply::Coprocessor(header) => format!("unexpected type 86 reply with code {:02x}", header.reply_code),
     }
 }

@@ -3,13 +3,14 @@
 
 use crate::ap::instructions::{Answer, Ap};
 use crate::ap::observe;
-use crate::ap::request::Queue;
+use crate::ap::queue::Queue;
+use crate::case::outcome::{Stop, skipped};
 use crate::case::report;
+use crate::case::suite::Subject;
 use crate::machine::Machine;
 use crate::machine::trap::ProgramInterruption;
-use crate::suites::{Stop, Subject, failed, skipped};
 use alloc::vec::Vec;
-use ap_arch::{Apqn, FunctionCode, Matrix, QciBlock, ResponseCode, facility};
+use ap_arch::{Apqn, FunctionCode, Matrix, QciBlock, ResponseCode};
 use s390x_asm::FacilityList;
 
 /// The guest's view of itself.
@@ -39,7 +40,7 @@ impl Guest {
 
     /// What QCI tells; without QCI a case is not judged.
     pub(crate) fn configuration(&self) -> Result<QciBlock, Stop> {
-        configuration(&self.ap()?)
+        observe::configuration(&self.ap()?)
     }
 
     /// The queues of the matrix, each with what TAPQ answers once its reset is over; without a queue a case is not
@@ -119,13 +120,4 @@ impl Subject for Guest {
             observe::settled(&ap, apqn);
         }
     }
-}
-
-/// What QCI tells; without QCI a case is not judged.
-pub(crate) fn configuration(ap: &Ap) -> Result<QciBlock, Stop> {
-    if !ap.has(facility::APQCI) {
-        return Err(skipped!("QCI is not available: facility {} is not installed", facility::APQCI));
-    }
-    let stored = ap.qci().map_err(|ended| failed!("QCI ended in program interruption {}", ended.code))?;
-    Ok(QciBlock::from_bytes(&stored.bytes))
 }

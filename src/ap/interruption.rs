@@ -2,8 +2,8 @@
 //! AQIC with its two registers, and a guest's notification bytes. AP reference 5.1 and 5.4.
 
 use crate::ap::instructions::{Answer, Ap};
+use crate::case::outcome::{Outcome, require};
 use crate::machine::clock::Deadline;
-use crate::suites::{Outcome, require};
 use ap_arch::{Apqn, QueueStatus};
 use core::sync::atomic::{AtomicU8, Ordering};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is logged: each AP instruction with its registers before and after, and the events of a run. For people who
-//! want to know what happened, not for the verdict.
+//! What is logged of the AP instructions: each with its registers before and after, and the events of a migration. For
+//! people who want to know what happened, not for the verdict.
 
 use crate::machine::trap::ProgramInterruption;
 use ap_arch::{Apqn, ConditionCode, FunctionCode, Gr0};
@@ -126,9 +126,4 @@ pub(crate) fn migration_point() {
 /// The key came.
 pub(crate) fn key(operations: u64) {
     defmt::info!("key, {=u64} operations after the migration point", operations);
-}
-
-/// A case has failed.
-pub(crate) fn failed(suite: &str, case: &str) {
-    defmt::error!("FAIL {=str}/{=str}", suite, case);
 }

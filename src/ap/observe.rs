@@ -2,13 +2,12 @@
 //! What the guest sees of its AP configuration: taken with QCI and TAPQ, and found out again after a migration. What
 //! may have changed on one queue is `ap_arch::survival`'s to say.
 
-use crate::ap::guest;
 use crate::ap::instructions::{Answer, Ap};
 use crate::ap::log;
+use crate::case::outcome::{Stop, failed, skipped};
 use crate::machine::clock::Deadline;
-use crate::suites::{Stop, failed};
 use alloc::vec::Vec;
-use ap_arch::{Apqn, FunctionCode, Gr0, Matrix, QciBlock, ResponseCode};
+use ap_arch::{Apqn, FunctionCode, Gr0, Matrix, QciBlock, ResponseCode, facility};
 
 /// How long a queue may be in reset. The architecture names no limit; a real card takes tens of milliseconds.
 const RESET_LIMIT_MILLIS: u64 = 10_000;
@@ -40,7 +39,7 @@ pub(crate) struct Outside {
 impl Observation {
     /// Looks at everything, the queues outside of the matrix only where somebody wants to know.
     pub(crate) fn take(ap: &Ap, outside: bool) -> Result<Self, Stop> {
-        let block = guest::configuration(ap)?;
+        let block = configuration(ap)?;
         let outside = if outside { Outside::probe(ap, &block) } else { Outside::default() };
         Ok(Self { block, queues: queues(ap, &block.matrix), outside })
     }
@@ -102,6 +101,15 @@ impl Outside {
             }
         }
     }
+}
+
+/// What QCI tells; without QCI a case is not judged.
+pub(crate) fn configuration(ap: &Ap) -> Result<QciBlock, Stop> {
+    if !ap.has(facility::APQCI) {
+        return Err(skipped!("QCI is not available: facility {} is not installed", facility::APQCI));
+    }
+    let stored = ap.qci().map_err(|ended| failed!("QCI ended in program interruption {}", ended.code))?;
+    Ok(QciBlock::from_bytes(&stored.bytes))
 }
 
 /// The queues of a matrix, each with what TAPQ answers once its reset is over.

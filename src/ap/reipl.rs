@@ -4,8 +4,9 @@
 
 use crate::ap::instructions::Ap;
 use crate::ap::interruption::enable;
-use crate::ap::request::{Errand, Queue};
-use crate::suites::{Outcome, Stop, require, skipped};
+use crate::ap::queue::Queue;
+use crate::ap::request::Errand;
+use crate::case::outcome::{Outcome, Stop, require, skipped};
 use ap_arch::{ResponseCode, facility};
 use s390x_asm::asm;
 

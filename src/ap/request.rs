@@ -2,71 +2,44 @@
 //! A harmless request to any kind of card, for tests of queues that do not care what is computed: a public RSA
 //! operation, some random numbers, or a question about the module. AP reference 7.2, 7.8 and 7.11.
 
-use crate::ap::exchange::{self, Failure, REPLY_LIMIT_MILLIS};
-use crate::ap::instructions::{Answer, Ap};
+use crate::ap::exchange::{self, REPLY_LIMIT_MILLIS};
+use crate::ap::instructions::Ap;
+use crate::ap::queue::Queue;
 use crate::ap::rsa::{self, Vector};
+use crate::case::outcome::{Outcome, Stop, failed};
 use crate::machine::clock::Deadline;
-use crate::suites::{Outcome, Stop, failed};
 use alloc::format;
-use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use ap_arch::message::{Reply, cca, ep11, parse_reply};
-use ap_arch::{Apqn, CardMode, HwInfo, QueueStatus, ResponseCode};
+use ap_arch::{CardMode, QueueStatus, ResponseCode};
 
 /// Room for any reply to an errand, in bytes.
 const REPLY_ROOM: usize = 4096;
 
-/// A queue that is operational, and what it takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Queue {
-    /// Its number.
-    pub(crate) apqn: Apqn,
-    /// What TAPQ tells of it.
-    pub(crate) info: HwInfo,
-    /// The mode of its card.
-    pub(crate) mode: CardMode,
+/// The message that asks the queue's card for something harmless.
+pub(crate) fn message(queue: &Queue) -> Vec<u8> {
+    let domain = queue.apqn.apqi.0;
+    let mut message = vec![0; 512];
+    let length = match queue.mode {
+        CardMode::Accelerator => return rsa::request(Vector::PUBLIC),
+        CardMode::Cca => cca::random_request(&mut message, domain.into(), 64),
+        CardMode::Ep11 => ep11::info_request(&mut message, domain.into(), ep11::QueryType::MODULE, 2048),
+    };
+    // The buffer is longer than either request.
+    message.truncate(length.unwrap_or(0));
+    message
 }
 
-impl Queue {
-    /// The queue, if what TAPQ answered says that it is operational and which mode its card has.
-    pub(crate) fn usable(apqn: Apqn, answer: &Answer) -> Option<Self> {
-        let mode = answer.info.mode().filter(|_| answer.status.response() == ResponseCode::NORMAL)?;
-        Some(Self { apqn, info: answer.info, mode })
-    }
-
-    /// The request that is sent.
-    pub(crate) fn request(&self) -> Vec<u8> {
-        let domain = self.apqn.apqi.0;
-        let mut message = vec![0; 512];
-        let length = match self.mode {
-            CardMode::Accelerator => return rsa::request(Vector::PUBLIC),
-            CardMode::Cca => cca::random_request(&mut message, domain.into(), 64),
-            CardMode::Ep11 => ep11::info_request(&mut message, domain.into(), ep11::QueryType::MODULE, 2048),
-        };
-        // The buffer is longer than either request.
-        message.truncate(length.unwrap_or(0));
-        message
-    }
-
-    /// Whether this is the reply to the request; if not, what it is.
-    pub(crate) fn judge(&self, reply: &[u8]) -> Result<(), String> {
-        match (self.mode, parse_reply(reply)) {
-            (CardMode::Accelerator, _) => rsa::judge(Vector::PUBLIC, reply),
-            (_, Ok(Reply::Coprocessor(header))) if header.reply_code == 0 => Ok(()),
-            (_, Ok(other)) => Err(unexpected(&other)),
-            (_, Err(error)) => Err(format!("malformed reply: {error}")),
-        }
-    }
-}
-
-/// A reply that is well-formed but not the one that was expected, in words.
-pub(crate) fn unexpected(reply: &Reply<'_>) -> String {
-    match reply {
-        Reply::Rsa(result) => format!("unexpected type 80 reply with {} bytes", result.len()),
-        Reply::Error(error) => format!("error reply {}, code {}", error.kind, error.code),
-        Reply::Coprocessor(header) => format!("unexpected type 86 reply with code {:02x}", header.reply_code),
-    }
+/// Fails unless this is the reply to it.
+pub(crate) fn judge(queue: &Queue, reply: &[u8]) -> Outcome {
+    let judged = match (queue.mode, parse_reply(reply)) {
+        (CardMode::Accelerator, _) => rsa::judge(Vector::PUBLIC, reply),
+        (_, Ok(Reply::Coprocessor(header))) if header.reply_code == 0 => Ok(()),
+        (_, Ok(other)) => Err(exchange::unexpected(&other)),
+        (_, Err(error)) => Err(format!("malformed reply: {error}")),
+    };
+    judged.map_err(|reason| failed!("{}: {reason}", queue.apqn))
 }
 
 /// A request on its way.
@@ -84,7 +57,7 @@ impl<'a> Errand<'a> {
 
     /// Puts the request into the queue under this identifier.
     pub(crate) fn send_as(ap: &'a Ap, queue: &'a Queue, psmid: u64) -> Result<Self, Stop> {
-        exchange::send(ap, queue.apqn, psmid, &queue.request()).map_err(|failure| stop(queue, failure))?;
+        exchange::send(ap, queue.apqn, psmid, &message(queue))?;
         Ok(Self { ap, queue, psmid })
     }
 
@@ -113,24 +86,15 @@ impl<'a> Errand<'a> {
     pub(crate) fn fetch(self) -> Outcome {
         let mut buffer = vec![0; REPLY_ROOM];
         let (apqn, queue) = (self.queue.apqn, self.queue);
-        let reply =
-            exchange::receive(self.ap, apqn, self.psmid, &mut buffer).map_err(|failure| stop(queue, failure))?;
-        queue.judge(reply).map_err(|reason| failed!("{apqn}: {reason}"))
+        let reply = exchange::receive(self.ap, apqn, self.psmid, &mut buffer)?;
+        judge(queue, reply)
     }
 }
 
 /// Takes any reply out of the queue; its identifier.
 pub(crate) fn fetch_any(ap: &Ap, queue: &Queue) -> Result<u64, Stop> {
     let mut buffer = vec![0; REPLY_ROOM];
-    let (psmid, length) = exchange::receive_any(ap, queue.apqn, &mut buffer).map_err(|failure| stop(queue, failure))?;
-    queue.judge(&buffer[..length]).map_err(|reason| failed!("{}: {reason}", queue.apqn))?;
+    let (psmid, length) = exchange::receive_any(ap, queue.apqn, &mut buffer)?;
+    judge(queue, &buffer[..length])?;
     Ok(psmid)
-}
-
-/// What a failed exchange is to a case.
-pub(crate) fn stop(queue: &Queue, failure: Failure) -> Stop {
-    match failure {
-        Failure::Lost => failed!("{}: the queue is empty, and there was no reply", queue.apqn),
-        Failure::Wrong(reason) => Stop::Fail(reason),
-    }
 }

@@ -3,11 +3,11 @@
 //! other's. Between them every request must be answered exactly once. AP reference 6.
 
 use crate::ap::instructions::Ap;
-use crate::ap::request::Queue;
+use crate::ap::queue::Queue;
+use crate::ap::request;
+use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
 use crate::machine::clock::Deadline;
 use crate::machine::cpus;
-use crate::suites::{Outcome, Stop, failed, require, skipped};
-use alloc::string::String;
 use alloc::vec;
 use ap_arch::ResponseCode;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ const LIMIT_MILLIS: u64 = 20_000;
 /// How often each request was answered, and how many replies there were.
 static ANSWERS: [AtomicU8; ALL] = [const { AtomicU8::new(0) }; ALL];
 static REPLIES: AtomicUsize = AtomicUsize::new(0);
-static WRONG: Mutex<Option<String>> = Mutex::new(None);
+static WRONG: Mutex<Option<Stop>> = Mutex::new(None);
 static WORK: Mutex<Option<(Ap, Queue)>> = Mutex::new(None);
 
 /// Has both CPUs use the queue.
@@ -39,8 +39,8 @@ pub(crate) fn use_at_once(ap: &Ap, queue: &Queue) -> Outcome {
     })?;
     work(&ap.quiet(), queue, 0);
     beside.end().map_err(|alone| failed!("{alone}"))?;
-    if let Some(reason) = WRONG.lock().take() {
-        return Err(Stop::Fail(reason));
+    if let Some(stop) = WRONG.lock().take() {
+        return Err(stop);
     }
     for (number, answers) in ANSWERS.iter().enumerate() {
         let answers = answers.load(Ordering::SeqCst);
@@ -58,7 +58,7 @@ fn work_beside() {
 /// Sends requests from `first` on, and takes replies until there have been all, the other CPU's too.
 fn work(ap: &Ap, queue: &Queue, first: usize) {
     let deadline = Deadline::in_millis(LIMIT_MILLIS);
-    let (request, mut buffer) = (queue.request(), vec![0; 4096]);
+    let (request, mut buffer) = (request::message(queue), vec![0; 4096]);
     let mut next = first;
     while REPLIES.load(Ordering::SeqCst) < ALL && !deadline.is_over() && WRONG.lock().is_none() {
         if next < first + EACH {
@@ -66,7 +66,7 @@ fn work(ap: &Ap, queue: &Queue, first: usize) {
             match status.response() {
                 ResponseCode::NORMAL => next += 1,
                 ResponseCode::Q_FULL => {}
-                _ => return fail(alloc::format!("{}: NQAP answered {status}", queue.apqn)),
+                _ => return fail(failed!("{}: NQAP answered {status}", queue.apqn)),
             }
         }
         let dequeued = ap.dqap(queue.apqn, &mut buffer);
@@ -74,20 +74,20 @@ fn work(ap: &Ap, queue: &Queue, first: usize) {
             ResponseCode::NORMAL => {
                 let index = dequeued.psmid.wrapping_sub(FIRST_PSMID) as usize;
                 let Some(answers) = ANSWERS.get(index) else {
-                    return fail(alloc::format!("{}: a reply for {:#x}", queue.apqn, dequeued.psmid));
+                    return fail(failed!("{}: a reply for {:#x}", queue.apqn, dequeued.psmid));
                 };
                 answers.fetch_add(1, Ordering::SeqCst);
                 REPLIES.fetch_add(1, Ordering::SeqCst);
-                if let Err(reason) = queue.judge(&buffer[..dequeued.length]) {
-                    return fail(alloc::format!("{}: {reason}", queue.apqn));
+                if let Err(stop) = request::judge(queue, &buffer[..dequeued.length]) {
+                    return fail(stop);
                 }
             }
             ResponseCode::NO_PENDING_REPLY => {}
-            _ => return fail(alloc::format!("{}: DQAP answered {}", queue.apqn, dequeued.status)),
+            _ => return fail(failed!("{}: DQAP answered {}", queue.apqn, dequeued.status)),
         }
     }
 }
 
-fn fail(reason: String) {
-    *WRONG.lock() = Some(reason);
+fn fail(stop: Stop) {
+    *WRONG.lock() = Some(stop);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line, as the boot loader left it.
 
-use crate::case::report;
+use super::report;
 use ap_arch::image::Options;
 
 /// Where the boot loader puts it, and where its page ends.

@@ -2,9 +2,9 @@
 //! The report: which case runs, what became of it, how many there were. The words and numbers are `ap_arch::report`'s.
 //! It is one for the whole guest, because a trap or a panic must be able to finish it.
 
-use crate::ap::log;
+use super::log;
+use super::outcome::{Outcome, Stop};
 use crate::machine::{self, console};
-use crate::suites::{Outcome, Stop};
 use ap_arch::report::{ExitStatus, Summary, Verdict};
 use core::fmt::Arguments;
 use spin::Mutex;

@@ -52,7 +52,7 @@ impl fmt::Write for Line {
 }
 
 /// Makes the console usable for a guest that is about to end, whatever it was doing; what was not printed yet goes out.
-pub(super) fn break_locks() {
+pub(crate) fn break_locks() {
     sclp::break_lock();
     if LINE.is_locked() {
         // SAFETY: the guest ends: the code that held the lock is never returned to, and other CPUs say nothing more.

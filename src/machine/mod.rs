@@ -13,7 +13,6 @@ pub(crate) mod progress;
 mod sclp;
 pub(crate) mod trap;
 
-use crate::case::report;
 use ap_arch::report::ExitStatus;
 use core::mem::offset_of;
 use s390x_asm::{FacilityList, Lowcore};
@@ -73,19 +72,14 @@ impl core::fmt::Display for StartError {
     }
 }
 
-/// Log, console, storage, heap, facilities, in this order.
-pub(crate) fn start() -> Result<Machine, StartError> {
+/// Log, console, storage, heap, facilities, in this order. An interruption that nobody expects goes to `reporter`.
+pub(crate) fn start(reporter: trap::Reporter) -> Result<Machine, StartError> {
+    trap::start(reporter);
     log_ring::start();
     console::start().map_err(StartError::Sclp)?;
     let memory = sclp::read_info().map_err(StartError::Sclp)?;
     heap::start(memory).ok_or(StartError::Memory(memory))?;
     Ok(Machine { memory, facilities: s390x_asm::asm::stfle() })
-}
-
-/// Makes console and report usable for a guest that is about to end, whatever it was doing.
-pub(crate) fn break_locks() {
-    console::break_locks();
-    report::break_lock();
 }
 
 /// The last line and the end of the guest: QEMU ends with it.

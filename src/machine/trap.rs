@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Interruptions: program interruptions that a test expects are recorded and the test goes on behind the instruction;
-//! so are adapter interruptions that `io.rs` waits for; every other interruption is reported with all there is to know, and ends the guest.
+//! so are adapter interruptions that `io.rs` waits for. Every other interruption is handed to the reporter that
+//! `machine::start` was given, with all that the CPU stored of it, and ends the guest.
 
 use super::{cpus, io};
-use crate::case::report;
 use ap_arch::exception::ProgramCode;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use s390x_asm::{Lowcore, Psw, PswMask, asm};
+use spin::Once;
 
 /// The six interruption classes, as the entries in boot/interruptions.S name them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -151,65 +152,79 @@ fn change_old_psw(class: Class, change: impl FnOnce(&mut Psw)) {
     unsafe { core::ptr::with_exposed_provenance_mut::<Psw>(at).write_volatile(psw) };
 }
 
+/// Reports an interruption that nobody expected, and ends the guest.
+pub(crate) type Reporter = fn(&Unexpected) -> !;
+
+static REPORTER: Once<Reporter> = Once::new();
+
+/// An interruption that nobody expected, as the CPU stored it.
+pub(crate) struct Unexpected {
+    /// The name of its class.
+    pub(crate) class: &'static str,
+    /// The old PSW.
+    pub(crate) psw: Psw,
+    /// General registers 0 to 15.
+    pub(crate) registers: [u64; 16],
+    /// What else the CPU stored.
+    pub(crate) cause: Cause,
+}
+
+/// What the CPU stores of an interruption, by its class.
+pub(crate) enum Cause {
+    Restart,
+    External { code: u16, parameter: u32 },
+    SupervisorCall { number: u16 },
+    Program { code: ProgramCode, length: usize, address: u64, instruction: [u8; 6], last_branch: u64 },
+    MachineCheck { code: u64 },
+    Io { words: [u32; 3] },
+}
+
+/// Sets who reports what nobody expected.
+pub(super) fn start(reporter: Reporter) {
+    REPORTER.call_once(|| reporter);
+}
+
 fn unexpected(class: Class) -> ! {
     static REPORTING: AtomicBool = AtomicBool::new(false);
     const DURING_THE_REPORT: u64 = 0xdead;
+    const BEFORE_THE_START: u64 = 0xdeaf;
     if REPORTING.swap(true, Ordering::SeqCst) {
         cpus::disabled_wait(DURING_THE_REPORT);
     }
     let (name, old_psw) = class.name_and_old_psw();
     let psw: Psw = lowcore(old_psw);
-    let registers: [u64; 16] = lowcore(offset_of!(Lowcore, save_area));
-    super::break_locks();
-    report::fail_current(format_args!("unexpected {name} interruption"));
-    report::info(format_args!("PSW {:016x} {:016x}", psw.mask.bits(), psw.address));
-    match class {
-        Class::PROGRAM => report_program(&psw),
-        Class::EXTERNAL => {
-            let code: u16 = lowcore(offset_of!(Lowcore, external_code));
-            let parameter: u32 = lowcore(offset_of!(Lowcore, external_parameter));
-            report::info(format_args!("external code {code:04x}, parameter {parameter:08x}"));
-        }
-        Class::SVC => {
-            let code: u16 = lowcore(offset_of!(Lowcore, svc_code));
-            report::info(format_args!("supervisor-call number {code}"));
-        }
-        Class::MACHINE_CHECK => {
-            let code: u64 = lowcore(offset_of!(Lowcore, machine_check_code));
-            report::info(format_args!("machine-check code {code:016x}"));
-        }
-        Class::IO => {
-            let [subsystem, parameter, identification] = io_words();
-            report::info(format_args!("I/O words {subsystem:08x} {parameter:08x} {identification:08x}"));
-        }
-        _ => {}
+    let cause = match class {
+        Class::PROGRAM => program(&psw),
+        Class::EXTERNAL => Cause::External {
+            code: lowcore(offset_of!(Lowcore, external_code)),
+            parameter: lowcore(offset_of!(Lowcore, external_parameter)),
+        },
+        Class::SVC => Cause::SupervisorCall { number: lowcore(offset_of!(Lowcore, svc_code)) },
+        Class::MACHINE_CHECK => Cause::MachineCheck { code: lowcore(offset_of!(Lowcore, machine_check_code)) },
+        Class::IO => Cause::Io { words: io_words() },
+        _ => Cause::Restart,
+    };
+    let registers = lowcore(offset_of!(Lowcore, save_area));
+    match REPORTER.get() {
+        Some(report) => report(&Unexpected { class: name, psw, registers, cause }),
+        None => cpus::disabled_wait(BEFORE_THE_START),
     }
-    for (row, four) in registers.as_chunks::<4>().0.iter().enumerate() {
-        let [a, b, c, d] = four;
-        report::info(format_args!("GR{:<2} {a:016x} {b:016x} {c:016x} {d:016x}", 4 * row));
-    }
-    report::abort(format_args!("unexpected {name} interruption"))
 }
 
-fn report_program(psw: &Psw) {
-    let code: u16 = lowcore(offset_of!(Lowcore, program_code));
+fn program(psw: &Psw) -> Cause {
+    let code = ProgramCode(lowcore(offset_of!(Lowcore, program_code)));
     let ilc: u16 = lowcore(offset_of!(Lowcore, program_ilc));
     let length = usize::from(ilc & 0x6);
-    let code = ProgramCode(code);
     let back = if is_nullifying(code) { 0 } else { length as u64 };
-    let at = psw.address.wrapping_sub(back);
+    let address = psw.address.wrapping_sub(back);
     let mut instruction = [0u8; 6];
-    if in_image(at) {
+    if in_image(address) {
         for (offset, byte) in instruction.iter_mut().enumerate().take(length) {
-            *byte = lowcore(at as usize + offset);
+            *byte = lowcore(address as usize + offset);
         }
     }
-    let [a, b, c, d, e, f] = instruction;
-    report::info(format_args!(
-        "program code {code}, instruction at {at:#x}: {a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x} ({length} bytes)"
-    ));
-    let last_branch: u64 = lowcore(offset_of!(Lowcore, breaking_event_address));
-    report::info(format_args!("last branch from {last_branch:#x}"));
+    let last_branch = lowcore(offset_of!(Lowcore, breaking_event_address));
+    Cause::Program { code, length, address, instruction, last_branch }
 }
 
 /// Whether instructions can stand there, so that looking at them is no second interruption.

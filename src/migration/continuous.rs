@@ -9,7 +9,6 @@ use crate::ap::rsa::{self, Vector};
 use crate::case::report;
 use crate::machine::clock::{self, Deadline};
 use crate::machine::cpus::{self, Alone, Beside};
-use crate::migration::hop::forget_translations;
 use alloc::string::String;
 use ap_arch::Apqn;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -105,7 +104,7 @@ fn work() {
     let Some((ap, apqn)) = WORK.lock().take() else { return };
     let mut last = clock::now();
     while !cpus::enough() {
-        forget_translations();
+        cpus::forget_translations();
         match rsa::compute(&ap, apqn, Vector::PUBLIC) {
             Ok(()) => {
                 let now = clock::now();
@@ -113,7 +112,7 @@ fn work() {
                 last = now;
                 DONE.fetch_add(1, Ordering::SeqCst);
             }
-            Err(Failure::Lost) => {
+            Err(Failure::Lost(_)) => {
                 LOST.fetch_add(1, Ordering::SeqCst);
                 observe::settled(&ap, apqn);
             }

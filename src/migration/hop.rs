@@ -5,25 +5,25 @@
 
 use crate::ap::exchange::Failure;
 use crate::ap::guest::Guest;
-use crate::ap::instructions::Ap;
+use crate::ap::instructions::{Answer, Ap};
 use crate::ap::log;
+use crate::ap::master_keys::{self, Patterns};
 use crate::ap::observe::{self, Observation};
-use crate::ap::request::Queue;
+use crate::ap::queue::Queue;
 use crate::ap::rsa::{self, Vector};
+use crate::case::outcome::{Stop, skipped};
 use crate::case::report;
+use crate::case::suite::{Subject, Suite};
 use crate::machine::clock::Deadline;
-use crate::machine::{console, io, progress};
+use crate::machine::{console, cpus, io, progress};
 use crate::migration::continuous::{Continuous, Leg};
 use crate::migration::left_in_queues::{Cargo, Unloaded};
-use crate::suites::migration::keys::{self, Patterns};
-use crate::suites::{Stop, Subject, Suite, skipped};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use ap_arch::Apqn;
 use ap_arch::image::Options;
 use ap_arch::report::{Verdict, handshake};
-use s390x_asm::asm;
 
 /// A runner that was told there is nothing to migrate for presses the key at once, if at all.
 const SKIP_KEY_LIMIT_MILLIS: u64 = 3000;
@@ -86,30 +86,34 @@ impl Hop {
     }
 }
 
-/// What the chosen suites need.
-struct Needs {
-    rsa: bool,
-    outside: bool,
-    cargo: bool,
-    continuous: bool,
-    keys: bool,
-}
+/// What a suite needs to be done and observed, beside QCI and TAPQ before and after.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Needs(u8);
 
 impl Needs {
-    fn of(suites: &[&Suite<Hop>]) -> Self {
-        let any = |names: &[&str]| suites.iter().any(|suite| names.contains(&suite.name));
-        Self {
-            rsa: any(&["migration-rsa"]),
-            outside: any(&["migration-queues"]),
-            cargo: any(&["migration-messages", "migration-interrupts", "migration-refused"]),
-            continuous: any(&["migration-continuous"]),
-            keys: any(&["migration-keys"]),
-        }
+    /// Nothing else.
+    pub(crate) const NOTHING: Self = Self(0);
+    /// RSA on accelerator queues, before, meanwhile and after.
+    pub(crate) const RSA: Self = Self(1);
+    /// TAPQ of the queues outside of the matrix, after.
+    pub(crate) const OUTSIDE: Self = Self(2);
+    /// Messages in queues and interruption on.
+    pub(crate) const LEFT_IN_QUEUES: Self = Self(4);
+    /// Another CPU at work without pause.
+    pub(crate) const CONTINUOUS: Self = Self(8);
+    /// The master keys of coprocessors, before and after.
+    pub(crate) const MASTER_KEYS: Self = Self(16);
+
+    fn has(self, need: Self) -> bool {
+        self.0 & need.0 != 0
     }
 }
 
+/// A suite that judges migrations, and what it needs.
+pub(crate) type Judge = (Suite<Hop>, Needs);
+
 /// Asks for the migrations of the command line and has the suites judge each.
-pub(crate) fn run(guest: &Guest, suites: &[&Suite<Hop>], options: &Options<'_>) {
+pub(crate) fn run(guest: &Guest, suites: &[&Judge], options: &Options<'_>) {
     if suites.is_empty() {
         return;
     }
@@ -117,18 +121,21 @@ pub(crate) fn run(guest: &Guest, suites: &[&Suite<Hop>], options: &Options<'_>) 
         Ok(ap) => ap,
         Err(stop) => return skip(suites, stop),
     };
-    let needs = Needs::of(suites);
-    let mut continuous =
-        if needs.continuous { start_continuous(guest, ap) } else { Err(String::from("it was not asked for")) };
+    let needs = Needs(suites.iter().fold(0, |all, (_, needs)| all | needs.0));
+    let mut continuous = if needs.has(Needs::CONTINUOUS) {
+        start_continuous(guest, ap)
+    } else {
+        Err(String::from("it was not asked for"))
+    };
     for number in 1..=options.migrations {
         if options.migrations > 1 {
             report::info(format_args!("migration {number} of {}", options.migrations));
         }
-        match hop(&ap, &needs, &mut continuous, options.timeout) {
-            Ok(hop) => suites.iter().for_each(|suite| suite.run(&hop)),
+        match hop(&ap, needs, &mut continuous, options.timeout) {
+            Ok(hop) => suites.iter().for_each(|(suite, _)| suite.run(&hop)),
             Err(NoKey) => {
                 let reason = format!("no key was pressed within {} s", options.timeout);
-                suites.iter().for_each(|suite| suite.give_up(Verdict::Fail, &reason));
+                suites.iter().for_each(|(suite, _)| suite.give_up(Verdict::Fail, &reason));
                 break;
             }
         }
@@ -139,10 +146,7 @@ pub(crate) fn run(guest: &Guest, suites: &[&Suite<Hop>], options: &Options<'_>) 
 }
 
 fn start_continuous(guest: &Guest, ap: Ap) -> Result<Continuous, String> {
-    let words = |stop| match stop {
-        Stop::Fail(reason) | Stop::Skip(reason) => reason,
-    };
-    let accelerators = rsa::accelerators(&guest.queues().map_err(words)?);
+    let accelerators = rsa::accelerators(&guest.queues().map_err(Stop::reason)?);
     let queue = accelerators.first().ok_or("no accelerator in the matrix")?;
     Continuous::start(ap, *queue).map_err(|alone| format!("{alone}"))
 }
@@ -150,18 +154,18 @@ fn start_continuous(guest: &Guest, ap: Ap) -> Result<Continuous, String> {
 /// Nobody pressed a key in time.
 struct NoKey;
 
-fn hop(ap: &Ap, needs: &Needs, continuous: &mut Result<Continuous, String>, timeout: u16) -> Result<Hop, NoKey> {
+fn hop(ap: &Ap, needs: Needs, continuous: &mut Result<Continuous, String>, timeout: u16) -> Result<Hop, NoKey> {
     // Nobody asks what the others answered before: `queues` has judged them.
     let before = observe(ap, false);
     let seen = before.as_ref().map_or(&[][..], |seen| &seen.queues);
     let mut busy: Vec<Apqn> = continuous.iter().map(|continuous| continuous.queue).collect();
-    let hold = if needs.cargo { one_queue_a_card(seen, &busy) } else { Vec::new() };
+    let hold = if needs.has(Needs::LEFT_IN_QUEUES) { one_queue_a_card(seen, &busy) } else { Vec::new() };
     busy.extend(hold.iter().map(|queue| queue.apqn));
-    let mut queues = if needs.rsa { rsa::accelerators(seen) } else { Vec::new() };
+    let mut queues = if needs.has(Needs::RSA) { rsa::accelerators(seen) } else { Vec::new() };
     queues.retain(|queue| !busy.contains(queue));
     let rsa_before = compute_on_each(ap, &queues);
-    let keys = |seen: &[(Apqn, crate::ap::instructions::Answer)]| match needs.keys {
-        true => keys::patterns(ap, seen),
+    let keys = |seen: &[(Apqn, Answer)]| match needs.has(Needs::MASTER_KEYS) {
+        true => master_keys::patterns(ap, seen),
         false => Vec::new(),
     };
     let keys_before = keys(seen);
@@ -176,15 +180,13 @@ fn hop(ap: &Ap, needs: &Needs, continuous: &mut Result<Continuous, String>, time
     wait_for_key(u64::from(timeout) * 1000, || work.step(ap))?;
     let operations = progress::steps() - start;
     log::key(operations);
-    if needs.rsa || continuous.is_ok() {
+    if needs.has(Needs::RSA) || continuous.is_ok() {
         report::info(format_args!("{operations} RSA operations before the key, {} repeated", work.lost));
     }
 
-    let after = observe(ap, needs.outside);
+    let after = observe(ap, needs.has(Needs::OUTSIDE));
     let keys_after = keys(after.as_ref().map_or(&[], |seen| &seen.queues));
-    let cargo = cargo.map(|cargo| cargo.unload(ap)).map_err(|stop| match stop {
-        Stop::Fail(reason) | Stop::Skip(reason) => reason,
-    });
+    let cargo = cargo.map(|cargo| cargo.unload(ap)).map_err(Stop::reason);
     let continuous = continuous.as_mut().map(Continuous::leg).map_err(|reason| reason.clone());
     let rsa_after = compute_on_each(ap, &queues);
     let (accelerators, rsa_on_the_way) = (queues.len(), work.result);
@@ -204,18 +206,11 @@ fn hop(ap: &Ap, needs: &Needs, continuous: &mut Result<Continuous, String>, time
 }
 
 /// The last usable queue of each card that is not busy.
-fn one_queue_a_card(seen: &[(Apqn, crate::ap::instructions::Answer)], busy: &[Apqn]) -> Vec<Queue> {
+fn one_queue_a_card(seen: &[(Apqn, Answer)], busy: &[Apqn]) -> Vec<Queue> {
     let usable = seen.iter().rev().filter_map(|(apqn, answer)| Queue::usable(*apqn, answer));
     let mut queues: Vec<Queue> = usable.filter(|queue| !busy.contains(&queue.apqn)).collect();
     queues.dedup_by_key(|queue| queue.apqn.apid);
     queues
-}
-
-/// QEMU without KVM can miss, about once in some thousand migrations of a busy host, that a guest writes to a page: its
-/// list of dirty pages is read between two steps of such a write, and then the CPU's translation of that page tells of
-/// no further one. A translation that is looked up again does.
-pub(crate) fn forget_translations() {
-    asm::ptlb();
 }
 
 /// Works, with rests, until a key is pressed.
@@ -225,7 +220,7 @@ fn wait_for_key(limit_millis: u64, mut work: impl FnMut()) -> Result<(), NoKey> 
         let next_look = Deadline::in_millis(WORK_MILLIS);
         while !next_look.is_over() {
             work();
-            forget_translations();
+            cpus::forget_translations();
         }
         if console::key_pressed() {
             return Ok(());
@@ -236,18 +231,13 @@ fn wait_for_key(limit_millis: u64, mut work: impl FnMut()) -> Result<(), NoKey> 
 }
 
 fn observe(ap: &Ap, outside: bool) -> Result<Observation, String> {
-    Observation::take(ap, outside).map_err(|stop| match stop {
-        Stop::Fail(reason) | Stop::Skip(reason) => reason,
-    })
+    Observation::take(ap, outside).map_err(Stop::reason)
 }
 
 fn compute_on_each(ap: &Ap, queues: &[Apqn]) -> Result<(), String> {
-    queues.iter().try_for_each(|apqn| {
-        rsa::compute(ap, *apqn, Vector::PRIVATE).map_err(|failure| match failure {
-            Failure::Lost => format!("{apqn}: the queue is empty, and there was no reply"),
-            Failure::Wrong(reason) => reason,
-        })
-    })
+    queues
+        .iter()
+        .try_for_each(|apqn| rsa::compute(ap, *apqn, Vector::PRIVATE).map_err(|failure| Stop::from(failure).reason()))
 }
 
 /// RSA on the accelerator queues in turn, as long as every answer is right.
@@ -270,12 +260,12 @@ impl<'a> Work<'a> {
         self.result = match rsa::compute(ap, *apqn, Vector::PUBLIC) {
             Ok(()) => Ok(()),
             // One request can have been on its way when the guest left the host; it is repeated with the next step.
-            Err(Failure::Lost) if self.lost == 0 => {
+            Err(Failure::Lost(_)) if self.lost == 0 => {
                 self.lost += 1;
                 observe::settled(ap, *apqn);
                 Ok(())
             }
-            Err(Failure::Lost) => {
+            Err(Failure::Lost(_)) => {
                 Err(format!("{apqn}: the queue is empty, and there was no reply; not for the first time"))
             }
             Err(Failure::Wrong(reason)) => Err(reason),
@@ -284,12 +274,12 @@ impl<'a> Work<'a> {
 }
 
 /// Nothing can be judged: the suites say so, and a runner that waits to migrate is told not to.
-fn skip(suites: &[&Suite<Hop>], stop: Stop) {
+fn skip(suites: &[&Judge], stop: Stop) {
     let (verdict, reason) = match stop {
         Stop::Skip(reason) => (Verdict::Skip, reason),
         Stop::Fail(reason) => (Verdict::Fail, reason),
     };
-    suites.iter().for_each(|suite| suite.give_up(verdict, &reason));
+    suites.iter().for_each(|(suite, _)| suite.give_up(verdict, &reason));
     console::print(format_args!("{}\n", handshake::MIGRATE_SKIPPED));
     // Without a key the guest goes on all the same.
     let _ = wait_for_key(SKIP_KEY_LIMIT_MILLIS, || ());

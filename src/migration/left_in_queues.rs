@@ -7,9 +7,10 @@ use crate::ap::exchange::{self, Failure};
 use crate::ap::instructions::Ap;
 use crate::ap::interruption::Nib;
 use crate::ap::observe;
-use crate::ap::request::{self, Errand, Queue};
+use crate::ap::queue::Queue;
+use crate::ap::request::{self, Errand};
+use crate::case::outcome::{Outcome, Stop, failed, require};
 use crate::machine::io::{self, IoInterruption, Subclasses, Waiting};
-use crate::suites::{Outcome, Stop, failed, require};
 use alloc::vec;
 use alloc::vec::Vec;
 use ap_arch::{QueueStatus, facility};
@@ -154,11 +155,11 @@ fn fetch_all(ap: &Ap, queue: &Queue, limit: usize, received: &mut Vec<u64>) -> O
     // One more than was sent would be somebody else's.
     for _ in 0..=limit {
         match exchange::receive_any(ap, queue.apqn, &mut buffer) {
-            Err(Failure::Lost) => return Ok(()),
-            Err(failure) => return Err(request::stop(queue, failure)),
+            Err(Failure::Lost(_)) => return Ok(()),
+            Err(failure) => return Err(failure.into()),
             Ok((psmid, length)) => {
                 received.push(psmid);
-                queue.judge(&buffer[..length]).map_err(|reason| failed!("{}: {reason}", queue.apqn))?;
+                request::judge(queue, &buffer[..length])?;
             }
         }
     }

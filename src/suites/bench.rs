@@ -4,12 +4,13 @@
 //!
 //! The lines read `bench: name=tapq count=20000 ns-each=500`.
 
-use super::{Outcome, Stop, cases, require, skipped};
 use crate::ap::guest::Guest;
 use crate::ap::instructions::Ap;
-use crate::ap::request::{self, Queue};
+use crate::ap::queue::Queue;
 use crate::ap::rsa::{self, Bits, Operation, Vector};
+use crate::case::outcome::{Outcome, Stop, require, skipped};
 use crate::case::report;
+use crate::case::suite::cases;
 use crate::machine::clock;
 use crate::machine::trap::expect_exception;
 use ap_arch::{Apqn, CardMode, Gr0, ProgramCode, QueueStatus, ResponseCode};
@@ -117,7 +118,5 @@ fn message_of_64_bytes(guest: &Guest) -> Outcome {
 fn rsa_2048_crt(guest: &Guest) -> Outcome {
     let (ap, queue) = first_queue(guest, Some(CardMode::Accelerator))?;
     let vector = Vector { bits: Bits::B2048, operation: Operation::Crt };
-    measure("rsa-2048-crt", 50, &mut || {
-        rsa::compute_on(&ap, &queue, vector).map_err(|failure| request::stop(&queue, failure))
-    })
+    measure("rsa-2048-crt", 50, &mut || Ok(rsa::compute_on(&ap, &queue, vector)?))
 }

@@ -2,14 +2,18 @@
 //! What coprocessors say of themselves, and what every card says to a message that is not for it. AP reference 7.1, 7.4,
 //! 7.9 and 7.11.
 
-use super::{Outcome, Stop, cases, failed, require, rsa as rsa_suite, skipped};
+use super::rsa as rsa_suite;
 use crate::ap::cca::{self, Answered};
 use crate::ap::exchange;
 use crate::ap::guest::Guest;
 use crate::ap::instructions::Ap;
-use crate::ap::request::{self, Queue, unexpected};
+use crate::ap::master_keys;
+use crate::ap::queue::Queue;
+use crate::ap::request;
 use crate::ap::rsa::{self, Vector};
+use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
 use crate::case::report;
+use crate::case::suite::cases;
 use alloc::vec;
 use alloc::vec::Vec;
 use ap_arch::message::ep11::{self, Ep11Cprb, QueryType};
@@ -40,22 +44,6 @@ fn of_mode(guest: &Guest, mode: CardMode) -> Result<(Ap, Vec<Queue>), Stop> {
     if queues.is_empty() { Err(skipped!("no card of mode {letter} in the matrix")) } else { Ok((guest.ap()?, queues)) }
 }
 
-/// The reply of a queue to a message.
-pub(crate) fn ask(ap: &Ap, queue: &Queue, message: &[u8]) -> Result<Vec<u8>, Stop> {
-    let (apqn, psmid) = (queue.apqn, exchange::next_psmid());
-    let stop = |failure| request::stop(queue, failure);
-    exchange::send(ap, apqn, psmid, message).map_err(stop)?;
-    let mut buffer = vec![0; 8192];
-    let length = exchange::receive(ap, apqn, psmid, &mut buffer).map_err(stop)?.len();
-    buffer.truncate(length);
-    Ok(buffer)
-}
-
-/// FQ with one rule.
-pub(crate) fn query(queue: &Queue, rule: [u8; 8]) -> Vec<u8> {
-    cca::request(queue.apqn.apqi.0.into(), *b"FQ", rule, &[0; 4096], &[], 0)
-}
-
 fn answered<'a>(queue: &Queue, reply: &'a [u8]) -> Result<Answered<'a>, Stop> {
     cca::answered(reply).map_err(|reason| failed!("{}: {reason}", queue.apqn))
 }
@@ -76,7 +64,7 @@ fn require_states(queue: &Queue, what: &str, [new, current, old]: [u8; 3]) -> Ou
 fn cca_static_a(guest: &Guest) -> Outcome {
     let (ap, queues) = of_mode(guest, CardMode::Cca)?;
     for queue in &queues {
-        let reply = ask(&ap, queue, &query(queue, *b"STATICSA"))?;
+        let reply = exchange::ask(&ap, queue.apqn, &master_keys::query(queue, *b"STATICSA"))?;
         let Answered { codes, parameters, .. } = answered(queue, &reply)?;
         let (rules, data) = (parameters.rules, parameters.vud);
         require!(codes == (0, 0), "{}: return code {} with reason {}", queue.apqn, codes.0, codes.1);
@@ -94,7 +82,7 @@ fn cca_static_a(guest: &Guest) -> Outcome {
 fn cca_static_b(guest: &Guest) -> Outcome {
     let (ap, queues) = of_mode(guest, CardMode::Cca)?;
     for queue in &queues {
-        let reply = ask(&ap, queue, &query(queue, *b"STATICSB"))?;
+        let reply = exchange::ask(&ap, queue.apqn, &master_keys::query(queue, *b"STATICSB"))?;
         let Answered { codes, parameters, .. } = answered(queue, &reply)?;
         let (rules, data) = (parameters.rules, parameters.vud);
         require!(codes == (0, 0), "{}: return code {} with reason {}", queue.apqn, codes.0, codes.1);
@@ -108,7 +96,7 @@ fn cca_static_b(guest: &Guest) -> Outcome {
 fn unsupported(guest: &Guest, request: &dyn Fn(&Queue) -> Vec<u8>) -> Outcome {
     let (ap, queues) = of_mode(guest, CardMode::Cca)?;
     for queue in &queues {
-        let reply = ask(&ap, queue, &request(queue))?;
+        let reply = exchange::ask(&ap, queue.apqn, &request(queue))?;
         if let Ok(Reply::Error(_)) = parse_reply(&reply) {
             continue;
         }
@@ -123,7 +111,7 @@ fn unsupported(guest: &Guest, request: &dyn Fn(&Queue) -> Vec<u8>) -> Outcome {
 
 /// A query that does not exist is refused, by a return code or by an error reply. AP reference 7.9 and 7.10.
 fn cca_unknown_rule(guest: &Guest) -> Outcome {
-    unsupported(guest, &|queue| query(queue, *b"NOSUCHQY"))
+    unsupported(guest, &|queue| master_keys::query(queue, *b"NOSUCHQY"))
 }
 
 /// So is a function that does not exist. AP reference 8.6.
@@ -136,7 +124,7 @@ fn ep11_reply<'a>(queue: &Queue, reply: &'a [u8]) -> Result<(u32, u32, &'a [u8])
     let apqn = queue.apqn;
     let header = match parse_reply(reply) {
         Ok(Reply::Coprocessor(header)) if header.reply_code == 0 => header,
-        Ok(other) => return Err(failed!("{apqn}: {}", unexpected(&other))),
+        Ok(other) => return Err(failed!("{apqn}: {}", exchange::unexpected(&other))),
         Err(error) => return Err(failed!("{apqn}: malformed reply: {error}")),
     };
     let malformed = || failed!("{apqn}: malformed EP11 reply");
@@ -158,7 +146,7 @@ fn ep11_info(guest: &Guest, query: QueryType, judge: &dyn Fn(&Queue, &[u8]) -> O
         let own = u32::from(queue.apqn.apqi.0);
         let mut request = vec![0; 512];
         let length = ep11::info_request(&mut request, own, query, 2048).unwrap_or(0);
-        let reply = ask(&ap, queue, &request[..length])?;
+        let reply = exchange::ask(&ap, queue.apqn, &request[..length])?;
         let (domain, value, data) = ep11_reply(queue, &reply)?;
         require!(domain == own, "{}: the reply is for domain {domain:#x}", queue.apqn);
         require!(value == 0, "{}: return value {value:#x}", queue.apqn);
@@ -197,7 +185,7 @@ fn ep11_function_not_supported(guest: &Guest) -> Outcome {
         let length = ep11::info_request(&mut request, own, QueryType::MODULE, 2048).unwrap_or(0);
         // The function stands behind the tag and length of the payload and of itself.
         request[129] = 0xee;
-        let reply = ask(&ap, queue, &request[..length])?;
+        let reply = exchange::ask(&ap, queue.apqn, &request[..length])?;
         if !matches!(parse_reply(&reply), Ok(Reply::Error(_))) {
             let (_, value, _) = ep11_reply(queue, &reply)?;
             require!(value != 0, "{}: return value 0 to a function that does not exist", queue.apqn);
@@ -261,7 +249,8 @@ fn special_command_needs_its_facility(guest: &Guest) -> Outcome {
         return Err(skipped!("every card has the special-command facility"));
     }
     for queue in &queues {
-        let status = ap.nqap_with(Gr0::nqap(queue.apqn).with(Gr0::BIT_41), exchange::next_psmid(), &queue.request());
+        let status =
+            ap.nqap_with(Gr0::nqap(queue.apqn).with(Gr0::BIT_41), exchange::next_psmid(), &request::message(queue));
         require_refused(&ap, queue, status)?;
     }
     Ok(())
@@ -287,7 +276,7 @@ fn same_serial_number_in_every_domain(guest: &Guest) -> Outcome {
     let (ap, queues) = of_mode(guest, CardMode::Cca)?;
     let mut first: Option<(Queue, Vec<u8>)> = None;
     for queue in queues {
-        let reply = ask(&ap, &queue, &query(&queue, *b"STATICSA"))?;
+        let reply = exchange::ask(&ap, queue.apqn, &master_keys::query(&queue, *b"STATICSA"))?;
         let serial = Vec::from(answered(&queue, &reply)?.parameters.rules.get(..8).unwrap_or_default());
         match &first {
             Some((of, known)) if of.apqn.apid == queue.apqn.apid => {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! PQAP(QCI): is the block well-formed, and does it say what the harness says? AP reference 3.
 
-use super::{Outcome, Stop, cases, failed, require, skipped};
 use crate::ap::guest::Guest;
 use crate::ap::instructions::Stored;
+use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
+use crate::case::suite::cases;
 use ap_arch::{ConditionCode, Mask256, QciBlock};
 
 cases!("config-info" for Guest:

@@ -2,10 +2,11 @@
 //! What DQAP refuses with a program interruption, and that a refused instruction changes nothing and takes nothing out
 //! of the queue. AP reference 1.2 and 1.3.
 
-use super::{Outcome, cases};
 use crate::ap::attempt::{At, Registers, State};
 use crate::ap::guest::Guest;
 use crate::ap::request::Errand;
+use crate::case::outcome::Outcome;
+use crate::case::suite::cases;
 use ap_arch::{Apqn, Gr0, ProgramCode};
 use core::fmt::Arguments;
 

@@ -3,12 +3,14 @@
 //! all of its queues, and nothing else is. Runs only where the command line names it, because somebody must do it once
 //! the guest has announced that it waits. AP reference 9.4 and 9.5.
 
-use super::{Outcome, Stop, Subject, Suite, cases, failed, require, skipped};
 use crate::ap::exchange;
 use crate::ap::guest::Guest;
 use crate::ap::instructions::Ap;
-use crate::ap::request::{self, Errand, Queue};
+use crate::ap::queue::Queue;
+use crate::ap::request::{self, Errand};
+use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
 use crate::case::report;
+use crate::case::suite::{Subject, Suite, cases};
 use crate::machine::clock::Deadline;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -140,10 +142,9 @@ fn gone_queues_refuse_resets(unplugged: &Unplugged) -> Outcome {
 fn others_keep_their_replies(unplugged: &Unplugged) -> Outcome {
     let mut buffer = vec![0; 4096];
     for (queue, psmid) in unplugged.remaining() {
-        let (found, length) = exchange::receive_any(&unplugged.ap, queue.apqn, &mut buffer)
-            .map_err(|failure| request::stop(queue, failure))?;
+        let (found, length) = exchange::receive_any(&unplugged.ap, queue.apqn, &mut buffer)?;
         require!(found == *psmid, "{}: the reply is for {found:#x}, not for {psmid:#x}", queue.apqn);
-        queue.judge(&buffer[..length]).map_err(|reason| failed!("{}: {reason}", queue.apqn))?;
+        request::judge(queue, &buffer[..length])?;
     }
     Ok(())
 }

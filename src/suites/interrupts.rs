@@ -2,12 +2,14 @@
 //! AQIC and adapter interruptions: what AQIC takes and answers, that a reply sets the notification byte and then
 //! interrupts, and that nothing comes that nobody asked for. AP reference 5.
 
-use super::{Outcome, Stop, cases, failed, require, skipped};
 use crate::ap::guest::Guest;
 use crate::ap::instructions::{Answer, Ap};
 use crate::ap::interruption::{DISABLE, Nib, enable};
 use crate::ap::observe;
-use crate::ap::request::{Errand, Queue};
+use crate::ap::queue::Queue;
+use crate::ap::request::Errand;
+use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
+use crate::case::suite::cases;
 use crate::machine::io::{self, IoInterruption, Subclasses, Waiting};
 use ap_arch::{Apqn, ConditionCode, FunctionCode, QueueStatus, ResponseCode, facility};
 

@@ -3,11 +3,12 @@
 //! architecture is kept and also where the known limit is met, and an INFO line tells which; anything else fails. Runs only
 //! where the command line names it. AP reference 1.3.
 
-use super::{Outcome, cases, failed, require};
 use crate::ap::guest::Guest;
 use crate::ap::instructions::Answer;
 use crate::ap::unusual::Stored;
+use crate::case::outcome::{Outcome, failed, require};
 use crate::case::report;
+use crate::case::suite::cases;
 use crate::machine::trap::ProgramInterruption;
 use ap_arch::{Apqn, ProgramCode};
 use s390x_asm::asm::Under;

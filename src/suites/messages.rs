@@ -2,12 +2,14 @@
 //! NQAP and DQAP: who gets which reply, how many messages a queue holds, what its status says meanwhile, and what
 //! becomes of a reply that is longer than the buffer. AP reference 2.2 and 6.
 
-use super::{Outcome, Stop, cases, failed, require, skipped};
 use crate::ap::exchange::{self, REPLY_LIMIT_MILLIS};
 use crate::ap::guest::Guest;
 use crate::ap::instructions::Ap;
-use crate::ap::request::{self, Errand, Queue};
+use crate::ap::queue::Queue;
+use crate::ap::request::{self, Errand};
 use crate::ap::shared_queue;
+use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
+use crate::case::suite::cases;
 use crate::machine::clock::Deadline;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -119,7 +121,7 @@ fn reply_waiting_is_told(guest: &Guest) -> Outcome {
 
 /// Fills the queue; how many requests it took, and what it answered to the last of them and to the first too many.
 fn fill(ap: &Ap, queue: &Queue) -> (usize, QueueStatus, QueueStatus) {
-    let request = queue.request();
+    let request = request::message(queue);
     let mut last = QueueStatus::default();
     // One more than the depth can be told.
     for taken in 0..=16 {
@@ -158,7 +160,7 @@ fn room_after_a_reply(guest: &Guest) -> Outcome {
     on_one_queue_a_card(guest, &|ap, queue| {
         let (taken, _, _) = fill(ap, queue);
         let fetched = request::fetch_any(ap, queue).map(|_| ());
-        let status = ap.nqap(queue.apqn, exchange::next_psmid(), &queue.request());
+        let status = ap.nqap(queue.apqn, exchange::next_psmid(), &request::message(queue));
         let refilled = status.response() == ResponseCode::NORMAL;
         drain(ap, queue, if refilled { taken } else { taken.saturating_sub(1) })?;
         require!(refilled, "{} answered {status}", queue.apqn);
@@ -222,7 +224,7 @@ fn reply_longer_than_the_buffer(guest: &Guest) -> Outcome {
             received.len(),
             expected.len()
         );
-        queue.judge(&received).map_err(|reason| failed!("{apqn}: {reason}"))
+        request::judge(queue, &received)
     })
 }
 
@@ -260,12 +262,8 @@ fn two_cpus_at_once(guest: &Guest) -> Outcome {
 /// A message of the greatest length that TAPQ tells is taken, and answered. AP reference 1.3 and 2.4.
 fn longest_message_is_taken(guest: &Guest) -> Outcome {
     on_one_queue_a_card(guest, &|ap, queue| {
-        let (apqn, psmid) = (queue.apqn, exchange::next_psmid());
-        let status = ap.nqap(apqn, psmid, &vec![0; queue.info.max_message_len()]);
-        require!(status.response() == ResponseCode::NORMAL, "{apqn} answered {status}");
-        let mut buffer = [0; 64];
-        let reply = exchange::receive(ap, apqn, psmid, &mut buffer).map_err(|failure| request::stop(queue, failure))?;
-        require!(matches!(parse_reply(reply), Ok(Reply::Error(_))), "{apqn}: zeros were taken for a request");
+        let reply = exchange::ask(ap, queue.apqn, &vec![0; queue.info.max_message_len()])?;
+        require!(matches!(parse_reply(&reply), Ok(Reply::Error(_))), "{}: zeros were taken for a request", queue.apqn);
         Ok(())
     })
 }

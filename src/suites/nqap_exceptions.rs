@@ -2,9 +2,10 @@
 //! What NQAP refuses with a program interruption, and that a refused instruction changes nothing and leaves nothing in
 //! the queue. AP reference 1.2 and 1.3.
 
-use super::{Outcome, cases, require};
 use crate::ap::attempt::{At, Registers, State};
 use crate::ap::guest::Guest;
+use crate::case::outcome::{Outcome, require};
+use crate::case::suite::cases;
 use ap_arch::{Apqn, Gr0, ProgramCode, QueueStatus, ResponseCode};
 use core::fmt::Arguments;
 

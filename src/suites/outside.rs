@@ -2,8 +2,10 @@
 //! Every queue that is not in the matrix refuses every instruction alike; the suite `queues` asks all of them by TAPQ and some of
 //! them by the others. Runs only where the command line names it, because it takes its time. AP reference 2.3 and 9.5.
 
-use super::{Outcome, cases, queues};
+use super::queues;
 use crate::ap::guest::Guest;
+use crate::case::outcome::Outcome;
+use crate::case::suite::cases;
 
 cases!("outside" for Guest:
     every_reset_refused,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What PQAP refuses with a program interruption, and that a refused instruction changes nothing. AP reference 1.3.
 
-use super::{Outcome, cases, require, skipped};
 use crate::ap::attempt::{At, State};
 use crate::ap::guest::Guest;
+use crate::case::outcome::{Outcome, Stop, require, skipped};
+use crate::case::suite::cases;
 use ap_arch::{Apqn, FunctionCode, Gr0, ProgramCode, QciBlock, ResponseCode, facility};
 
 cases!("pqap-exceptions" for Guest:
@@ -159,7 +160,7 @@ fn domain_above_nd(guest: &Guest) -> Outcome {
     above_the_maxima(guest, max_domain.checked_add(1).map(|domain| Apqn::new(0, domain)))
 }
 
-fn with_apxa(guest: &Guest) -> Result<(u8, u8), super::Stop> {
+fn with_apxa(guest: &Guest) -> Result<(u8, u8), Stop> {
     let block = guest.configuration()?;
     if block.has(QciBlock::APXA) { Ok(block.limits()) } else { Err(skipped!("APXA is not installed")) }
 }

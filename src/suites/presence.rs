@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Is AP there, and do the facility bits tell the truth about it? AP reference 4.
 
-use super::{Outcome, cases, failed, require};
 use crate::ap::guest::Guest;
+use crate::case::outcome::{Outcome, failed, require};
+use crate::case::suite::cases;
 use crate::machine::trap::ProgramInterruption;
 use ap_arch::{Apqn, Gr0, ProgramCode, facility};
 

@@ -2,9 +2,10 @@
 //! The AP instructions are privileged: in the problem state each ends in a privileged-operation exception, whatever
 //! else is wrong with it. AP reference 1.3.
 
-use super::{Outcome, cases};
 use crate::ap::attempt::{At, Registers, State};
 use crate::ap::guest::Guest;
+use crate::case::outcome::Outcome;
+use crate::case::suite::cases;
 use ap_arch::{Apqn, FunctionCode, Gr0, ProgramCode};
 
 cases!("privileged" for Guest:

@@ -2,12 +2,13 @@
 //! PQAP(TAPQ) on every queue that can be named: the matrix decides which of them answer, and what they say about their
 //! card makes sense. AP reference 2.2 to 2.5.
 
-use super::{Outcome, Stop, cases, failed, require, skipped};
 use crate::ap::guest::Guest;
 use crate::ap::instructions::{Answer, Ap};
 use crate::ap::interruption::{self, Nib};
 use crate::ap::observe::Outside;
+use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
 use crate::case::report;
+use crate::case::suite::cases;
 use crate::machine::clock;
 use alloc::vec::Vec;
 use ap_arch::{ApType, Apqn, ConditionCode, FunctionCode, Gr0, HwInfo, QueueStatus, ResponseCode, facility};

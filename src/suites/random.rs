@@ -2,12 +2,13 @@
 //! Random numbers from a CCA coprocessor: as many as asked for, not the same twice, and in the form that Linux accepts.
 //! AP reference 7.8.
 
-use super::{Outcome, Stop, cases, failed, require, skipped};
 use crate::ap::cca;
 use crate::ap::exchange;
 use crate::ap::guest::Guest;
 use crate::ap::instructions::Ap;
-use crate::ap::request::{self, Queue};
+use crate::ap::queue::Queue;
+use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
+use crate::case::suite::cases;
 use alloc::vec;
 use alloc::vec::Vec;
 use ap_arch::CardMode;
@@ -36,14 +37,11 @@ fn on_each(guest: &Guest, act: &dyn Fn(&Ap, &Queue) -> Outcome) -> Outcome {
 
 /// So many random bytes, after everything about the reply was judged.
 fn fetch(ap: &Ap, queue: &Queue, wanted: u32) -> Result<Vec<u8>, Stop> {
-    let (apqn, psmid) = (queue.apqn, exchange::next_psmid());
+    let apqn = queue.apqn;
     let mut request = vec![0; 512];
     let length = random_request(&mut request, apqn.apqi.0.into(), wanted).unwrap_or(0);
-    let stop = |failure| request::stop(queue, failure);
-    exchange::send(ap, apqn, psmid, &request[..length]).map_err(stop)?;
-    let mut buffer = vec![0; 8192];
-    let reply = exchange::receive(ap, apqn, psmid, &mut buffer).map_err(stop)?;
-    let answered = cca::answered(reply).map_err(|reason| failed!("{apqn}: {reason}"))?;
+    let reply = exchange::ask(ap, apqn, &request[..length])?;
+    let answered = cca::answered(&reply).map_err(|reason| failed!("{apqn}: {reason}"))?;
     require!(answered.codes == (0, 0), "{apqn}: return code {} with reason {}", answered.codes.0, answered.codes.1);
     let data = answered.data;
     require!(data.len() == wanted as usize, "{apqn}: {} bytes, not {wanted}", data.len());

@@ -3,11 +3,12 @@
 //! queues at work, so that all cases are judged in the life after. Runs only where the command line names it, and needs a
 //! machine that lets a guest load itself anew. AP reference 9.6.
 
-use super::{Outcome, cases, require, skipped};
 use crate::ap::guest::Guest;
 use crate::ap::reipl;
 use crate::ap::request::Errand;
+use crate::case::outcome::{Outcome, require, skipped};
 use crate::case::report;
+use crate::case::suite::cases;
 use crate::machine::clock::Deadline;
 use ap_arch::{QueueStatus, ResponseCode};
 

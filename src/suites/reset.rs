@@ -2,12 +2,14 @@
 //! RAPQ and ZAPQ: what a reset answers, how long it lasts, and that nothing of before is left in the queue. AP
 //! reference 2.6. Only queues of the guest's own matrix are reset.
 
-use super::{Outcome, Stop, cases, failed, require, skipped};
 use crate::ap::guest::Guest;
 use crate::ap::instructions::Ap;
 use crate::ap::interruption::Nib;
 use crate::ap::observe;
-use crate::ap::request::{Errand, Queue};
+use crate::ap::queue::Queue;
+use crate::ap::request::Errand;
+use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
+use crate::case::suite::cases;
 use ap_arch::{Apqn, FunctionCode, Gr0, QueueStatus, ResponseCode, facility};
 
 cases!("reset" for Guest:

@@ -2,12 +2,13 @@
 //! Clear-key RSA: known answers in every length and form that a card's mode has, and what a card refuses. AP reference
 //! 6, 7.2 and 7.10.
 
-use super::{Outcome, Stop, cases, failed, require, skipped};
 use crate::ap::exchange;
 use crate::ap::guest::Guest;
 use crate::ap::instructions::Ap;
-use crate::ap::request::{Queue, stop, unexpected};
+use crate::ap::queue::Queue;
 use crate::ap::rsa::{self, Bits, Operation, Vector};
+use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
+use crate::case::suite::cases;
 use alloc::vec::Vec;
 use ap_arch::CardMode;
 use ap_arch::message::{ErrorCode, Reply, parse_reply};
@@ -50,7 +51,7 @@ fn computes(guest: &Guest, mode: CardMode, vector: Vector, each: bool) -> Outcom
     let mut able = queues(guest, mode, each)?;
     able.retain(|queue| vector.is_for(mode, queue.info));
     require_some(&able)?;
-    able.iter().try_for_each(|queue| rsa::compute_on(&ap, queue, vector).map_err(|failure| stop(queue, failure)))
+    able.iter().try_for_each(|queue| Ok(rsa::compute_on(&ap, queue, vector)?))
 }
 
 fn require_some(queues: &[Queue]) -> Outcome {
@@ -140,16 +141,13 @@ fn refusal(guest: &Guest, message: &[u8], expected: &[ErrorCode]) -> Outcome {
 
 /// The queue answers the message with an error reply of one of these codes.
 pub(super) fn refused(ap: &Ap, queue: &Queue, message: &[u8], expected: &[ErrorCode]) -> Outcome {
-    let (apqn, psmid) = (queue.apqn, exchange::next_psmid());
-    exchange::send(ap, apqn, psmid, message).map_err(|failure| stop(queue, failure))?;
-    let mut buffer = [0; 4096];
-    let reply = exchange::receive(ap, apqn, psmid, &mut buffer).map_err(|failure| stop(queue, failure))?;
-    match parse_reply(reply) {
+    let apqn = queue.apqn;
+    match parse_reply(&exchange::ask(ap, apqn, message)?) {
         Ok(Reply::Error(error)) => {
             require!(expected.contains(&error.code), "{apqn}: error reply with code {}", error.code);
             Ok(())
         }
-        Ok(other) => Err(failed!("{apqn}: {} instead of an error reply", unexpected(&other))),
+        Ok(other) => Err(failed!("{apqn}: {} instead of an error reply", exchange::unexpected(&other))),
         Err(error) => Err(failed!("{apqn}: malformed reply: {error}")),
     }
 }

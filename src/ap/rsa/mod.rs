@@ -7,7 +7,7 @@ mod token;
 
 use crate::ap::exchange::{self, Failure};
 use crate::ap::instructions::{Answer, Ap};
-use crate::ap::request::{self, Queue};
+use crate::ap::queue::Queue;
 use crate::machine::progress;
 use alloc::format;
 use alloc::string::String;
@@ -143,7 +143,7 @@ pub(crate) fn judge(vector: Vector, reply: &[u8]) -> Result<(), String> {
             let block = header.block(reply, 0).ok_or("the reply's first block reaches beyond its end")?;
             judge_cprb(vector, block)
         }
-        Ok(other) => Err(request::unexpected(&other)),
+        Ok(other) => Err(exchange::unexpected(&other)),
         Err(error) => Err(format!("malformed reply: {error}")),
     }
 }

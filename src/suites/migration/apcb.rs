@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What QCI tells is the same before and after a migration. vfio-ap migration spec 10.
 
+use crate::case::outcome::{Outcome, require};
 use crate::case::report;
+use crate::case::suite::cases;
 use crate::migration::hop::Hop;
-use crate::suites::{Outcome, cases, require};
 use ap_arch::{Mask256, Matrix};
 
 cases!("migration-apcb" for Hop:

@@ -2,9 +2,10 @@
 //! Another CPU computes without pause while the guest is migrated: every answer is right, none is missing, and how long
 //! the longest pause was is told. vfio-ap migration spec 10.
 
+use crate::case::outcome::{Outcome, Stop, require};
 use crate::case::report;
+use crate::case::suite::cases;
 use crate::migration::hop::Hop;
-use crate::suites::{Outcome, Stop, cases, require};
 
 cases!("migration-continuous" for Hop:
     no_wrong_answer,

@@ -2,9 +2,10 @@
 //! Interruption that was on before a migration: off where the guest was migrated, on as before where the migration was
 //! refused; and it can be turned on again. vfio-ap migration spec 1 and 10.
 
+use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
+use crate::case::suite::cases;
 use crate::migration::hop::Hop;
 use crate::migration::left_in_queues::{Found, Unloaded};
-use crate::suites::{Outcome, Stop, cases, failed, require, skipped};
 use ap_arch::{QueueStatus, facility};
 
 cases!("migration-interrupts" for Hop:

@@ -2,9 +2,10 @@
 //! What was in a queue before a migration: gone where the guest was migrated, intact where the migration was refused,
 //! nothing in between. vfio-ap migration spec 1 and 10.
 
+use crate::case::outcome::{Outcome, require};
 use crate::case::report;
+use crate::case::suite::cases;
 use crate::migration::hop::Hop;
-use crate::suites::{Outcome, cases, require};
 use ap_arch::QueueStatus;
 
 cases!("migration-messages" for Hop:

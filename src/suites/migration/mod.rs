@@ -4,7 +4,7 @@
 pub(super) mod apcb;
 pub(super) mod continuous;
 pub(super) mod interrupts;
-pub(crate) mod keys;
+pub(super) mod keys;
 pub(super) mod messages;
 pub(super) mod queues;
 pub(super) mod refused;

@@ -3,9 +3,10 @@
 //! 5.4 and 10.
 
 use crate::ap::instructions::Answer;
+use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
 use crate::case::report;
+use crate::case::suite::cases;
 use crate::migration::hop::Hop;
-use crate::suites::{Outcome, Stop, cases, failed, require, skipped};
 use alloc::vec::Vec;
 use ap_arch::survival::{self, Survival};
 use ap_arch::{Apqn, BindState, HwInfo, QueueStatus, ResponseCode};

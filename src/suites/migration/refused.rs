@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A migration that was refused leaves no trace: to be asked for where it must be refused. vfio-ap migration spec 10.
 
+use crate::case::outcome::{Outcome, failed, require, skipped};
+use crate::case::suite::cases;
 use crate::migration::hop::Hop;
-use crate::suites::{Outcome, cases, failed, require, skipped};
 use ap_arch::{QueueStatus, facility};
 
 cases!("migration-refused" for Hop:

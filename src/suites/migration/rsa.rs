@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Right answers before, while and after the guest is migrated. vfio-ap migration spec 10.
 
+use crate::case::outcome::{Outcome, Stop, skipped};
+use crate::case::suite::cases;
 use crate::migration::hop::Hop;
-use crate::suites::{Outcome, Stop, cases, skipped};
 use alloc::string::String;
 
 cases!("migration-rsa" for Hop: right_before, right_on_the_way, right_after);
