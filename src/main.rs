@@ -51,7 +51,7 @@ fn run(machine: &Machine) {
     }
     let across: Vec<_> = suites::MIGRATION.iter().filter(|(suite, _)| named(suite.name)).collect();
     hop::run(&guest, &across, &options);
-    guest.tell_cards();
+    guest.report_cards();
 }
 
 fn is_suite(name: &str) -> bool {

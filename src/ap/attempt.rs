@@ -12,7 +12,7 @@ use ap_arch::{ConditionCode, Gr0, ProgramCode, QueueStatus};
 use core::fmt::Arguments;
 use s390x_asm::asm;
 
-/// Bytes of the instruction, which a program interruption tells too.
+/// Bytes of the instruction, which the CPU stores at a program interruption too.
 const INSTRUCTION_LENGTH: u8 = 4;
 /// What the storage set aside holds before an instruction.
 const PATTERN: u64 = 0x6b61_7075_745f_6b61;
@@ -76,7 +76,7 @@ impl Attempt {
         let found = interruption.code;
         require!(found == code, "{what}: exception {found} instead of {code}");
         let length = interruption.length;
-        require!(length == INSTRUCTION_LENGTH, "{what}: the interruption tells an instruction of {length} bytes");
+        require!(length == INSTRUCTION_LENGTH, "{what}: the interruption reports an instruction of {length} bytes");
         require!(self.unchanged, "{what}: ended in {code}, but changed registers, condition code or storage");
         Ok(())
     }

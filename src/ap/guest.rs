@@ -4,7 +4,7 @@
 use crate::ap::instructions::{Answer, Ap};
 use crate::ap::observe;
 use crate::ap::queue::Queue;
-use crate::case::outcome::{Stop, skipped};
+use crate::case::outcome::{Outcome, Stop, skipped};
 use crate::case::report;
 use crate::case::suite::Subject;
 use crate::machine::Machine;
@@ -38,7 +38,7 @@ impl Guest {
         self.ap.err()
     }
 
-    /// What QCI tells; without QCI a case is not judged.
+    /// What QCI stores; without QCI a case is not judged.
     pub(crate) fn configuration(&self) -> Result<QciBlock, Stop> {
         observe::configuration(&self.ap()?)
     }
@@ -55,8 +55,8 @@ impl Guest {
     /// Those whose adapter is neither deconfigured nor checkstopped; without one a case is not judged.
     pub(crate) fn configured_queues(&self) -> Result<Vec<(Apqn, Answer)>, Stop> {
         let mut queues = self.queues()?;
-        let out_of_order = [ResponseCode::DECONFIGURED, ResponseCode::CHECKSTOPPED];
-        queues.retain(|(_, answer)| !out_of_order.contains(&answer.status.response()));
+        let out_of_use = [ResponseCode::DECONFIGURED, ResponseCode::CHECKSTOPPED];
+        queues.retain(|(_, answer)| !out_of_use.contains(&answer.status.response()));
         if queues.is_empty() {
             Err(skipped!("every adapter of the matrix is deconfigured or checkstopped"))
         } else {
@@ -76,12 +76,18 @@ impl Guest {
     }
 
     /// The first queue up to the maxima that is not in the matrix; without one a case is not judged.
-    pub(crate) fn stranger(&self) -> Result<Apqn, Stop> {
+    pub(crate) fn queue_outside(&self) -> Result<Apqn, Stop> {
         let block = self.configuration()?;
         let (max_adapter, max_domain) = block.limits();
         let nameable = |apqn: &Apqn| apqn.apid.0 <= max_adapter && apqn.apqi.0 <= max_domain;
-        let stranger = Apqn::all().filter(nameable).find(|apqn| !block.matrix.contains(*apqn));
-        stranger.ok_or_else(|| skipped!("every queue is in the matrix"))
+        let outside = Apqn::all().filter(nameable).find(|apqn| !block.matrix.contains(*apqn));
+        outside.ok_or_else(|| skipped!("every queue is in the matrix"))
+    }
+
+    /// Runs `act` on the first usable queue of each adapter.
+    pub(crate) fn on_one_queue_a_card(&self, act: &dyn Fn(&Ap, &Queue) -> Outcome) -> Outcome {
+        let ap = self.ap()?;
+        self.one_queue_a_card()?.iter().try_for_each(|queue| act(&ap, queue))
     }
 
     /// The first one of each adapter.
@@ -93,8 +99,8 @@ impl Guest {
 }
 
 impl Guest {
-    /// Tells what was seen of each card.
-    pub(crate) fn tell_cards(&self) {
+    /// Reports what was seen of each card.
+    pub(crate) fn report_cards(&self) {
         let Ok(queues) = self.queues() else { return };
         for card in queues.chunk_by(|(one, _), (next, _)| one.apid == next.apid) {
             let (Apqn { apid, .. }, answer) = card[0];

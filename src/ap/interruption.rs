@@ -2,9 +2,9 @@
 //! AQIC with its two registers, and a guest's notification bytes. AP reference 5.1 and 5.4.
 
 use crate::ap::instructions::{Answer, Ap};
-use crate::case::outcome::{Outcome, require};
+use crate::case::outcome::{Outcome, Stop, require, skipped};
 use crate::machine::clock::Deadline;
-use ap_arch::{Apqn, QueueStatus};
+use ap_arch::{Apqn, QueueStatus, facility};
 use core::sync::atomic::{AtomicU8, Ordering};
 
 /// How long interruption may take to come on or to go off, in milliseconds. The architecture names no limit.
@@ -41,6 +41,11 @@ impl Nib {
     }
 }
 
+/// Why a case is not judged where AQIC is not installed.
+pub(crate) fn aqic_missing() -> Stop {
+    skipped!("AQIC is not available: facility {} is not installed", facility::APQI)
+}
+
 /// General register 1 of AQIC that enables interruption of this subclass.
 pub(crate) const fn enable(isc: u8) -> u64 {
     const IR: u64 = 1 << 47;
@@ -51,6 +56,11 @@ pub(crate) const fn enable(isc: u8) -> u64 {
 pub(crate) const DISABLE: u64 = 0;
 
 impl Ap {
+    /// Without AQIC a case is not judged.
+    pub(crate) fn require_aqic(&self) -> Outcome {
+        if self.has(facility::APQI) { Ok(()) } else { Err(aqic_missing()) }
+    }
+
     /// Turns interruption on, and waits until it is.
     pub(crate) fn arm(&self, apqn: Apqn, isc: u8, nib: Nib) -> Outcome {
         let Answer { status, .. } = self.aqic(apqn, enable(isc), nib.address());

@@ -21,7 +21,7 @@ const PATTERNS: [usize; 3] = [84, 92, 184];
 /// The patterns of one queue's domain.
 pub(crate) type Patterns = (Apqn, [u64; 3]);
 
-/// The patterns in force for these queues, as far as they are coprocessors' and tell.
+/// The patterns in force for those of these queues that belong to a CCA coprocessor and answer.
 pub(crate) fn patterns(ap: &Ap, queues: &[(Apqn, Answer)]) -> Vec<Patterns> {
     let usable = queues.iter().filter_map(|(apqn, answer)| Queue::usable(*apqn, answer));
     let coprocessors = usable.filter(|queue| queue.mode == CardMode::Cca);

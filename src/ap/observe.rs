@@ -11,8 +11,8 @@ use ap_arch::{Apqn, FunctionCode, Gr0, Matrix, QciBlock, ResponseCode, facility}
 
 /// How long a queue may be in reset. The architecture names no limit; a real card takes tens of milliseconds.
 const RESET_LIMIT_MILLIS: u64 = 10_000;
-/// As many strangers as this are kept by name; the others are counted.
-const NAMED_STRANGERS: usize = 8;
+/// This many available queues outside of the matrix are kept by name; the others are counted.
+const NAMED: usize = 8;
 
 /// QCI, and TAPQ of every queue that can be named.
 #[derive(Debug)]
@@ -31,13 +31,13 @@ pub(crate) struct Outside {
     /// How many there are.
     pub(crate) probed: usize,
     /// How many did not answer that they are not available.
-    pub(crate) strangers: usize,
+    pub(crate) available: usize,
     /// The first ones of these.
-    pub(crate) named: heapless::Vec<(Apqn, Answer), NAMED_STRANGERS>,
+    pub(crate) named: heapless::Vec<(Apqn, Answer), NAMED>,
 }
 
 impl Observation {
-    /// Looks at everything, the queues outside of the matrix only where somebody wants to know.
+    /// Looks at everything, the queues outside of the matrix only if `outside`.
     pub(crate) fn take(ap: &Ap, outside: bool) -> Result<Self, Stop> {
         let block = configuration(ap)?;
         let outside = if outside { Outside::probe(ap, &block) } else { Outside::default() };
@@ -74,7 +74,7 @@ impl Outside {
                 }
             }
         }
-        log::probed(outside.probed, outside.strangers);
+        log::probed(outside.probed, outside.available);
         outside
     }
 
@@ -85,7 +85,7 @@ impl Outside {
         if answer.status.response() == ResponseCode::Q_NOT_AVAIL {
             return;
         }
-        self.strangers += 1;
+        self.available += 1;
         log::unexpected(Gr0::pqap(FunctionCode::TAPQ, apqn), answer.cc, answer.status.0);
         // Beyond its capacity only the count grows.
         let _ = self.named.push((apqn, answer));
@@ -96,14 +96,14 @@ impl Outside {
         match self.named.first() {
             None => Ok(()),
             Some((apqn, answer)) => {
-                let (others, status) = (self.strangers - 1, answer.status);
+                let (others, status) = (self.available - 1, answer.status);
                 Err(failed!("{apqn} is not in the matrix and answered {status}; {others} others too"))
             }
         }
     }
 }
 
-/// What QCI tells; without QCI a case is not judged.
+/// What QCI stores; without QCI a case is not judged.
 pub(crate) fn configuration(ap: &Ap) -> Result<QciBlock, Stop> {
     if !ap.has(facility::APQCI) {
         return Err(skipped!("QCI is not available: facility {} is not installed", facility::APQCI));

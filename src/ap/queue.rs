@@ -9,7 +9,7 @@ use ap_arch::{Apqn, CardMode, HwInfo, ResponseCode};
 pub(crate) struct Queue {
     /// Its number.
     pub(crate) apqn: Apqn,
-    /// What TAPQ tells of it.
+    /// The hardware information that TAPQ stored.
     pub(crate) info: HwInfo,
     /// The mode of its card.
     pub(crate) mode: CardMode,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From one life of the guest to the next: queues are armed and loaded, a note is left, and the guest has itself loaded
-//! anew. Who finds the note looks what came of it. AP reference 9.6.
+//! A re-IPL by the guest itself: it turns interruption on and leaves a message in each queue, writes a note, and has
+//! itself loaded again. Where the note stands, the guest runs after the re-IPL. AP reference 9.6.
 
 use crate::ap::instructions::Ap;
 use crate::ap::interruption::enable;
 use crate::ap::queue::Queue;
-use crate::ap::request::Errand;
-use crate::case::outcome::{Outcome, Stop, require, skipped};
-use ap_arch::{ResponseCode, facility};
+use crate::ap::request::Request;
+use crate::case::outcome::{Outcome, Stop, require};
+use ap_arch::ResponseCode;
 use s390x_asm::asm;
 
 /// The last page of main storage, which the heap leaves alone: the note, and a notification byte far from it.
@@ -31,29 +31,27 @@ impl LastPage {
     }
 }
 
-/// Whether this is the life after the re-IPL.
-pub(crate) fn is_afterlife(ap: &Ap) -> bool {
+/// Whether the guest runs after the re-IPL.
+pub(crate) fn is_after_reipl(ap: &Ap) -> bool {
     // SAFETY: the page exists and belongs to this module; any value is valid.
     unsafe { LastPage::of(ap).note().read_volatile() == NOTE }
 }
 
-/// The byte that was registered in the life before.
+/// The notification byte that was registered before the re-IPL.
 pub(crate) fn byte(ap: &Ap) -> u8 {
     // SAFETY: as above.
     unsafe { LastPage::of(ap).byte().read_volatile() }
 }
 
-/// Forgets the life before.
+/// Removes the note, so that the next run begins before the re-IPL.
 pub(crate) fn forget(ap: &Ap) {
     // SAFETY: as above.
     unsafe { LastPage::of(ap).note().write_volatile(0) };
 }
 
-/// Arms each queue, gives it a request, and has the guest loaded anew; returns only where something prevents that.
-pub(crate) fn arm_and_load_again(ap: &Ap, queues: &[Queue]) -> Outcome {
-    if !ap.has(facility::APQI) {
-        return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
-    }
+/// Arms each queue, sends it a request, and has the guest loaded again; returns only where something prevents that.
+pub(crate) fn arm_and_reipl(ap: &Ap, queues: &[Queue]) -> Outcome {
+    ap.require_aqic()?;
     let page = LastPage::of(ap);
     // SAFETY: as above.
     unsafe { page.byte().write_volatile(0) };
@@ -61,10 +59,10 @@ pub(crate) fn arm_and_load_again(ap: &Ap, queues: &[Queue]) -> Outcome {
         let status = ap.aqic(queue.apqn, enable(ISC), page.0 + BYTE_AT).status;
         require!(status.response() == ResponseCode::NORMAL, "{}: AQIC (enable) answered {status}", queue.apqn);
         ap.wait_for_ir(queue.apqn, true)?;
-        // Its reply is for nobody.
-        let _ = Errand::send(ap, queue)?;
+        // The reply is never fetched.
+        let _ = Request::send(ap, queue)?;
     }
-    // SAFETY: as above; and nothing of this life is gone on with.
+    // SAFETY: as above; and nothing of this run goes on.
     unsafe {
         page.note().write_volatile(NOTE);
         asm::load_again();

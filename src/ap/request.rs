@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use ap_arch::message::{Reply, cca, ep11, parse_reply};
 use ap_arch::{CardMode, QueueStatus, ResponseCode};
 
-/// Room for any reply to an errand, in bytes.
+/// Room for any reply to such a request, in bytes.
 const REPLY_ROOM: usize = 4096;
 
 /// The message that asks the queue's card for something harmless.
@@ -43,13 +43,13 @@ pub(crate) fn judge(queue: &Queue, reply: &[u8]) -> Outcome {
 }
 
 /// A request on its way.
-pub(crate) struct Errand<'a> {
+pub(crate) struct Request<'a> {
     ap: &'a Ap,
     queue: &'a Queue,
     psmid: u64,
 }
 
-impl<'a> Errand<'a> {
+impl<'a> Request<'a> {
     /// Puts the request into the queue.
     pub(crate) fn send(ap: &'a Ap, queue: &'a Queue) -> Result<Self, Stop> {
         Self::send_as(ap, queue, exchange::next_psmid())

@@ -33,8 +33,8 @@ pub(crate) fn use_at_once(ap: &Ap, queue: &Queue) -> Outcome {
     REPLIES.store(0, Ordering::SeqCst);
     *WRONG.lock() = None;
     *WORK.lock() = Some((ap.quiet(), *queue));
-    let beside = cpus::start_beside(work_beside).map_err(|alone| match alone {
-        cpus::Alone::OneCpu => skipped!("{alone}"),
+    let beside = cpus::start_other(work_beside).map_err(|alone| match alone {
+        cpus::OtherCpuError::OneCpu => skipped!("{alone}"),
         _ => failed!("{alone}"),
     })?;
     work(&ap.quiet(), queue, 0);

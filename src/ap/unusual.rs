@@ -52,7 +52,7 @@ impl Ap {
     pub(crate) fn qci_with_wrong_key(&self) -> Result<bool, ProgramInterruption> {
         const KEY_2_FETCH_PROTECTED: u8 = 0x28;
         let page = Page::new(UNTOUCHED);
-        // SAFETY: nobody but the instruction accesses the page before its key is 0 again.
+        // SAFETY: only the instruction accesses the page before its key is 0 again.
         let result = expect_exception(|| unsafe {
             asm::sske(KEY_2_FETCH_PROTECTED, page.address());
             asm::pqap_with_key_1(QCI, 0, page.address())

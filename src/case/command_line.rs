@@ -8,8 +8,8 @@ use ap_arch::image::Options;
 const AT: usize = 0x10480;
 const END: usize = 0x11000;
 
-/// The options, with suites that are all known. What is wrong with the command line is reported as a failure: nobody is
-/// served by a guest that runs something else than it was asked to.
+/// The options, with suites that are all known. What is wrong with the command line is reported as a failure: the guest
+/// never runs something else than it was asked to.
 pub(crate) fn options(known_suite: impl Fn(&str) -> bool) -> Option<Options<'static>> {
     report::begin("command-line", "understood");
     let text = match core::str::from_utf8(read()) {
@@ -36,7 +36,7 @@ pub(crate) fn options(known_suite: impl Fn(&str) -> bool) -> Option<Options<'sta
 
 /// The bytes of the command line, up to its zero byte.
 fn read() -> &'static [u8] {
-    // SAFETY: the linker script keeps this page free of anything else, nobody writes it once the guest runs, and any
+    // SAFETY: the linker script keeps this page free of anything else, nothing writes it once the guest runs, and any
     // byte is valid.
     let page = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(AT), END - AT) };
     let length = page.iter().position(|byte| *byte == 0).unwrap_or(page.len());

@@ -15,7 +15,7 @@ struct Report {
 }
 
 /// What fails outside of any case.
-const NOBODY: (&str, &str) = ("kaput", "guest");
+const NO_CASE: (&str, &str) = ("kaput", "guest");
 
 static REPORT: Mutex<Report> = Mutex::new(Report { summary: Summary::new(), current: None });
 
@@ -30,7 +30,7 @@ pub(crate) fn outcome(outcome: Outcome) {
         Ok(()) => end(Verdict::Pass, None),
         Err(Stop::Skip(reason)) => end(Verdict::Skip, Some(format_args!("{reason}"))),
         Err(Stop::Fail(reason)) => {
-            let (suite, case) = REPORT.lock().current.unwrap_or(NOBODY);
+            let (suite, case) = REPORT.lock().current.unwrap_or(NO_CASE);
             log::failed(suite, case);
             fail_current(format_args!("{reason}"));
         }
@@ -40,7 +40,7 @@ pub(crate) fn outcome(outcome: Outcome) {
 /// The case that runs is over.
 pub(crate) fn end(verdict: Verdict, detail: Option<Arguments<'_>>) {
     let mut report = REPORT.lock();
-    let (suite, case) = report.current.take().unwrap_or(NOBODY);
+    let (suite, case) = report.current.take().unwrap_or(NO_CASE);
     report.summary.count(verdict);
     match detail {
         None => console::print(format_args!("{}: {suite}: {case}\n", verdict.word())),
@@ -58,7 +58,7 @@ pub(crate) fn info(text: Arguments<'_>) {
     console::print(format_args!("INFO: {text}\n"));
 }
 
-/// Prints the counts and tells the status to end with.
+/// Prints the counts and returns the status to end with.
 pub(crate) fn summary() -> ExitStatus {
     let summary = REPORT.lock().summary;
     console::print(format_args!("{summary}\n"));

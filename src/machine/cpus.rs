@@ -10,7 +10,7 @@ use s390x_asm::asm::{Order, Signalled};
 use s390x_asm::{Lowcore, Psw, asm};
 use spin::Mutex;
 
-/// Addresses of the CPUs the SCLP told of; more than these are left alone.
+/// Addresses of the CPUs that the SCLP reported; CPUs beyond this number are not used.
 static CPUS: Mutex<heapless::Vec<u8, 248>> = Mutex::new(heapless::Vec::new());
 
 /// How long another CPU may take to start or to stop.
@@ -53,20 +53,20 @@ static SECONDARY: Shared = Shared(UnsafeCell::new(Secondary {
 /// What the other CPU is to do, and whether it has done it.
 static WORK: Mutex<Option<fn()>> = Mutex::new(None);
 static DONE: AtomicBool = AtomicBool::new(false);
-static ENOUGH: AtomicBool = AtomicBool::new(false);
+static MUST_END: AtomicBool = AtomicBool::new(false);
 
-/// Why nothing was done beside this CPU.
+/// Why the other CPU did not do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Alone {
+pub(crate) enum OtherCpuError {
     /// There is one CPU.
     OneCpu,
     /// SIGNAL PROCESSOR did not do this.
     NotStarted(&'static str),
-    /// The other CPU did not come to an end.
+    /// The other CPU did not end in time.
     NotEnded,
 }
 
-impl core::fmt::Display for Alone {
+impl core::fmt::Display for OtherCpuError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::OneCpu => f.write_str("there is one CPU"),
@@ -76,34 +76,34 @@ impl core::fmt::Display for Alone {
     }
 }
 
-/// Another CPU at work. It must be brought to its [`Beside::end`] before anything else is started.
+/// Another CPU at work. [`OtherCpu::end`] must end it before anything else is started.
 #[must_use]
-pub(crate) struct Beside(u16);
+pub(crate) struct OtherCpu(u16);
 
-/// Starts another CPU with `work`, which looks at [`enough`] and then returns.
-pub(crate) fn start_beside(work: fn()) -> Result<Beside, Alone> {
-    let cpu = another().ok_or(Alone::OneCpu)?;
+/// Starts another CPU with `work`, which returns once [`must_end`] says so.
+pub(crate) fn start_other(work: fn()) -> Result<OtherCpu, OtherCpuError> {
+    let cpu = another().ok_or(OtherCpuError::OneCpu)?;
     start(cpu, work)?;
-    Ok(Beside(cpu))
+    Ok(OtherCpu(cpu))
 }
 
-impl Beside {
-    /// Tells the other CPU that it is enough, and waits until it has stopped.
-    pub(crate) fn end(self) -> Result<(), Alone> {
-        ENOUGH.store(true, Ordering::SeqCst);
+impl OtherCpu {
+    /// Asks the other CPU to end, and waits until it has stopped.
+    pub(crate) fn end(self) -> Result<(), OtherCpuError> {
+        MUST_END.store(true, Ordering::SeqCst);
         let deadline = Deadline::in_millis(LIMIT_MILLIS);
         while !DONE.load(Ordering::SeqCst) || !is_stopped(self.0) {
             if deadline.is_over() {
-                return Err(Alone::NotEnded);
+                return Err(OtherCpuError::NotEnded);
             }
         }
         Ok(())
     }
 }
 
-/// Whether the work beside has gone on for long enough.
-pub(crate) fn enough() -> bool {
-    ENOUGH.load(Ordering::SeqCst)
+/// Whether the work of the other CPU must end.
+pub(crate) fn must_end() -> bool {
+    MUST_END.load(Ordering::SeqCst)
 }
 
 fn is_stopped(cpu: u16) -> bool {
@@ -112,12 +112,12 @@ fn is_stopped(cpu: u16) -> bool {
     cc == 1 && status & Signalled::STOPPED != 0
 }
 
-fn start(cpu: u16, work: fn()) -> Result<(), Alone> {
+fn start(cpu: u16, work: fn()) -> Result<(), OtherCpuError> {
     unsafe extern "C" {
         fn secondary_entry();
     }
     if !is_stopped(cpu) {
-        return Err(Alone::NotStarted("stand still before it was started"));
+        return Err(OtherCpuError::NotStarted("stand still before it was started"));
     }
     let secondary = SECONDARY.0.get();
     // SAFETY: the other CPU is stopped. The new PSWs of this CPU serve it as well; they stand in real storage that no
@@ -137,7 +137,7 @@ fn start(cpu: u16, work: fn()) -> Result<(), Alone> {
     }
     *WORK.lock() = Some(work);
     DONE.store(false, Ordering::SeqCst);
-    ENOUGH.store(false, Ordering::SeqCst);
+    MUST_END.store(false, Ordering::SeqCst);
     let prefix = secondary.expose_provenance() as u32;
     // SAFETY: the prefix area was made ready above, and the other CPU then runs `kaput_secondary`.
     let orders = unsafe {
@@ -145,7 +145,7 @@ fn start(cpu: u16, work: fn()) -> Result<(), Alone> {
     };
     match orders.iter().find(|(signalled, _)| signalled.cc != 0) {
         None => Ok(()),
-        Some((_, what)) => Err(Alone::NotStarted(what)),
+        Some((_, what)) => Err(OtherCpuError::NotStarted(what)),
     }
 }
 
@@ -184,8 +184,8 @@ pub(super) fn disabled_wait(code: u64) -> ! {
 }
 
 /// QEMU without KVM can miss, about once in some thousand migrations of a busy host, that a guest writes to a page: its
-/// list of dirty pages is read between two steps of such a write, and then the CPU's translation of that page tells of
-/// no further one. A translation that is looked up again does.
+/// list of dirty pages is read between two steps of such a write, and then the CPU's translation of that page reports no
+/// further one. A translation that is looked up again does.
 pub(crate) fn forget_translations() {
     asm::ptlb();
 }

@@ -56,7 +56,7 @@ static WORDS: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
 static BYTE: AtomicU8 = AtomicU8::new(0);
 static WATCHED: spin::Mutex<Option<&'static AtomicU8>> = spin::Mutex::new(None);
 
-/// Waits for one interruption of these subclasses, so many milliseconds; `byte` is looked at when it comes.
+/// Waits for one interruption of these subclasses, at most `limit_millis`; `byte` is read when it comes.
 pub(crate) fn wait_for(
     subclasses: Subclasses,
     waiting: Waiting,
@@ -100,7 +100,7 @@ fn poll(limit_millis: u64) {
     }
 }
 
-/// Leaves the CPU in the wait state so many milliseconds.
+/// Leaves the CPU in the wait state for this many milliseconds.
 pub(crate) fn rest(millis: u64) {
     wait(millis, PswMask::EXTERNAL);
 }

@@ -55,7 +55,7 @@ pub(crate) struct Machine {
 /// Why the machine is of no use.
 #[derive(Debug)]
 pub(crate) enum StartError {
-    /// Without an SCLP nobody hears us.
+    /// Without an SCLP there is no console.
     Sclp(sclp::Error),
     /// Main storage ends before the heap begins.
     Memory(u64),
@@ -64,7 +64,7 @@ pub(crate) enum StartError {
 impl core::fmt::Display for StartError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Sclp(error) => write!(f, "the SCLP does not tell what machine this is: {error}"),
+            Self::Sclp(error) => write!(f, "the SCLP does not report the configuration: {error}"),
             Self::Memory(size) => {
                 write!(f, "{size} bytes of main storage leave no room for a heap; give the guest 16 MiB")
             }

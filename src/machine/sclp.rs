@@ -32,7 +32,7 @@ impl core::fmt::Display for Error {
     }
 }
 
-/// The only block: storage below 2 GiB that nobody else looks at.
+/// The only block: storage below 2 GiB that nothing else uses.
 static PAGE: Mutex<Page> = Mutex::new(Page::new());
 
 /// Builds a block, executes the command, and reads the answer.

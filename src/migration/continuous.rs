@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Work without pause on another CPU: RSA on one accelerator queue, each answer judged, while this CPU asks for one
-//! migration after the other. What it comes to is told leg by leg, from one migration to the next.
+//! migration after the other. Its figures are counted from one migration to the next.
 
 use crate::ap::exchange::Failure;
 use crate::ap::instructions::Ap;
@@ -8,7 +8,7 @@ use crate::ap::observe;
 use crate::ap::rsa::{self, Vector};
 use crate::case::report;
 use crate::machine::clock::{self, Deadline};
-use crate::machine::cpus::{self, Alone, Beside};
+use crate::machine::cpus::{self, OtherCpu, OtherCpuError};
 use alloc::string::String;
 use ap_arch::Apqn;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 static LONGEST_GAP: AtomicU64 = AtomicU64::new(0);
 static WRONG: Mutex<Option<String>> = Mutex::new(None);
 
-/// What the work came to between two looks.
+/// The figures of the work from one migration to the next.
 #[derive(Clone, Debug)]
 pub(crate) struct Leg {
     /// Right answers.
@@ -44,7 +44,7 @@ pub(crate) struct Leg {
 
 /// The work, under way.
 pub(crate) struct Continuous {
-    cpu: Beside,
+    cpu: OtherCpu,
     /// The queue that belongs to it.
     pub(crate) queue: Apqn,
     done: u64,
@@ -55,9 +55,9 @@ pub(crate) struct Continuous {
 
 impl Continuous {
     /// Has another CPU begin.
-    pub(crate) fn start(ap: Ap, queue: Apqn) -> Result<Self, Alone> {
+    pub(crate) fn start(ap: Ap, queue: Apqn) -> Result<Self, OtherCpuError> {
         *WORK.lock() = Some((ap.quiet(), queue));
-        let cpu = cpus::start_beside(work)?;
+        let cpu = cpus::start_other(work)?;
         Ok(Self { cpu, queue, done: 0, lost: 0, announced_at: 0, longest_gap: 0 })
     }
 
@@ -66,7 +66,7 @@ impl Continuous {
         self.announced_at = DONE.load(Ordering::SeqCst);
     }
 
-    /// The key came: waits until the work has gone on, and tells what it came to since the last time.
+    /// The key came: waits until the work has gone on, and returns the figures since the last time.
     pub(crate) fn leg(&mut self) -> Leg {
         let at_the_key = DONE.load(Ordering::SeqCst);
         let deadline = Deadline::in_millis(LIMIT_MILLIS);
@@ -92,8 +92,8 @@ impl Continuous {
         leg
     }
 
-    /// Lets the other CPU come to its end, and tells what the work came to in all.
-    pub(crate) fn end(self) -> Result<(), Alone> {
+    /// Ends the work of the other CPU, and reports the figures of all of it.
+    pub(crate) fn end(self) -> Result<(), OtherCpuError> {
         let (done, lost, gap) = (self.done, self.lost, self.longest_gap);
         report::info(format_args!("continuous: {done} operations in all, {lost} repeated, longest gap {gap} us"));
         self.cpu.end()
@@ -103,7 +103,7 @@ impl Continuous {
 fn work() {
     let Some((ap, apqn)) = WORK.lock().take() else { return };
     let mut last = clock::now();
-    while !cpus::enough() {
+    while !cpus::must_end() {
         cpus::forget_translations();
         match rsa::compute(&ap, apqn, Vector::PUBLIC) {
             Ok(()) => {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The one place that asks for a migration and waits for it. Everything is observed and computed before, the harness is
-//! told, the guest goes on computing until a key is pressed, and everything is observed and computed again. The guest
-//! does not know whether it was migrated or the migration was refused; what it left in its queues tells.
+//! The one place that asks for a migration and waits for it. Everything is observed and computed before; the guest asks
+//! the harness to migrate it and goes on computing until a key is pressed; then everything is observed and computed
+//! again. The guest does not know whether it was migrated or the migration was refused: that follows from what it finds
+//! in its queues.
 
 use crate::ap::exchange::Failure;
 use crate::ap::guest::Guest;
 use crate::ap::instructions::{Answer, Ap};
+use crate::ap::interruption::aqic_missing;
 use crate::ap::log;
 use crate::ap::master_keys::{self, Patterns};
 use crate::ap::observe::{self, Observation};
@@ -17,7 +19,7 @@ use crate::case::suite::{Subject, Suite};
 use crate::machine::clock::Deadline;
 use crate::machine::{console, cpus, io, progress};
 use crate::migration::continuous::{Continuous, Leg};
-use crate::migration::left_in_queues::{Cargo, Unloaded};
+use crate::migration::left_in_queues::{FoundInQueues, LeftInQueues};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -25,7 +27,7 @@ use ap_arch::Apqn;
 use ap_arch::image::Options;
 use ap_arch::report::{Verdict, handshake};
 
-/// A runner that was told there is nothing to migrate for presses the key at once, if at all.
+/// A runner that reads that there is nothing to migrate for presses the key at once, if at all.
 const SKIP_KEY_LIMIT_MILLIS: u64 = 3000;
 /// How long the guest works between two looks for the key. Every look is a service call, which in QEMU takes the lock that
 /// the migration needs too.
@@ -50,7 +52,7 @@ pub(crate) struct Hop {
     pub(crate) keys_before: Vec<Patterns>,
     /// What they have, after.
     pub(crate) keys_after: Vec<Patterns>,
-    cargo: Result<Unloaded, String>,
+    found: Result<FoundInQueues, String>,
     continuous: Result<Leg, String>,
     /// The queues that held something or were at work meanwhile.
     busy: Vec<Apqn>,
@@ -70,12 +72,18 @@ impl Hop {
     }
 
     /// What was found in the queues that had been loaded.
-    pub(crate) fn cargo(&self) -> Result<&Unloaded, Stop> {
-        let cargo = self.cargo.as_ref().map_err(|reason| Stop::Fail(reason.clone()))?;
-        if cargo.queues.is_empty() { Err(skipped!("no queue was free to be loaded")) } else { Ok(cargo) }
+    pub(crate) fn found_in_queues(&self) -> Result<&FoundInQueues, Stop> {
+        let found = self.found.as_ref().map_err(|reason| Stop::Fail(reason.clone()))?;
+        if found.queues.is_empty() { Err(skipped!("no queue was free to be loaded")) } else { Ok(found) }
     }
 
-    /// What the work without pause came to.
+    /// The same, where interruption was on; without AQIC a case is not judged.
+    pub(crate) fn found_armed(&self) -> Result<&FoundInQueues, Stop> {
+        let found = self.found_in_queues()?;
+        if found.unprompted.is_none() { Err(aqic_missing()) } else { Ok(found) }
+    }
+
+    /// The figures of the work without pause.
     pub(crate) fn continuous(&self) -> Result<&Leg, Stop> {
         self.continuous.as_ref().map_err(|reason| Stop::Skip(reason.clone()))
     }
@@ -155,7 +163,7 @@ fn start_continuous(guest: &Guest, ap: Ap) -> Result<Continuous, String> {
 struct NoKey;
 
 fn hop(ap: &Ap, needs: Needs, continuous: &mut Result<Continuous, String>, timeout: u16) -> Result<Hop, NoKey> {
-    // Nobody asks what the others answered before: `queues` has judged them.
+    // No suite needs what the other queues answered before: the suite `queues` has judged them.
     let before = observe(ap, false);
     let seen = before.as_ref().map_or(&[][..], |seen| &seen.queues);
     let mut busy: Vec<Apqn> = continuous.iter().map(|continuous| continuous.queue).collect();
@@ -169,7 +177,7 @@ fn hop(ap: &Ap, needs: Needs, continuous: &mut Result<Continuous, String>, timeo
         false => Vec::new(),
     };
     let keys_before = keys(seen);
-    let cargo = Cargo::load(ap, &hold);
+    let found = LeftInQueues::leave(ap, &hold);
 
     log::migration_point();
     if let Ok(continuous) = continuous {
@@ -186,7 +194,7 @@ fn hop(ap: &Ap, needs: Needs, continuous: &mut Result<Continuous, String>, timeo
 
     let after = observe(ap, needs.has(Needs::OUTSIDE));
     let keys_after = keys(after.as_ref().map_or(&[], |seen| &seen.queues));
-    let cargo = cargo.map(|cargo| cargo.unload(ap)).map_err(Stop::reason);
+    let found = found.map(|left| left.find(ap)).map_err(Stop::reason);
     let continuous = continuous.as_mut().map(Continuous::leg).map_err(|reason| reason.clone());
     let rsa_after = compute_on_each(ap, &queues);
     let (accelerators, rsa_on_the_way) = (queues.len(), work.result);
@@ -199,7 +207,7 @@ fn hop(ap: &Ap, needs: Needs, continuous: &mut Result<Continuous, String>, timeo
         rsa_after,
         keys_before,
         keys_after,
-        cargo,
+        found,
         continuous,
         busy,
     })
@@ -273,7 +281,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Nothing can be judged: the suites say so, and a runner that waits to migrate is told not to.
+/// Nothing can be judged: the suites report that, and a runner that waits to migrate is asked not to.
 fn skip(suites: &[&Judge], stop: Stop) {
     let (verdict, reason) = match stop {
         Stop::Skip(reason) => (Verdict::Skip, reason),
@@ -281,6 +289,6 @@ fn skip(suites: &[&Judge], stop: Stop) {
     };
     suites.iter().for_each(|(suite, _)| suite.give_up(verdict, &reason));
     console::print(format_args!("{}\n", handshake::MIGRATE_SKIPPED));
-    // Without a key the guest goes on all the same.
+    // The guest goes on with or without a key.
     let _ = wait_for_key(SKIP_KEY_LIMIT_MILLIS, || ());
 }

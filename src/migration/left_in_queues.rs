@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is left in queues before a migration, and what is found there afterwards: two messages in one queue of each
 //! card, whose interruption is on. Where the guest was migrated the messages are gone and interruption is off; where the
-//! migration was refused both are as they were. The guest tells one from the other by the messages.
+//! migration was refused both are as they were. By the messages the guest knows which of the two it was.
 
 use crate::ap::exchange::{self, Failure};
 use crate::ap::instructions::Ap;
 use crate::ap::interruption::Nib;
 use crate::ap::observe;
 use crate::ap::queue::Queue;
-use crate::ap::request::{self, Errand};
+use crate::ap::request::{self, Request};
 use crate::case::outcome::{Outcome, Stop, failed, require};
 use crate::machine::io::{self, IoInterruption, Subclasses, Waiting};
 use alloc::vec;
@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use ap_arch::{QueueStatus, facility};
 use core::fmt;
 
-/// Messages in each queue that holds so many.
+/// Messages in each queue, if it holds that many.
 const MESSAGES: usize = 2;
 /// The subclasses of before and after.
 const OLD_ISC: u8 = 5;
@@ -25,21 +25,21 @@ const NEW_ISC: u8 = 2;
 const LIMIT_MILLIS: u64 = 10_000;
 const QUIET_MILLIS: u64 = 5;
 
-/// The cargo on its way.
-pub(crate) struct Cargo {
+/// The messages that were left, and whether interruption is on.
+pub(crate) struct LeftInQueues {
     queues: Vec<(Queue, Vec<u64>)>,
     armed: bool,
 }
 
-/// An interruption or the notification byte, whichever came.
+/// What the guest was notified by: an interruption, the notification byte, both or neither.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told {
+pub(crate) struct Notification {
     pub(crate) interruption: Option<IoInterruption>,
     pub(crate) byte: u8,
 }
 
-impl Told {
-    /// What has come by the old registration, after so many milliseconds at most.
+impl Notification {
+    /// Waits for what comes by the old registration, at most this many milliseconds.
     fn look(limit_millis: u64) -> Self {
         let interruption = io::wait_for(Subclasses::only(OLD_ISC), Waiting::Polling, limit_millis, Nib::First.byte());
         Self { interruption, byte: Nib::First.take() }
@@ -52,7 +52,7 @@ impl Told {
 }
 
 /// What was found in one queue.
-pub(crate) struct Found {
+pub(crate) struct FoundInQueue {
     pub(crate) queue: Queue,
     /// The identifiers sent before.
     pub(crate) sent: Vec<u64>,
@@ -60,40 +60,40 @@ pub(crate) struct Found {
     pub(crate) status: QueueStatus,
     /// The identifiers of the replies that were there.
     pub(crate) received: Vec<u64>,
-    /// What was wrong with one of the replies.
+    /// Whether each reply was right.
     pub(crate) replies: Outcome,
     /// Whether a new request is answered.
     pub(crate) works: Outcome,
     /// What came by the old registration with the new request.
-    pub(crate) told: Option<Told>,
+    pub(crate) notification: Option<Notification>,
     /// Whether interruption can be turned on for another byte and another subclass, and comes there.
     pub(crate) armed_again: Option<Outcome>,
 }
 
-impl Found {
+impl FoundInQueue {
     /// Whether its messages are all there.
     pub(crate) fn intact(&self) -> bool {
         self.received.len() == self.sent.len()
     }
 }
 
-/// What was found in all of them.
-pub(crate) struct Unloaded {
-    pub(crate) queues: Vec<Found>,
+/// What was found in all queues.
+pub(crate) struct FoundInQueues {
+    pub(crate) queues: Vec<FoundInQueue>,
     /// What came by the old registration before anything was done.
-    pub(crate) strays: Option<Told>,
+    pub(crate) unprompted: Option<Notification>,
 }
 
-impl Unloaded {
+impl FoundInQueues {
     /// Whether the guest is where it was: what the queues held is there.
     pub(crate) fn stayed(&self) -> bool {
         self.queues.iter().any(|found| !found.received.is_empty())
     }
 }
 
-impl Cargo {
-    /// Loads these queues, which belong to nobody else and are empty.
-    pub(crate) fn load(ap: &Ap, queues: &[Queue]) -> Result<Self, Stop> {
+impl LeftInQueues {
+    /// Sends messages to these queues, which are empty and used by nothing else.
+    pub(crate) fn leave(ap: &Ap, queues: &[Queue]) -> Result<Self, Stop> {
         let armed = ap.has(facility::APQI);
         let mut loaded = Vec::new();
         for queue in queues {
@@ -102,27 +102,27 @@ impl Cargo {
             }
             let mut sent = Vec::new();
             for _ in 0..queue.info.depth().min(MESSAGES) {
-                let errand = Errand::send(ap, queue)?;
-                errand.wait_for_reply()?;
-                sent.push(errand.psmid());
+                let request = Request::send(ap, queue)?;
+                request.wait_for_reply()?;
+                sent.push(request.psmid());
             }
             loaded.push((*queue, sent));
         }
-        // Replies may have been told more than once, and later than they could be seen.
-        while armed && !Told::look(QUIET_MILLIS).nothing() {}
+        // A reply may be notified more than once, and later than DQAP can take it.
+        while armed && !Notification::look(QUIET_MILLIS).nothing() {}
         Ok(Self { queues: loaded, armed })
     }
 
-    /// Looks what is there, and leaves the queues empty and with interruption off.
-    pub(crate) fn unload(self, ap: &Ap) -> Unloaded {
-        let strays = self.armed.then(|| Told::look(QUIET_MILLIS));
+    /// Takes out what is there, and leaves the queues empty and with interruption off.
+    pub(crate) fn find(self, ap: &Ap) -> FoundInQueues {
+        let unprompted = self.armed.then(|| Notification::look(QUIET_MILLIS));
         let armed = self.armed;
         let queues = self.queues.into_iter().map(|(queue, sent)| look(ap, queue, sent, armed)).collect();
-        Unloaded { queues, strays }
+        FoundInQueues { queues, unprompted }
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.interruption {
             Some(came) => write!(f, "interruption {:08x}", came.identification)?,
@@ -132,27 +132,27 @@ impl fmt::Display for Told {
     }
 }
 
-fn look(ap: &Ap, queue: Queue, sent: Vec<u64>, armed: bool) -> Found {
+fn look(ap: &Ap, queue: Queue, sent: Vec<u64>, armed: bool) -> FoundInQueue {
     let status = observe::settled(ap, queue.apqn).status;
     let mut received = Vec::new();
     let replies = fetch_all(ap, &queue, sent.len(), &mut received);
     if armed {
-        // Fetching is over: whatever these replies had to tell is told.
-        Told::look(0);
+        // These replies are fetched; their notifications are not those of the request below.
+        Notification::look(0);
     }
-    let works = Errand::send(ap, &queue).and_then(Errand::fetch);
-    let told = armed.then(|| {
+    let works = Request::send(ap, &queue).and_then(Request::fetch);
+    let notification = armed.then(|| {
         let stayed = !received.is_empty();
-        Told::look(if stayed { LIMIT_MILLIS } else { QUIET_MILLIS })
+        Notification::look(if stayed { LIMIT_MILLIS } else { QUIET_MILLIS })
     });
     let armed_again = armed.then(|| arm_again(ap, &queue));
-    Found { queue, sent, status, received, replies, works, told, armed_again }
+    FoundInQueue { queue, sent, status, received, replies, works, notification, armed_again }
 }
 
 /// The replies that are there, and no more of them than were sent.
 fn fetch_all(ap: &Ap, queue: &Queue, limit: usize, received: &mut Vec<u64>) -> Outcome {
     let mut buffer = vec![0; 4096];
-    // One more than was sent would be somebody else's.
+    // One more than was sent: the guest did not ask for it.
     for _ in 0..=limit {
         match exchange::receive_any(ap, queue.apqn, &mut buffer) {
             Err(Failure::Lost(_)) => return Ok(()),
@@ -163,7 +163,7 @@ fn fetch_all(ap: &Ap, queue: &Queue, limit: usize, received: &mut Vec<u64>) -> O
             }
         }
     }
-    Err(failed!("{}: more replies than were asked for", queue.apqn))
+    Err(failed!("{}: more replies than requests", queue.apqn))
 }
 
 fn arm_again(ap: &Ap, queue: &Queue) -> Outcome {
@@ -172,9 +172,9 @@ fn arm_again(ap: &Ap, queue: &Queue) -> Outcome {
         ap.disarm(apqn)?;
     }
     ap.arm(apqn, NEW_ISC, Nib::Second)?;
-    let errand = Errand::send(ap, queue)?;
+    let request = Request::send(ap, queue)?;
     let came = io::wait_for(Subclasses::only(NEW_ISC), Waiting::Polling, LIMIT_MILLIS, Nib::Second.byte());
-    errand.fetch()?;
+    request.fetch()?;
     let (first, second) = (Nib::First.take(), Nib::Second.take());
     ap.disarm(apqn)?;
     require!(came.is_some(), "{apqn}: no interruption within {LIMIT_MILLIS} ms");

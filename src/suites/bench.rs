@@ -25,10 +25,10 @@ cases!("bench" for Guest:
     rsa_2048_crt,
 );
 
-/// A figure is the median of so many batches: a host that does something else meanwhile spoils few of them.
+/// A figure is the median of this many batches: a host that does something else meanwhile spoils few of them.
 const BATCHES: usize = 25;
 
-/// Runs `act` so many times and tells what it took.
+/// Runs `act` `count` times and reports the time of one.
 fn measure(name: &str, count: u64, act: &mut dyn FnMut() -> Outcome) -> Outcome {
     let mut micros = [0; BATCHES];
     let each = count / BATCHES as u64;
@@ -40,9 +40,9 @@ fn measure(name: &str, count: u64, act: &mut dyn FnMut() -> Outcome) -> Outcome 
         *batch = clock::now().micros_since(start);
     }
     let at_most = |limit: u64| micros.iter().filter(|time| **time <= limit).count();
-    let usual = micros.iter().copied().filter(|time| at_most(*time) > BATCHES / 2).min().unwrap_or(0);
-    let usual = usual.saturating_mul(1000) / each;
-    report::info(format_args!("bench: name={name} count={count} ns-each={usual}"));
+    let median = micros.iter().copied().filter(|time| at_most(*time) > BATCHES / 2).min().unwrap_or(0);
+    let median = median.saturating_mul(1000) / each;
+    report::info(format_args!("bench: name={name} count={count} ns-each={median}"));
     Ok(())
 }
 
@@ -57,7 +57,7 @@ fn first_queue(guest: &Guest, mode: Option<CardMode>) -> Result<(Ap, Queue), Sto
 fn stsi(_: &Guest) -> Outcome {
     measure("stsi", 20_000, &mut || {
         let level = asm::stsi_level();
-        require!(level > 0, "STSI tells level 0");
+        require!(level > 0, "STSI stored level 0");
         Ok(())
     })
 }
@@ -95,7 +95,7 @@ fn tapq(guest: &Guest) -> Outcome {
 
 /// TAPQ of a queue that is not there.
 fn tapq_outside_the_matrix(guest: &Guest) -> Outcome {
-    measure_tapq("tapq-outside", &guest.ap()?, guest.stranger()?, ResponseCode::Q_NOT_AVAIL)
+    measure_tapq("tapq-outside", &guest.ap()?, guest.queue_outside()?, ResponseCode::Q_NOT_AVAIL)
 }
 
 /// NQAP of 64 bytes and DQAP of the error reply that any card gives to them, the instructions alone: with an engine that takes

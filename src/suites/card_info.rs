@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What coprocessors say of themselves, and what every card says to a message that is not for it. AP reference 7.1, 7.4,
+//! What coprocessors answer to queries, and how every card refuses a message that is not for it. AP reference 7.1, 7.4,
 //! 7.9 and 7.11.
 
 use super::rsa as rsa_suite;
@@ -48,7 +48,7 @@ fn answered<'a>(queue: &Queue, reply: &'a [u8]) -> Result<Answered<'a>, Stop> {
     cca::answered(reply).map_err(|reason| failed!("{}: {reason}", queue.apqn))
 }
 
-/// The first characters of rule elements, which tell the states of master keys.
+/// The first characters of rule elements, which are the states of master keys.
 fn states(rules: &[u8], elements: [usize; 3]) -> [u8; 3] {
     elements.map(|element| rules.get(8 * element).copied().unwrap_or(0))
 }
@@ -239,7 +239,7 @@ fn agent_of_another_mode_refused(guest: &Guest) -> Outcome {
     })
 }
 
-/// NQAP with the special-command bit on a queue that does not tell of the facility is not taken, or the reply is an
+/// NQAP with the special-command bit on a queue without the facility is not taken, or the reply is an
 /// error. AP reference 6.1.
 fn special_command_needs_its_facility(guest: &Guest) -> Outcome {
     let ap = guest.ap()?;
@@ -271,7 +271,7 @@ fn require_refused(ap: &Ap, queue: &Queue, status: QueueStatus) -> Outcome {
     }
 }
 
-/// All domains of a CCA coprocessor tell one serial number. AP reference 7.9.
+/// All domains of a CCA coprocessor have one serial number. AP reference 7.9.
 fn same_serial_number_in_every_domain(guest: &Guest) -> Outcome {
     let (ap, queues) = of_mode(guest, CardMode::Cca)?;
     let mut first: Option<(Queue, Vec<u8>)> = None;
@@ -280,7 +280,7 @@ fn same_serial_number_in_every_domain(guest: &Guest) -> Outcome {
         let serial = Vec::from(answered(&queue, &reply)?.parameters.rules.get(..8).unwrap_or_default());
         match &first {
             Some((of, known)) if of.apqn.apid == queue.apqn.apid => {
-                require!(*known == serial, "{} and {} tell different serial numbers", of.apqn, queue.apqn);
+                require!(*known == serial, "{} and {} have different serial numbers", of.apqn, queue.apqn);
             }
             _ => first = Some((queue, serial)),
         }

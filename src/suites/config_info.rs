@@ -28,7 +28,7 @@ fn condition_code_0(guest: &Guest) -> Outcome {
     Ok(())
 }
 
-/// Bytes 6-15 and 112-127 are reserved, as are the flag bits that nobody defines. AP reference 3.
+/// Bytes 6-15 and 112-127 are reserved, as are the flag bits without a definition. AP reference 3.
 fn reserved_bytes_are_zero(guest: &Guest) -> Outcome {
     let bytes = stored(guest)?.bytes;
     let flags = QciBlock::from_bytes(&bytes).flags;
@@ -58,7 +58,7 @@ fn masks_within_the_maxima(guest: &Guest) -> Outcome {
     Ok(())
 }
 
-/// Nothing changes from one QCI to the next while nobody changes the configuration.
+/// Two QCI store the same block while the configuration does not change.
 fn same_answer_again(guest: &Guest) -> Outcome {
     let (first, second) = (stored(guest)?, stored(guest)?);
     require!(first == second, "two blocks, one after the other, differ");

@@ -4,7 +4,7 @@
 
 use crate::ap::attempt::{At, Registers, State};
 use crate::ap::guest::Guest;
-use crate::ap::request::Errand;
+use crate::ap::request::Request;
 use crate::case::outcome::Outcome;
 use crate::case::suite::cases;
 use ap_arch::{Apqn, Gr0, ProgramCode};
@@ -100,12 +100,12 @@ fn length_with_high_bits(guest: &Guest) -> Outcome {
 fn unstorable(guest: &Guest, at: At) -> Outcome {
     let ap = guest.ap()?;
     for queue in guest.one_queue_a_card()? {
-        let errand = Errand::send(&ap, &queue)?;
-        errand.wait_for_reply()?;
+        let request = Request::send(&ap, &queue)?;
+        request.wait_for_reply()?;
         let gr0 = Gr0::dqap(queue.apqn);
         let attempt = ap.attempt_dqap(State::Supervisor, gr0, Registers::BothEven, at, LENGTH);
         let outcome = attempt.require(format_args!("{}", queue.apqn), ProgramCode::ADDRESSING);
-        errand.fetch()?;
+        request.fetch()?;
         outcome?;
     }
     Ok(())

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The administrator takes a domain or an adapter away while the guest runs: it is gone between two instructions, with
-//! all of its queues, and nothing else is. Runs only where the command line names it, because somebody must do it once
-//! the guest has announced that it waits. AP reference 9.4 and 9.5.
+//! all of its queues, and nothing else is. Runs only where the command line names it, because an administrator must do it
+//! once the guest has announced that it waits. AP reference 9.4 and 9.5.
 
 use crate::ap::exchange;
 use crate::ap::guest::Guest;
 use crate::ap::instructions::Ap;
 use crate::ap::queue::Queue;
-use crate::ap::request::{self, Errand};
+use crate::ap::request::{self, Request};
 use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
 use crate::case::report;
 use crate::case::suite::{Subject, Suite, cases};
@@ -27,7 +27,7 @@ cases!("hot-unplug" for Unplugged:
     others_work,
 );
 
-/// What was before, what is afterwards, and the errands that were on their way.
+/// The configuration before and afterwards, and the requests that were in the queues.
 pub(crate) struct Unplugged {
     ap: Ap,
     before: QciBlock,
@@ -50,9 +50,9 @@ fn wait(guest: &Guest, limit_seconds: u16) -> Result<Unplugged, Stop> {
     let (ap, before) = (guest.ap()?, guest.configuration()?);
     let mut loaded = Vec::new();
     for queue in guest.usable_queues()? {
-        let errand = Errand::send(&ap, &queue)?;
-        errand.wait_for_reply()?;
-        loaded.push((queue, errand.psmid()));
+        let request = Request::send(&ap, &queue)?;
+        request.wait_for_reply()?;
+        loaded.push((queue, request.psmid()));
     }
     let deadline = Deadline::in_millis(u64::from(limit_seconds) * 1000);
     report::info(format_args!("hot-unplug: waiting for a domain to go"));
@@ -87,7 +87,7 @@ fn something_goes(unplugged: &Unplugged) -> Outcome {
     Ok(())
 }
 
-/// Nothing came.
+/// Nothing was added.
 fn nothing_is_gained(unplugged: &Unplugged) -> Outcome {
     let (before, after) = (unplugged.before.matrix, unplugged.after.matrix);
     let adapters = after.adapters.difference(before.adapters);
@@ -124,7 +124,7 @@ fn gone_queues_not_available(unplugged: &Unplugged) -> Outcome {
     Ok(())
 }
 
-/// So do RAPQ and ZAPQ: the queue may be somebody else's by now.
+/// So do RAPQ and ZAPQ: the queue may belong to another guest now.
 fn gone_queues_refuse_resets(unplugged: &Unplugged) -> Outcome {
     for apqn in unplugged.gone() {
         for function in [FunctionCode::RAPQ, FunctionCode::ZAPQ] {
@@ -154,5 +154,5 @@ fn others_work(unplugged: &Unplugged) -> Outcome {
     if unplugged.remaining().next().is_none() {
         return Err(skipped!("no queue stayed"));
     }
-    unplugged.remaining().try_for_each(|(queue, _)| Errand::send(&unplugged.ap, queue)?.fetch())
+    unplugged.remaining().try_for_each(|(queue, _)| Request::send(&unplugged.ap, queue)?.fetch())
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! AQIC and adapter interruptions: what AQIC takes and answers, that a reply sets the notification byte and then
-//! interrupts, and that nothing comes that nobody asked for. AP reference 5.
+//! interrupts, and that nothing comes without a request. AP reference 5.
 
 use crate::ap::guest::Guest;
 use crate::ap::instructions::{Answer, Ap};
 use crate::ap::interruption::{DISABLE, Nib, enable};
 use crate::ap::observe;
 use crate::ap::queue::Queue;
-use crate::ap::request::Errand;
-use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
+use crate::ap::request::Request;
+use crate::case::outcome::{Outcome, Stop, failed, require};
 use crate::case::suite::cases;
 use crate::machine::io::{self, IoInterruption, Subclasses, Waiting};
-use ap_arch::{Apqn, ConditionCode, FunctionCode, QueueStatus, ResponseCode, facility};
+use ap_arch::{Apqn, ConditionCode, FunctionCode, QueueStatus, ResponseCode};
 
 cases!("interrupts" for Guest:
     byte_at_address_0_refused,
@@ -48,9 +48,7 @@ const QUIET_MILLIS: u64 = 2;
 /// Runs `act` on one queue of each card, with interruption off before and after: what it leaves on a reset turns off.
 fn on_one_queue_a_card(guest: &Guest, act: &dyn Fn(&Ap, &Queue) -> Outcome) -> Outcome {
     let ap = guest.ap()?;
-    if !ap.has(facility::APQI) {
-        return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
-    }
+    ap.require_aqic()?;
     for queue in guest.one_queue_a_card()? {
         io::drain(Nib::First.byte());
         Nib::First.take();
@@ -102,7 +100,7 @@ fn disable_while_disabled(guest: &Guest) -> Outcome {
     })
 }
 
-/// Enabling answers 00, and TAPQ comes to show IR. AP reference 5.2, row 3.
+/// Enabling answers 00, and TAPQ shows IR within the limit. AP reference 5.2, row 3.
 fn enable_succeeds(guest: &Guest) -> Outcome {
     on_one_queue_a_card(guest, &|ap, queue| {
         let answer = ap.aqic(queue.apqn, enable(ISC), Nib::First.address());
@@ -125,13 +123,13 @@ fn enable_while_enabled(guest: &Guest) -> Outcome {
 
 /// Sends a request and has its reply interrupt.
 fn exchange(ap: &Ap, queue: &Queue, subclasses: Subclasses, waiting: Waiting) -> Result<IoInterruption, Stop> {
-    let errand = Errand::send(ap, queue)?;
+    let request = Request::send(ap, queue)?;
     let came = io::wait_for(subclasses, waiting, LIMIT_MILLIS, Nib::First.byte());
-    errand.fetch()?;
+    request.fetch()?;
     came.ok_or_else(|| failed!("{}: no interruption within {LIMIT_MILLIS} ms", queue.apqn))
 }
 
-/// Whether any interruption comes in a moment.
+/// Whether any interruption comes within a short time.
 fn anything(subclasses: Subclasses) -> Option<IoInterruption> {
     io::wait_for(subclasses, Waiting::Polling, QUIET_MILLIS, Nib::First.byte())
 }
@@ -148,7 +146,7 @@ fn enable_again_keeps_the_first_registration(guest: &Guest) -> Outcome {
     })
 }
 
-/// Disabling answers 00, and TAPQ comes to show no IR. AP reference 5.2, row 5.
+/// Disabling answers 00, and TAPQ shows no IR within the limit. AP reference 5.2, row 5.
 fn disable_succeeds(guest: &Guest) -> Outcome {
     on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
@@ -181,9 +179,9 @@ fn off_after(guest: &Guest, function: FunctionCode) -> Outcome {
         reset(ap, queue.apqn, function)?;
         let status = ap.tapq(queue.apqn).status;
         require!(!status.has(QueueStatus::INTERRUPT_ENABLED), "{} answered {status}", queue.apqn);
-        Errand::send(ap, queue)?.fetch()?;
+        Request::send(ap, queue)?.fetch()?;
         let (came, byte) = (anything(Subclasses::ALL), Nib::First.take());
-        require!(came.is_none() && byte == 0, "{}: {function} left the registration in force", queue.apqn);
+        require!(came.is_none() && byte == 0, "{}: {function} did not remove the registration", queue.apqn);
         Ok(())
     })
 }
@@ -234,8 +232,8 @@ fn require_subclass(apqn: Apqn, came: &IoInterruption, isc: u8) -> Outcome {
     Ok(())
 }
 
-/// The identification word tells an adapter interruption, not directed, of the right subclass and of type 0; the words
-/// before it are zero. AP reference 5.3.
+/// The identification word is that of an adapter interruption, not directed, of the right subclass and of type 0; the
+/// words before it are zero. AP reference 5.3.
 fn identification_words(guest: &Guest) -> Outcome {
     /// Bit 0, and what is not the subclass.
     const ADAPTER: u32 = 0x8000_0000;
@@ -267,10 +265,10 @@ fn every_subclass(guest: &Guest) -> Outcome {
 fn other_subclasses_are_masked(guest: &Guest) -> Outcome {
     on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
-        let errand = Errand::send(ap, queue)?;
-        errand.wait_for_reply()?;
+        let request = Request::send(ap, queue)?;
+        request.wait_for_reply()?;
         let (other, own) = (anything(Subclasses::but(ISC)), wait_for(ISC));
-        errand.fetch()?;
+        request.fetch()?;
         require!(other.is_none(), "{}: an interruption came by another subclass", queue.apqn);
         require!(own.is_some(), "{}: nothing came once subclass {ISC} was allowed", queue.apqn);
         Ok(())
@@ -295,7 +293,7 @@ fn ends_the_wait_state(guest: &Guest) -> Outcome {
 fn stays_pending_while_masked(guest: &Guest) -> Outcome {
     on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
-        Errand::send(ap, queue)?.fetch()?;
+        Request::send(ap, queue)?.fetch()?;
         require!(wait_for(ISC).is_some(), "{}: nothing came after the reply had been fetched", queue.apqn);
         Ok(())
     })
@@ -306,10 +304,10 @@ fn nothing_while_disabled(guest: &Guest) -> Outcome {
     on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
         ap.disarm(queue.apqn)?;
-        let errand = Errand::send(ap, queue)?;
-        errand.wait_for_reply()?;
+        let request = Request::send(ap, queue)?;
+        request.wait_for_reply()?;
         let (came, byte) = (anything(Subclasses::ALL), Nib::First.take());
-        errand.fetch()?;
+        request.fetch()?;
         require!(came.is_none() && byte == 0, "{}: an interruption, or byte {byte:02x}", queue.apqn);
         Ok(())
     })
@@ -325,7 +323,7 @@ fn nothing_without_a_reply(guest: &Guest) -> Outcome {
     })
 }
 
-/// Each of three requests, one after the other, has its own interruption and sets the byte anew. AP reference 5.3.
+/// Each of three requests, one after the other, has its own interruption and sets the byte again. AP reference 5.3.
 fn every_reply_is_told(guest: &Guest) -> Outcome {
     on_one_queue_a_card(guest, &|ap, queue| {
         ap.arm(queue.apqn, ISC, Nib::First)?;
@@ -340,7 +338,7 @@ fn every_reply_is_told(guest: &Guest) -> Outcome {
 /// AQIC on a queue outside of the matrix answers 01, and condition code 3. AP reference 9.5.
 fn outside_the_matrix_not_available(guest: &Guest) -> Outcome {
     on_one_queue_a_card(guest, &|_, _| Ok(()))?;
-    let (ap, apqn) = (guest.ap()?, guest.stranger()?);
+    let (ap, apqn) = (guest.ap()?, guest.queue_outside()?);
     let answer = ap.aqic(apqn, DISABLE, 0);
     require_answer(apqn, "AQIC (disable)", answer, ResponseCode::Q_NOT_AVAIL)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an emulation of the AP instructions may not be able to do, found out rather than believed. A case passes where the
-//! architecture is kept and also where the known limit is met, and an INFO line tells which; anything else fails. Runs only
+//! What an emulation of the AP instructions may not be able to do. A case passes where the architecture is kept and also
+//! where the known limit is met, and an INFO line says which; anything else fails. Runs only
 //! where the command line names it. AP reference 1.3.
 
 use crate::ap::guest::Guest;
@@ -37,7 +37,7 @@ fn under(guest: &Guest, what: &str, under: Under) -> Outcome {
 }
 
 fn require_same(apqn: Apqn, direct: &Answer, answer: &Answer) -> Outcome {
-    require!(direct == answer, "{apqn} answered {} otherwise, {}", direct.status, answer.status);
+    require!(direct == answer, "{apqn} answered {} when executed directly, {} here", direct.status, answer.status);
     Ok(())
 }
 

@@ -43,8 +43,8 @@ pub(crate) const PLAIN: &[Suite<Guest>] = &[
     card_info::SUITE,
 ];
 
-/// Suites that run only where the command line names them: they need somebody outside, or time, or do what one should
-/// know of.
+/// Suites that run only where the command line names them: they need help from outside, take long, or do what an operator
+/// should expect.
 pub(crate) const ON_REQUEST: &[Suite<Guest>] = &[outside::SUITE, limits::SUITE, reipl::SUITE, bench::SUITE];
 
 /// The suite that waits for a domain to go away.

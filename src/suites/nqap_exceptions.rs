@@ -115,7 +115,10 @@ fn unreadable(guest: &Guest, at: At) -> Outcome {
         let attempt = ap.attempt_nqap(State::Supervisor, Gr0::nqap(apqn), Registers::BothEven, at, LENGTH);
         attempt.require(format_args!("{apqn}"), ProgramCode::ADDRESSING)?;
         let status = ap.tapq(apqn).status;
-        require!(status.has(QueueStatus::EMPTY), "{apqn} took something all the same: {status}");
+        require!(
+            status.has(QueueStatus::EMPTY),
+            "{apqn} took a message although the instruction ended in an exception: {status}"
+        );
     }
     Ok(())
 }

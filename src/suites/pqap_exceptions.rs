@@ -101,7 +101,7 @@ fn qci_operand_not_aligned(guest: &Guest) -> Outcome {
     each_misalignment_refused(guest, FunctionCode::QCI)
 }
 
-/// So does the operand of "best AP", of which nothing else is known.
+/// So does the operand of "best AP", which is not described further.
 fn best_ap_operand_not_aligned(guest: &Guest) -> Outcome {
     each_misalignment_refused(guest, FunctionCode::BEST_AP)
 }
@@ -133,8 +133,8 @@ fn domain_without_apxa(guest: &Guest) -> Outcome {
     without_apxa(guest, Apqn::new(0, 16))
 }
 
-/// A queue above the maxima that QCI tells is not there. Linux takes it for a specification exception, which nobody has
-/// confirmed; response code 01 is accepted too.
+/// A queue above the maxima of QCI is not there. Linux expects a specification exception, which is not confirmed; response
+/// code 01 is accepted too.
 fn above_the_maxima(guest: &Guest, apqn: Option<Apqn>) -> Outcome {
     let apqn = apqn.ok_or_else(|| skipped!("no number is above the maximum"))?;
     let attempt = guest.ap()?.attempt_pqap(State::Supervisor, Gr0::pqap(FunctionCode::TAPQ, apqn), At::Scratch(0));

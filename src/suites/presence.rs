@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Is AP there, and do the facility bits tell the truth about it? AP reference 4.
+//! Is AP there, and are the facility bits right about it? AP reference 4.
 
 use crate::ap::guest::Guest;
 use crate::case::outcome::{Outcome, failed, require};
@@ -9,7 +9,7 @@ use ap_arch::{Apqn, Gr0, ProgramCode, facility};
 
 cases!("presence" for Guest: installed, qci_follows_facility_12, t_bit_follows_facility_15);
 
-/// TAPQ executes. AP has no facility bit: only an operation exception tells that it is not there. AP reference 1.3.
+/// TAPQ executes. AP has no facility bit: only an operation exception shows that it is not there. AP reference 1.3.
 fn installed(guest: &Guest) -> Outcome {
     if let Some(found) = guest.first_tapq() {
         require!(found.code == ProgramCode::OPERATION, "TAPQ ended in program interruption {}", found.code);

@@ -32,7 +32,7 @@ cases!("queues" for Guest:
 /// The hardware information of each queue with the facilities, which need facility 15.
 fn information(guest: &Guest) -> Result<Vec<(Apqn, HwInfo)>, Stop> {
     if !guest.ap()?.has(facility::APFT) {
-        return Err(skipped!("TAPQ tells no facilities: facility {} is not installed", facility::APFT));
+        return Err(skipped!("TAPQ stores no facilities: facility {} is not installed", facility::APFT));
     }
     Ok(guest.queues()?.into_iter().map(|(apqn, answer)| (apqn, answer.info)).collect())
 }
@@ -56,13 +56,13 @@ fn outside_the_matrix_not_available(guest: &Guest) -> Outcome {
     outside.require_unavailable()
 }
 
-/// Of all queues outside of the matrix one in so many is asked, because each instruction takes its time; the suite `outside`
-/// asks all of them.
+/// Of all queues outside of the matrix one in this many is asked, because each instruction takes time; the suite
+/// `outside` asks all of them.
 const ONE_IN: usize = 131;
 
-/// Runs `act` on queues outside of the matrix that TAPQ says are not available: those beside each queue of the matrix, and one in
-/// so many of all others.
-fn on_strangers(guest: &Guest, one_in: usize, act: &dyn Fn(&Ap, Apqn) -> Outcome) -> Outcome {
+/// Runs `act` on queues outside of the matrix that TAPQ says are not available: those beside each queue of the matrix, and
+/// one in `one_in` of all others.
+fn on_queues_outside(guest: &Guest, one_in: usize, act: &dyn Fn(&Ap, Apqn) -> Outcome) -> Outcome {
     let (ap, block) = (guest.ap()?, guest.configuration()?);
     let (max_adapter, max_domain) = block.limits();
     let beside = block.matrix.queues().flat_map(|apqn| {
@@ -72,10 +72,10 @@ fn on_strangers(guest: &Guest, one_in: usize, act: &dyn Fn(&Ap, Apqn) -> Outcome
     });
     let nameable = |apqn: &Apqn| apqn.apid.0 <= max_adapter && apqn.apqi.0 <= max_domain;
     let outside = beside.chain(Apqn::all().step_by(one_in)).filter(nameable);
-    // A queue that is there all the same is somebody's: it is left alone, and another case tells of it.
-    let is_stranger =
+    // A queue that answers although it is outside may belong to another guest: it is not touched, and another case fails.
+    let is_outside =
         |apqn: &Apqn| !block.matrix.contains(*apqn) && ap.probe(*apqn).status.response() == ResponseCode::Q_NOT_AVAIL;
-    outside.filter(is_stranger).try_for_each(|apqn| act(&ap, apqn))
+    outside.filter(is_outside).try_for_each(|apqn| act(&ap, apqn))
 }
 
 fn require_01(apqn: Apqn, what: &str, cc: ConditionCode, status: QueueStatus) -> Outcome {
@@ -90,7 +90,7 @@ fn outside_the_matrix_refuses_resets(guest: &Guest) -> Outcome {
 }
 
 pub(super) fn refuses_resets(guest: &Guest, one_in: usize) -> Outcome {
-    on_strangers(guest, one_in, &|ap, apqn| {
+    on_queues_outside(guest, one_in, &|ap, apqn| {
         for function in [FunctionCode::RAPQ, FunctionCode::ZAPQ] {
             let Answer { cc, status, .. } = ap.reset_quietly(apqn, function);
             require_01(apqn, "a reset", cc, status)?;
@@ -105,10 +105,8 @@ fn outside_the_matrix_refuses_aqic(guest: &Guest) -> Outcome {
 }
 
 pub(super) fn refuses_aqic(guest: &Guest, one_in: usize) -> Outcome {
-    if !guest.ap()?.has(facility::APQI) {
-        return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
-    }
-    on_strangers(guest, one_in, &|ap, apqn| {
+    guest.ap()?.require_aqic()?;
+    on_queues_outside(guest, one_in, &|ap, apqn| {
         for gr1 in [interruption::DISABLE, interruption::enable(3)] {
             let Answer { cc, status, .. } = ap.quiet().aqic(apqn, gr1, Nib::First.address());
             require_01(apqn, "AQIC", cc, status)?;
@@ -123,7 +121,7 @@ fn outside_the_matrix_refuses_messages(guest: &Guest) -> Outcome {
 }
 
 pub(super) fn refuses_messages(guest: &Guest, one_in: usize) -> Outcome {
-    on_strangers(guest, one_in, &|ap, apqn| {
+    on_queues_outside(guest, one_in, &|ap, apqn| {
         let ap = ap.quiet();
         let (cc, status) = ap.nqap_once(apqn, &[0; 16]);
         require_01(apqn, "NQAP", cc, status)?;
@@ -136,14 +134,14 @@ pub(super) fn refuses_messages(guest: &Guest, one_in: usize) -> Outcome {
 fn condition_code_follows_the_response_code(guest: &Guest) -> Outcome {
     let ap = guest.ap()?;
     let mut answers = guest.queues()?;
-    answers.extend(guest.stranger().ok().map(|apqn| (apqn, ap.tapq(apqn))));
+    answers.extend(guest.queue_outside().ok().map(|apqn| (apqn, ap.tapq(apqn))));
     for (apqn, Answer { cc, status, .. }) in answers {
         require!(cc == ConditionCode::of(status), "{apqn} answered {status} with condition code {}", cc.bits());
     }
     Ok(())
 }
 
-/// A queue nobody uses says that it is empty, holds no reply and is not full, and has interruption off. AP reference
+/// A queue that is not used says that it is empty, holds no reply and is not full, and has interruption off. AP reference
 /// 2.2.
 fn idle_queue_is_empty(guest: &Guest) -> Outcome {
     let other = QueueStatus::REPLIES_WAITING | QueueStatus::FULL | QueueStatus::INTERRUPT_ENABLED;
@@ -190,7 +188,7 @@ fn reserved_information_is_zero(guest: &Guest) -> Outcome {
     Ok(())
 }
 
-/// All domains of one adapter tell of the same card. AP reference 2.4.
+/// All domains of one adapter store the information of the same card. AP reference 2.4.
 fn domains_of_a_card_agree(guest: &Guest) -> Outcome {
     /// Facilities, mode, classification, type, message length and depth; the bind state is a queue's own.
     const CARD: u64 = 0xffff_0000_ff00_0f0f;
@@ -199,7 +197,7 @@ fn domains_of_a_card_agree(guest: &Guest) -> Outcome {
         match first {
             Some((of, card)) if of.apid == apqn.apid => {
                 if (card.0 ^ info.0) & CARD != 0 {
-                    return Err(failed!("{of} tells of {card}, {apqn} of {info}"));
+                    return Err(failed!("{of} has the information {card}, {apqn} has {info}"));
                 }
             }
             _ => {

@@ -6,11 +6,10 @@ use crate::ap::guest::Guest;
 use crate::ap::instructions::Ap;
 use crate::ap::interruption::Nib;
 use crate::ap::observe;
-use crate::ap::queue::Queue;
-use crate::ap::request::Errand;
+use crate::ap::request::Request;
 use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
 use crate::case::suite::cases;
-use ap_arch::{Apqn, FunctionCode, Gr0, QueueStatus, ResponseCode, facility};
+use ap_arch::{Apqn, FunctionCode, Gr0, QueueStatus, ResponseCode};
 
 cases!("reset" for Guest:
     rapq_ends,
@@ -64,22 +63,17 @@ fn on_every_queue(guest: &Guest, act: &dyn Fn(&Ap, Apqn) -> Outcome) -> Outcome 
     guest.configured_queues()?.into_iter().try_for_each(|(apqn, _)| act(&ap, apqn))
 }
 
-fn on_one_queue_a_card(guest: &Guest, act: &dyn Fn(&Ap, &Queue) -> Outcome) -> Outcome {
-    let ap = guest.ap()?;
-    guest.one_queue_a_card()?.iter().try_for_each(|queue| act(&ap, queue))
-}
-
-/// RAPQ answers 00 or 02, and then TAPQ comes to answer 00.
+/// RAPQ answers 00 or 02, and then TAPQ answers 00 within the limit.
 fn rapq_ends(guest: &Guest) -> Outcome {
     on_every_queue(guest, &|ap, apqn| reset(ap, apqn, FunctionCode::RAPQ))
 }
 
-/// ZAPQ answers 00 or 02, and then TAPQ comes to answer 00.
+/// ZAPQ answers 00 or 02, and then TAPQ answers 00 within the limit.
 fn zapq_ends(guest: &Guest) -> Outcome {
     on_every_queue(guest, &|ap, apqn| reset(ap, apqn, FunctionCode::ZAPQ))
 }
 
-/// While a queue is in reset, TAPQ tells of its card all the same. AP reference 2.3.
+/// While a queue is in reset, TAPQ stores the information of its card too. AP reference 2.3.
 fn information_during_a_reset(guest: &Guest) -> Outcome {
     on_every_queue(guest, &|ap, apqn| {
         start(ap, apqn, FunctionCode::RAPQ, 0)?;
@@ -110,19 +104,19 @@ fn unbind_bit_accepted(guest: &Guest) -> Outcome {
     })
 }
 
-/// A queue with work in it is empty after the reset, and what comes out of it later is of later.
+/// A queue with messages in it is empty after the reset, and only replies to later requests come out of it.
 fn discards(guest: &Guest, function: FunctionCode, wait: bool) -> Outcome {
-    on_one_queue_a_card(guest, &|ap, queue| {
+    guest.on_one_queue_a_card(&|ap, queue| {
         for _ in 0..queue.info.depth().min(2) {
-            let errand = Errand::send(ap, queue)?;
+            let request = Request::send(ap, queue)?;
             if wait {
-                errand.wait_for_reply()?;
+                request.wait_for_reply()?;
             }
         }
         reset(ap, queue.apqn, function)?;
-        Errand::send(ap, queue)?.fetch()?;
+        Request::send(ap, queue)?.fetch()?;
         let status = ap.tapq(queue.apqn).status;
-        require!(status.has(QueueStatus::EMPTY), "{} has more than it was given: {status}", queue.apqn);
+        require!(status.has(QueueStatus::EMPTY), "{} holds more than its one request: {status}", queue.apqn);
         Ok(())
     })
 }
@@ -148,9 +142,7 @@ fn zapq_discards_replies(guest: &Guest) -> Outcome {
 }
 
 fn turns_interruption_off(guest: &Guest, function: FunctionCode) -> Outcome {
-    if !guest.ap()?.has(facility::APQI) {
-        return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
-    }
+    guest.ap()?.require_aqic()?;
     on_every_queue(guest, &|ap, apqn| {
         ap.arm(apqn, ISC, Nib::First)?;
         reset(ap, apqn, function)?;
@@ -172,13 +164,13 @@ fn zapq_turns_interruption_off(guest: &Guest) -> Outcome {
 
 /// A queue that was reset works.
 fn usable_afterwards(guest: &Guest) -> Outcome {
-    on_one_queue_a_card(guest, &|ap, queue| {
+    guest.on_one_queue_a_card(&|ap, queue| {
         reset(ap, queue.apqn, FunctionCode::ZAPQ)?;
-        Errand::send(ap, queue)?.fetch()
+        Request::send(ap, queue)?.fetch()
     })
 }
 
-/// A reset changes nothing that TAPQ tells of the card.
+/// A reset changes nothing of the hardware information that TAPQ stores.
 fn information_unchanged(guest: &Guest) -> Outcome {
     on_every_queue(guest, &|ap, apqn| {
         let before = observe::settled(ap, apqn).info;
@@ -189,22 +181,22 @@ fn information_unchanged(guest: &Guest) -> Outcome {
     })
 }
 
-/// Resetting one queue leaves the replies in another one of the same card alone.
+/// A reset of one queue does not change the replies in another one of the same card.
 fn other_queues_keep_their_replies(guest: &Guest) -> Outcome {
     let ap = guest.ap()?;
     let queues = guest.usable_queues()?;
     let neighbours = queues.iter().zip(queues.iter().skip(1)).find(|(a, b)| a.apqn.apid == b.apqn.apid);
     let (reset_one, other) = neighbours.ok_or_else(|| skipped!("no card has two queues in the matrix"))?;
-    let errand = Errand::send(&ap, other)?;
-    errand.wait_for_reply()?;
+    let request = Request::send(&ap, other)?;
+    request.wait_for_reply()?;
     let outcome = reset(&ap, reset_one.apqn, FunctionCode::ZAPQ);
-    errand.fetch()?;
+    request.fetch()?;
     outcome
 }
 
 /// RAPQ and ZAPQ of a queue outside of the matrix answer 01. AP reference 9.5.
 fn outside_the_matrix_not_available(guest: &Guest) -> Outcome {
-    let (ap, apqn) = (guest.ap()?, guest.stranger()?);
+    let (ap, apqn) = (guest.ap()?, guest.queue_outside()?);
     for function in [FunctionCode::RAPQ, FunctionCode::ZAPQ] {
         let status = ap.reset(apqn, function, 0).map_err(|ended| stop(apqn, function, ended.code))?;
         require!(status.response() == ResponseCode::Q_NOT_AVAIL, "{apqn}: {function} answered {status}");

@@ -55,7 +55,7 @@ fn computes(guest: &Guest, mode: CardMode, vector: Vector, each: bool) -> Outcom
 }
 
 fn require_some(queues: &[Queue]) -> Outcome {
-    if queues.is_empty() { Err(skipped!("no card tells that it can")) } else { Ok(()) }
+    if queues.is_empty() { Err(skipped!("no card has the facility")) } else { Ok(()) }
 }
 
 const fn vector(bits: Bits, operation: Operation) -> Vector {
@@ -83,7 +83,7 @@ fn mex_2048_public(guest: &Guest) -> Outcome {
     computes(guest, CardMode::Accelerator, vector(Bits::B2048, Operation::Public), false)
 }
 
-/// 4096 bits with the exponent 65537, if the card tells of both 4096-bit forms. AP reference 7.2, MEB3.
+/// 4096 bits with the exponent 65537, if the card has the facilities for both 4096-bit forms. AP reference 7.2, MEB3.
 fn mex_4096_public(guest: &Guest) -> Outcome {
     computes(guest, CardMode::Accelerator, vector(Bits::B4096, Operation::Public), false)
 }

@@ -72,8 +72,8 @@ impl Vector {
         if self.operation == Operation::Public { self.key().cipher } else { self.key().plain }
     }
 
-    /// Whether a card of this mode with this information does it: an accelerator tells of 4096 bits, for both forms at
-    /// once.
+    /// Whether a card of this mode with this information computes it: an accelerator has a bit for 4096 bits in each
+    /// form, and needs both.
     pub(crate) fn is_for(self, mode: CardMode, info: HwInfo) -> bool {
         let wide = info.has(HwInfo::MEX4K) && info.has(HwInfo::CRT4K);
         match mode {

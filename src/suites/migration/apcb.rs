@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What QCI tells is the same before and after a migration. vfio-ap migration spec 10.
+//! QCI stores the same before and after a migration. vfio-ap migration spec 10.
 
 use crate::case::outcome::{Outcome, require};
 use crate::case::report;
@@ -39,7 +39,7 @@ fn control_domains_unchanged(hop: &Hop) -> Outcome {
 }
 
 /// The format of the masks is the same: with APXA before, with APXA after. The other flags and the maxima are the
-/// host's own; they may change, which is told.
+/// host's own; they may change, which is reported.
 fn extended_addressing_unchanged(hop: &Hop) -> Outcome {
     let (before, after) = (hop.before()?.block, hop.after()?.block);
     if (before.flags, before.limits()) != (after.flags, after.limits()) {

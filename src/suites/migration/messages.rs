@@ -15,27 +15,27 @@ cases!("migration-messages" for Hop:
     queues_work,
 );
 
-/// All queues that held messages hold all of them, or none of them holds any. Which of the two is told.
+/// All queues that held messages hold all of them, or none of them holds any. Which of the two is reported.
 fn all_gone_or_all_intact(hop: &Hop) -> Outcome {
-    let cargo = hop.cargo()?;
-    let stayed = cargo.stayed();
-    for found in &cargo.queues {
+    let all = hop.found_in_queues()?;
+    let stayed = all.stayed();
+    for found in &all.queues {
         let (apqn, received, sent) = (found.queue.apqn, found.received.len(), found.sent.len());
         let expected = if stayed { sent } else { 0 };
         require!(received == expected, "{apqn}: {received} of {sent} messages, where others have {expected}");
     }
     let outcome = if stayed { "intact: the migration was refused" } else { "gone: the guest was migrated" };
-    report::info(format_args!("what {} queues held is {outcome}", cargo.queues.len()));
+    report::info(format_args!("what {} queues held is {outcome}", all.queues.len()));
     Ok(())
 }
 
 /// What came out of the queues is what went in, each once, with the right contents.
 fn nothing_else_came(hop: &Hop) -> Outcome {
-    for found in &hop.cargo()?.queues {
+    for found in &hop.found_in_queues()?.queues {
         found.replies.clone()?;
         for (index, psmid) in found.received.iter().enumerate() {
             let (apqn, known) = (found.queue.apqn, found.sent.contains(psmid));
-            require!(known, "{apqn}: a reply for {psmid:#x}, which nobody awaits");
+            require!(known, "{apqn}: a reply for {psmid:#x}, which was not sent");
             require!(!found.received[..index].contains(psmid), "{apqn}: two replies for {psmid:#x}");
         }
     }
@@ -44,7 +44,7 @@ fn nothing_else_came(hop: &Hop) -> Outcome {
 
 /// A queue from which nothing came had said that it was empty, and no other.
 fn empty_bit_is_true(hop: &Hop) -> Outcome {
-    for found in &hop.cargo()?.queues {
+    for found in &hop.found_in_queues()?.queues {
         let (apqn, status, received) = (found.queue.apqn, found.status, found.received.len());
         require!(status.has(QueueStatus::EMPTY) == (received == 0), "{apqn}: {status}, then {received} replies");
     }
@@ -53,5 +53,5 @@ fn empty_bit_is_true(hop: &Hop) -> Outcome {
 
 /// Each of these queues answers a new request.
 fn queues_work(hop: &Hop) -> Outcome {
-    hop.cargo()?.queues.iter().try_for_each(|found| found.works.clone())
+    hop.found_in_queues()?.queues.iter().try_for_each(|found| found.works.clone())
 }

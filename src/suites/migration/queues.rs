@@ -49,7 +49,7 @@ fn available(hop: &Hop) -> Outcome {
     Ok(())
 }
 
-/// The hardware information may change only as 5.4 allows; a newer card is told.
+/// The hardware information may change only as 5.4 allows; a newer card is reported.
 fn compatible(hop: &Hop) -> Outcome {
     for (apqn, before, after) in survivors(hop)? {
         match survival::compare(before.info, after.info) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A migration that was refused leaves no trace: to be asked for where it must be refused. vfio-ap migration spec 10.
 
-use crate::case::outcome::{Outcome, failed, require, skipped};
+use crate::case::outcome::{Outcome, failed, require};
 use crate::case::suite::cases;
 use crate::migration::hop::Hop;
-use ap_arch::{QueueStatus, facility};
+use ap_arch::QueueStatus;
 
 cases!("migration-refused" for Hop:
     configuration_unchanged,
@@ -14,7 +14,7 @@ cases!("migration-refused" for Hop:
     replies_still_interrupt,
 );
 
-/// QCI tells the same, to the last flag.
+/// QCI stores the same, to the last flag.
 fn configuration_unchanged(hop: &Hop) -> Outcome {
     let (before, after) = (hop.before()?.block, hop.after()?.block);
     let (old, new) = (before.matrix, after.matrix);
@@ -26,7 +26,7 @@ fn configuration_unchanged(hop: &Hop) -> Outcome {
     Ok(())
 }
 
-/// TAPQ tells the same of every queue, the status too where nobody did anything.
+/// TAPQ stores the same for every queue, the status too where the queue was idle.
 fn queues_unchanged(hop: &Hop) -> Outcome {
     for (apqn, before) in &hop.before()?.queues {
         let after = hop.after()?.answer(*apqn).ok_or_else(|| failed!("{apqn} is gone"))?;
@@ -40,7 +40,7 @@ fn queues_unchanged(hop: &Hop) -> Outcome {
 
 /// What the queues held is all there.
 fn messages_intact(hop: &Hop) -> Outcome {
-    for found in &hop.cargo()?.queues {
+    for found in &hop.found_in_queues()?.queues {
         found.replies.clone()?;
         let (apqn, received, sent) = (found.queue.apqn, &found.received, &found.sent);
         require!(found.intact(), "{apqn}: {} of {} messages", received.len(), sent.len());
@@ -51,11 +51,7 @@ fn messages_intact(hop: &Hop) -> Outcome {
 
 /// Interruption is on where it was on.
 fn interruption_still_on(hop: &Hop) -> Outcome {
-    let cargo = hop.cargo()?;
-    if cargo.strays.is_none() {
-        return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
-    }
-    for found in &cargo.queues {
+    for found in &hop.found_armed()?.queues {
         let (apqn, status) = (found.queue.apqn, found.status);
         require!(status.has(QueueStatus::INTERRUPT_ENABLED), "{apqn} answered {status}");
     }
@@ -64,12 +60,8 @@ fn interruption_still_on(hop: &Hop) -> Outcome {
 
 /// A new reply sets the byte and interrupts as registered before.
 fn replies_still_interrupt(hop: &Hop) -> Outcome {
-    let cargo = hop.cargo()?;
-    if cargo.strays.is_none() {
-        return Err(skipped!("AQIC is not available: facility {} is not installed", facility::APQI));
-    }
-    for found in &cargo.queues {
-        let both = found.told.is_some_and(|told| told.interruption.is_some() && told.byte != 0);
+    for found in &hop.found_armed()?.queues {
+        let both = found.notification.is_some_and(|came| came.interruption.is_some() && came.byte != 0);
         require!(both, "{}: a new reply did not set the byte and interrupt", found.queue.apqn);
     }
     Ok(())
