@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use ap_arch::{Apid, Apqi, CardMode, HwInfo, ResponseCode};
 
-use crate::queue::{Binding, Queue};
+use crate::binding::Binding;
+use crate::queue::Queue;
 use crate::topology::{AdapterSpec, AdapterState};
 
 /// What is plugged into an adapter.

@@ -5,11 +5,6 @@
 //! A fault acts from outside, around the sound machine: on the operands before an instruction, on its storage accesses,
 //! on its outcome, on notifications. So the sound machine has no trace of them but one question at its door.
 
-mod apply;
-mod memory;
-
-pub(crate) use apply::{execute, notifications};
-
 macro_rules! faults {
     ($($variant:ident $name:literal $case:literal $what:literal;)+) => {
         /// A fault that can be planted.

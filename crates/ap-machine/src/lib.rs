@@ -8,28 +8,27 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
-mod apcb;
+mod binding;
 mod change;
 mod clock;
-mod dqap;
+mod configuration;
 mod engine;
+mod execution;
 mod fault;
-mod guest;
 mod instruction;
 mod interrupt;
 mod machine;
-mod nqap;
+pub mod machine_socket;
 mod pool;
-mod pqap;
 mod queue;
-pub mod remote;
+mod shared_matrix;
 mod snapshot;
 mod timer;
 pub mod topology;
 
 pub use clock::{Clock, ManualClock, MonotonicClock};
+pub use configuration::Configuration;
 pub use fault::{FAULTS, PlantedFault};
-pub use guest::Configuration;
 pub use instruction::{Instruction, OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
 pub use interrupt::Notification;
 pub use machine::Machine;

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, Weak};
 use ap_arch::{Apid, Apqn, Matrix, QciBlock};
 
 use crate::adapter::{Adapter, Card};
-use crate::apcb::SharedMatrix;
 use crate::clock::{Clock, MonotonicClock};
 use crate::engine::random::RandomSource;
 use crate::fault::Faults;
 use crate::pool::Pool;
 use crate::queue::QueueGuard;
+use crate::shared_matrix::SharedMatrix;
 use crate::timer::Timer;
 use crate::topology::{AdapterSpec, Facilities, Timing, Topology, TopologyError};
 

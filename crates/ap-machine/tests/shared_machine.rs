@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use ap_arch::{Apqn, FunctionCode, Gr0, Matrix, ProgramCode, QueueStatus};
-use ap_machine::remote::{self, Remote};
+use ap_machine::machine_socket::{self, Remote};
 use ap_machine::{Configuration, Instruction, Machine, Operands, Outcome, ProgramException, Topology};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -104,7 +104,7 @@ fn start(
     let child = command.args(["as-a-guest", &adapter.to_string()]).arg(&socket).spawn();
     let serving = thread::spawn(move || {
         let (stream, _) = listener.accept().map_err(|error| error.to_string())?;
-        remote::serve(&guest, stream)
+        machine_socket::serve(&guest, stream)
     });
     Ok((child.map_err(|error| error.to_string())?, serving))
 }

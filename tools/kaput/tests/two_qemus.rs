@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use ap_arch::Matrix;
-use ap_machine::{Configuration, Machine, Topology, remote};
+use ap_machine::{Configuration, Machine, Topology, machine_socket};
 
 use support::named;
 
@@ -57,7 +57,7 @@ fn start(machine: &Arc<Machine>, folder: &Path, adapter: u8) -> Guest {
         .expect("QEMU starts");
     let serving = thread::spawn(move || {
         let (stream, _) = listener.accept().map_err(|error| error.to_string())?;
-        remote::serve(&configuration, stream)
+        machine_socket::serve(&configuration, stream)
     });
     Guest { process, serving: Some(serving) }
 }

@@ -9,6 +9,7 @@
 //! knows QEMU's ABI.
 
 mod branch;
+mod control_socket;
 mod dat;
 mod facilities;
 mod ffi;
@@ -18,7 +19,6 @@ mod memory;
 mod owner;
 mod plugin;
 mod reset;
-mod server;
 mod sites;
 mod vcpu;
 
@@ -102,7 +102,7 @@ fn install<'a>(id: u64, emulator: &Emulator, words: impl Iterator<Item = &'a str
     let path = arguments.config.ok_or("the argument config=FILE (the host as JSON) is missing")?;
     let host = Host::new(read_config(&path)?).map_err(|error| format!("{}: {error}", path.display()))?;
     if let Some(socket) = arguments.control {
-        server::start(&socket, host.clone()).map_err(|error| {
+        control_socket::start(&socket, host.clone()).map_err(|error| {
             format!("control socket {}: {error}; choose a short path that does not exist yet", socket.display())
         })?;
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ap_arch::ProgramCode;
-use ap_machine::remote::Remote;
+use ap_machine::machine_socket::Remote;
 use ap_machine::{Instruction, OperandMemory, Operands, Outcome, ProgramException};
 
 /// The connection; one vCPU speaks at a time.

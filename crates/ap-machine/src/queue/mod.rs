@@ -4,7 +4,6 @@
 //!
 //! TAPQ reads the words and takes no lock. Who holds the lock publishes the words when it lets go.
 
-mod bind;
 mod state;
 
 use std::ops::{Deref, DerefMut};
@@ -13,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use ap_arch::{Apqn, BindState, QueueStatus, ResponseCode};
 
-pub(crate) use bind::Binding;
 pub use state::Counters;
 pub(crate) use state::State;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ap_arch::{Apqn, ConditionCode, FunctionCode, Gr0, HwInfo, QciBlock, QueueStatus, ResponseCode};
 
-use crate::guest::Configuration;
+use crate::configuration::Configuration;
 use crate::instruction::{OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
 use crate::interrupt::{Notification, Registration};
 

@@ -3,11 +3,13 @@
 
 use ap_arch::{Apqi, Apqn, ConditionCode, FunctionCode, Gr0, HwInfo, ProgramCode, QueueStatus, ResponseCode};
 
-use super::memory::{FaultyMemory, Sink};
-use super::{Fault, Faults};
-use crate::guest::Configuration;
+use self::memory::{FaultyMemory, Sink};
+use crate::configuration::Configuration;
+use crate::fault::{Fault, Faults};
 use crate::instruction::{Instruction, OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
 use crate::interrupt::Notification;
+
+mod memory;
 
 /// IR of AQIC's GR1.
 const ENABLE: u64 = 1 << 47;

@@ -3,7 +3,7 @@
 
 use ap_arch::QciBlock;
 
-use super::{Fault, Faults};
+use crate::fault::{Fault, Faults};
 use crate::instruction::{OperandMemory, ProgramException};
 
 /// A CPU's storage behind the faults.

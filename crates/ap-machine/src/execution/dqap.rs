@@ -3,9 +3,9 @@
 
 use ap_arch::{ConditionCode, Gr0, QueueStatus, ResponseCode};
 
-use crate::guest::Configuration;
+use super::nqap::check;
+use crate::configuration::Configuration;
 use crate::instruction::{OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
-use crate::nqap::check;
 
 /// Bits 33, 34, 35, 40 and 41 of GR0; of 36-39 and 42-47 nothing is known, they are not looked at.
 const MUST_BE_ZERO: u64 = 0x70c0_0000;

@@ -9,13 +9,13 @@ use std::sync::{Arc, OnceLock};
 
 use ap_arch::{Apqn, Mask256, Matrix, ProgramCode, QciBlock, QueueStatus, ResponseCode};
 
-use crate::apcb::SharedMatrix;
+use crate::execution::{dqap, faulty, nqap, pqap};
 use crate::instruction::{Instruction, OperandMemory, Operands, Outcome, ProgramException};
 use crate::interrupt::{Notification, Notifications};
 use crate::machine::Machine;
 use crate::queue::QueueGuard;
+use crate::shared_matrix::SharedMatrix;
 use crate::topology::Facilities;
-use crate::{dqap, fault, nqap, pqap};
 
 type AqicLookup = Box<dyn Fn(Apqn) -> bool + Send + Sync>;
 
@@ -106,7 +106,7 @@ impl Configuration {
         if self.sound {
             self.execute_sound(guest, insn, operands, memory)
         } else {
-            fault::execute(self, guest, insn, operands, memory)
+            faulty::execute(self, guest, insn, operands, memory)
         }
     }
 
@@ -143,7 +143,7 @@ impl Configuration {
     /// the absolute address and then make the adapter interruption pending. After a guest's reset, drop them.
     pub fn take_notifications(&self) -> Vec<Notification> {
         let notifications = self.notifications.take();
-        if self.sound { notifications } else { fault::notifications(&self.machine.faults, notifications) }
+        if self.sound { notifications } else { faulty::notifications(&self.machine.faults, notifications) }
     }
 
     /// Has `waker` called whenever a notification arrives, on whatever thread made it, with a queue held: it must not

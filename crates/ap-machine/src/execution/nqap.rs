@@ -4,8 +4,8 @@
 use ap_arch::message::{ErrorCode, ErrorReply};
 use ap_arch::{Apqn, ConditionCode, Gr0, HwInfo, QueueStatus, ResponseCode};
 
+use crate::configuration::Configuration;
 use crate::engine;
-use crate::guest::Configuration;
 use crate::instruction::{OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
 use crate::machine::Machine;
 use crate::pool::Message;
