@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The only door to a queue: what the machine's firmware does when a configuration executes an AP instruction.
-//!
-//! The checks stand in the order of AP reference 1.3. What an instruction then does is in `pqap.rs`, `nqap.rs` and
-//! `dqap.rs`.
+//! One guest's view of a machine, or the host's own: which queues it may reach, and what waits for its CPUs. What its
+//! instructions do stands in `execution/`.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
-use ap_arch::{Apqn, Mask256, Matrix, ProgramCode, QciBlock, QueueStatus, ResponseCode};
+use ap_arch::{Apqn, Mask256, Matrix, QciBlock, QueueStatus, ResponseCode};
 
-use crate::execution::{dqap, faulty, nqap, pqap};
-use crate::instruction::{Instruction, OperandMemory, Operands, Outcome, ProgramException};
 use crate::interrupt::{Notification, Notifications};
 use crate::machine::Machine;
 use crate::queue::QueueGuard;
@@ -27,7 +23,7 @@ pub struct Configuration {
     pub(crate) number: u64,
     pub(crate) notifications: Arc<Notifications>,
     /// Whether no fault is planted, or none that concerns it: faults are for guests.
-    sound: bool,
+    pub(crate) sound: bool,
     aqic_lookup: OnceLock<AqicLookup>,
 }
 
@@ -89,49 +85,6 @@ impl Configuration {
         self.machine.installed
     }
 
-    /// Executes one instruction to its end, as the CPU does: registers in, registers and condition code out.
-    pub fn execute(&self, insn: Instruction, operands: &Operands, memory: &mut dyn OperandMemory) -> Outcome {
-        self.execute_for(self, insn, operands, memory)
-    }
-
-    /// As [`Self::execute`], but what AQIC arms notifies `guest`: what a hypervisor gets by designating the guest's
-    /// GISA. AP reference 5.6. `memory` then says which notification addresses `guest` has.
-    pub fn execute_for(
-        &self,
-        guest: &Self,
-        insn: Instruction,
-        operands: &Operands,
-        memory: &mut dyn OperandMemory,
-    ) -> Outcome {
-        if self.sound {
-            self.execute_sound(guest, insn, operands, memory)
-        } else {
-            faulty::execute(self, guest, insn, operands, memory)
-        }
-    }
-
-    /// As [`Self::execute_for`], on the machine without the faults that were planted in it.
-    pub(crate) fn execute_sound(
-        &self,
-        guest: &Self,
-        insn: Instruction,
-        operands: &Operands,
-        memory: &mut dyn OperandMemory,
-    ) -> Outcome {
-        let result = if !self.machine.installed {
-            Err(ProgramException::new(ProgramCode::OPERATION))
-        } else if operands.problem_state {
-            Err(ProgramException::new(ProgramCode::PRIVILEGED_OPERATION))
-        } else {
-            match insn {
-                Instruction::Pqap => pqap::execute(self, guest, operands, memory),
-                Instruction::Nqap { r1, r2 } => nqap::execute(self, r1, r2, operands, memory),
-                Instruction::Dqap { r1, r2 } => dqap::execute(self, r1, r2, operands, memory),
-            }
-        };
-        result.unwrap_or_else(Outcome::Exception)
-    }
-
     /// Not zero while notifications wait: bit `0x80 >> isc` for each interruption subclass that has one, as in the byte
     /// of control register 6. May be read at any time without a lock.
     #[must_use]
@@ -143,7 +96,7 @@ impl Configuration {
     /// the absolute address and then make the adapter interruption pending. After a guest's reset, drop them.
     pub fn take_notifications(&self) -> Vec<Notification> {
         let notifications = self.notifications.take();
-        if self.sound { notifications } else { faulty::notifications(&self.machine.faults, notifications) }
+        if self.sound { notifications } else { self.machine.faults.notifications(notifications) }
     }
 
     /// Has `waker` called whenever a notification arrives, on whatever thread made it, with a queue held: it must not

@@ -5,6 +5,8 @@
 //! A fault acts from outside, around the sound machine: on the operands before an instruction, on its storage accesses,
 //! on its outcome, on notifications. So the sound machine has no trace of them but one question at its door.
 
+use crate::interrupt::Notification;
+
 macro_rules! faults {
     ($($variant:ident $name:literal $case:literal $what:literal;)+) => {
         /// A fault that can be planted.
@@ -168,6 +170,22 @@ impl Faults {
 
     pub(crate) fn has(&self, fault: Fault) -> bool {
         self.0.contains(&fault)
+    }
+
+    /// What they make of notifications.
+    pub(crate) fn notifications(&self, mut notifications: Vec<Notification>) -> Vec<Notification> {
+        if self.has(Fault::InterruptionLost) {
+            notifications.clear();
+        }
+        for notification in &mut notifications {
+            if self.has(Fault::ByteElsewhere) {
+                notification.nib = notification.nib.wrapping_add(8);
+            }
+            if self.has(Fault::WrongSubclass) {
+                notification.isc ^= 1;
+            }
+        }
+        notifications
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What goes into an AP instruction and what comes out of it: plain data, so that any CPU can be put in front.
 
-use ap_arch::{ConditionCode, ProgramCode};
+use ap_arch::{ConditionCode, Gr0, ProgramCode};
 
 /// One of the three AP instructions with the register numbers it names. AP reference 1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,21 @@ impl ProgramException {
     pub const fn specification() -> Self {
         Self::new(ProgramCode::SPECIFICATION)
     }
+}
+
+/// Specification exceptions that NQAP and DQAP have in common. AP reference 1.3: odd registers, bits of GR0 that must be
+/// zero, a length of 0 or above the `longest` message of the queue's card in bytes; `None` if the APQN cannot exist.
+pub(crate) fn check_message(
+    gr0: Gr0,
+    must_be_zero: u64,
+    (r1, r2): (u8, u8),
+    length: u64,
+    longest: Option<u64>,
+) -> Result<(), ProgramException> {
+    let odd = r1 & 1 != 0 || r2 & 1 != 0;
+    let too_long = longest.is_none_or(|longest| length > longest);
+    let wrong = odd || gr0.has(must_be_zero) || length == 0 || too_long;
+    if wrong { Err(ProgramException::specification()) } else { Ok(()) }
 }
 
 /// A short list of (register number, value), in the order in which they are to be written.

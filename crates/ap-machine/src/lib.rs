@@ -9,6 +9,7 @@
 
 mod adapter;
 mod binding;
+mod card;
 mod change;
 mod clock;
 mod configuration;

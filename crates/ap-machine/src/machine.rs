@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use ap_arch::{Apid, Apqn, Matrix, QciBlock};
 
-use crate::adapter::{Adapter, Card};
+use crate::adapter::Adapter;
+use crate::card::Card;
 use crate::clock::{Clock, MonotonicClock};
 use crate::engine::random::RandomSource;
 use crate::fault::Faults;
@@ -35,11 +36,7 @@ pub struct Machine {
     /// Held by whoever changes what is present.
     pub(crate) changes: Mutex<()>,
     adapters: Box<[Adapter]>,
-    clock: Arc<dyn Clock>,
-    /// Whether anything takes time at all.
-    timed: bool,
-    timer: Arc<Timer>,
-    me: Weak<Self>,
+    pub(crate) timer: Timer,
     /// How many cards and configurations have been numbered.
     numbers: AtomicU64,
 }
@@ -73,10 +70,7 @@ impl Machine {
             present: SharedMatrix::new(&Matrix::EMPTY),
             changes: Mutex::default(),
             adapters: std::iter::repeat_with(Adapter::default).take(256).collect(),
-            clock,
-            timed: topology.timing() != Timing::default(),
-            timer: Arc::default(),
-            me: Weak::clone(me),
+            timer: Timer::new(clock, topology.timing() != Timing::default(), look(Weak::clone(me))),
             numbers: AtomicU64::new(0),
         });
         for (apid, spec) in &topology.adapters {
@@ -98,37 +92,33 @@ impl Machine {
         apqn.apid.0 <= self.qci.max_adapter && apqn.apqi.0 <= self.qci.max_domain
     }
 
+    /// Bytes of the longest message that a queue takes, 12 KiB where there is no card; `None` if the APQN cannot exist.
+    pub(crate) fn longest_message(&self, apqn: Apqn) -> Option<u64> {
+        self.can_exist(apqn).then(|| self.adapter(apqn.apid).info().max_message_len() as u64)
+    }
+
     pub(crate) fn adapter(&self, apid: Apid) -> &Adapter {
         &self.adapters[usize::from(apid.0)]
     }
 
     /// Has a queue to oneself; `None` if there is no card.
     pub(crate) fn lock(&self, apqn: Apqn) -> Option<QueueGuard<'_>> {
-        self.adapter(apqn.apid).queue(apqn.apqi)?.lock(apqn, self)
+        self.adapter(apqn.apid).lock(apqn, &self.timer)
     }
 
     /// As [`Self::lock`], but for a queue that has never been used, which is as after a reset.
     pub(crate) fn lock_used(&self, apqn: Apqn) -> Option<QueueGuard<'_>> {
-        let queue = self.adapter(apqn.apid).queue(apqn.apqi)?;
-        if queue.is_in_use() { queue.lock(apqn, self) } else { None }
+        self.adapter(apqn.apid).lock_used(apqn, &self.timer)
     }
 
     /// The machine's time in nanoseconds; stands still where nothing takes time.
     pub(crate) fn now(&self) -> u64 {
-        if self.timed { self.clock.now_ns() } else { 0 }
-    }
-
-    pub(crate) fn schedule(&self, apqn: Apqn, due: u64) {
-        self.timer.schedule(apqn, due, &self.me, &self.clock);
+        self.timer.now()
     }
 
     /// Looks at every queue where an interruption may be due. A machine in real time does so by itself.
     pub fn run_due(&self) {
-        while let Some(apqn) = self.timer.take_due(self.now()) {
-            // Taking and leaving the queue does what is due.
-            drop(self.lock(apqn));
-            self.timer.done();
-        }
+        self.timer.run_due();
     }
 
     /// Whether a reply that somebody is to be interrupted for is still on its way. Once it is not, the notification of
@@ -144,10 +134,13 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.timer.end();
-    }
+/// What the timer does with a queue that is due: taking and leaving it does what is due there.
+fn look(machine: Weak<Machine>) -> Box<dyn Fn(Apqn) + Send + Sync> {
+    Box::new(move |apqn| {
+        if let Some(machine) = machine.upgrade() {
+            drop(machine.lock(apqn));
+        }
+    })
 }
 
 /// Flags and maxima of the QCI block. AP reference 3.

@@ -1,21 +1,34 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What becomes due while no instruction looks at its queue: replies that a guest wants to be interrupted for.
+//! The machine's time, and what becomes due while no instruction looks at its queue: replies that a guest wants to be
+//! interrupted for.
 //!
 //! Everything else is found out by the next instruction on the queue. There is at most one entry a queue. The thread
-//! starts with the first entry and ends with the machine; it only computes and sets pending words.
+//! starts with the first entry and ends with the timer. What it does with a queue that is due is its maker's: the timer
+//! knows queues by name only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ap_arch::Apqn;
 
 use crate::clock::Clock;
-use crate::machine::Machine;
 
-#[derive(Default)]
+/// Looks at a queue that is due, and does what is due there.
+type Look = Box<dyn Fn(Apqn) + Send + Sync>;
+
+/// The timer of one machine; its thread ends with it.
 pub(crate) struct Timer {
+    /// Whether anything takes time at all.
+    timed: bool,
+    shared: Arc<Shared>,
+}
+
+/// What the thread shares with the instructions.
+struct Shared {
+    clock: Arc<dyn Clock>,
+    look: Look,
     entries: Mutex<Entries>,
     changed: Condvar,
     /// As [`Entries::outstanding`], for those who look often.
@@ -55,58 +68,85 @@ impl Entries {
 }
 
 impl Timer {
-    fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A timer of this clock; where nothing takes time (`timed` is false) its time stands still.
+    pub(crate) fn new(clock: Arc<dyn Clock>, timed: bool, look: Look) -> Self {
+        let (entries, changed, outstanding) = Default::default();
+        Self { timed, shared: Arc::new(Shared { clock, look, entries, changed, outstanding }) }
+    }
+
+    /// Nanoseconds of the clock.
+    pub(crate) fn now(&self) -> u64 {
+        if self.timed { self.shared.clock.now_ns() } else { 0 }
     }
 
     /// Has the queue looked at when it is due.
-    pub(crate) fn schedule(self: &Arc<Self>, queue: Apqn, due: u64, machine: &Weak<Machine>, clock: &Arc<dyn Clock>) {
-        let mut entries = self.entries();
+    pub(crate) fn schedule(&self, queue: Apqn, due: u64) {
+        let mut entries = self.shared.entries();
         if entries.of_queue.get(&queue) == Some(&due) {
             return;
         }
         entries.schedule(queue, due);
-        self.tell(&entries);
-        if clock.runs_by_itself() && !entries.started {
-            let (timer, machine, clock) = (Arc::clone(self), Weak::clone(machine), Arc::clone(clock));
+        self.shared.count(&entries);
+        if self.shared.clock.runs_by_itself() && !entries.started {
+            let shared = Arc::clone(&self.shared);
             let thread = std::thread::Builder::new().name("ap-timer".into());
             // Without a thread the interruption comes with the next instruction on the queue.
-            entries.started = thread.spawn(move || timer.run(&machine, clock.as_ref())).is_ok();
+            entries.started = thread.spawn(move || shared.run()).is_ok();
         }
-        self.changed.notify_all();
+        self.shared.changed.notify_all();
+    }
+
+    /// Looks at every queue that is due.
+    pub(crate) fn run_due(&self) {
+        while self.shared.look_at_next(self.now()) {}
+    }
+
+    /// Whether anything is still to become due, or is just becoming so. Takes no lock.
+    pub(crate) fn has_entries(&self) -> bool {
+        self.shared.outstanding.load(Ordering::SeqCst) != 0
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.shared.entries().ended = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the next queue that is due, without holding the entries; whether there was one.
+    fn look_at_next(&self, now: u64) -> bool {
+        let Some(queue) = self.take_due(now) else { return false };
+        (self.look)(queue);
+        self.done();
+        true
     }
 
     /// The next queue that is due; [`Self::done`] follows once it has been looked at.
-    pub(crate) fn take_due(&self, now: u64) -> Option<Apqn> {
+    fn take_due(&self, now: u64) -> Option<Apqn> {
         self.entries().take_due(now)
     }
 
     /// A queue that was taken has been looked at: its notification, if there was one, is made.
-    pub(crate) fn done(&self) {
+    fn done(&self) {
         let mut entries = self.entries();
         entries.in_hand = entries.in_hand.saturating_sub(1);
-        self.tell(&entries);
+        self.count(&entries);
     }
 
-    fn tell(&self, entries: &Entries) {
+    fn count(&self, entries: &Entries) {
         self.outstanding.store(entries.outstanding(), Ordering::SeqCst);
     }
 
-    /// Whether anything is still to become due, or is just becoming so.
-    pub(crate) fn has_entries(&self) -> bool {
-        self.outstanding.load(Ordering::SeqCst) != 0
-    }
-
-    /// Ends the thread.
-    pub(crate) fn end(&self) {
-        self.entries().ended = true;
-        self.changed.notify_all();
-    }
-
-    fn run(&self, machine: &Weak<Machine>, clock: &dyn Clock) {
+    fn run(&self) {
         let mut entries = self.entries();
         while !entries.ended {
-            let now = clock.now_ns();
+            let now = self.clock.now_ns();
             entries = match entries.due.first().map(|(due, _)| *due) {
                 None => self.changed.wait(entries).unwrap_or_else(PoisonError::into_inner),
                 Some(due) if due > now => {
@@ -115,9 +155,7 @@ impl Timer {
                 }
                 Some(_) => {
                     drop(entries);
-                    let Some(machine) = machine.upgrade() else { return };
-                    machine.run_due();
-                    drop(machine);
+                    self.look_at_next(now);
                     self.entries()
                 }
             };
@@ -128,6 +166,7 @@ impl Timer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::ManualClock;
 
     #[test]
     fn a_queue_has_one_entry_and_the_earliest_comes_first() {
@@ -145,15 +184,12 @@ mod tests {
 
     #[test]
     fn a_queue_is_waited_for_until_it_has_been_looked_at() {
-        let timer = Timer::default();
-        let mut entries = timer.entries();
-        entries.schedule(Apqn::new(1, 1), 10);
-        timer.tell(&entries);
-        drop(entries);
+        let timer = Timer::new(Arc::new(ManualClock::default()), true, Box::new(|_| ()));
+        timer.schedule(Apqn::new(1, 1), 10);
         assert!(timer.has_entries());
-        assert_eq!(timer.take_due(10), Some(Apqn::new(1, 1)));
+        assert_eq!(timer.shared.take_due(10), Some(Apqn::new(1, 1)));
         assert!(timer.has_entries(), "its notification is not made yet");
-        timer.done();
+        timer.shared.done();
         assert!(!timer.has_entries());
     }
 }

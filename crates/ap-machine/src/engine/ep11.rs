@@ -6,7 +6,8 @@ use ap_arch::message::ep11::{self, Ep11Cprb, QueryType};
 use ap_arch::message::type6::Type6Header;
 
 use super::cprb::Frame;
-use super::{Reply, Request, Work};
+use super::request::{Reply, Request};
+use super::time::Work;
 
 /// Low halfword of the function: get information.
 const GET_INFO: u32 = 38;

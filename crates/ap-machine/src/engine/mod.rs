@@ -9,41 +9,17 @@ mod cprb;
 mod ep11;
 mod fq;
 pub(crate) mod random;
+mod request;
 mod rsa;
 mod time;
 
 use ap_arch::message::cprbx::CprbFunction;
 use ap_arch::message::{ErrorCode, ErrorReply, MessageType};
-use ap_arch::{Apqi, Apqn, CardMode, Mask256};
+use ap_arch::{Apqi, CardMode, Mask256};
 
-pub(crate) use time::Work;
+pub(crate) use request::{Reply, Request};
 
-use crate::adapter::Card;
-use crate::machine::Machine;
-
-/// A message that NQAP has accepted.
-pub(crate) struct Request<'a> {
-    pub(crate) machine: &'a Machine,
-    pub(crate) card: &'a Card,
-    pub(crate) apqn: Apqn,
-    pub(crate) message: &'a [u8],
-    /// The special-command bit of NQAP.
-    pub(crate) special: bool,
-    /// How often the queue's master keys were changed.
-    pub(crate) key_changes: u8,
-}
-
-/// What DQAP will deliver, and how much work it was.
-pub(crate) struct Reply {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) work: Work,
-}
-
-impl Reply {
-    pub(crate) fn error(reply: ErrorReply) -> Self {
-        Self { bytes: reply.to_bytes().to_vec(), work: Work::Refusal }
-    }
-}
+use crate::card::Card;
 
 /// Processes a request.
 pub(crate) fn process(request: &Request<'_>) -> Reply {
@@ -78,9 +54,4 @@ pub(crate) fn foreign_domain(
     };
     let controlled = || u8::try_from(domain).is_ok_and(|domain| control_domains().contains(domain));
     domain != u32::from(apqi.0) && !(administrative && controlled())
-}
-
-/// The number without its leading zeros; nothing is left of zero.
-fn stripped(number: &[u8]) -> &[u8] {
-    &number[number.iter().position(|byte| *byte != 0).unwrap_or(number.len())..]
 }

@@ -10,7 +10,8 @@ use ap_arch::{CardMode, HwInfo};
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, ConcatenatingMul, Odd, Resize};
 
-use super::{Reply, Request, Work, stripped};
+use super::request::{Reply, Request};
+use super::time::Work;
 
 /// Why an exponentiation is not possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,11 @@ fn integer(bytes: &[u8]) -> BoxedUint {
         [] => BoxedUint::zero(),
         number => BoxedUint::from_be_slice_vartime(number),
     }
+}
+
+/// The number without its leading zeros; nothing is left of zero.
+fn stripped(number: &[u8]) -> &[u8] {
+    &number[number.iter().position(|byte| *byte != 0).unwrap_or(number.len())..]
 }
 
 fn odd(number: &BoxedUint) -> Result<Odd<BoxedUint>, Refusal> {

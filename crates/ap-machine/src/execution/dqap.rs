@@ -3,14 +3,13 @@
 
 use ap_arch::{ConditionCode, Gr0, QueueStatus, ResponseCode};
 
-use super::nqap::check;
 use crate::configuration::Configuration;
-use crate::instruction::{OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
+use crate::instruction::{OperandMemory, Operands, Outcome, ProgramException, RegisterWrites, check_message};
 
 /// Bits 33, 34, 35, 40 and 41 of GR0; of 36-39 and 42-47 nothing is known, they are not looked at.
 const MUST_BE_ZERO: u64 = 0x70c0_0000;
 
-pub(crate) fn execute(
+pub(super) fn execute(
     configuration: &Configuration,
     r1: u8,
     r2: u8,
@@ -20,7 +19,7 @@ pub(crate) fn execute(
     let machine = &configuration.machine;
     let gr0 = Gr0(operands.gr0);
     let [address, length] = operands.r2;
-    check(machine, gr0, MUST_BE_ZERO, (r1, r2), length)?;
+    check_message(gr0, MUST_BE_ZERO, (r1, r2), length, machine.longest_message(gr0.apqn()))?;
     // Nothing received: the residual length of GR2 is 0.
     let nothing = |status: QueueStatus| {
         let writes = RegisterWrites::none().with(1, u64::from(status.0)).with(2, 0);

@@ -2,18 +2,17 @@
 //! NQAP: a message goes into a queue. AP reference 1.2, 1.3, 6.1.
 
 use ap_arch::message::{ErrorCode, ErrorReply};
-use ap_arch::{Apqn, ConditionCode, Gr0, HwInfo, QueueStatus, ResponseCode};
+use ap_arch::{ConditionCode, Gr0, HwInfo, QueueStatus, ResponseCode};
 
 use crate::configuration::Configuration;
 use crate::engine;
-use crate::instruction::{OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
-use crate::machine::Machine;
+use crate::instruction::{OperandMemory, Operands, Outcome, ProgramException, RegisterWrites, check_message};
 use crate::pool::Message;
 
 /// Bits 32, 34, 35 and 40 of GR0; of 36-39 and 42-47 nothing is known, they are not looked at.
 const MUST_BE_ZERO: u64 = 0xb080_0000;
 
-pub(crate) fn execute(
+pub(super) fn execute(
     configuration: &Configuration,
     r1: u8,
     r2: u8,
@@ -23,7 +22,7 @@ pub(crate) fn execute(
     let machine = &configuration.machine;
     let gr0 = Gr0(operands.gr0);
     let apqn = gr0.apqn();
-    check(machine, gr0, MUST_BE_ZERO, (r1, r2), operands.r2[1])?;
+    check_message(gr0, MUST_BE_ZERO, (r1, r2), operands.r2[1], machine.longest_message(apqn))?;
     let status = |status: QueueStatus| {
         let writes = RegisterWrites::none().with(1, u64::from(status.0));
         Ok(Outcome::Completed { cc: ConditionCode::of(status), writes })
@@ -80,7 +79,7 @@ pub(crate) fn execute(
     let (token, key_changes) = (queue.begin(psmid), queue.key_changes);
     // The engine works while others use the queue.
     drop(queue);
-    let request = engine::Request { machine, card: &card, apqn, message: &bytes, special, key_changes };
+    let request = engine::Request { random: &machine.random, card: &card, apqn, message: &bytes, special, key_changes };
     let reply = failure.map_or_else(|| engine::process(&request), engine::Reply::error);
     let Some(mut queue) = machine.lock(apqn) else {
         return status(QueueStatus::new(QueueStatus::EMPTY, ResponseCode::NORMAL));
@@ -93,27 +92,4 @@ pub(crate) fn execute(
 /// The PSMID in a pair: 32 bits in the low half of each register.
 fn psmid(pair: [u64; 2]) -> u64 {
     pair[0] << 32 | pair[1] & 0xffff_ffff
-}
-
-/// Specification exceptions that NQAP and DQAP have in common. AP reference 1.3: odd registers, bits of GR0 that must
-/// be zero, a length of 0 or above the card's largest message (12 KiB where there is no card), a number that cannot be.
-pub(crate) fn check(
-    machine: &Machine,
-    gr0: Gr0,
-    must_be_zero: u64,
-    (r1, r2): (u8, u8),
-    length: u64,
-) -> Result<(), ProgramException> {
-    let wrong = r1 & 1 != 0
-        || r2 & 1 != 0
-        || gr0.has(must_be_zero)
-        || length == 0
-        || length > max_message_len(machine, gr0.apqn())
-        || !machine.can_exist(gr0.apqn());
-    if wrong { Err(ProgramException::specification()) } else { Ok(()) }
-}
-
-fn max_message_len(machine: &Machine, apqn: Apqn) -> u64 {
-    // Without a card the information is zero, which means 12 KiB.
-    machine.adapter(apqn.apid).info().max_message_len() as u64
 }

@@ -22,7 +22,7 @@ mod control {
 /// The largest number of an association secret.
 const MAX_SECRET: u64 = 0xffff;
 
-pub(crate) fn execute(
+pub(super) fn execute(
     configuration: &Configuration,
     notified: &Configuration,
     operands: &Operands,
@@ -96,7 +96,7 @@ fn tapq(configuration: &Configuration, apqn: Apqn) -> (QueueStatus, HwInfo) {
             let Some(queue) = queue else {
                 return (QueueStatus::new(0, ResponseCode::Q_NOT_AVAIL), HwInfo::default());
             };
-            let (status, bind) = queue.observe(machine);
+            let (status, bind) = queue.observe(&machine.timer);
             let flags = status.0 & !(QueueStatus::RESPONSE | QueueStatus::ASYNC);
             let status = adapter.failure().map_or(status, |failure| QueueStatus::new(flags, failure));
             (status, adapter.info().with_bind_state(bind))

@@ -15,8 +15,8 @@ use ap_arch::{Apqn, BindState, QueueStatus, ResponseCode};
 pub use state::Counters;
 pub(crate) use state::State;
 
-use crate::adapter::Card;
-use crate::machine::Machine;
+use crate::card::{Card, CardSlot};
+use crate::timer::Timer;
 
 /// Nothing is due.
 const NEVER: u64 = u64::MAX;
@@ -42,24 +42,24 @@ fn publication(status: QueueStatus, bind: BindState) -> u64 {
 
 impl Queue {
     /// Status and bind state now. Waits for nobody: if somebody has the queue, what was published last is the answer.
-    pub(crate) fn observe(&self, machine: &Machine) -> (QueueStatus, BindState) {
+    pub(crate) fn observe(&self, timer: &Timer) -> (QueueStatus, BindState) {
         let due = self.due.load(Ordering::Acquire);
-        if due != NEVER && due <= machine.now() {
-            self.try_advance(machine);
+        if due != NEVER && due <= timer.now() {
+            self.try_advance(timer);
         }
         let word = self.published.load(Ordering::Acquire);
         (QueueStatus(word as u32), BindState((word >> 32) as u8))
     }
 
     /// Does what is due, unless somebody has the queue; then the next look does it.
-    fn try_advance(&self, machine: &Machine) {
+    fn try_advance(&self, timer: &Timer) {
         let Some(mutex) = self.state.get() else { return };
         let mut state = match mutex.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        state.advance(machine.now());
+        state.advance(timer.now());
         self.publish(&state);
     }
 
@@ -82,18 +82,17 @@ impl Queue {
 
     /// Has the queue to oneself, with everything done that is due.
     /// `None` if there is no card.
-    pub(crate) fn lock<'a>(&'a self, name: Apqn, machine: &'a Machine) -> Option<QueueGuard<'a>> {
-        let adapter = machine.adapter(name.apid);
+    pub(crate) fn lock<'a>(&'a self, name: Apqn, slot: &CardSlot, timer: &'a Timer) -> Option<QueueGuard<'a>> {
         if self.state.get().is_none() {
-            let card = adapter.card()?;
+            let card = slot.card()?;
             self.state.get_or_init(|| Box::new(Mutex::new(State::new(&card))));
         }
         let mut state = self.state.get()?.lock().unwrap_or_else(PoisonError::into_inner);
-        if !adapter.has(&state.card) {
-            *state = State::new(&adapter.card()?);
+        if !slot.has(&state.card) {
+            *state = State::new(&slot.card()?);
         }
-        state.advance(machine.now());
-        Some(QueueGuard { queue: self, name, machine, state })
+        state.advance(timer.now());
+        Some(QueueGuard { queue: self, name, timer, state })
     }
 
     fn publish(&self, state: &State) {
@@ -106,7 +105,7 @@ impl Queue {
 pub(crate) struct QueueGuard<'a> {
     queue: &'a Queue,
     name: Apqn,
-    machine: &'a Machine,
+    timer: &'a Timer,
     state: MutexGuard<'a, State>,
 }
 
@@ -127,7 +126,7 @@ impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
         self.queue.publish(&self.state);
         if let Some(due) = self.state.interruption_due() {
-            self.machine.schedule(self.name, due);
+            self.timer.schedule(self.name, due);
         }
     }
 }

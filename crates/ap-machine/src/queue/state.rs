@@ -10,8 +10,8 @@ use std::sync::Arc;
 use ap_arch::message::ErrorReply;
 use ap_arch::{QueueStatus, ResponseCode};
 
-use crate::adapter::Card;
 use crate::binding::Binding;
+use crate::card::Card;
 use crate::interrupt::{Interruption, Registration};
 use crate::pool::Message;
 

@@ -9,7 +9,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{CardKind, TopologyError, hex};
+use super::error::TopologyError;
+use super::hex;
+use super::kind::CardKind;
 
 /// One adapter. In a file either the kind alone (`"cex8a"`) or a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -10,8 +10,10 @@ use ap_arch::message::cprbx::{CprbFunction, Cprbx};
 use ap_arch::message::type6::Type6Header;
 
 use super::cprb::Frame;
+use super::fq;
+use super::request::{Reply, Request};
 use super::rsa::{self, Refusal};
-use super::{Reply, Request, Work, fq};
+use super::time::Work;
 use key::RsaKey;
 
 mod key;
@@ -111,7 +113,7 @@ fn random(request: &Request<'_>, frame: &Frame<'_>, cprbx: &Cprbx) -> Result<Res
     if wanted == 0 || wanted > request.card.info.max_message_len() - OVERHEAD {
         return Ok(Err(BAD_LENGTH));
     }
-    let data = request.machine.random.bytes(wanted).ok_or(ErrorCode::MACHINE_FAILURE)?;
+    let data = request.random.bytes(wanted).ok_or(ErrorCode::MACHINE_FAILURE)?;
     let parameters = [&b"RL"[..], &EMPTY, &EMPTY, &EMPTY].concat();
     Ok(Ok(Answer { parameters, data, work: Work::Random(wanted) }))
 }

@@ -4,6 +4,7 @@
 use ap_arch::{Apqi, Apqn, ConditionCode, FunctionCode, Gr0, HwInfo, ProgramCode, QueueStatus, ResponseCode};
 
 use self::memory::{FaultyMemory, Sink};
+use super::sound;
 use crate::configuration::Configuration;
 use crate::fault::{Fault, Faults};
 use crate::instruction::{Instruction, OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
@@ -17,7 +18,7 @@ const ENABLE: u64 = 1 << 47;
 const SOME_LENGTH: u64 = 256;
 
 /// Executes an instruction on a machine with faults.
-pub(crate) fn execute(
+pub(super) fn execute(
     configuration: &Configuration,
     guest: &Configuration,
     insn: Instruction,
@@ -28,7 +29,7 @@ pub(crate) fn execute(
     let mut operands = *operands;
     operands.problem_state &= !faults.has(Fault::ProblemStateAllowed);
     if operands.problem_state {
-        return configuration.execute_sound(guest, insn, &operands, memory);
+        return sound::execute(configuration, guest, insn, &operands, memory);
     }
     let mut call = Call { configuration, guest, faults, insn, operands };
     match insn {
@@ -36,22 +37,6 @@ pub(crate) fn execute(
         Instruction::Nqap { r1, r2 } => call.nqap(r1, r2, memory),
         Instruction::Dqap { r1, r2 } => call.dqap(r1, r2, memory),
     }
-}
-
-/// What faults make of notifications.
-pub(crate) fn notifications(faults: &Faults, mut notifications: Vec<Notification>) -> Vec<Notification> {
-    if faults.has(Fault::InterruptionLost) {
-        notifications.clear();
-    }
-    for notification in &mut notifications {
-        if faults.has(Fault::ByteElsewhere) {
-            notification.nib = notification.nib.wrapping_add(8);
-        }
-        if faults.has(Fault::WrongSubclass) {
-            notification.isc ^= 1;
-        }
-    }
-    notifications
 }
 
 struct Call<'a> {
@@ -108,7 +93,7 @@ impl Call<'_> {
 
     /// The sound machine's answer to the operands as they are now.
     fn sound(&self, memory: &mut dyn OperandMemory) -> Outcome {
-        self.configuration.execute_sound(self.guest, self.insn, &self.operands, memory)
+        sound::execute(self.configuration, self.guest, self.insn, &self.operands, memory)
     }
 
     fn ignore(&mut self, fault: Fault, bits: u64) {
@@ -233,14 +218,14 @@ impl Call<'_> {
         {
             let gr0 = Gr0::pqap(FunctionCode::AQIC, apqn).0;
             let again = Operands { gr0, gr1: ENABLE | u64::from(isc), gr2: nib, ..Operands::default() };
-            self.configuration.execute_sound(self.guest, Instruction::Pqap, &again, memory);
+            sound::execute(self.configuration, self.guest, Instruction::Pqap, &again, memory);
         }
         if there && self.has(Fault::ResetOfTheWholeCard) {
             for domain in self.configuration.apcb().domains.iter().filter(|domain| *domain != apqn.apqi.0) {
                 let other = Apqn { apqi: Apqi(domain), ..apqn };
                 let gr0 = Gr0::pqap(gr0.function(), other).0;
                 let operands = Operands { gr0, ..self.operands };
-                self.configuration.execute_sound(self.guest, Instruction::Pqap, &operands, memory);
+                sound::execute(self.configuration, self.guest, Instruction::Pqap, &operands, memory);
             }
         }
         if self.has(Fault::ResetOutsideAnswers00) { with_status(outcome, as_if_there) } else { outcome }
@@ -265,7 +250,7 @@ impl Call<'_> {
         let again = status_of(&outcome).is_some_and(|status| status.response() == ResponseCode::OTHERWISE_CHANGED);
         if again && enable && self.has(Fault::EnableAgainReplaces) {
             let off = Operands { gr1: 0, ..self.operands };
-            self.configuration.execute_sound(self.guest, self.insn, &off, &mut faulty);
+            sound::execute(self.configuration, self.guest, self.insn, &off, &mut faulty);
             self.sound(&mut faulty);
         }
         let hidden = if enable { Fault::EnableAgainAnswers00 } else { Fault::DisableAgainAnswers00 };
@@ -381,7 +366,7 @@ impl Call<'_> {
             let apqn = self.gr0().apqn();
             let max = self.configuration.machine.adapter(apqn.apid).info().max_message_len() as u64;
             let whole = Operands { gr0: Gr0::dqap(apqn).0, r2: [0, max], ..self.operands };
-            self.configuration.execute_sound(self.guest, self.insn, &whole, &mut Sink);
+            sound::execute(self.configuration, self.guest, self.insn, &whole, &mut Sink);
         }
     }
 
