@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One case, its result, and the runner.
+//! One case: a rule, where it stands, and how it is tried.
 
-use serde::Serialize;
-
-use super::DeviceFactory;
-use super::script::{Script, Stop};
+use super::record::Stop;
+use super::script::Script;
 use crate::Capability;
 
 type Body = Box<dyn Fn(&Script<'_>) -> Result<(), Stop> + Send + Sync>;
@@ -21,7 +19,7 @@ pub struct Case {
     pub needs: &'static [Capability],
     /// It could wreck a real kernel: only run on demand, or on a device that is expendable.
     pub dangerous: bool,
-    body: Body,
+    pub(super) body: Body,
 }
 
 impl Case {
@@ -47,84 +45,4 @@ impl Case {
         self.dangerous = true;
         self
     }
-}
-
-/// What a case says of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// As the specification says.
-    Pass,
-    /// Otherwise, in a way that is accepted.
-    Differs,
-    /// Not as any driver should: a finding.
-    Fail,
-    /// Not judged.
-    Skip,
-    /// Not judged, because the device could not be asked: the connection to it broke, or it behaved like no device.
-    Broken,
-}
-
-/// What came of one case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CaseResult {
-    /// Name of the case.
-    pub case: String,
-    /// Where the rule stands.
-    pub source: String,
-    /// The verdict.
-    pub verdict: Verdict,
-    /// Why it was skipped, or in what it differs; what was asked where it failed.
-    pub reason: String,
-    /// What should have been seen, where it failed.
-    pub expected: String,
-    /// What was seen.
-    pub seen: String,
-    /// The calls made, in order, with their answers: a reproducer.
-    pub calls: Vec<String>,
-    /// Findings of the catalogue that the case stands for.
-    pub covers: Vec<String>,
-}
-
-/// What to run.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Only cases whose name contains one of these; none means all.
-    pub only: Vec<String>,
-    /// Also cases that could wreck a real kernel.
-    pub dangerous: bool,
-}
-
-/// Runs the suite.
-#[must_use]
-pub fn run(factory: &dyn DeviceFactory, options: &Options) -> Vec<CaseResult> {
-    let wanted = |case: &Case| options.only.is_empty() || options.only.iter().any(|part| case.name.contains(part));
-    super::cases().iter().filter(|case| wanted(case)).map(|case| run_one(factory, case, options)).collect()
-}
-
-fn run_one(factory: &dyn DeviceFactory, case: &Case, options: &Options) -> CaseResult {
-    let script = Script::new(factory, case.needs, case.dangerous && !options.dangerous);
-    let outcome = (case.body)(&script);
-    let (calls, differs) = script.into_record();
-    let mut result = CaseResult {
-        case: case.name.clone(),
-        source: case.source.to_owned(),
-        verdict: Verdict::Pass,
-        reason: String::new(),
-        expected: String::new(),
-        seen: String::new(),
-        calls,
-        covers: case.covers.iter().map(|id| (*id).to_owned()).collect(),
-    };
-    match outcome {
-        Ok(()) if differs.is_empty() => {}
-        Ok(()) => (result.verdict, result.reason) = (Verdict::Differs, differs.join("; ")),
-        Err(Stop::Skip(reason)) => (result.verdict, result.reason) = (Verdict::Skip, reason),
-        Err(Stop::Broken(reason)) => (result.verdict, result.reason) = (Verdict::Broken, reason),
-        Err(Stop::Finding { what, expected, seen }) => {
-            (result.verdict, result.reason) = (Verdict::Fail, what);
-            (result.expected, result.seen) = (expected, seen);
-        }
-    }
-    result
 }

@@ -8,24 +8,15 @@
 mod answer;
 mod case;
 mod cases;
+mod factory;
 mod fixture;
+mod record;
+mod run;
 mod script;
 mod side;
 
-pub use case::{Case, CaseResult, Options, Verdict, run};
+pub use case::Case;
 pub use cases::all as cases;
+pub use factory::DeviceFactory;
 pub use fixture::{A, B, C, HostSetup, MdevSetup};
-
-use crate::HostControl;
-
-/// Makes hosts for the cases: models, or whatever stands for a real host.
-pub trait DeviceFactory {
-    /// What people call the device under test.
-    fn name(&self) -> String;
-
-    /// A fresh host as `setup` describes it.
-    ///
-    /// # Errors
-    /// Why this factory cannot provide one: the case is skipped with that reason.
-    fn host(&self, setup: &HostSetup) -> Result<Box<dyn HostControl>, String>;
-}
+pub use run::{CaseResult, Options, Verdict, run};

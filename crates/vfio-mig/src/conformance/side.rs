@@ -8,20 +8,20 @@ use ap_arch::{Apqn, FunctionCode, Gr0, HwInfo, Matrix, QciBlock, QueueStatus};
 
 use super::answer::{Answer, Show};
 use super::fixture::A;
-use super::script::{Script, Stop};
+use super::record::{Record, Stop};
 use crate::{DeviceError, DeviceState, GuestCall, GuestReply, HostControl, LogLevel, MigrationDevice, StreamId};
 
 /// One host in a case. Migration calls are those of device A.
 pub(super) struct Side<'s> {
-    pub(super) script: &'s Script<'s>,
+    pub(super) record: &'s Record,
     name: &'static str,
     pub(super) host: Box<dyn HostControl>,
     log_mark: Cell<u64>,
 }
 
 impl<'s> Side<'s> {
-    pub(super) fn new(script: &'s Script<'s>, name: &'static str, host: Box<dyn HostControl>) -> Self {
-        Self { script, name, host, log_mark: Cell::new(0) }
+    pub(super) fn new(record: &'s Record, name: &'static str, host: Box<dyn HostControl>) -> Self {
+        Self { record, name, host, log_mark: Cell::new(0) }
     }
 
     fn device(&self) -> Box<dyn MigrationDevice + '_> {
@@ -34,7 +34,7 @@ impl<'s> Side<'s> {
             Err(DeviceError::Refused { errno, .. }) => Answer::Refused(errno),
             Err(DeviceError::Transport(reason)) => return Err(Stop::Broken(reason)),
         };
-        self.script.record(format!("{}: {call} = {answer}", self.name));
+        self.record.call(format!("{}: {call} = {answer}", self.name));
         Ok(answer)
     }
 
@@ -158,7 +158,7 @@ impl<'s> Side<'s> {
             (Ok(reply), _) => format!("rc {:02x}", QueueStatus::from_gr1(reply.gr1).response().0),
             (Err(error), _) => error.to_string(),
         };
-        self.script.record(format!("{}: guest {mdev}: {} = {text}", self.name, name_of(call)));
+        self.record.call(format!("{}: guest {mdev}: {} = {text}", self.name, name_of(call)));
         reply.map_err(|error| Stop::Broken(error.to_string()))
     }
 
@@ -185,7 +185,7 @@ impl<'s> Side<'s> {
 
     /// The guest of A must see this.
     pub(super) fn expect_guest(&self, what: &str, matrix: &Matrix) -> Result<(), Stop> {
-        self.script.expect(what, text_of(&self.qci(A)?), &text_of(matrix), &[])
+        self.record.expect(what, text_of(&self.qci(A)?), &text_of(matrix), &[])
     }
 
     /// Error lines of the log since the last time this was asked.
@@ -211,7 +211,7 @@ impl<'s> Side<'s> {
         for (adapter, domain, _) in counts {
             seen.push((*adapter, *domain, self.resets(*adapter, *domain)?));
         }
-        self.script.expect("number of resets of each queue", show(&seen), &show(counts), &[])
+        self.record.expect("number of resets of each queue", show(&seen), &show(counts), &[])
     }
 
     /// A's complete stream, from a session of its own that is left for RUNNING.

@@ -107,7 +107,7 @@ fn aqic(side: &Side<'_>, mdev: &str, apqn: Apqn, gr1: u64) -> Result<ResponseCod
 fn send(side: &Side<'_>, mdev: &str, apqn: Apqn) -> Result<(), Stop> {
     let reply = side.guest(mdev, &GuestCall::Nqap { apqn, psmid: 0x1234, message: vec![0; 64] })?;
     let response = QueueStatus::from_gr1(reply.gr1).response();
-    side.script.expect(&format!("NQAP to {apqn}"), response, "00 (normal)", &[])
+    side.record.expect(&format!("NQAP to {apqn}"), response, "00 (normal)", &[])
 }
 
 fn bystander(script: &Script<'_>) -> Result<(), Stop> {
@@ -129,10 +129,10 @@ fn bystander(script: &Script<'_>) -> Result<(), Stop> {
 /// The next owner of a queue must find it empty.
 fn expect_clean(side: &Side<'_>, mdev: &str, apqn: Apqn) -> Result<(), Stop> {
     let (status, _) = side.tapq(mdev, apqn)?;
-    side.script.expect(&format!("TAPQ of {apqn} by its next owner"), status, "E---- rc 00 (normal)", &[])?;
+    side.record.expect(&format!("TAPQ of {apqn} by its next owner"), status, "E---- rc 00 (normal)", &[])?;
     let reply = side.guest(mdev, &GuestCall::Dqap { apqn, length: 4096 })?;
     let response = QueueStatus::from_gr1(reply.gr1).response();
-    side.script.expect(&format!("DQAP of {apqn} by its next owner"), response, "10 (queue full)", &[])
+    side.record.expect(&format!("DQAP of {apqn} by its next owner"), response, "10 (queue full)", &[])
 }
 
 /// Assigns one queue to the device that has nothing.

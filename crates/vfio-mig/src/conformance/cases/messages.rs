@@ -81,7 +81,7 @@ fn with_device(text: &str) -> String {
 fn expect_lines(side: &Side<'_>, expected: &[String]) -> Result<(), Stop> {
     let seen: Vec<String> = side.errors()?.iter().map(|line| plain(line)).collect();
     let expected: Vec<String> = expected.iter().map(|text| with_device(text)).collect();
-    side.script.expect("lines of the log", seen.join(" | "), &expected.join(" | "), &[])
+    side.record.expect("lines of the log", seen.join(" | "), &expected.join(" | "), &[])
 }
 
 /// Offers one queue with `source` to a host whose queue has `target`; it must be refused.

@@ -15,7 +15,8 @@ use ap_arch::{Apqn, HwInfo, Mask256};
 use super::answer::{Answer, Show};
 use super::case::Case;
 use super::fixture::{CCA8, matrix_a, stream};
-use super::script::{Script, Stop};
+use super::record::Stop;
+use super::script::Script;
 use super::side::{Side, entries_of};
 use crate::{DeviceState, StreamId};
 
