@@ -8,19 +8,12 @@
 //! This crate recognises instructions and moves values; what they mean stands in the crates below it. Only `ffi.rs`
 //! knows QEMU's ABI.
 
-mod branch;
 mod control_socket;
-mod dat;
-mod facilities;
+mod cpu;
+mod emulation;
 mod ffi;
-mod instruction;
-mod interrupt;
-mod memory;
-mod owner;
 mod plugin;
-mod reset;
-mod sites;
-mod vcpu;
+mod state;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::path::{Path, PathBuf};
@@ -28,7 +21,7 @@ use std::path::{Path, PathBuf};
 use vfio_ap::{Host, HostConfig};
 
 use crate::ffi::Emulator;
-use crate::owner::Owner;
+use crate::state::owner::Owner;
 
 /// Largest host configuration accepted, in bytes.
 const MAX_CONFIG: u64 = 16 << 20;

@@ -9,15 +9,15 @@ use std::sync::{Arc, OnceLock};
 use ap_machine::Instruction;
 use vfio_ap::Host;
 
-use crate::branch;
-use crate::facilities;
+use crate::cpu::branch;
+use crate::cpu::vcpu::Vcpus;
+use crate::emulation::delivery::{self as interrupt, Interruptions, PswLoad};
+use crate::emulation::facilities;
+use crate::emulation::instruction;
+use crate::emulation::reset::{self, Diagnose};
 use crate::ffi::{self, Tb, TbPtr};
-use crate::instruction;
-use crate::interrupt::{self, Interruptions, PswLoad};
-use crate::owner::Owner;
-use crate::reset::{self, Diagnose};
-use crate::sites::Sites;
-use crate::vcpu::Vcpus;
+use crate::state::owner::Owner;
+use crate::state::sites::Sites;
 
 /// Everything the callbacks share.
 pub(crate) struct Plugin {

@@ -6,9 +6,9 @@
 use ap_arch::ProgramCode;
 use ap_machine::{OperandMemory, ProgramException};
 
-use crate::dat::{self, Access, CpuState, PAGE};
+use crate::cpu::dat::{self, Access, CpuState, PAGE};
+use crate::cpu::vcpu::Registers;
 use crate::ffi::Exchange;
-use crate::vcpu::Registers;
 
 /// The storage of the vCPU whose callback is running, for the length of one instruction.
 pub(crate) struct GuestStorage<'a> {

@@ -6,9 +6,9 @@
 use std::ffi::{c_uint, c_void};
 use std::sync::atomic::Ordering;
 
+use crate::cpu::vcpu::{Registers, Vcpu};
 use crate::plugin::{Plugin, plugin};
-use crate::sites::Site;
-use crate::vcpu::{Registers, Vcpu};
+use crate::state::sites::Site;
 
 const PSW_PROBLEM_STATE: u64 = 1 << 48;
 const RESET_AND_IPL: u64 = 0x308;

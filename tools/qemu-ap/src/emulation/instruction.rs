@@ -12,13 +12,13 @@ use std::sync::atomic::Ordering;
 use ap_arch::{FunctionCode, Gr0, ProgramCode};
 use ap_machine::{Instruction, Operands, Outcome, ProgramException};
 
-use crate::dat;
+use crate::cpu::dat;
+use crate::cpu::storage::GuestStorage;
+use crate::cpu::vcpu::{Raised, Registers, Vcpu};
+use crate::emulation::delivery as interrupt;
 use crate::ffi;
-use crate::interrupt;
-use crate::memory::GuestStorage;
 use crate::plugin::{Plugin, plugin};
-use crate::sites::Site;
-use crate::vcpu::{Raised, Registers, Vcpu};
+use crate::state::sites::Site;
 
 const PSW_PROBLEM_STATE: u64 = 1 << 48;
 const PSW_CC_SHIFT: u32 = 44;

@@ -9,7 +9,7 @@ use std::ffi::{c_uint, c_void};
 
 use ap_arch::facility;
 
-use crate::dat;
+use crate::cpu::dat;
 use crate::ffi::{self, Insn};
 use crate::plugin::plugin;
 

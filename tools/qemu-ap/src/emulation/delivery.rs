@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use ap_machine::{Configuration, Notification, OperandMemory};
 
-use crate::dat;
+use crate::cpu::dat;
+use crate::cpu::storage::GuestStorage;
+use crate::cpu::vcpu::{Registers, Vcpu};
+use crate::emulation::reset;
 use crate::ffi::{self, Exchange, VcpuFlag};
-use crate::memory::GuestStorage;
 use crate::plugin::{Plugin, plugin};
-use crate::reset;
-use crate::sites::Site;
-use crate::vcpu::{Registers, Vcpu};
+use crate::state::sites::Site;
 
 /// How long one execution of a waiting LPSWE waits for an engine.
 const WAIT_SLICE: Duration = Duration::from_millis(1);
