@@ -2,11 +2,20 @@
 //! The harness: migrates a guest between two QEMUs, hands the AP configuration over, judges what the guest and the hosts
 //! say, reports. [`run`] is the story of one run; everything else serves it.
 //!
-//! A folder may use what stands below it: `cli` (the commands, in the program), [`doctor`] (what is here and what is
-//! missing), [`conformance`] (judged devices), [`run`] (the story of one run), [`libvirt`] (runs that libvirt carries out),
-//! [`machine`] (one QEMU), [`report`] (renderings), [`hosts`] (where QEMUs run, and what is there), [`outcome`] (what
-//! happened, and the verdict), [`scenario`] (what is to happen), [`guest`] (the image and what it prints), [`protocol`]
-//! (QMP and the plugin's control socket).
+//! A folder uses what stands below it in this list, and nothing above:
+//!
+//! * `cli`: the commands, in the program
+//! * [`doctor`]: what is here, and what is missing
+//! * [`conformance`]: devices that are judged by the rules of the specification
+//! * [`run`]: the story of one run
+//! * [`libvirt`]: the guest's QEMU is started and migrated by libvirt
+//! * [`machine`]: one QEMU, from its start to its end
+//! * [`report`]: renderings of runs that are over
+//! * [`hosts`]: where QEMUs run, what is there, and what has to be put back there
+//! * [`outcome`]: what happened in a run, and the verdict on it
+//! * [`scenario`]: what is to happen
+//! * [`guest`]: the image, and what it prints
+//! * [`protocol`]: QMP and the plugin's control socket
 //!
 //! What QEMU, the guest, a file or a plugin says is untrusted: every wait has a deadline, every buffer a bound, and
 //! whatever goes wrong has a verdict of its own ([`outcome::verdict::Kind`]).

@@ -13,9 +13,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use kaput::outcome::events::What;
+use kaput::outcome::finished::Finished;
 use kaput::outcome::verdict::Kind;
 use kaput::run::tools::{Named, Tools};
-use kaput::run::{self, Finished, Wishes};
+use kaput::run::{self, Wishes};
 use kaput::scenario::load::Loaded;
 
 use support::named;

@@ -11,9 +11,10 @@ use std::sync::{Arc, OnceLock};
 
 use ap_arch::report::Verdict as CaseVerdict;
 use kaput::conformance::mutants;
+use kaput::outcome::finished::Finished;
 use kaput::report::human;
 use kaput::run::tools::Tools;
-use kaput::run::{self, Finished, Wishes};
+use kaput::run::{self, Wishes};
 use kaput::scenario::Outcome;
 use kaput::scenario::load::{self, Loaded};
 use libtest_mimic::{Arguments, Failed, Trial};

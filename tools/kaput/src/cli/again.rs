@@ -4,9 +4,9 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use kaput::outcome::finished::Finished;
 use kaput::outcome::verdict::Exit;
 use kaput::report::{Told, json};
-use kaput::run::Finished;
 use kaput::scenario::load::Loaded;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use kaput::doctor::host::{self, Answer};
 use kaput::doctor::look as look_here;
-use kaput::hosts::pair::Site;
+use kaput::hosts::name::Site;
 use kaput::hosts::ssh::Far;
 use kaput::outcome::verdict::Exit;
 use kaput::run::tools::Named;

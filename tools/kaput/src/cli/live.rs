@@ -8,8 +8,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kaput::machine::observed::{Observed, State};
 use kaput::machine::run_folder::FolderError;
 use kaput::outcome::events::What;
+use kaput::outcome::finished::Finished;
 use kaput::run::tools::Tools;
-use kaput::run::{self, Finished, Wishes};
+use kaput::run::{self, Wishes};
 use kaput::scenario::load::Loaded;
 use tokio_util::task::AbortOnDropHandle;
 

@@ -8,14 +8,17 @@ use std::sync::Arc;
 use ap_arch::Matrix;
 use ap_machine::topology::short_matrix;
 use clap::ValueEnum;
+use kaput::hosts::cpu_model::{self, Kvm};
 use kaput::hosts::kernel_log::KernelLogs;
-use kaput::hosts::pair::{Site, Sites};
+use kaput::hosts::name::Site;
+use kaput::hosts::pair::Sites;
 use kaput::hosts::queues::{self, Device, ResourceError, Taken};
 use kaput::hosts::ssh::Far;
-use kaput::libvirt::daemon::{Daemon, Libvirt, mark_of};
+use kaput::hosts::virsh::mark_of;
+use kaput::libvirt::daemon::{Daemon, Libvirt};
 use kaput::libvirt::limits;
 use kaput::outcome::verdict::Exit;
-use kaput::run::engine::{self, Engine, Kvm};
+use kaput::run::engine::Engine;
 use kaput::run::tools::Tools;
 use kaput::scenario::Outcome;
 use kaput::scenario::load::Loaded;
@@ -226,7 +229,7 @@ impl Options {
         }
         match &self.cpu {
             Some(cpu) => Ok(cpu.clone()),
-            None => Ok(engine::baseline(&connected.iter().map(|far| &**far).collect::<Vec<_>>()).await?),
+            None => Ok(cpu_model::baseline(&connected.iter().map(|far| &**far).collect::<Vec<_>>()).await?),
         }
     }
 }

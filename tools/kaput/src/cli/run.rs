@@ -6,10 +6,11 @@ use std::num::NonZeroUsize;
 
 use futures::StreamExt;
 use kaput::hosts::pair::Sites;
+use kaput::outcome::finished::Finished;
 use kaput::outcome::verdict::Exit;
 use kaput::report::{Told, human};
 use kaput::run::tools::{Named, Tools};
-use kaput::run::{self, Finished, Wishes};
+use kaput::run::{self, Wishes};
 use kaput::scenario::load::{self, Loaded};
 use miette::{Result, miette};
 

@@ -10,10 +10,10 @@ use preflight::text::{plain, shell_word};
 use preflight::{Attribute, Host};
 use serde_json::json;
 
+use crate::hosts::cpu_model;
+use crate::hosts::foresight;
 use crate::hosts::qemu;
-use crate::hosts::queues;
 use crate::hosts::ssh::{Far, FarError};
-use crate::run::engine;
 
 /// Asks what no snapshot has.
 const SCRIPT: &str = r#"
@@ -103,7 +103,7 @@ pub async fn look_at(far: &Far, mdev: Option<&str>) -> Result<Vec<Item>, FarErro
     let text =
         if device == Answer::Yes { "it knows the device vfio-ap" } else { "it does not know the device vfio-ap" };
     items.push(item("QEMU vfio-ap", device, text, "a QEMU for s390x hosts, built with vfio-ap"));
-    items.push(match engine::baseline(&[far]).await {
+    items.push(match cpu_model::baseline(&[far]).await {
         Ok(model) => item("CPU model", Answer::Yes, model.split(',').next().unwrap_or_default(), ""),
         Err(error) => item(
             "CPU model",
@@ -155,8 +155,8 @@ fn absent(Unknown(reason): &Unknown) -> Answer {
 }
 
 async fn of_snapshot(far: &Far) -> Result<Vec<Item>, FarError> {
-    let snapshot = queues::look(far).await?;
-    let host = Host::new(&snapshot).map_err(|error| queues::odd(far, &error))?;
+    let snapshot = foresight::look(far).await?;
+    let host = Host::new(&snapshot).map_err(|error| foresight::odd(far, &error))?;
     let shown = |fact: &Fact<String>| fact.as_ref().map_or_else(|Unknown(why)| why.to_string(), Clone::clone);
     let mut items = vec![item(
         "kernel",
@@ -242,7 +242,7 @@ async fn blocked(far: &Far, mdev: Option<&str>) -> Item {
         let mend = "--mdev UUID names a mediated device that no guest has, for QEMU to be asked";
         return optional(item(WHAT, Answer::Unknown, "no device is named to ask QEMU about", mend));
     };
-    let snapshot = match queues::look(far).await {
+    let snapshot = match foresight::look(far).await {
         Ok(snapshot) => snapshot,
         Err(error) => return item(WHAT, Answer::Unknown, error.to_string(), "`kaput collect` shows what it says"),
     };
@@ -255,7 +255,7 @@ async fn blocked(far: &Far, mdev: Option<&str>) -> Item {
         shell_word(&format!("vfio-ap,id=ap,sysfsdev={}/{mdev}", ap_admin::MATRIX)),
     );
     let nothing = json!({});
-    match engine::qmp(far, "start with this device", &options, "query-migrate", &nothing).await {
+    match cpu_model::qmp(far, "start with this device", &options, "query-migrate", &nothing).await {
         Err(error) => item(WHAT, Answer::No, error.to_string(), "try the same by hand there"),
         Ok(answer) => {
             let reasons = answer.pointer("/return/blocked-reasons").and_then(|reasons| reasons.as_array());

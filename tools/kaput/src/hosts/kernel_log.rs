@@ -8,10 +8,10 @@ use preflight::kernel_log::{Explained, explain};
 use preflight::rules::Step;
 use preflight::text::{plain, shell_word};
 use preflight::{Judgement, Verdict as Foreseen};
-use serde::{Deserialize, Serialize};
 
-use crate::hosts::queues;
+use crate::hosts::foresight;
 use crate::hosts::ssh::{Far, FarError};
+use crate::outcome::verdict::KernelLine;
 
 /// Lines that are fetched at most, the newest.
 const MOST_LINES: usize = 400;
@@ -50,24 +50,6 @@ pub struct KernelLogs {
     pub source: Witness,
     /// Where it goes.
     pub destination: Witness,
-}
-
-/// A line of a kernel's log about the driver, and what it means. All texts are fit for a terminal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub struct KernelLine {
-    /// What the kernel said.
-    pub text: String,
-    /// The rule of preflight that does not hold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
-    /// What it means.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub means: Option<String>,
-    /// What mends it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
 }
 
 /// What a kernel said.
@@ -166,7 +148,7 @@ impl KernelLogs {
         let text = witness.records(&format!(" | grep {} | tail -n {MOST_LINES}", wanted.join(" "))).await?;
         let other = if Arc::ptr_eq(&witness.far, &self.source.far) { &self.destination } else { &self.source };
         // The guest's host first; a host that does not tell makes the words of the log all there is.
-        let hosts = queues::judged((&other.far, &other.mdev), (&witness.far, &witness.mdev)).await.ok();
+        let hosts = foresight::judged((&other.far, &other.mdev), (&witness.far, &witness.mdev)).await.ok();
         let hosts = hosts.filter(|judgement| judgement.verdict() == Foreseen::No);
         Ok(said(&text, mark, &witness.mdev, hosts.as_ref()))
     }

@@ -2,49 +2,16 @@
 //! On which hosts a scenario's machines run: here, or where ssh leads. The host a guest starts on is the source, every
 //! other one the destination, however often the guest moves.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use preflight::text::plain;
 
 use crate::guest::image::Image;
+use crate::hosts::name::Site;
 use crate::hosts::qemu;
 use crate::hosts::ssh::{Far, FarError};
 use crate::hosts::transport::Way;
-
-/// A host, as the user names it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Site {
-    /// This one.
-    #[default]
-    Local,
-    /// Another one, as ssh names it: `[USER@]NAME`.
-    Ssh(String),
-}
-
-impl FromStr for Site {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("ssh:") {
-            Some("") => Err("after `ssh:` a host is expected, as for ssh: [USER@]NAME".to_owned()),
-            Some(name) => Ok(Self::Ssh(name.to_owned())),
-            None if text == "local" => Ok(Self::Local),
-            None => Err("a host is `local` or `ssh:[USER@]NAME`".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Local => f.write_str("local"),
-            Self::Ssh(name) => write!(f, "ssh:{}", plain(name)),
-        }
-    }
-}
 
 /// What the user says about hosts.
 #[derive(Clone, Debug, Default, clap::Args)]

@@ -8,16 +8,15 @@ use std::sync::Arc;
 
 use ap_admin::{AP, MATRIX, Record, Refusal, Wanted};
 use ap_arch::{Apqn, Matrix};
-use preflight::collect::SCRIPT;
 use preflight::report::human;
 use preflight::text::shell_word;
-use preflight::{Host, Judgement, Pair, RULES, Snapshot};
 
+use crate::hosts::foresight::{judged, look};
 use crate::hosts::journal::{self, Entry, JournalError};
 use crate::hosts::kernel_log::Witness;
-use crate::hosts::pair::Site;
+use crate::hosts::name::Site;
 use crate::hosts::ssh::{Far, FarError};
-use crate::libvirt::daemon::{destroy_all, mark_of};
+use crate::hosts::virsh::{destroy_all, mark_of};
 
 /// Seconds to wait for another kaput on the same host: at the start none may be there, and after a crash the far side of
 /// the one that crashed takes a while to notice.
@@ -136,28 +135,6 @@ pub async fn foresee(source: &Taken, destination: &Taken) -> Result<Option<Strin
     Ok((judgement.verdict() == preflight::Verdict::No).then(text))
 }
 
-/// What preflight says of a device on one host and one on the other, as both are now.
-///
-/// # Errors
-/// [`ResourceError`], also for a host that says what no kernel does.
-pub async fn judged(source: (&Far, &str), destination: (&Far, &str)) -> Result<Judgement, ResourceError> {
-    let read = async |far: &Far| -> Result<Host, ResourceError> {
-        Host::new(&look(far).await?).map_err(|error| odd(far, &error).into())
-    };
-    let (one, other) = (read(source.0).await?, read(destination.0).await?);
-    let pair = Pair::new(&one, &other, Some(source.1), Some(destination.1)).map_err(|error| odd(source.0, &error))?;
-    Ok(preflight::judge(&pair, RULES, false))
-}
-
-pub(crate) fn odd(far: &Far, reason: &impl ToString) -> FarError {
-    FarError::Refused {
-        host: far.name().to_owned(),
-        doing: "tell its AP configuration".to_owned(),
-        reason: reason.to_string(),
-        mend: "`kaput collect` shows what it says".to_owned(),
-    }
-}
-
 impl Taken {
     /// The name of the mediated device.
     fn mdev(&self) -> &str {
@@ -243,12 +220,6 @@ async fn restore_one(path: PathBuf, entry: &Entry, ssh_config: Option<PathBuf>) 
     put_back(&far, path, &entry.record).await?;
     far.close().await;
     Ok(())
-}
-
-pub(crate) async fn look(far: &Far) -> Result<Snapshot, FarError> {
-    let doing = "tell its AP configuration";
-    let text = far.script(doing, &format!("set -- {}/\n{SCRIPT}", shell_word(&far.hello.root))).await?;
-    Snapshot::from_json(&text).map_err(|error| odd(far, &error))
 }
 
 async fn offline(far: &Far) -> Result<BTreeSet<Apqn>, FarError> {

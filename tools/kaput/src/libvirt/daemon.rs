@@ -14,15 +14,13 @@ use tokio::sync::oneshot;
 
 use super::events::Hearing;
 use crate::guest::image::Image;
+use crate::hosts::cpu_model::Kvm;
 use crate::hosts::ssh::{Far, FarError, Forward};
+use crate::hosts::virsh::VIRSH;
 use crate::machine::Trouble;
 use crate::machine::observed::Observed;
 use crate::machine::run_folder::RunFolder;
 use crate::protocol::qmp::QmpError;
-use crate::run::engine::Kvm;
-
-/// How a host's libvirt is asked: the system's, where QEMU's guests with devices are.
-pub(super) const VIRSH: &str = "virsh -q -c qemu:///system";
 
 /// Looks for the daemon and its socket, which another daemon is to reach.
 const LOOK: &str = r#"
@@ -46,35 +44,6 @@ pub struct Libvirt {
     pub kvm: Option<Kvm>,
     /// What the names of the domains of this program begin with.
     pub mark: String,
-}
-
-/// What the names of domains begin with whose run made a mediated device of this name, or has this name itself.
-#[must_use]
-pub fn mark_of(uuid: &str) -> &str {
-    uuid.split('-').next().unwrap_or_default()
-}
-
-/// Shell words that destroy a domain. Where its libvirt does not answer any more, QEMU is killed.
-pub(crate) fn destroy(name: &str) -> String {
-    let name = shell_word(name);
-    format!(
-        "timeout 20 {VIRSH} destroy {name} > /dev/null || {{ pid=$(cat /run/libvirt/qemu/{name}.pid) &&\n\
-         grep -q {name} \"/proc/$pid/cmdline\" && kill -9 \"$pid\"; }} 2> /dev/null\n"
-    )
-}
-
-/// Destroys the domains of a run that are still there. A host without libvirt has none.
-///
-/// # Errors
-/// [`FarError`].
-pub async fn destroy_all(far: &Far, mark: &str) -> Result<(), FarError> {
-    let pattern = shell_word(&format!("kaput-{mark}-"));
-    let script = format!(
-        "command -v virsh > /dev/null || exit 0\n\
-         for name in $(timeout 20 {VIRSH} list --all --name 2> /dev/null); do\n\
-         case $name in {pattern}*) timeout 20 {VIRSH} destroy \"$name\" ;; esac\ndone\nexit 0\n"
-    );
-    far.script("end guests of its libvirt", &script).await.map(|_| ())
 }
 
 /// One host's libvirt.

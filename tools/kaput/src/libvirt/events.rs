@@ -13,8 +13,8 @@ use tokio::process::Child;
 use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::daemon::VIRSH;
 use crate::hosts::ssh::{Far, FarError};
+use crate::hosts::virsh::VIRSH;
 use crate::machine::observed::{Observed, State};
 use crate::protocol::qmp::Event;
 

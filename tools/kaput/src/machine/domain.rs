@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 
 use super::console::ConsoleSocket;
 use super::{Machine, Monitor, Process, Records, Trouble, process};
-use crate::libvirt::daemon::{Daemon, destroy};
+use crate::hosts::virsh::destroy;
+use crate::libvirt::daemon::Daemon;
 use crate::libvirt::xml::{self, Ap, Description};
 use crate::machine::backoff::Pace;
 use crate::machine::observed::Observed;

@@ -20,7 +20,8 @@ use vfio_ap::{HostConfig, MdevConfig};
 use crate::hosts::qemu::{QemuError, STARTED_BY_US};
 use crate::machine::arguments::escaped;
 use crate::machine::remove_stale_socket;
-use crate::scenario::{LONGEST_SOCKET, USUAL_UUID};
+use crate::protocol::socket_path::LONGEST_SOCKET;
+use crate::scenario::USUAL_UUID;
 
 /// What the user wants.
 #[derive(Clone, Debug, Default)]

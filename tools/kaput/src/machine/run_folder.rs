@@ -9,10 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::scenario::LONGEST_SOCKET;
-
-/// Bytes of the longest name of a socket in the folder, separator included: `/00-` host `.control`.
-pub(crate) const LONGEST_NAME: usize = 32;
+use crate::protocol::socket_path::{LONGEST_NAME, LONGEST_SOCKET};
 
 /// How the folders' names begin.
 const PREFIX: &str = "kaput-";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How the findings that a guest can see show to it: which of its cases fail. Who runs into one of them is told its name.
 
-use crate::hosts::kernel_log::KernelLine;
+use crate::outcome::verdict::KernelLine;
 
 /// A finding, and the cases that fail together where it is.
 const SYMPTOMS: [(&str, &[&str]); 7] = [

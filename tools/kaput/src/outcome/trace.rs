@@ -8,7 +8,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use vfio_ap::control::{TraceEntry, TraceReply};
 
-use crate::machine::{Machine, Trouble};
 use crate::outcome::events::{Event, What};
 
 /// One AP instruction of the guest.
@@ -43,22 +42,10 @@ impl Trace {
         Self { begun, instructions: Vec::new(), lost: 0 }
     }
 
-    /// Fetches what the guest did on a machine, from its beginning there.
-    ///
-    /// # Errors
-    /// [`Trouble`].
-    pub async fn fetch(&mut self, machine: &Machine) -> Result<(), Trouble> {
-        let mut since = 0;
-        loop {
-            let TraceReply { entries, next, lost } = machine.call(|control| control.trace(since)).await?;
-            self.lost += lost;
-            if entries.is_empty() || next <= since {
-                return Ok(());
-            }
-            let begun = self.begun;
-            self.instructions.extend(entries.iter().map(|entry| instruction(begun, &machine.host, entry)));
-            since = next;
-        }
+    /// Takes what a host tells in one answer of the instructions that the guest executed on it.
+    pub fn add(&mut self, host: &str, reply: &TraceReply) {
+        self.lost += reply.lost;
+        self.instructions.extend(reply.entries.iter().map(|entry| instruction(self.begun, host, entry)));
     }
 
     /// Instructions and events in the order of their times.

@@ -7,8 +7,6 @@ use std::path::PathBuf;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::hosts::kernel_log::KernelLine;
-
 /// Declares the kinds of verdict: name for machines, whose business it is, and one line for `docs/verdicts.md`.
 macro_rules! kinds {
     ($($(#[$meta:meta])* $kind:ident = $name:literal, $exit:ident;)*) => {
@@ -127,6 +125,24 @@ pub enum Exit {
     Usage = 2,
     /// QEMU, a connection or a deadline.
     Infrastructure = 3,
+}
+
+/// A line of a kernel's log about the driver, and what it means. All texts are fit for a terminal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub struct KernelLine {
+    /// What the kernel said.
+    pub text: String,
+    /// The rule of preflight that does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// What it means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub means: Option<String>,
+    /// What mends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
 }
 
 /// A verdict with its reasons. Fields that have nothing to say are empty.

@@ -3,4 +3,5 @@
 
 pub mod control;
 pub mod qmp;
+pub(crate) mod socket_path;
 pub mod transcript;

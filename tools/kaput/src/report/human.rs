@@ -8,9 +8,9 @@ use ap_arch::report::Verdict as CaseVerdict;
 
 use super::timeline::Timeline;
 use crate::guest::report::Case;
-use crate::hosts::kernel_log::KernelLine;
+use crate::outcome::finished::Finished;
+use crate::outcome::verdict::KernelLine;
 use crate::outcome::verdict::Verdict;
-use crate::run::Finished;
 use crate::scenario::{HostSpec, Scenario};
 
 /// How many lines of a kernel's log are for people.

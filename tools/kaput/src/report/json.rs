@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::Told;
 use crate::guest::report::Case;
 use crate::outcome::events::Event;
+use crate::outcome::finished::Finished;
 use crate::outcome::verdict::Verdict;
-use crate::run::Finished;
 use crate::scenario::load::{Loaded, ScenarioError};
 
 /// A run in figures and words. `kaput schema report` prints the schema.

@@ -19,8 +19,8 @@ use std::time::Duration;
 use ap_arch::report::Verdict as CaseVerdict;
 
 use crate::guest::report::Case;
+use crate::outcome::finished::Finished;
 use crate::outcome::verdict::Verdict;
-use crate::run::Finished;
 use crate::scenario::Outcome;
 use crate::scenario::load::Loaded;
 

@@ -8,8 +8,8 @@ use ap_arch::report::Verdict as CaseVerdict;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::hosts::kernel_log::KernelLine;
 use crate::outcome::events::{Event, What};
+use crate::outcome::verdict::KernelLine;
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::scenario::load::Loaded;
 

@@ -14,9 +14,9 @@ use crate::machine::domain::{Coming, Domain, Plan};
 use crate::machine::observed::State;
 use crate::machine::{Machine, Trouble};
 use crate::outcome::events::What;
+use crate::outcome::transfer::Transfer;
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::protocol::qmp::command::MigrationStatus;
-use crate::run::Transfer;
 use crate::scenario::{Hop, How};
 
 /// Milliseconds and MiB a second that keep a guest that works from converging; libvirt knows none less.

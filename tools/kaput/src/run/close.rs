@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use ap_arch::report::Verdict as CaseVerdict;
 
-use super::{Evidence, Finished, Loaded, Run, Wishes, judge};
+use super::{Evidence, Loaded, Run, Wishes, judge};
 use crate::guest::log::Log;
 use crate::guest::report::Case;
 use crate::machine::Machine;
 use crate::outcome::events::What;
+use crate::outcome::finished::Finished;
 use crate::outcome::symptoms;
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::report::Told;
@@ -71,6 +72,20 @@ impl Run<'_> {
             _ = self.folder.keep();
         }
         finished
+    }
+
+    /// Fetches what the guest did on a machine that will not be there much longer. Who cannot be asked any more is not.
+    pub(super) async fn fetch_trace(&mut self, machine: &Machine) {
+        let gone = self.is_gone(machine) || !self.has_plugin();
+        let Some(trace) = self.trace.as_mut().filter(|_| !gone) else { return };
+        let mut since = 0;
+        while let Ok(reply) = machine.call(|control| control.trace(since)).await {
+            trace.add(&machine.host, &reply);
+            if reply.entries.is_empty() || reply.next <= since {
+                return;
+            }
+            since = reply.next;
+        }
     }
 
     fn judged(&self, home: Option<&Machine>) -> Verdict {

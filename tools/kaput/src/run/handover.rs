@@ -5,46 +5,19 @@
 use std::time::Instant;
 
 use vfio_ap::control::{MAX_READ, Request, SetStateReply};
-use vfio_mig::{DeviceState, Errno, LogLevel, StreamId};
+use vfio_mig::{DeviceState, LogLevel, StreamId};
 
 use super::Run;
 use crate::machine::backoff::Pace;
 use crate::machine::{Machine, Trouble};
 use crate::outcome::events::What;
+use crate::outcome::transfer::{Refused, Transfer};
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::protocol::control::ControlError;
 use crate::scenario::{Flip, How};
 
 /// Bytes a stream may have: the largest there is has a little more than a mebibyte.
 const LARGEST_STREAM: usize = 4 << 20;
-
-/// What went over, or did not.
-#[derive(Clone, Debug, Default)]
-pub struct Transfer {
-    /// Where it went.
-    pub to: String,
-    /// Bytes of the stream.
-    pub bytes: usize,
-    /// Pieces it was written in.
-    pub writes: usize,
-    /// Why the destination did not take it.
-    pub refused: Option<Refused>,
-    /// Somebody cancelled the migration, before this or afterwards.
-    pub cancelled: bool,
-}
-
-/// A refusal of the destination's device.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    /// What was asked of it when it refused.
-    pub during: &'static str,
-    /// The error.
-    pub errno: Errno,
-    /// The host's explanation.
-    pub desc: String,
-    /// Errors and warnings that the driver logged during the transfer.
-    pub messages: Vec<String>,
-}
 
 impl How {
     /// A stream as the destination gets it.

@@ -20,15 +20,17 @@ use std::time::Instant;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::hosts::kernel_log::KernelLine;
 use crate::machine::arguments::Setup;
 use crate::machine::backoff::Pace;
 use crate::machine::observed::{Observed, State};
 use crate::machine::run_folder::{FolderError, RunFolder};
 use crate::machine::{Launching, Machine, Plan, Records, Trouble};
-use crate::outcome::events::{Event, What};
+use crate::outcome::events::What;
+use crate::outcome::finished::Finished;
 use crate::outcome::judge::{self, Evidence};
 use crate::outcome::trace::Trace;
+use crate::outcome::transfer::Transfer;
+use crate::outcome::verdict::KernelLine;
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::protocol::qmp::command::{
     Migrate, MigrateCancel, MigrateContinue, MigrationStatus, QueryMigrate, QueryStatus, RunState, SetParameters,
@@ -41,25 +43,6 @@ use crate::scenario::{Hop, Moment, Scenario};
 
 /// What the guest's suite `hot-unplug` says once it is ready.
 const WAITS_FOR_UNPLUG: &str = "hot-unplug: waiting for a domain to go";
-
-pub use handover::{Refused, Transfer};
-
-/// A run that is over.
-#[derive(Debug)]
-pub struct Finished {
-    /// The scenario's name.
-    pub scenario: String,
-    /// The judgement.
-    pub verdict: Verdict,
-    /// Everything that happened.
-    pub events: Vec<Event>,
-    /// The cases of the guest's report, in its order.
-    pub cases: Vec<crate::guest::report::Case>,
-    /// The guest's INFO lines, in its order.
-    pub info: Vec<String>,
-    /// The guest's AP instructions, if they were wanted.
-    pub trace: Option<Trace>,
-}
 
 /// What is wanted besides the verdict.
 #[derive(Clone, Copy, Debug, Default)]
@@ -215,14 +198,6 @@ impl<'a> Run<'a> {
             next = self.prepare(hops.get(number + 1))?;
         }
         self.the_guest_ends().await
-    }
-
-    /// Fetches what the guest did on a machine that will not be there much longer. Who cannot be asked any more is not.
-    async fn fetch_trace(&mut self, machine: &Machine) {
-        let gone = self.is_gone(machine) || !self.has_plugin();
-        if let Some(trace) = self.trace.as_mut().filter(|_| !gone) {
-            _ = trace.fetch(machine).await;
-        }
     }
 
     /// Whether machines have the plugin.

@@ -4,11 +4,12 @@
 
 use vfio_mig::Errno;
 
-use super::{Refused, Run};
+use super::Run;
 use crate::hosts::kernel_log::{BY_HAND, Witness};
 use crate::machine::Machine;
 use crate::machine::observed::State;
 use crate::outcome::events::What;
+use crate::outcome::transfer::Refused;
 use crate::outcome::verdict::{Kind, Verdict};
 
 /// Where the kernels' logs of both hosts stood when a run began: the source's, the destination's, or why they cannot be read.

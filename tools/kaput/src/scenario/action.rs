@@ -12,7 +12,7 @@ use toml::Spanned;
 use vfio_ap::control::{QueueName, Request};
 use vfio_ap::defect::Defect;
 
-use super::Moment;
+use super::moment::Moment;
 
 /// Something done to a run at a named moment.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,7 +22,7 @@ pub struct Action {
     /// When.
     pub at: Moment,
     /// In which migration, from 1. Of no meaning before the first one.
-    #[serde(default = "super::first")]
+    #[serde(default = "super::moment::first")]
     #[cfg_attr(test, schemars(with = "NonZeroUsize"))]
     pub migration: Spanned<NonZeroUsize>,
     /// What.

@@ -13,7 +13,7 @@ use toml::Spanned;
 use vfio_ap::control::{GuestInstruction, GuestState, Request, RequestFrame};
 use vfio_mig::{Errno, GuestCall};
 
-use super::Moment;
+use super::moment::Moment;
 
 /// Where a bystander's notification byte stands.
 pub const NOTIFICATION_BYTE: u64 = 0x2000;
@@ -32,7 +32,7 @@ pub struct Ask {
     /// When.
     pub at: Moment,
     /// In which migration, from 1.
-    #[serde(default = "super::first")]
+    #[serde(default = "super::moment::first")]
     #[cfg_attr(test, schemars(with = "NonZeroUsize"))]
     pub migration: Spanned<NonZeroUsize>,
     /// Whom.

@@ -8,6 +8,7 @@ use toml::Spanned;
 use vfio_ap::defect::Defect;
 
 use super::{Deed, Moment, Outcome, Scenario};
+use crate::protocol::socket_path::LONGEST_SOCKET;
 
 /// What is wrong, where, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +27,6 @@ fn fault(message: impl Into<String>, place: Option<Range<usize>>, help: impl Int
 
 /// Migrations a scenario may have: each starts a QEMU.
 const MOST_MIGRATIONS: usize = 1000;
-
-/// The longest path of a unix socket, in bytes, on every system we know.
-pub(crate) const LONGEST_SOCKET: usize = 103;
 
 /// The most CPUs of an s390x machine of QEMU's.
 const MOST_CPUS: u8 = 248;

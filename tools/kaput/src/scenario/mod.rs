@@ -7,14 +7,13 @@ pub mod ask;
 mod check;
 mod hosts;
 pub mod load;
+mod moment;
 pub mod random;
 pub mod schema;
 
-pub(crate) use check::LONGEST_SOCKET;
 pub(crate) use hosts::USUAL_UUID;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use vfio_mig::Errno;
 
 pub use action::{Action, Deed};
 pub use hosts::{HostSpec, MdevSpec};
+pub use moment::Moment;
 
 /// One scenario file.
 #[derive(Clone, Debug, Deserialize)]
@@ -147,51 +147,6 @@ pub struct Flip {
     /// Which of its bits; 0 is the leftmost.
     #[serde(deserialize_with = "bit")]
     pub bit: u8,
-}
-
-fn first() -> Spanned<NonZeroUsize> {
-    Spanned::new(0..0, NonZeroUsize::MIN)
-}
-
-/// The moments of a run, in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Moment {
-    /// The source QEMU is started and does not answer yet.
-    Boot,
-    /// The guest has printed its first line.
-    Suites,
-    /// The guest said that it waits for a domain to go away.
-    Waiting,
-    /// The guest asked for the migration.
-    Asked,
-    /// Pages move.
-    Active,
-    /// The guest is stopped, the AP configuration has not yet gone over.
-    PreSwitchover,
-    /// The AP configuration has gone over.
-    HandedOver,
-    /// QEMU was told to go on.
-    Continued,
-    /// The migration is over, wherever the guest is now; it waits for its key.
-    Over,
-}
-
-impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Boot => "boot",
-            Self::Suites => "suites",
-            Self::Waiting => "waiting",
-            Self::Asked => "asked",
-            Self::Active => "active",
-            Self::PreSwitchover => "pre-switchover",
-            Self::HandedOver => "handed-over",
-            Self::Continued => "continued",
-            Self::Over => "over",
-        })
-    }
 }
 
 /// What must happen.

@@ -15,8 +15,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use kaput::outcome::events::What;
+use kaput::outcome::finished::Finished;
 use kaput::run::tools::Tools;
-use kaput::run::{self, Finished, Wishes};
+use kaput::run::{self, Wishes};
 use kaput::scenario::load::Loaded;
 use libtest_mimic::{Arguments, Conclusion, Failed};
 

@@ -11,7 +11,6 @@ use tokio::process::{Child, ChildStdin};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::Hello;
 use super::client::{Ssh, last_line};
 
 const SCRIPT: &str = include_str!("agent.sh");
@@ -31,6 +30,23 @@ const LAST_GOODBYE: Duration = Duration::from_secs(5);
 /// Bytes of the longest line and of the largest file that are taken from the far side.
 const LONGEST_LINE: u64 = 64 << 10;
 const LARGEST_FILE: u64 = 64 << 20;
+
+/// What the far side says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Hello {
+    /// The temporary folder.
+    pub folder: String,
+    /// QEMU; empty if there is none.
+    pub qemu: String,
+    /// The plugin; empty if there is none.
+    pub plugin: String,
+    /// In front of `/sys` and `/proc`; empty on a real host.
+    pub root: String,
+    /// Addresses and ports of the connection: ours, our port, theirs, their port. Empty if sshd does not tell.
+    pub connection: String,
+    /// What QEMU prints as its machines.
+    pub machines: String,
+}
 
 /// What became of a request.
 #[derive(Debug)]

@@ -18,9 +18,9 @@ use tokio::process::Child;
 use tokio::sync::oneshot;
 
 use crate::guest::image::Image;
-use crate::hosts::pair::Site;
-use crate::machine::run_folder::LONGEST_NAME;
-use crate::scenario::LONGEST_SOCKET;
+use crate::hosts::name::Site;
+use crate::protocol::socket_path::{LONGEST_NAME, LONGEST_SOCKET};
+pub use agent::Hello;
 use agent::{Agent, Answer};
 pub use client::Forward;
 use client::Ssh;
@@ -80,23 +80,6 @@ pub enum FarError {
         /// What to do.
         mend: String,
     },
-}
-
-/// What the far side says of itself.
-#[derive(Clone, Debug, Default)]
-pub struct Hello {
-    /// The temporary folder.
-    pub folder: String,
-    /// QEMU; empty if there is none.
-    pub qemu: String,
-    /// The plugin; empty if there is none.
-    pub plugin: String,
-    /// In front of `/sys` and `/proc`; empty on a real host.
-    pub root: String,
-    /// Addresses and ports of the connection: ours, our port, theirs, their port. Empty if sshd does not tell.
-    pub connection: String,
-    /// What QEMU prints as its machines.
-    pub machines: String,
 }
 
 /// One host. Dropping the last reference ends the connection.

@@ -9,8 +9,8 @@ use ap_arch::report::{ExitStatus, Verdict as CaseVerdict};
 
 use crate::guest::report::Guest;
 use crate::outcome::symptoms;
+use crate::outcome::transfer::Transfer;
 use crate::outcome::verdict::{Kind, Verdict};
-use crate::run::Transfer;
 use crate::scenario::{Outcome, Scenario};
 
 /// Everything a verdict stands on.

@@ -7,7 +7,7 @@ use vfio_mig::Errno;
 
 use super::*;
 use crate::guest::console::Console;
-use crate::run::Refused;
+use crate::outcome::transfer::Refused;
 use crate::scenario::load::Loaded;
 
 const CASES: [&str; 2] = ["presence/installed", "migration-apcb/same"];
