@@ -3,16 +3,20 @@
 //!
 //! `tidy [ROOT]` prints for each crate of the checkout at ROOT its rooms, floors, arrows and circles.
 //!
+//! * `rules`: what else is checked
 //! * `layout`: what is known of one crate
 //! * `names`: where a path leads
 //! * `source`: modules, imports and paths of a crate
 //! * `graph`: circles and floors
 //! * `workspace`: the crates
+//! * `files`: all text files
 #![forbid(unsafe_code)]
 
+mod files;
 mod graph;
 mod layout;
 mod names;
+mod rules;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -37,8 +41,17 @@ fn main() -> ExitCode {
 }
 
 fn run(root: PathBuf) -> Result<()> {
-    for of in workspace::crates(&root)? {
-        print!("{}", Layout::of(&root, &of)?);
+    let crates = workspace::crates(&root)?;
+    for of in &crates {
+        print!("{}", Layout::of(&root, of)?);
+    }
+    let sources = files::all(&root)?;
+    println!("{} lines of Rust without tests", rules::lines(&sources));
+    for broken in rules::check(&sources, &crates)? {
+        println!("{:>4}  {}", broken.at.len(), broken.rule);
+        for finding in broken.at {
+            println!("        {finding}");
+        }
     }
     Ok(())
 }

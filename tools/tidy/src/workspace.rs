@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The crates of the checkout, from their manifests: name, folder and roots.
+//! The crates of the checkout, from their manifests: name, folder, roots, and which others they build on.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,6 +16,8 @@ pub(crate) struct Crate {
     pub(crate) folder: PathBuf,
     pub(crate) library: Option<PathBuf>,
     pub(crate) programs: Vec<PathBuf>,
+    /// Crates of this checkout that it builds on, those for its tests left out.
+    pub(crate) needs: BTreeSet<String>,
 }
 
 /// All crates under `root`, by name.
@@ -31,6 +33,7 @@ pub(crate) fn crates(root: &Path) -> Result<Vec<Crate>> {
     let manifests: Vec<(PathBuf, Table)> =
         folders.into_iter().map(|folder| Ok((folder.clone(), manifest(&root.join(folder))?))).collect::<Result<_>>()?;
     let name = |manifest: &Table| Some(manifest.get("package")?.get("name")?.as_str()?.to_owned());
+    let names: BTreeSet<String> = manifests.iter().filter_map(|(_, manifest)| name(manifest)).collect();
     let mut crates = Vec::new();
     for (folder, manifest) in manifests {
         let Some(name) = name(&manifest) else { continue };
@@ -40,7 +43,9 @@ pub(crate) fn crates(root: &Path) -> Result<Vec<Crate>> {
         let programs = manifest.get("bin").and_then(Value::as_array).into_iter().flatten();
         let programs: BTreeSet<PathBuf> =
             programs.filter_map(stated).chain(["src/main.rs".to_owned()]).filter_map(|path| file(&path)).collect();
-        crates.push(Crate { name, folder, library, programs: programs.into_iter().collect() });
+        let needs = manifest.get("dependencies").and_then(Value::as_table).into_iter().flatten();
+        let needs = needs.map(|(name, _)| name.clone()).filter(|name| names.contains(name)).collect();
+        crates.push(Crate { name, folder, library, programs: programs.into_iter().collect(), needs });
     }
     crates.sort_by(|one, other| one.folder.cmp(&other.folder));
     Ok(crates)

@@ -1,30 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is built: the plugin and the harness for this machine, and the guest's image for its own.
 //!
-//! cargo decides what to rebuild. But asking it twice costs a quarter of a second, more than a whole run should take,
-//! so what a build was made from is remembered, as cargo's own dep-info files list it, and cargo is asked only when a
-//! file looks different, a setting changed, or another compiler is in use.
+//! cargo decides what to rebuild, and is asked each time.
 
-use std::collections::BTreeMap;
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use crate::layout::{FileLook, Layout};
 use crate::process;
 use crate::setup::guest_library::{GuestLibrary, TARGET};
-use crate::state::{Build, State};
 
 const DEADLINE: Duration = Duration::from_secs(1800);
-/// Variables that change what cargo builds.
-const SETTINGS: [&str; 5] = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_", "CARGO_PROFILE_", "RUSTC_WRAPPER"];
-/// Files of the checkout that no dep-info names.
-const MANIFESTS: [&str; 6] =
-    ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust-toolchain.toml", "build.rs", "link.ld"];
 
 /// What runs on this machine.
 #[derive(Debug, Clone)]
@@ -52,10 +42,10 @@ pub(crate) fn image_place(layout: &Layout) -> PathBuf {
 ///
 /// # Errors
 /// When cargo fails; it has said why.
-pub(crate) fn witness(layout: &Layout, state: &mut State, library: &GuestLibrary) -> Result<PathBuf> {
+pub(crate) fn witness(layout: &Layout, library: &GuestLibrary) -> Result<PathBuf> {
     let witness = layout.target.join("image").join(TARGET).join("image/witness");
     let command = guest_cargo(layout, library, "build", "witness");
-    build(layout, state, "witness", command, &[&witness])?;
+    build("witness", command, &[&witness])?;
     Ok(witness)
 }
 
@@ -63,11 +53,11 @@ pub(crate) fn witness(layout: &Layout, state: &mut State, library: &GuestLibrary
 ///
 /// # Errors
 /// When cargo fails; it has said why.
-pub(crate) fn host(layout: &Layout, state: &mut State) -> Result<Host> {
+pub(crate) fn host(layout: &Layout) -> Result<Host> {
     let host = Host::places(layout);
     let mut command = host_cargo(layout, "build");
     command.args(["--release", "--package", "qemu-ap", "--package", "kaput"]);
-    build(layout, state, "host", command, &[&host.plugin, &host.harness])?;
+    build("host", command, &[&host.plugin, &host.harness])?;
     Ok(host)
 }
 
@@ -108,10 +98,10 @@ fn objcopy(sysroot: &Path) -> Option<PathBuf> {
 ///
 /// # Errors
 /// When cargo fails; it has said why.
-pub(crate) fn image(layout: &Layout, state: &mut State, library: &GuestLibrary) -> Result<PathBuf> {
+pub(crate) fn image(layout: &Layout, library: &GuestLibrary) -> Result<PathBuf> {
     let image = image_place(layout);
     let command = image_cargo(layout, library, "build");
-    build(layout, state, "image", command, &[&image])?;
+    build("image", command, &[&image])?;
     Ok(image)
 }
 
@@ -143,12 +133,11 @@ pub(crate) fn guest_cargo(layout: &Layout, library: &GuestLibrary, subcommand: &
     command
 }
 
-fn build(layout: &Layout, state: &mut State, name: &str, mut command: Command, made: &[&Path]) -> Result<()> {
-    let settings = settings(layout, &command);
-    if state.build(name).is_some_and(|build| build.settings == settings && build.is_current()) {
-        return Ok(());
+fn build(name: &str, mut command: Command, made: &[&Path]) -> Result<()> {
+    // A first build takes minutes and shows how far it is.
+    if made.iter().all(|file| file.is_file()) {
+        command.arg("--quiet");
     }
-    let begin = SystemTime::now();
     let status = process::run(&mut command, DEADLINE)?;
     if !status.success() {
         bail!("the {name} build failed ({status})");
@@ -156,102 +145,5 @@ fn build(layout: &Layout, state: &mut State, name: &str, mut command: Command, m
     if let Some(missing) = made.iter().find(|file| !file.is_file()) {
         bail!("the {name} build did not make {}", missing.display());
     }
-    state.set_build(name, record(layout, settings, made, begin));
     Ok(())
-}
-
-impl Build {
-    fn is_current(&self) -> bool {
-        self.files.iter().all(|(file, look)| FileLook::of(file) == Some(*look))
-    }
-}
-
-/// Everything that decides about the build and is not a file of the checkout.
-fn settings(layout: &Layout, command: &Command) -> Vec<String> {
-    let mut settings = vec![layout.toolchain.rustc.display().to_string()];
-    settings.extend(command.get_args().map(|argument| argument.to_string_lossy().into_owned()));
-    let ours = command.get_envs().map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_owned()));
-    let theirs = env::vars_os().filter(|(name, _)| {
-        let name = name.to_string_lossy();
-        SETTINGS.iter().any(|setting| name.starts_with(setting))
-    });
-    let mut variables: Vec<_> = ours.chain(theirs).map(|(name, value)| format!("{name:?}={value:?}")).collect();
-    variables.sort();
-    settings.append(&mut variables);
-    settings
-}
-
-/// What was read and made; `None` when that is not certain, because a file changed while the build ran.
-fn record(layout: &Layout, settings: Vec<String>, made: &[&Path], begin: SystemTime) -> Option<Build> {
-    let begin = u64::try_from(begin.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()?;
-    let mut files = BTreeMap::new();
-    let mut inputs = manifests(&layout.root);
-    inputs.push(layout.toolchain.rustc.clone());
-    for file in made {
-        inputs.extend(dependencies(&fs::read_to_string(file.with_extension("d")).ok()?));
-        files.insert(file.to_path_buf(), FileLook::of(file)?);
-    }
-    for file in inputs {
-        let look = FileLook::of(&file)?;
-        if look.modified >= begin {
-            return None;
-        }
-        files.insert(file, look);
-    }
-    Some(Build { settings, files })
-}
-
-/// The manifests, build scripts and settings of the whole workspace.
-fn manifests(root: &Path) -> Vec<PathBuf> {
-    let mut folders = vec![root.to_path_buf()];
-    for parent in ["crates", "tools"] {
-        let entries = fs::read_dir(root.join(parent)).into_iter().flatten().flatten();
-        folders.extend(entries.map(|entry| entry.path()));
-    }
-    let files = folders.iter().flat_map(|folder| MANIFESTS.map(|name| folder.join(name)));
-    files.filter(|file| file.is_file()).collect()
-}
-
-/// The files on the right side of cargo's dep-info, `made: file file ...`, a blank in a name written `\ `.
-fn dependencies(dep_info: &str) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for line in dep_info.lines() {
-        let Some((_, right)) = line.split_once(": ") else { continue };
-        let mut name = String::new();
-        for word in right.split(' ') {
-            match word.strip_suffix('\\') {
-                Some(part) => name = name + part + " ",
-                None => files.push(PathBuf::from(std::mem::take(&mut name) + word)),
-            }
-        }
-    }
-    files.retain(|file| !file.as_os_str().is_empty());
-    files
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dep_info_is_read_with_blanks_in_names() {
-        let files = dependencies("/t/kaput: /a/src/main.rs /a\\ b/c\\ d.rs /e.rs\n");
-        assert_eq!(files, ["/a/src/main.rs", "/a b/c d.rs", "/e.rs"].map(PathBuf::from));
-        assert!(dependencies("/t/kaput:\n").is_empty());
-    }
-
-    #[test]
-    fn a_build_is_current_until_one_of_its_files_changes_or_goes() -> Result<()> {
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("main.rs");
-        fs::write(&file, "one")?;
-        let look = FileLook::of(&file).expect("it is there");
-        let build = Build { settings: Vec::new(), files: BTreeMap::from([(file.clone(), look)]) };
-        assert!(build.is_current());
-        fs::write(&file, "other")?;
-        assert!(!build.is_current());
-        fs::remove_file(&file)?;
-        assert!(!build.is_current());
-        Ok(())
-    }
 }

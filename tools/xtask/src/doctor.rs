@@ -50,7 +50,7 @@ pub(crate) fn run(layout: &Layout, state: &mut State) -> Result<bool> {
     compiler(&mut report, layout);
     linker(&mut report);
     core_and_alloc(&mut report, layout);
-    match artifacts::host(layout, state) {
+    match artifacts::host(layout) {
         Ok(host) => {
             report.good("plugin", &host.plugin.display().to_string());
             report.good("harness", &host.harness.display().to_string());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! From a checkout to a running harness: set up, build, check the QEMU, hand over.
 //!
-//! With everything built and cached this starts no process but the harness itself.
+//! With everything built and cached this starts two cargos that find nothing to do, and the harness.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -37,7 +37,7 @@ pub(crate) struct Ready {
 pub(crate) fn set_up(layout: &Layout, state: &mut State) -> Result<()> {
     guest_library::ready(layout, state)?;
     qemu::prefetch(layout)?;
-    let host = artifacts::host(layout, state)?;
+    let host = artifacts::host(layout)?;
     let (candidate, fit) = qemu::ready(layout, state, &host.plugin)?;
     println!("QEMU {} ({}): {}", fit.version, candidate.origin, candidate.path.display());
     Ok(())
@@ -49,7 +49,7 @@ pub(crate) fn set_up(layout: &Layout, state: &mut State) -> Result<()> {
 /// When `core` and `alloc` cannot be had, or the build fails.
 pub(crate) fn image(layout: &Layout, state: &mut State) -> Result<PathBuf> {
     let library = guest_library::ready(layout, state)?;
-    let image = artifacts::image(layout, state, &library)?;
+    let image = artifacts::image(layout, &library)?;
     artifacts::raw(layout, &image)?;
     Ok(image)
 }
@@ -70,11 +70,11 @@ impl Ready {
         let library = guest_library::ready(layout, state)?;
         qemu::prefetch(layout)?;
         note("set-up");
-        let host = artifacts::host(layout, state)?;
+        let host = artifacts::host(layout)?;
         note("host build");
         let (candidate, _) = qemu::ready(layout, state, &host.plugin)?;
         note("QEMU check");
-        let image = artifacts::image(layout, state, &library)?;
+        let image = artifacts::image(layout, &library)?;
         note("image build");
         Ok(Self { host, image, qemu: candidate.path, steps })
     }

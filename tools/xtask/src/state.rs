@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What earlier calls found out and need not be asked again, in one file of the target folder.
+//! What earlier calls found out about files outside of the checkout and need not ask again, in one file of the target
+//! folder: whether a QEMU takes the plugin, where the guest's libraries are. It knows nothing of what it keeps.
 //!
-//! Every entry names the look of the files it was drawn from; who reads an entry compares. The file is a convenience:
-//! a missing or unreadable one costs time, never correctness, and a failure to write it is no error.
+//! A finding holds as long as the file it is about looks the same. The file is a convenience: a missing or unreadable one
+//! costs time, never correctness, and a failure to write it is no error.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::layout::FileLook;
-use crate::setup::guest_library::GuestLibrary;
-use crate::setup::probe::Fit;
 
 /// The remembered findings.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -22,18 +23,8 @@ pub(crate) struct State {
     file: PathBuf,
     #[serde(skip)]
     changed: bool,
-    qemus: BTreeMap<PathBuf, (FileLook, Fit)>,
-    guest_library: Option<(FileLook, GuestLibrary)>,
-    builds: BTreeMap<String, Build>,
-}
-
-/// What one build was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Build {
-    /// Settings that change the result without being a file of the checkout.
-    pub(crate) settings: Vec<String>,
-    /// Every file read and every file made.
-    pub(crate) files: BTreeMap<PathBuf, FileLook>,
+    /// By what they say and of which file.
+    findings: BTreeMap<String, BTreeMap<PathBuf, (FileLook, Value)>>,
 }
 
 impl State {
@@ -45,42 +36,21 @@ impl State {
         Self { file, ..state }
     }
 
-    /// The earlier check of the QEMU at `path`, if that file is still the same.
-    pub(crate) fn qemu(&self, path: &Path) -> Option<Fit> {
-        let (look, fit) = self.qemus.get(path)?;
-        (FileLook::of(path)? == *look).then(|| fit.clone())
+    /// An earlier finding about the file at `path`, if that file is still the same.
+    pub(crate) fn recall<T: DeserializeOwned>(&self, what: &str, path: &Path) -> Option<T> {
+        let (look, value) = self.findings.get(what)?.get(path)?;
+        if FileLook::of(path)? != *look {
+            return None;
+        }
+        T::deserialize(value).ok()
     }
 
-    /// Remembers a check.
-    pub(crate) fn set_qemu(&mut self, path: &Path, fit: &Fit) {
-        if let Some(look) = FileLook::of(path) {
-            self.qemus.insert(path.to_path_buf(), (look, fit.clone()));
+    /// Remembers a finding about the file at `path`.
+    pub(crate) fn remember(&mut self, what: &str, path: &Path, finding: &impl Serialize) {
+        if let (Some(look), Ok(value)) = (FileLook::of(path), serde_json::to_value(finding)) {
+            self.findings.entry(what.to_owned()).or_default().insert(path.to_path_buf(), (look, value));
             self.changed = true;
         }
-    }
-
-    /// Where `core` and `alloc` came from with the same compiler.
-    pub(crate) fn guest_library(&self, rustc: &Path) -> Option<GuestLibrary> {
-        let (look, library) = self.guest_library.as_ref()?;
-        (FileLook::of(rustc)? == *look).then(|| library.clone())
-    }
-
-    /// Remembers it.
-    pub(crate) fn set_guest_library(&mut self, rustc: &Path, library: &GuestLibrary) {
-        self.guest_library = FileLook::of(rustc).map(|look| (look, library.clone()));
-        self.changed = true;
-    }
-
-    /// What the build of that name was made from.
-    pub(crate) fn build(&self, name: &str) -> Option<&Build> {
-        self.builds.get(name)
-    }
-
-    /// Remembers or forgets a build.
-    pub(crate) fn set_build(&mut self, name: &str, build: Option<Build>) {
-        self.builds.remove(name);
-        self.builds.extend(build.map(|build| (name.to_owned(), build)));
-        self.changed = true;
     }
 
     /// Writes the file anew where something changed, in one step.
@@ -105,33 +75,33 @@ impl State {
 mod tests {
     use super::*;
 
-    fn fit() -> Fit {
-        Fit { version: "11.1.3".into(), api: (7, 7) }
-    }
-
     #[test]
-    fn a_check_holds_until_its_file_changes() -> std::io::Result<()> {
+    fn a_finding_holds_until_its_file_changes() -> std::io::Result<()> {
         let folder = tempfile::tempdir()?;
         let qemu = folder.path().join("qemu");
         fs::write(&qemu, "one")?;
         let mut state = State::load(folder.path());
-        state.set_qemu(&qemu, &fit());
+        state.remember("version", &qemu, &"11.1.3");
         state.save();
-        assert_eq!(State::load(folder.path()).qemu(&qemu), Some(fit()));
+        let state = State::load(folder.path());
+        assert_eq!(state.recall("version", &qemu), Some("11.1.3".to_owned()));
+        assert_eq!(state.recall::<u64>("version", &qemu), None);
+        assert_eq!(state.recall::<String>("other", &qemu), None);
         fs::write(&qemu, "other")?;
-        assert_eq!(State::load(folder.path()).qemu(&qemu), None);
+        assert_eq!(state.recall::<String>("version", &qemu), None);
         Ok(())
     }
 
     #[test]
     fn a_damaged_state_is_an_empty_one() -> std::io::Result<()> {
         let folder = tempfile::tempdir()?;
-        fs::write(folder.path().join("xtask.json"), "{\"qemus\":[")?;
+        let qemu = folder.path().join("xtask.json");
+        fs::write(&qemu, "{\"findings\":[")?;
         let mut state = State::load(folder.path());
-        assert!(state.build("host").is_none());
-        state.set_build("host", Some(Build { settings: Vec::new(), files: BTreeMap::new() }));
+        assert_eq!(state.recall::<u8>("answer", &qemu), None);
+        state.remember("answer", folder.path(), &42);
         state.save();
-        assert!(State::load(folder.path()).build("host").is_some());
+        assert_eq!(State::load(folder.path()).recall("answer", folder.path()), Some(42));
         Ok(())
     }
 }

@@ -168,7 +168,7 @@ pub(crate) fn tell_linux(layout: &Layout, state: &mut State, command: &mut Comma
     match linux::ready(&layout.cache) {
         Ok(folder) => {
             let library = guest_library::ready(layout, state)?;
-            let witness = artifacts::witness(layout, state, &library)?;
+            let witness = artifacts::witness(layout, &library)?;
             command.env("KAPUT_LINUX", folder).env("KAPUT_WITNESS", witness);
         }
         Err(error) => {

@@ -22,6 +22,8 @@ pub(crate) const TARGET: &str = "s390x-unknown-none-softfloat";
 const PACKAGE: &str = "rust-src";
 /// A file that every library source tree has.
 const WITNESS: &str = "core/src/lib.rs";
+/// What is remembered of a compiler: where the library for the guest is.
+const PLACE: &str = "guest library";
 const RUSTC_DEADLINE: Duration = Duration::from_secs(30);
 const RUSTUP_DEADLINE: Duration = Duration::from_secs(300);
 
@@ -49,16 +51,15 @@ impl GuestLibrary {
 /// When they can be had in no way; the text says what was tried.
 pub(crate) fn ready(layout: &Layout, state: &mut State) -> Result<GuestLibrary> {
     let toolchain = &layout.toolchain;
-    if let Some(library) = state.guest_library(&toolchain.rustc)
-        && library.exists(toolchain)
-    {
+    let known = state.recall(PLACE, &toolchain.rustc).filter(|library: &GuestLibrary| library.exists(toolchain));
+    if let Some(library) = known {
         return Ok(library);
     }
     let library = match here(layout)? {
         Some(library) => library,
         None => super::locked(&layout.cache, || fetch(layout))?,
     };
-    state.set_guest_library(&toolchain.rustc, &library);
+    state.remember(PLACE, &toolchain.rustc, &library);
     Ok(library)
 }
 

@@ -15,6 +15,8 @@ use crate::state::State;
 /// Names the QEMU to use; nothing else is then considered.
 pub(crate) const VARIABLE: &str = "KAPUT_QEMU";
 const PROGRAM: &str = "qemu-system-s390x";
+/// What is remembered of a QEMU: that it takes the plugin.
+const FIT: &str = "QEMU takes the plugin";
 
 /// Where a QEMU was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,11 +103,11 @@ pub(crate) fn ready(layout: &Layout, state: &mut State, plugin: &Path) -> Result
 /// # Errors
 /// Why it will not do.
 pub(crate) fn fit(state: &mut State, candidate: &Candidate, plugin: &Path) -> Result<Fit, Unfit> {
-    if let Some(fit) = state.qemu(&candidate.path) {
+    if let Some(fit) = state.recall(FIT, &candidate.path) {
         return Ok(fit);
     }
     let fit = probe::check(&candidate.path, plugin)?;
-    state.set_qemu(&candidate.path, &fit);
+    state.remember(FIT, &candidate.path, &fit);
     Ok(fit)
 }
 

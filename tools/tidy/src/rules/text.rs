@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Rules about files as text: header, width of lines, place, size of the whole.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::Finding;
+use crate::files::Source;
+
+/// Characters of the longest line.
+const WIDTH: usize = 120;
+
+/// Fewer lines of Rust without tests than these; the rules' own lines do not count.
+const LINES: usize = 50_673;
+
+const LICENCE: &str = "SPDX-License-Identifier:";
+
+/// A source begins with its licence, then says what it is.
+pub(super) fn header(source: &Source) -> Vec<Finding> {
+    let mark = match source.path.extension().and_then(|ending| ending.to_str()) {
+        Some("rs") => "//!",
+        Some("S" | "sh") => "#",
+        _ => return Vec::new(),
+    };
+    let mut lines = source.text.lines().filter(|line| !line.starts_with("#!"));
+    let is_licensed = lines.next().is_some_and(|first| first.contains(LICENCE));
+    let mut header = lines.map_while(|line| line.strip_prefix(mark));
+    if is_licensed && header.any(|text| text.trim().len() > 10) {
+        return Vec::new();
+    }
+    vec![Finding::new(source, 1, "no licence, or nothing that says what this is")]
+}
+
+/// Lines that a person has to scroll for. What is made by a program and what cannot be broken is left out.
+pub(super) fn width(source: &Source) -> Vec<Finding> {
+    if !source.is_a(&["rs", "md", "toml", "sh", "S", "ld", "yml", "html"]) {
+        return Vec::new();
+    }
+    let long = source.lines().filter(|(_, line)| line.chars().count() > WIDTH && !is_one_word(line));
+    long.map(|(number, line)| Finding::new(source, number, format!("{} characters", line.chars().count()))).collect()
+}
+
+/// A link or a constant that is longer than a line.
+fn is_one_word(line: &str) -> bool {
+    line.split_whitespace().any(|word| word.chars().count() > WIDTH - 40)
+}
+
+/// `a.rs` beside a folder `a` hides that it is the folder's first file.
+pub(super) fn folders(sources: &[Source]) -> Vec<Finding> {
+    let rust = || sources.iter().filter(|source| source.is_a(&["rs"]));
+    let folders: BTreeSet<PathBuf> = rust().filter_map(|source| Some(source.path.parent()?.to_owned())).collect();
+    let is_beside = |source: &&Source| {
+        let is_module = source.path.components().any(|part| part.as_os_str() == "src");
+        is_module && folders.contains(&source.path.with_extension(""))
+    };
+    rust().filter(is_beside).map(|source| Finding::new(source, 1, "stands beside its folder, not in it")).collect()
+}
+
+/// How much Rust there is without tests.
+pub(crate) fn lines(sources: &[Source]) -> usize {
+    let counted = sources
+        .iter()
+        .filter(|source| source.is_a(&["rs"]) && !source.is_test() && !source.path.starts_with("tools/tidy"));
+    counted.map(|source| source.without_tests().lines().count()).sum()
+}
+
+pub(super) fn size(sources: &[Source]) -> Vec<Finding> {
+    let lines = lines(sources);
+    let what = format!("{lines} lines of Rust without tests; fewer than {LINES} are allowed");
+    if lines < LINES { Vec::new() } else { vec![Finding { file: PathBuf::from("."), line: 0, what }] }
+}
