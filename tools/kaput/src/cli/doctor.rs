@@ -11,7 +11,7 @@ use kaput::outcome::verdict::Exit;
 use kaput::run::tools::Named;
 use miette::Result;
 
-use super::print;
+use super::print::print;
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -31,7 +31,7 @@ pub(super) struct Options {
     host: Vec<Site>,
     /// With --host: a mediated device that is there and that no guest has. QEMU is started on it and asked what blocks a
     /// migration
-    #[arg(long, value_name = "UUID", value_parser = super::resources::device_name, requires = "host")]
+    #[arg(long, value_name = "UUID", value_parser = super::print::device_name, requires = "host")]
     mdev: Option<String>,
     /// The configuration for ssh [default: the user's]
     #[arg(long, value_name = "FILE", env = "KAPUT_SSH_CONFIG")]

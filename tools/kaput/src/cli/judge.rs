@@ -17,7 +17,7 @@ use vfio_ap::model::ModelFactory;
 use vfio_ap::profile::Profile;
 use vfio_mig::conformance::{DeviceFactory, Options, run};
 
-use super::print;
+use super::print::print;
 use super::reports::{self, Reports, Target};
 
 const CONFORMANCE: &str = "\

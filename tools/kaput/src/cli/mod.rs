@@ -7,6 +7,7 @@ mod judge;
 mod live;
 mod paint;
 mod preflight;
+mod print;
 mod qemu;
 mod reports;
 mod resources;
@@ -14,7 +15,6 @@ mod run;
 mod shell;
 mod soak;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
@@ -22,8 +22,10 @@ use kaput::outcome::verdict::Exit;
 use kaput::run::tools::Named;
 use kaput::scenario::load;
 use kaput::scenario::schema;
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result};
 use tokio::signal::unix::{SignalKind, signal};
+
+use print::print;
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -218,23 +220,6 @@ fn list(named: &Named, options: &ListOptions) -> Result<u8> {
     let width = all.iter().map(|loaded| loaded.scenario.name.len()).max().unwrap_or(0);
     let lines = all.iter().map(|loaded| format!("{:<width$} {}\n", loaded.scenario.name, loaded.scenario.summary));
     print(lines.collect::<String>())
-}
-
-/// A seed as it is told and given.
-fn seed(text: &str) -> Result<u64, String> {
-    let digits = text.trim_start_matches("0x");
-    u64::from_str_radix(digits, 16).map_err(|_| "a seed has 1 to 16 hex digits".to_owned())
-}
-
-/// Prints, and is content. A reader that went away wants no more, and is no reason to complain.
-fn print(text: impl AsRef<[u8]>) -> Result<u8> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).into_diagnostic().wrap_err("cannot write to standard output")
-        }
-        _ => Ok(0),
-    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(super) fn print(text: &str) -> Result<()> {
     let mut kept = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&std::io::stdout()));
     // A vector takes whatever is written.
     _ = kept.write_all(painted(text).as_bytes());
-    super::print(kept.into_inner()).map(|_| ())
+    super::print::print(kept.into_inner()).map(|_| ())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use preflight::report::{fix, human, json, picture};
 use preflight::{Host, Pair, RULES};
 
-use super::print;
+use super::print::print;
 use super::reports::{Form, Reports, Target};
 
 pub(super) const COLLECT_HELP: &str = "\
@@ -61,10 +61,10 @@ pub(super) struct PreflightOptions {
     /// The host it is to go to
     destination: Place,
     /// The guest's mediated device on the source, if there is more than one
-    #[arg(long, value_name = "UUID", value_parser = super::resources::device_name)]
+    #[arg(long, value_name = "UUID", value_parser = super::print::device_name)]
     mdev: Option<String>,
     /// The device on the destination, if its UUID is another
-    #[arg(long, value_name = "UUID", value_parser = super::resources::device_name)]
+    #[arg(long, value_name = "UUID", value_parser = super::print::device_name)]
     destination_mdev: Option<String>,
     /// QMP socket of the guest's QEMU, to ask what blocks a migration
     #[arg(long, value_name = "SOCKET")]

@@ -11,7 +11,8 @@ use clap::ValueEnum;
 use kaput::report::{Told, html, human, json, junit, tap};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
-use super::{paint, print};
+use super::paint;
+use super::print::print;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Form {

@@ -23,9 +23,8 @@ use kaput::run::tools::Tools;
 use kaput::scenario::Outcome;
 use kaput::scenario::load::Loaded;
 use miette::{Result, miette};
-use preflight::text::is_device_name;
 
-use super::print;
+use super::print::print;
 
 pub(super) const RESTORE_HELP: &str = "\
 Examples:
@@ -63,7 +62,7 @@ pub(super) struct Options {
     #[arg(long, value_enum, default_value_t)]
     engine: Name,
     /// With --engine qemu or libvirt: a mediated device that is there on both hosts; nothing of it is changed
-    #[arg(long, value_name = "UUID", value_parser = device_name, conflicts_with = "assign")]
+    #[arg(long, value_name = "UUID", value_parser = super::print::device_name, conflicts_with = "assign")]
     mdev: Option<String>,
     /// With --engine qemu or libvirt: makes a mediated device for the run, on both hosts, and puts everything back: 05,06/33,3a
     #[arg(long, value_name = "ADAPTERS/DOMAINS[/CONTROL]", value_parser = matrix)]
@@ -71,10 +70,6 @@ pub(super) struct Options {
     /// With queues of the hosts: the guest's CPU model [default: what both hosts have, and AP]
     #[arg(long, value_name = "MODEL")]
     cpu: Option<String>,
-}
-
-pub(super) fn device_name(text: &str) -> std::result::Result<String, &'static str> {
-    is_device_name(text).then(|| text.to_owned()).ok_or("expected the UUID of a mediated device")
 }
 
 fn matrix(text: &str) -> std::result::Result<Matrix, String> {

@@ -15,7 +15,7 @@ use kaput::scenario::load::{self, Loaded};
 use miette::{Result, miette};
 
 use super::live::Live;
-use super::print;
+use super::print::print;
 use super::reports::{Form, Reports, Target};
 use super::resources;
 
@@ -31,7 +31,7 @@ pub(super) struct Options {
     #[arg(long, conflicts_with = "repeat")]
     trace: bool,
     /// Makes the cards' random numbers those of a seed, in hex, so that they come again
-    #[arg(long, value_name = "HEX", value_parser = super::seed)]
+    #[arg(long, value_name = "HEX", value_parser = super::print::seed)]
     seed: Option<u64>,
     /// Runs each scenario so often, and reports in figures
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use preflight::text::{plain, shell_word};
-use qapi_spec::Command;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::events::Hearing;
@@ -17,10 +16,10 @@ use crate::guest::image::Image;
 use crate::hosts::cpu_model::Kvm;
 use crate::hosts::ssh::{Far, FarError, Forward};
 use crate::hosts::virsh::VIRSH;
-use crate::machine::Trouble;
+use crate::machine::error::MachineError;
 use crate::machine::observed::Observed;
 use crate::machine::run_folder::RunFolder;
-use crate::protocol::qmp::QmpError;
+use crate::protocol::qmp::{QmpError, returned};
 
 /// Looks for the daemon and its socket, which another daemon is to reach.
 const LOOK: &str = r#"
@@ -123,25 +122,21 @@ impl Daemon {
         })
     }
 
-    /// Asks QEMU something through libvirt.
+    /// Has QEMU carry out a command through libvirt; what it returns.
     ///
     /// # Errors
-    /// [`Trouble`].
-    pub(crate) async fn ask_qemu<C: Command>(&self, domain: &str, command: &C) -> Result<C::Ok, Trouble> {
-        let unexpected = |reason: String| QmpError::Unexpected { command: C::NAME, reason };
-        let arguments = serde_json::to_value(command).map_err(|error| unexpected(error.to_string()))?;
-        let mut text = serde_json::json!({"execute": C::NAME});
-        if arguments.as_object().is_some_and(|arguments| !arguments.is_empty()) {
-            text["arguments"] = arguments;
-        }
-        let said = self.ask("ask QEMU", &["qemu-monitor-command", domain, &text.to_string()]).await?;
-        let answer: Value = serde_json::from_str(&said).map_err(|error| unexpected(error.to_string()))?;
-        if let Some(error) = answer.get("error") {
-            let part = |key| error.get(key).and_then(Value::as_str).unwrap_or("no reason given").to_owned();
-            return Err(QmpError::Refused { command: C::NAME, class: part("class"), desc: part("desc") }.into());
-        }
-        let value = answer.get("return").cloned().unwrap_or_default();
-        Ok(serde_json::from_value(value).map_err(|error| unexpected(error.to_string()))?)
+    /// [`MachineError`].
+    pub(crate) async fn ask_qemu(
+        &self,
+        domain: &str,
+        command: &'static str,
+        arguments: &Value,
+    ) -> Result<Value, MachineError> {
+        let text = json!({ "execute": command, "arguments": arguments }).to_string();
+        let said = self.ask("ask QEMU", &["qemu-monitor-command", domain, &text]).await?;
+        let answer = serde_json::from_str(&said);
+        let answer = answer.map_err(|error| QmpError::Unexpected { command, reason: error.to_string() })?;
+        Ok(returned(command, &answer)?)
     }
 
     /// The host, where it is reached by ssh.

@@ -5,32 +5,55 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream as Direct;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
-use crate::machine::observed::Observed;
+use super::error::MachineError;
+use super::observed::Observed;
+
+/// The console of a machine, and who listens to it.
+pub(crate) struct Console {
+    socket: Arc<ConsoleSocket>,
+    /// Ends with the console.
+    listener: JoinHandle<()>,
+}
+
+impl Console {
+    /// Takes a connection over and listens to it.
+    pub(crate) fn take_over(stream: UnixStream, observed: &Observed, index: usize) -> Result<Self, MachineError> {
+        let socket = ConsoleSocket::new(stream).map_err(|error| MachineError::Io("console connection", error))?;
+        let socket = Arc::new(socket);
+        let listener = tokio::spawn(Arc::clone(&socket).listen(observed.clone(), index));
+        Ok(Self { socket, listener })
+    }
+
+    /// Takes what stands in the socket now.
+    pub(super) fn drain(&self, observed: &Observed, index: usize) {
+        self.socket.drain(observed, index);
+    }
+
+    /// Types one key.
+    pub(super) async fn press(&self, key: u8) -> Result<(), MachineError> {
+        self.socket.press(key).await.map_err(|error| MachineError::Io("console", error))
+    }
+
+    /// Waits until the other side has closed, and everything is heard.
+    pub(super) async fn ended(&mut self, patience: Duration) {
+        _ = tokio::time::timeout(patience, &mut self.listener).await;
+    }
+}
 
 /// The connection, not blocking. The runtime's half says when to look, the direct one asks the kernel: the runtime believes a
 /// socket empty until it has looked itself.
-pub(super) struct ConsoleSocket {
+struct ConsoleSocket {
     watched: UnixStream,
     direct: Direct,
 }
 
 impl ConsoleSocket {
-    /// Takes a console over and listens to it; the task ends with it.
-    pub(super) fn heard(
-        stream: UnixStream,
-        observed: &Observed,
-        index: usize,
-    ) -> io::Result<(Arc<Self>, JoinHandle<()>)> {
-        let console = Arc::new(Self::new(stream)?);
-        let listener = tokio::spawn(Arc::clone(&console).listen(observed.clone(), index));
-        Ok((console, listener))
-    }
-
     fn new(stream: UnixStream) -> io::Result<Self> {
         let direct = stream.into_std()?;
         Ok(Self { watched: UnixStream::from_std(direct.try_clone()?)?, direct })
@@ -50,7 +73,7 @@ impl ConsoleSocket {
     }
 
     /// Hands on what is in the socket now.
-    pub(super) fn drain(&self, observed: &Observed, index: usize) -> State {
+    fn drain(&self, observed: &Observed, index: usize) -> State {
         let mut buffer = [0; 4096];
         loop {
             match (&self.direct).read(&mut buffer) {
@@ -64,7 +87,7 @@ impl ConsoleSocket {
     }
 
     /// Types one key.
-    pub(super) async fn press(&self, key: u8) -> io::Result<()> {
+    async fn press(&self, key: u8) -> io::Result<()> {
         loop {
             self.watched.writable().await?;
             match self.watched.try_io(Interest::WRITABLE, || (&self.direct).write(&[key])) {
@@ -77,7 +100,7 @@ impl ConsoleSocket {
 
 /// Whether more can come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+enum State {
     /// More can come.
     Open,
     /// The other side is gone.
@@ -87,7 +110,7 @@ pub(super) enum State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     #[tokio::test]
     async fn what_stands_in_the_socket_is_drained_without_waiting() {

@@ -19,8 +19,7 @@ use vfio_ap::{HostConfig, MdevConfig};
 
 use crate::hosts::qemu::{QemuError, STARTED_BY_US};
 use crate::machine::arguments::escaped;
-use crate::machine::remove_stale_socket;
-use crate::protocol::socket_path::LONGEST_SOCKET;
+use crate::protocol::socket_path::{LONGEST_SOCKET, remove_stale_socket};
 use crate::scenario::USUAL_UUID;
 
 /// What the user wants.

@@ -6,20 +6,20 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::process::Child;
 use tokio::sync::oneshot;
 
-use super::Trouble;
+use super::error::MachineError;
+use super::observed::Observed;
+use super::run_folder::RunFolder;
 use crate::hosts::ssh::{Far, FarError, Forward};
-use crate::machine::observed::Observed;
-use crate::machine::run_folder::RunFolder;
 use crate::outcome::events::What;
 
 /// The names of a machine's files as its QEMU sees them.
 #[derive(Clone)]
-pub(super) struct Names {
+pub(crate) struct Names {
     /// The other host, where it is one.
     pub(super) far: Option<Arc<Far>>,
     /// The folder here.
@@ -31,7 +31,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn new(far: Option<&Arc<Far>>, folder: &RunFolder, prefix: &str) -> Self {
+    pub(crate) fn new(far: Option<&Arc<Far>>, folder: &RunFolder, prefix: &str) -> Self {
         let stem = format!("{}-{prefix}", folder.tag());
         Self { far: far.cloned(), folder: folder.path().to_owned(), prefix: prefix.to_owned(), stem }
     }
@@ -40,7 +40,7 @@ impl Names {
         self.folder.join(format!("{}.{kind}", self.prefix))
     }
 
-    pub(super) fn path(&self, kind: &str) -> PathBuf {
+    pub(crate) fn path(&self, kind: &str) -> PathBuf {
         match &self.far {
             None => self.here(kind),
             Some(far) => far.path(&format!("{}.{kind}", self.stem)),
@@ -48,9 +48,9 @@ impl Names {
     }
 
     /// Takes away a file that QEMU wrote.
-    pub(super) async fn take(&self, kind: &str) -> Result<Vec<u8>, Trouble> {
+    pub(super) async fn take(&self, kind: &str) -> Result<Vec<u8>, MachineError> {
         let Some(far) = &self.far else {
-            let bytes = std::fs::read(self.here(kind)).map_err(|error| Trouble::Io("saved memory", error))?;
+            let bytes = std::fs::read(self.here(kind)).map_err(|error| MachineError::Io("saved memory", error))?;
             _ = std::fs::remove_file(self.here(kind));
             return Ok(bytes);
         };
@@ -59,11 +59,27 @@ impl Names {
     }
 }
 
+/// A process that is killed when this is dropped.
+pub(crate) struct Process {
+    kill: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+impl Process {
+    /// Whoever has the receiving half of `kill` ends it when told, or when this is dropped.
+    pub(crate) const fn new(kill: oneshot::Sender<()>) -> Self {
+        Self { kill: Mutex::new(Some(kill)) }
+    }
+
+    pub(super) fn kill(&self) {
+        self.kill.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
 /// Starts a program here.
-pub(super) fn start_here(program: &Path, arguments: &[String], stderr: File) -> Result<Child, Trouble> {
+pub(super) fn start_here(program: &Path, arguments: &[String], stderr: File) -> Result<Child, MachineError> {
     let mut command = tokio::process::Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).kill_on_drop(true);
-    command.spawn().map_err(|error| Trouble::Io("QEMU", error))
+    command.spawn().map_err(|error| MachineError::Io("QEMU", error))
 }
 
 /// A program here, to its end; how it ended. The order to end it is also given by dropping its sender.
@@ -79,7 +95,7 @@ pub(super) async fn here(mut child: Child, mut killed: oneshot::Receiver<()>) ->
 }
 
 /// A program that is to run on another host.
-pub(super) struct Errand {
+pub(super) struct RemoteProcess {
     pub(super) far: Arc<Far>,
     pub(super) names: Names,
     /// The command line, as for a shell.
@@ -90,7 +106,7 @@ pub(super) struct Errand {
     pub(super) control: Option<PathBuf>,
 }
 
-impl Errand {
+impl RemoteProcess {
     /// From the first file that is brought there to the last that is removed; how the program ended.
     pub(super) async fn run(mut self, mut killed: oneshot::Receiver<()>, observed: Observed, index: usize) -> String {
         let stem = self.names.stem.clone();

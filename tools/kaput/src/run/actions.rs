@@ -2,7 +2,8 @@
 //! What the scenario wants done at a moment is done: processes killed, connections cut, an administrator's deeds at one of the hosts.
 
 use super::{Run, wait};
-use crate::machine::{Machine, Trouble};
+use crate::machine::Machine;
+use crate::machine::error::MachineError;
 use crate::outcome::events::What;
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::protocol::qmp::command::{MigrateCancel, Stop};
@@ -54,7 +55,7 @@ impl Run<'_> {
         let uuid = self.scenario.host(&machine.host).map_or("", |host| host.mdev.uuid.as_str());
         let Some(request) = action.request(uuid) else { return Ok(()) };
         let done = machine.call(|control| control.ask(request)).await.map(|_| ());
-        done.map_err(|trouble: Trouble| {
+        done.map_err(|trouble: MachineError| {
             wait::verdict(&self.observed, machine, &format!("`{action}` was carried out"), trouble)
         })
     }

@@ -8,8 +8,9 @@ use serde_json::Value;
 use vfio_mig::Errno;
 
 use super::Run;
+use crate::machine::Machine;
 use crate::machine::backoff::Pace;
-use crate::machine::{Machine, Trouble};
+use crate::machine::error::MachineError;
 use crate::outcome::events::What;
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::protocol::control::ControlError;
@@ -41,7 +42,7 @@ impl Run<'_> {
         loop {
             let seen = match machine.call(|control| control.ask(request.clone())).await {
                 Ok(answer) => Ok(ask.seen(answer)),
-                Err(Trouble::Control(ControlError::Errno { errno, .. })) => Err(errno),
+                Err(MachineError::Control(ControlError::Errno { errno, .. })) => Err(errno),
                 Err(trouble) => {
                     let doing = format!("it was asked {ask}");
                     return Err(super::wait::verdict(&self.observed, machine, &doing, trouble));

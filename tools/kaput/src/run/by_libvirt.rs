@@ -3,16 +3,18 @@
 //! no moment for a hand-over of the device, so both hosts have been given the same.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::channel::address;
 use super::{Run, wait};
 use crate::hosts::transport::{Tcp, Way, bracketed};
 use crate::libvirt::daemon::{Daemon, Libvirt};
+use crate::libvirt::domain::{Domain, Pending, Plan};
 use crate::libvirt::limits::MIB;
-use crate::machine::domain::{Coming, Domain, Plan};
+use crate::machine::Machine;
+use crate::machine::error::MachineError;
 use crate::machine::observed::State;
-use crate::machine::{Machine, Trouble};
 use crate::outcome::events::What;
 use crate::outcome::transfer::Transfer;
 use crate::outcome::verdict::{Kind, Verdict};
@@ -22,12 +24,16 @@ use crate::scenario::{Hop, How};
 /// Milliseconds and MiB a second that keep a guest that works from converging; libvirt knows none less.
 const TIGHT: [(&str, &str); 2] = [("migrate-setmaxdowntime", "1"), ("migrate-setspeed", "1")];
 
+/// A machine, and the domain that libvirt has of it.
+type Guest = (Machine, Arc<Domain>);
+
 impl Run<'_> {
     /// From the creation of the first domain to the guest's end.
     pub(super) async fn story_by_libvirt(&mut self, libvirt: &Libvirt) -> Result<(), Box<Verdict>> {
         let name = format!("kaput-{}-{}", libvirt.mark, self.folder.tag());
         let uuid = crate::hosts::queues::random_uuid();
-        self.home = Some(self.created(libvirt, &name, &uuid).await?);
+        let (home, mut domain) = self.created(libvirt, &name, &uuid).await?;
+        self.home = Some(home);
         self.the_guest_speaks().await?;
         let hops = self.scenario.hops();
         for (number, hop) in hops.iter().enumerate() {
@@ -36,9 +42,10 @@ impl Run<'_> {
                 return self.heard_out().await;
             }
             let Some(mut source) = self.home.take() else { break };
-            match self.migrated(libvirt, &mut source, hop, &uuid).await {
-                Ok(destination) => {
+            match self.migrated(libvirt, &mut source, &domain, hop, &uuid).await {
+                Ok((destination, there)) => {
                     source.dismiss();
+                    domain = there;
                     self.home = Some(destination);
                 }
                 Err(verdict) => {
@@ -65,7 +72,13 @@ impl Run<'_> {
     }
 
     /// Describes the guest to a host.
-    async fn describe(&mut self, libvirt: &Libvirt, host: &str, name: &str, uuid: &str) -> Result<Coming, Trouble> {
+    async fn describe(
+        &mut self,
+        libvirt: &Libvirt,
+        host: &str,
+        name: &str,
+        uuid: &str,
+    ) -> Result<Pending, MachineError> {
         let starts_here = host == self.scenario.start();
         let daemon = daemon(libvirt, starts_here);
         let far = if starts_here { &self.tools.hosts.source } else { &self.tools.hosts.destination };
@@ -94,24 +107,24 @@ impl Run<'_> {
             started: self.started,
             answer: self.scenario.deadlines.answer,
         };
-        let (coming, records) = Coming::prepare(&plan, &self.observed).await?;
+        let (coming, records) = Pending::prepare(&plan, &self.observed).await?;
         self.records.push(records);
         Ok(coming)
     }
 
     /// The domain on the first host, from its description to its first instruction.
-    async fn created(&mut self, libvirt: &Libvirt, name: &str, uuid: &str) -> Result<Machine, Box<Verdict>> {
+    async fn created(&mut self, libvirt: &Libvirt, name: &str, uuid: &str) -> Result<Guest, Box<Verdict>> {
         let (host, patience) = (self.scenario.start(), self.scenario.deadlines.start);
         let create = async {
             let coming = self.describe(libvirt, host, name, uuid).await?;
             let created = tokio::time::timeout(patience, coming.create()).await;
-            created.unwrap_or(Err(Trouble::Late("libvirt's word that the domain is there")))?;
+            created.unwrap_or(Err(MachineError::Late("libvirt's word that the domain is there")))?;
             // Before its first instruction: what it says while nobody is connected is lost.
-            let home = coming.ready().await?;
-            home.resume(patience).await?;
-            Ok(home)
+            let (home, domain) = coming.ready().await?;
+            domain.resume(patience).await?;
+            Ok((home, domain))
         };
-        create.await.map_err(|trouble: Trouble| {
+        create.await.map_err(|trouble: MachineError| {
             Verdict::new(Kind::SourceNeverStarted, format!("libvirt of host {host} did not start the guest"))
                 .on(host)
                 .expected(format!("the guest runs within {patience:?}"))
@@ -126,12 +139,10 @@ impl Run<'_> {
         &mut self,
         libvirt: &Libvirt,
         source: &mut Machine,
+        domain: &Domain,
         hop: &Hop<'_>,
         uuid: &str,
-    ) -> Result<Machine, Box<Verdict>> {
-        let Some(domain) = source.domain().cloned() else {
-            return Err(Verdict::new(Kind::HarnessFailed, "a guest of libvirt's is none").ended());
-        };
+    ) -> Result<Guest, Box<Verdict>> {
         self.migratable(source).await?;
         let (number, to) = (self.hop + 1, hop.to.to_owned());
         self.observed.event(Some(source.index), What::MigrationBegun { migration: number, to });
@@ -141,17 +152,15 @@ impl Run<'_> {
         let address = domain.daemon.address_of(there, &self.folder, number).await.map_err(Into::into);
         let address = self.device(source, "a way to the other libvirt is made", address)?;
         if hop.with.mid_run {
-            self.limit(source, &domain, &TIGHT).await?;
+            self.limit(source, domain, &TIGHT).await?;
         } else {
-            self.limit(source, &domain, &as_limits(&limits(hop.with))).await?;
+            self.limit(source, domain, &as_limits(&limits(hop.with))).await?;
         }
-        self.carry_over(source, &domain, &coming, hop, &address, there).await?;
-        let index = coming.index;
-        let destination = self.device(source, "its console is connected", coming.ready().await)?;
-        self.end_states_by_libvirt(source, &destination).await?;
-        debug_assert_eq!(index, destination.index);
+        self.carry_over(source, domain, &coming, hop, &address, there).await?;
+        let (destination, domain) = self.device(source, "its console is connected", coming.ready().await)?;
+        self.end_states_by_libvirt(source, &destination, &domain).await?;
         self.transfers.push(Transfer { to: destination.host.clone(), ..Transfer::default() });
-        Ok(destination)
+        Ok((destination, domain))
     }
 
     /// `virsh migrate`, to its end.
@@ -159,7 +168,7 @@ impl Run<'_> {
         &self,
         source: &Machine,
         domain: &Domain,
-        coming: &Coming,
+        coming: &Pending,
         hop: &Hop<'_>,
         address: &str,
         there: &Daemon,
@@ -167,7 +176,7 @@ impl Run<'_> {
         let doing = "the migration is started";
         // What there is to read of it on the host of the source is the description that the destination's has.
         let xml = self.folder.file(&format!("{:02}-{}.xml", coming.index, hop.to));
-        let xml = std::fs::read(xml).map_err(|error| Trouble::Io("domain description", error));
+        let xml = std::fs::read(xml).map_err(|error| MachineError::Io("domain description", error));
         let file = format!("{}.to-xml", domain.stem);
         let put = domain.daemon.far.put(&file, self.device(source, doing, xml)?).await.map_err(Into::into);
         self.device(source, doing, put)?;
@@ -192,7 +201,7 @@ impl Run<'_> {
     }
 
     /// The way the guest's memory goes: through libvirt's own connection, or by TCP to an address of the destination.
-    fn way(&self, domain: &Domain, there: &Daemon, hop: &Hop<'_>) -> Result<Vec<String>, Trouble> {
+    fn way(&self, domain: &Domain, there: &Daemon, hop: &Hop<'_>) -> Result<Vec<String>, MachineError> {
         let Way::Tcp(Tcp { address: named, ports }) = &self.tools.hosts.way else {
             return Ok(vec!["--tunnelled".to_owned()]);
         };
@@ -270,12 +279,16 @@ impl Run<'_> {
     }
 
     /// The source has no domain any more, and the destination's runs because it was migrated.
-    async fn end_states_by_libvirt(&self, source: &mut Machine, destination: &Machine) -> Result<(), Box<Verdict>> {
+    async fn end_states_by_libvirt(
+        &self,
+        source: &mut Machine,
+        destination: &Machine,
+        domain: &Domain,
+    ) -> Result<(), Box<Verdict>> {
         let doing = "its end state is asked";
         let stopped = |state: &State| state.machines[source.index].stopped.clone();
         let left = self.observed.until(Instant::now() + self.scenario.deadlines.answer, stopped).await;
         source.hear_out().await;
-        let Some(domain) = destination.domain() else { return Ok(()) };
         let arrived = self.device(destination, doing, domain.virsh(doing, "domstate", &["--reason"]).await)?;
         let left = left.unwrap_or("still there".to_owned());
         let expected = ["gone", "Migrated", "running", "migrated"];
@@ -293,11 +306,11 @@ impl Run<'_> {
         let done = What::MigrationDone { migration: self.hop + 1, accepted: true, downtime, transferred };
         self.observed.event(Some(source.index), done);
         // The guest waits for its key.
-        self.device(destination, doing, destination.heard(self.scenario.deadlines.start, ["suspend", "resume"]).await)
+        self.device(destination, doing, domain.heard(self.scenario.deadlines.start, ["suspend", "resume"]).await)
     }
 }
 
-fn daemon(libvirt: &Libvirt, is_source: bool) -> &std::sync::Arc<Daemon> {
+fn daemon(libvirt: &Libvirt, is_source: bool) -> &Arc<Daemon> {
     if is_source { &libvirt.source } else { &libvirt.destination }
 }
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use super::Run;
 use crate::hosts::ssh::{Far, FarError, Forward};
 use crate::hosts::transport::{Tcp, Way, bracketed};
+use crate::machine::Machine;
+use crate::machine::error::MachineError;
 use crate::machine::run_folder::RunFolder;
-use crate::machine::{Machine, Trouble};
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::protocol::qmp::command::{MigrateIncoming, Migration, QueryMigrate};
 
@@ -37,7 +38,7 @@ impl Channel {
         source: &Machine,
         destination: &Machine,
         number: usize,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, MachineError> {
         let name = format!("{number:02}-migration-socket");
         let here = folder.file(&name);
         let there = format!("{}-{name}", folder.tag());
@@ -116,7 +117,7 @@ impl Run<'_> {
                 // The address that was named is the destination's; who goes back to where he started goes elsewhere.
                 let named = named.clone().filter(|_| destination.host != self.scenario.start());
                 let address = named.map_or_else(|| address(source.far(), destination.far()), Ok);
-                address.map(|address| Channel::tcp(&address, *ports)).map_err(Trouble::from)
+                address.map(|address| Channel::tcp(&address, *ports)).map_err(MachineError::from)
             }
         };
         let doing = "a way for its memory is made";

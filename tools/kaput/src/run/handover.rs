@@ -8,8 +8,9 @@ use vfio_ap::control::{MAX_READ, Request, SetStateReply};
 use vfio_mig::{DeviceState, LogLevel, StreamId};
 
 use super::Run;
+use crate::machine::Machine;
 use crate::machine::backoff::Pace;
-use crate::machine::{Machine, Trouble};
+use crate::machine::error::MachineError;
 use crate::outcome::events::What;
 use crate::outcome::transfer::{Refused, Transfer};
 use crate::outcome::verdict::{Kind, Verdict};
@@ -139,7 +140,7 @@ impl Run<'_> {
         let state = |state: DeviceState| async move {
             let reply = destination.call(|c| c.set_state(state)).await?;
             self.observed.event(Some(destination.index), What::Device { state: reply.state.to_string() });
-            Ok::<_, Trouble>(reply.stream)
+            Ok::<_, MachineError>(reply.stream)
         };
         let steps = async {
             let resuming = state(DeviceState::RESUMING).await.map_err(|t| ("set state resuming", t))?;
@@ -163,7 +164,7 @@ impl Run<'_> {
         match steps.await {
             Ok(Ok(())) => Ok(Ok(())),
             Ok(Err(verdict)) => Err(verdict),
-            Err((during, Trouble::Control(ControlError::Errno { errno, desc }))) => {
+            Err((during, MachineError::Control(ControlError::Errno { errno, desc }))) => {
                 Ok(Err(Refused { during, errno, desc, messages: Vec::new() }))
             }
             Err((_, trouble)) => {
@@ -184,7 +185,7 @@ impl Run<'_> {
         &self,
         machine: &Machine,
         doing: &str,
-        answer: Result<T, Trouble>,
+        answer: Result<T, MachineError>,
     ) -> Result<T, Box<Verdict>> {
         answer.map_err(|trouble| super::wait::verdict(&self.observed, machine, doing, trouble))
     }

@@ -20,11 +20,13 @@ use std::time::Instant;
 
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::machine::Machine;
 use crate::machine::arguments::Setup;
 use crate::machine::backoff::Pace;
+use crate::machine::error::MachineError;
+use crate::machine::launch::{Launching, Plan, Records};
 use crate::machine::observed::{Observed, State};
 use crate::machine::run_folder::{FolderError, RunFolder};
-use crate::machine::{Launching, Machine, Plan, Records, Trouble};
 use crate::outcome::events::What;
 use crate::outcome::finished::Finished;
 use crate::outcome::judge::{self, Evidence};
@@ -128,7 +130,7 @@ struct Run<'a> {
 }
 
 /// A destination that is being started while other things happen.
-type Preparing = AbortOnDropHandle<Result<Machine, Trouble>>;
+type Preparing = AbortOnDropHandle<Result<Machine, MachineError>>;
 
 impl<'a> Run<'a> {
     fn new(tools: &'a Tools, scenario: &'a Scenario, folder: RunFolder, trace: bool) -> Self {

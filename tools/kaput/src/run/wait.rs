@@ -7,49 +7,50 @@ use std::time::{Duration, Instant};
 use qapi_spec::Command;
 
 use super::Run;
+use crate::machine::error::MachineError;
 use crate::machine::observed::{Observed, State};
-use crate::machine::{MOMENT, Machine, Trouble};
+use crate::machine::{MOMENT, Machine};
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::protocol::control::ControlError;
 use crate::protocol::qmp::QmpError;
 use crate::protocol::qmp::command::{MigrationStatus, QueryMigrate};
 
 /// The verdict on a trouble with one machine.
-pub(super) fn verdict(observed: &Observed, machine: &Machine, doing: &str, trouble: Trouble) -> Box<Verdict> {
+pub(super) fn verdict(observed: &Observed, machine: &Machine, doing: &str, trouble: MachineError) -> Box<Verdict> {
     of_host(observed, machine.index, doing, &trouble)
 }
 
-fn of_host(observed: &Observed, index: usize, doing: &str, trouble: &Trouble) -> Box<Verdict> {
+fn of_host(observed: &Observed, index: usize, doing: &str, trouble: &MachineError) -> Box<Verdict> {
     let state = observed.look();
     let host = state.machines[index].host.as_str();
     let made = match trouble {
-        Trouble::Died => died(&state, index, doing),
-        Trouble::Late(what) => {
+        MachineError::Died => died(&state, index, doing),
+        MachineError::Late(what) => {
             Verdict::new(Kind::QmpLost, format!("QEMU of host {host} did not answer {what} while {doing}"))
                 .expected("an answer within the deadline `answer`")
         }
-        Trouble::Qmp(error @ QmpError::Closed(_)) => {
+        MachineError::Qmp(error @ QmpError::Closed(_)) => {
             Verdict::new(Kind::QmpLost, format!("the QMP connection of host {host} ended while {doing}"))
                 .seen(error.to_string())
         }
-        Trouble::Qmp(error) => {
+        MachineError::Qmp(error) => {
             Verdict::new(Kind::QmpLost, format!("QEMU of host {host} did not do as it was told while {doing}"))
                 .seen(error.to_string())
         }
-        Trouble::Control(ControlError::Errno { errno, desc }) => {
+        MachineError::Control(ControlError::Errno { errno, desc }) => {
             Verdict::new(Kind::DeviceFailed, format!("the AP device of host {host} failed with {errno} while {doing}"))
                 .expected("no error: nothing here gives a reason for one")
                 .seen(desc.clone())
         }
-        Trouble::Control(error) => {
+        MachineError::Control(error) => {
             Verdict::new(Kind::ControlLost, format!("the plugin of host {host} was lost while {doing}"))
                 .seen(error.to_string())
         }
-        Trouble::Far(error) => {
+        MachineError::Far(error) => {
             Verdict::new(Kind::HostLost, format!("host {host} did not do as it was told while {doing}"))
                 .seen(error.to_string())
         }
-        Trouble::Io(what, error) => {
+        MachineError::Io(what, error) => {
             Verdict::new(Kind::HarnessFailed, format!("the harness could not use {what} of host {host} while {doing}"))
                 .seen(error.to_string())
         }
@@ -147,12 +148,12 @@ impl Run<'_> {
     async fn lost(&self, index: usize, doing: &str) -> Box<Verdict> {
         let soon = Instant::now() + MOMENT;
         let died = self.observed.until(soon, |state| state.machines[index].exit.is_some().then_some(())).await;
-        let trouble = died.map_or(Trouble::Qmp(QmpError::Closed("its events")), |()| Trouble::Died);
+        let trouble = died.map_or(MachineError::Qmp(QmpError::Closed("its events")), |()| MachineError::Died);
         of_host(&self.observed, index, doing, &trouble)
     }
 
     /// A QEMU that did not come up.
-    pub(super) fn never_started(&self, index: usize, incoming: bool, trouble: Trouble) -> Box<Verdict> {
+    pub(super) fn never_started(&self, index: usize, incoming: bool, trouble: MachineError) -> Box<Verdict> {
         let role = if incoming { "destination" } else { "source" };
         let kind = if incoming { Kind::DestinationNeverStarted } else { Kind::SourceNeverStarted };
         let inner = of_host(&self.observed, index, "it started", &trouble);
@@ -167,7 +168,7 @@ impl Run<'_> {
     }
 
     /// A QEMU that could not even be started.
-    pub(super) fn launch_failed(&self, host: &str, incoming: bool, trouble: &Trouble) -> Box<Verdict> {
+    pub(super) fn launch_failed(&self, host: &str, incoming: bool, trouble: &MachineError) -> Box<Verdict> {
         let kind = if incoming { Kind::DestinationNeverStarted } else { Kind::SourceNeverStarted };
         Verdict::new(kind, format!("QEMU of host {host} cannot be started"))
             .on(host)
@@ -209,7 +210,7 @@ impl Run<'_> {
         let soon = Instant::now() + Duration::from_secs(1);
         let died = |state: &State| state.machines[other.index].exit.is_some().then_some(());
         if self.observed.until(soon, died).await.is_ok() {
-            return of_host(&self.observed, other.index, doing, &Trouble::Died);
+            return of_host(&self.observed, other.index, doing, &MachineError::Died);
         }
         Verdict::new(Kind::MigrationFailed, format!("QEMU's migration ended as `{status}` while {doing}"))
             .on(&whose.host)

@@ -21,8 +21,9 @@ use kaput::scenario::random::Generator;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
 use super::live::Live;
+use super::paint;
+use super::print::print;
 use super::reports::{Form, Reports, Target};
-use super::{paint, print};
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -53,7 +54,7 @@ pub(super) struct Options {
     #[arg(long = "for", value_name = "SECONDS")]
     time: Option<u64>,
     /// Where the scenarios come from, in hex; without it another one each time
-    #[arg(long, value_parser = super::seed)]
+    #[arg(long, value_parser = super::print::seed)]
     seed: Option<u64>,
     /// Runs so many scenarios at the same time
     #[arg(short, long, value_name = "N", default_value = "1")]

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One connection: a question, its answer.
+//! One connection: a question, its answer; and the connections that are free.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use vfio_ap::control::{Greeting, MAX_LINE, PROTOCOL_VERSION, Reply, Request, RequestFrame};
+use vfio_ap::control::{Empty, Greeting, MAX_LINE, PROTOCOL_VERSION, Reply, Request, RequestFrame};
 use vfio_mig::{DeviceError, Errno};
 
 /// How long an answer may take: the largest configuration is answered in a fraction of a second.
@@ -66,6 +66,42 @@ impl Connection {
             });
         }
         Err(broken("events without end, and no answer"))
+    }
+}
+
+/// Connections that nobody uses.
+pub(super) type Pool = Arc<Mutex<Vec<Connection>>>;
+
+/// The connection of one host, or why there is none; it is free again once the host is gone.
+pub(super) struct Link {
+    connection: Option<Result<Connection, DeviceError>>,
+    free: Pool,
+}
+
+impl Link {
+    pub(super) fn new(connection: Result<Connection, DeviceError>, free: Pool) -> Self {
+        Self { connection: Some(connection), free }
+    }
+
+    pub(super) fn call<T: DeserializeOwned>(&self, request: Request) -> Result<T, DeviceError> {
+        match &self.connection {
+            Some(Ok(connection)) => connection.call(request),
+            Some(Err(error)) => Err(DeviceError::Transport(error.to_string())),
+            None => Err(DeviceError::Transport("the host is gone".to_owned())),
+        }
+    }
+
+    /// Asks for something that has no answer but an error.
+    pub(super) fn order(&self, request: Request) -> Result<(), DeviceError> {
+        self.call(request).map(|Empty {}| ())
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(Ok(connection)) = self.connection.take() {
+            self.free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The migration verbs, by requests.
 
-use vfio_ap::control::{DataReply, Empty, HexBytes, Request, SetStateReply, SizeReply, StateReply, WriteReply};
+use vfio_ap::control::{DataReply, HexBytes, Request, SetStateReply, SizeReply, StateReply, WriteReply};
 use vfio_mig::{Capabilities, DeviceError, DeviceState, MigrationDevice, StreamId};
 
-use super::host::RemoteHost;
+use super::connection::Link;
 
 pub(super) struct RemoteDevice<'a> {
-    pub(super) host: &'a RemoteHost,
+    pub(super) link: &'a Link,
     pub(super) mdev: String,
 }
 
@@ -25,7 +25,7 @@ impl RemoteDevice<'_> {
     ) -> Result<Vec<u8>, DeviceError> {
         let fault_at = valid.map(|valid| valid as u64);
         let request = Request::MigrationRead { stream, length: length as u64, offset, fault_at };
-        self.host.call(request).map(|reply: DataReply| reply.data.0)
+        self.link.call(request).map(|reply: DataReply| reply.data.0)
     }
 
     fn do_write(
@@ -36,7 +36,7 @@ impl RemoteDevice<'_> {
         valid: Option<usize>,
     ) -> Result<usize, DeviceError> {
         let (data, fault_at) = (HexBytes(data.to_vec()), valid.map(|valid| valid as u64));
-        let reply: WriteReply = self.host.call(Request::MigrationWrite { stream, data, offset, fault_at })?;
+        let reply: WriteReply = self.link.call(Request::MigrationWrite { stream, data, offset, fault_at })?;
         Ok(usize::try_from(reply.written).unwrap_or(usize::MAX))
     }
 }
@@ -48,15 +48,15 @@ impl MigrationDevice for RemoteDevice<'_> {
 
     fn set_state(&self, state: DeviceState) -> Result<Option<StreamId>, DeviceError> {
         let request = Request::MigrationSetState { state, mdev: self.mdev() };
-        self.host.call(request).map(|reply: SetStateReply| reply.stream)
+        self.link.call(request).map(|reply: SetStateReply| reply.stream)
     }
 
     fn state(&self) -> Result<DeviceState, DeviceError> {
-        self.host.call(Request::MigrationGetState { mdev: self.mdev() }).map(|reply: StateReply| reply.state)
+        self.link.call(Request::MigrationGetState { mdev: self.mdev() }).map(|reply: StateReply| reply.state)
     }
 
     fn data_size(&self) -> Result<u64, DeviceError> {
-        self.host.call(Request::MigrationDataSize { mdev: self.mdev() }).map(|reply: SizeReply| reply.size)
+        self.link.call(Request::MigrationDataSize { mdev: self.mdev() }).map(|reply: SizeReply| reply.size)
     }
 
     fn read(&self, stream: StreamId, length: usize) -> Result<Vec<u8>, DeviceError> {
@@ -68,11 +68,11 @@ impl MigrationDevice for RemoteDevice<'_> {
     }
 
     fn close(&self, stream: StreamId) -> Result<(), DeviceError> {
-        self.host.call(Request::MigrationClose { stream }).map(|Empty {}| ())
+        self.link.order(Request::MigrationClose { stream })
     }
 
     fn reset(&self) -> Result<(), DeviceError> {
-        self.host.call(Request::DeviceReset { mdev: self.mdev() }).map(|Empty {}| ())
+        self.link.order(Request::DeviceReset { mdev: self.mdev() })
     }
 
     fn read_at(&self, stream: StreamId, offset: u64, length: usize) -> Result<Vec<u8>, DeviceError> {
@@ -92,10 +92,10 @@ impl MigrationDevice for RemoteDevice<'_> {
     }
 
     fn open(&self) -> Result<(), DeviceError> {
-        self.host.call(Request::DeviceOpen { mdev: self.mdev(), guest: None }).map(|Empty {}| ())
+        self.link.order(Request::DeviceOpen { mdev: self.mdev(), guest: None })
     }
 
     fn close_device(&self) -> Result<(), DeviceError> {
-        self.host.call(Request::DeviceClose { mdev: self.mdev() }).map(|Empty {}| ())
+        self.link.order(Request::DeviceClose { mdev: self.mdev() })
     }
 }

@@ -2,52 +2,20 @@
 //! The host around the device, by requests.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 
 use ap_arch::{Apid, Apqn, Matrix};
-use serde::de::DeserializeOwned;
 use vfio_ap::control::{
-    Counters, DataReply, Empty, GuestInstruction, GuestState, Hex64, LogReply, QueueName, Request, ValueReply,
+    Counters, DataReply, GuestInstruction, GuestState, Hex64, LogReply, QueueName, Request, ValueReply,
 };
 use vfio_mig::{
     AdapterFault, Capabilities, DeviceError, GuestCall, GuestReply, HostControl, LogLine, MigrationDevice, QueueAnswer,
 };
 
-use super::Pool;
-use super::connection::Connection;
+use super::connection::Link;
 use super::device::RemoteDevice;
 
-/// One host in the other process; its connection, or why there is none.
-pub(super) struct RemoteHost {
-    connection: Option<Result<Connection, DeviceError>>,
-    free: Pool,
-}
-
-impl RemoteHost {
-    pub(super) fn new(connection: Result<Connection, DeviceError>, free: Pool) -> Self {
-        Self { connection: Some(connection), free }
-    }
-
-    pub(super) fn call<T: DeserializeOwned>(&self, request: Request) -> Result<T, DeviceError> {
-        match &self.connection {
-            Some(Ok(connection)) => connection.call(request),
-            Some(Err(error)) => Err(DeviceError::Transport(error.to_string())),
-            None => Err(DeviceError::Transport("the host is gone".to_owned())),
-        }
-    }
-
-    fn tell(&self, request: Request) -> Result<(), DeviceError> {
-        self.call(request).map(|Empty {}| ())
-    }
-}
-
-impl Drop for RemoteHost {
-    fn drop(&mut self) {
-        if let Some(Ok(connection)) = self.connection.take() {
-            self.free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        }
-    }
-}
+/// One host in the other process.
+pub(super) struct RemoteHost(pub(super) Link);
 
 impl HostControl for RemoteHost {
     fn capabilities(&self) -> Capabilities {
@@ -55,21 +23,21 @@ impl HostControl for RemoteHost {
     }
 
     fn device(&self, mdev: &str) -> Box<dyn MigrationDevice + '_> {
-        Box::new(RemoteDevice { host: self, mdev: mdev.to_owned() })
+        Box::new(RemoteDevice { link: &self.0, mdev: mdev.to_owned() })
     }
 
     fn sysfs_read(&self, path: &str) -> Result<String, DeviceError> {
-        self.call(Request::SysfsRead { path: path.to_owned() }).map(|reply: ValueReply| reply.value)
+        self.0.call(Request::SysfsRead { path: path.to_owned() }).map(|reply: ValueReply| reply.value)
     }
 
     fn sysfs_write(&self, path: &str, value: &str) -> Result<(), DeviceError> {
-        self.tell(Request::SysfsWrite { path: path.to_owned(), value: value.to_owned() })
+        self.0.order(Request::SysfsWrite { path: path.to_owned(), value: value.to_owned() })
     }
 
     fn log(&self, since: u64) -> Result<Vec<LogLine>, DeviceError> {
         let (mut since, mut lines) = (since, Vec::new());
         loop {
-            let reply: LogReply = self.call(Request::QueryLog { since })?;
+            let reply: LogReply = self.0.call(Request::QueryLog { since })?;
             if reply.lines.is_empty() {
                 return Ok(lines);
             }
@@ -79,7 +47,7 @@ impl HostControl for RemoteHost {
     }
 
     fn reset_counts(&self) -> Result<BTreeMap<Apqn, u64>, DeviceError> {
-        let counters: Counters = self.call(Request::QueryCounters {})?;
+        let counters: Counters = self.0.call(Request::QueryCounters {})?;
         let queue = |(name, count): (String, u64)| {
             let apqn = name.parse().map_err(|_| DeviceError::Transport(format!("`{name}` is no queue")))?;
             Ok((apqn, count))
@@ -89,7 +57,7 @@ impl HostControl for RemoteHost {
 
     fn adapter(&self, adapter: Apid, fault: AdapterFault) -> Result<(), DeviceError> {
         let adapter = adapter.to_string();
-        self.tell(match fault {
+        self.0.order(match fault {
             AdapterFault::Configure => Request::AdapterConfigure { adapter },
             AdapterFault::Deconfigure => Request::AdapterDeconfigure { adapter },
             AdapterFault::Checkstop => Request::AdapterCheckstop { adapter },
@@ -97,7 +65,7 @@ impl HostControl for RemoteHost {
     }
 
     fn set_queue_answer(&self, apqn: Apqn, answer: Option<QueueAnswer>) -> Result<(), DeviceError> {
-        self.tell(Request::QueueAnswer {
+        self.0.order(Request::QueueAnswer {
             queue: QueueName(apqn),
             response: answer.map(|answer| answer.response.0),
             asynchronous: answer.is_some_and(|answer| answer.asynchronous),
@@ -106,29 +74,29 @@ impl HostControl for RemoteHost {
     }
 
     fn fail_resets(&self, apqn: Apqn, fail: bool) -> Result<(), DeviceError> {
-        self.tell(Request::QueueResetFails { queue: QueueName(apqn), on: fail })
+        self.0.order(Request::QueueResetFails { queue: QueueName(apqn), on: fail })
     }
 
     fn pass_time(&self, nanoseconds: u64) -> Result<(), DeviceError> {
-        self.tell(Request::TimePass { nanoseconds })
+        self.0.order(Request::TimePass { nanoseconds })
     }
 
     fn set_poison(&self, poison: &Matrix) -> Result<(), DeviceError> {
         let Matrix { adapters, domains, control_domains } = *poison;
-        self.tell(Request::PoisonSet { adapters, domains, control_domains })
+        self.0.order(Request::PoisonSet { adapters, domains, control_domains })
     }
 
     fn guest_memory(&self, mdev: &str, address: u64, length: u32) -> Result<Vec<u8>, DeviceError> {
         let request = Request::GuestMemory { mdev: mdev.to_owned(), address: Hex64(address), length };
-        self.call(request).map(|reply: DataReply| reply.data.0)
+        self.0.call(request).map(|reply: DataReply| reply.data.0)
     }
 
     fn guest_execute(&self, mdev: &str, call: &GuestCall) -> Result<GuestReply, DeviceError> {
         let request = Request::GuestExecute { mdev: mdev.to_owned(), instruction: GuestInstruction::of(call) };
-        self.call(request).map(|state: GuestState| state.reply_to(call))
+        self.0.call(request).map(|state: GuestState| state.reply_to(call))
     }
 
     fn set_secure_execution(&self, host: bool, guest: bool) -> Result<(), DeviceError> {
-        self.tell(Request::SecureExecution { host, guest })
+        self.0.order(Request::SecureExecution { host, guest })
     }
 }

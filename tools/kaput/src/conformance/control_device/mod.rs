@@ -17,7 +17,7 @@ use vfio_ap::model::ModelFactory;
 use vfio_mig::conformance::{DeviceFactory, HostSetup};
 use vfio_mig::{DeviceError, HostControl};
 
-use connection::Connection;
+use connection::{Connection, Link, Pool};
 use host::RemoteHost;
 
 /// Makes hosts in the process behind a socket.
@@ -26,9 +26,6 @@ pub struct RemoteFactory {
     driver: ModelFactory,
     free: Pool,
 }
-
-/// Connections that nobody uses.
-type Pool = Arc<Mutex<Vec<Connection>>>;
 
 impl RemoteFactory {
     /// Connects; the process must speak the protocol.
@@ -58,6 +55,6 @@ impl DeviceFactory for RemoteFactory {
             Ok(connection)
         });
         // A connection that broke is no reason to skip a case: the host then says so whatever it is asked.
-        Ok(Box::new(RemoteHost::new(made, Arc::clone(&self.free))))
+        Ok(Box::new(RemoteHost(Link::new(made, Arc::clone(&self.free)))))
     }
 }

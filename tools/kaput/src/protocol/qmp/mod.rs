@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{SinkExt, StreamExt};
-use qapi_spec::{Command, Execute};
+use qapi_spec::Command;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::oneshot;
@@ -99,16 +99,44 @@ pub fn decode(line: &str) -> Incoming {
         return Incoming::Greeting((part("major"), part("minor"), part("micro")));
     }
     if let Some(id) = value.get("id").and_then(Value::as_u64) {
-        if let Some(error) = value.get("error") {
-            let part = |key| error.get(key).and_then(Value::as_str).unwrap_or("no reason given").to_owned();
-            return Incoming::Reply(id, Err((part("class"), part("desc"))));
-        }
-        return Incoming::Reply(id, Ok(value.get("return").cloned().unwrap_or(Value::Null)));
+        return Incoming::Reply(id, reply(&value));
     }
     serde_json::from_value(value).map_or(Incoming::Other, Incoming::Event)
 }
 
+/// What QEMU returned, or the class and the description of its error.
 type Reply = Result<Value, (String, String)>;
+
+fn reply(answer: &Value) -> Reply {
+    let Some(error) = answer.get("error") else { return Ok(answer.get("return").cloned().unwrap_or_default()) };
+    let part = |key| error.get(key).and_then(Value::as_str).unwrap_or("no reason given").to_owned();
+    Err((part("class"), part("desc")))
+}
+
+/// What QEMU returned to a command, from its whole answer.
+///
+/// # Errors
+/// [`QmpError::Refused`].
+pub fn returned(command: &'static str, answer: &Value) -> Result<Value, QmpError> {
+    reply(answer).map_err(|(class, desc)| QmpError::Refused { command, class, desc })
+}
+
+/// The arguments of a command.
+///
+/// # Errors
+/// [`QmpError::Unexpected`] for arguments that JSON has no word for.
+pub fn arguments<C: Command>(command: &C) -> Result<Value, QmpError> {
+    serde_json::to_value(command).map_err(|error| QmpError::Unexpected { command: C::NAME, reason: error.to_string() })
+}
+
+/// What QEMU returned to a command, as its type says.
+///
+/// # Errors
+/// [`QmpError::Unexpected`].
+pub fn answer<C: Command>(returned: Value) -> Result<C::Ok, QmpError> {
+    serde_json::from_value(returned)
+        .map_err(|error| QmpError::Unexpected { command: C::NAME, reason: error.to_string() })
+}
 
 /// Commands under way, by their number. `None` once the connection has ended.
 type Pending = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Reply>>>>>;
@@ -152,7 +180,7 @@ impl Qmp {
     }
 
     /// Ends the connection, as if QEMU were out of reach.
-    pub fn cut(&self) {
+    pub fn end(&self) {
         if let Some(direct) = &self.direct {
             _ = direct.shutdown(Shutdown::Both);
         }
@@ -163,21 +191,26 @@ impl Qmp {
     /// # Errors
     /// As [`QmpError`] says.
     pub async fn execute<C: Command>(&self, command: C) -> Result<C::Ok, QmpError> {
+        answer::<C>(self.send(C::NAME, arguments(&command)?).await?)
+    }
+
+    /// The same, in JSON: what QEMU returned.
+    ///
+    /// # Errors
+    /// As [`QmpError`] says.
+    pub async fn send(&self, command: &'static str, arguments: Value) -> Result<Value, QmpError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
-        let unexpected =
-            |error: serde_json::Error| QmpError::Unexpected { command: C::NAME, reason: error.to_string() };
-        let line = serde_json::to_string(&Execute::with_id(command, id)).map_err(unexpected)?;
+        let line = json!({ "execute": command, "arguments": arguments, "id": id }).to_string();
         match self.pending.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             Some(pending) => pending.insert(id, sender),
-            None => return Err(QmpError::Closed(C::NAME)),
+            None => return Err(QmpError::Closed(command)),
         };
         self.transcript.sent(&line);
-        self.writer.lock().await.send(line).await.map_err(|_| QmpError::Closed(C::NAME))?;
+        self.writer.lock().await.send(line).await.map_err(|_| QmpError::Closed(command))?;
         match receiver.await {
-            Ok(Ok(value)) => serde_json::from_value(value).map_err(unexpected),
-            Ok(Err((class, desc))) => Err(QmpError::Refused { command: C::NAME, class, desc }),
-            Err(_) => Err(QmpError::Closed(C::NAME)),
+            Ok(reply) => reply.map_err(|(class, desc)| QmpError::Refused { command, class, desc }),
+            Err(_) => Err(QmpError::Closed(command)),
         }
     }
 }

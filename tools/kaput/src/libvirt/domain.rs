@@ -6,20 +6,25 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use qapi_spec::Command;
+use futures::future::BoxFuture;
+use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
-use super::console::ConsoleSocket;
-use super::{Machine, Monitor, Process, Records, Trouble, process};
+use super::daemon::Daemon;
+use super::xml::{self, Ap, Description};
 use crate::hosts::virsh::destroy;
-use crate::libvirt::daemon::Daemon;
-use crate::libvirt::xml::{self, Ap, Description};
+use crate::machine::Machine;
 use crate::machine::backoff::Pace;
-use crate::machine::observed::Observed;
+use crate::machine::console::Console;
+use crate::machine::error::MachineError;
+use crate::machine::launch::Records;
+use crate::machine::monitor::Monitor;
+use crate::machine::observed::{Observed, State};
+use crate::machine::process::{Names, Process};
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::events::What;
 use crate::protocol::transcript::Transcript;
@@ -38,6 +43,9 @@ pub(crate) struct Domain {
     /// What its files there begin with.
     pub(crate) stem: String,
     transcript: Transcript,
+    /// Where its machine is noted.
+    observed: Observed,
+    index: usize,
 }
 
 /// Everything about a domain that is to be.
@@ -61,7 +69,7 @@ pub(crate) struct Plan<'a> {
 }
 
 /// A domain that is described to its host and not yet there.
-pub(crate) struct Coming {
+pub(crate) struct Pending {
     pub(crate) index: usize,
     pub(crate) domain: Arc<Domain>,
     host: String,
@@ -69,17 +77,12 @@ pub(crate) struct Coming {
     console: PathBuf,
     observed: Observed,
     answer: Duration,
-    names: process::Names,
+    names: Names,
 }
 
 impl Domain {
-    pub(super) async fn ask<C: Command>(&self, command: &C) -> Result<C::Ok, Trouble> {
-        self.transcript.sent(C::NAME);
-        self.daemon.ask_qemu(&self.name, command).await
-    }
-
     /// Asks libvirt something about it.
-    pub(crate) async fn virsh(&self, doing: &str, verb: &str, more: &[&str]) -> Result<String, Trouble> {
+    pub(crate) async fn virsh(&self, doing: &str, verb: &str, more: &[&str]) -> Result<String, MachineError> {
         self.transcript.sent(&format!("virsh {verb} {}", more.join(" ")));
         let arguments = [&[verb, &self.name][..], more].concat();
         let said = self.daemon.ask(doing, &arguments).await;
@@ -91,7 +94,7 @@ impl Domain {
     }
 
     /// Asks libvirt two things at once, the guest hardly gets to an instruction between them.
-    async fn both(&self, doing: &str, verbs: [&str; 2]) -> Result<(), Trouble> {
+    async fn both(&self, doing: &str, verbs: [&str; 2]) -> Result<(), MachineError> {
         let line = verbs.map(|verb| format!("{verb} {}", self.name)).join("; ");
         self.transcript.sent(&format!("virsh '{line}'"));
         Ok(self.daemon.ask(doing, &[&line]).await.map(|_| ())?)
@@ -103,13 +106,17 @@ impl Domain {
     }
 
     /// Starts to ask libvirt something that takes a while.
-    pub(crate) async fn begin(&self, what: &str, arguments: &[&str]) -> Result<oneshot::Receiver<String>, Trouble> {
+    pub(crate) async fn begin(
+        &self,
+        what: &str,
+        arguments: &[&str],
+    ) -> Result<oneshot::Receiver<String>, MachineError> {
         self.transcript.sent(&format!("virsh {}", arguments.join(" ")));
         Ok(self.daemon.begin(&format!("{}.{what}", self.stem), arguments).await?)
     }
 
     /// How that ended.
-    pub(crate) async fn outcome(&self, doing: &str, what: &str, status: Option<&str>) -> Result<(), Trouble> {
+    pub(crate) async fn outcome(&self, doing: &str, what: &str, status: Option<&str>) -> Result<(), MachineError> {
         self.transcript.received(status.unwrap_or("no more is heard of it"));
         Ok(self.daemon.outcome(doing, &format!("{}.{what}", self.stem), status).await?)
     }
@@ -120,8 +127,9 @@ impl Domain {
     }
 
     /// From here on it is watched, until it has stopped or is to be destroyed.
-    async fn live(self: Arc<Self>, killed: oneshot::Receiver<()>, observed: Observed, index: usize, mut said: File) {
-        let stopped = |state: &crate::machine::observed::State| state.machines[index].qmp_closed.then_some(());
+    async fn live(self: Arc<Self>, killed: oneshot::Receiver<()>, mut said: File) {
+        let (observed, index) = (&self.observed, self.index);
+        let stopped = |state: &State| state.machines[index].qmp_closed.then_some(());
         tokio::select! {
             _ = observed.until(Instant::now() + EVER, stopped) => {}
             _ = killed => {}
@@ -147,9 +155,9 @@ impl Domain {
     }
 }
 
-impl Coming {
+impl Pending {
     /// Tells the host everything, and has it watched.
-    pub(crate) async fn prepare(plan: &Plan<'_>, observed: &Observed) -> Result<(Self, Records), Trouble> {
+    pub(crate) async fn prepare(plan: &Plan<'_>, observed: &Observed) -> Result<(Self, Records), MachineError> {
         let index = observed.add_machine(plan.host);
         let prepared = Self::describe(plan, observed, index).await;
         if prepared.is_err() {
@@ -158,17 +166,17 @@ impl Coming {
         prepared
     }
 
-    async fn describe(plan: &Plan<'_>, observed: &Observed, index: usize) -> Result<(Self, Records), Trouble> {
+    async fn describe(plan: &Plan<'_>, observed: &Observed, index: usize) -> Result<(Self, Records), MachineError> {
         let prefix = format!("{index:02}-{}", plan.host);
         let stem = format!("{}-{prefix}", plan.folder.tag());
         let far = &plan.daemon.far;
-        let names = process::Names::new(Some(far), plan.folder, &prefix);
+        let names = Names::new(Some(far), plan.folder, &prefix);
         let [console, host] = ["console-socket", "host.json"].map(|kind| names.path(kind));
         let ap = match (plan.kvm, plan.emulated) {
             (Some((cpu, uuid)), _) => Ap::Device { cpu, uuid },
             (None, Some((plugin, spec))) => {
                 let config = serde_json::to_vec(&spec.config(plan.host)).map_err(io::Error::other);
-                let config = config.map_err(|error| Trouble::Io("host description", error))?;
+                let config = config.map_err(|error| MachineError::Io("host description", error))?;
                 far.put(&format!("{stem}.host.json"), config).await?;
                 Ap::Emulated { plugin, host: &host }
             }
@@ -186,28 +194,37 @@ impl Coming {
             console: &console,
             ap,
         });
-        let xml = xml.map_err(|error| Trouble::Io("domain description", error))?;
-        plan.folder.write(&format!("{prefix}.xml"), &xml).map_err(|error| Trouble::Io("domain description", error))?;
+        let xml = xml.map_err(|error| MachineError::Io("domain description", error))?;
+        plan.folder
+            .write(&format!("{prefix}.xml"), &xml)
+            .map_err(|error| MachineError::Io("domain description", error))?;
         let said = plan.folder.create_file(&format!("{prefix}.stderr"));
-        let said = said.map_err(|error| Trouble::Io("error file", error))?;
+        let said = said.map_err(|error| MachineError::Io("error file", error))?;
         let transcript = Transcript::new(plan.started);
         let records =
             Records { prefix: prefix.clone(), qmp: transcript.clone(), control: Transcript::new(plan.started) };
-        let domain = Arc::new(Domain { daemon: Arc::clone(plan.daemon), name: plan.name.to_owned(), stem, transcript });
+        let domain = Arc::new(Domain {
+            daemon: Arc::clone(plan.daemon),
+            name: plan.name.to_owned(),
+            stem,
+            transcript,
+            observed: observed.clone(),
+            index,
+        });
         let undo = format!("{}rm -f {}\n", destroy(plan.name), domain.log());
         far.put(&format!("{}.undo", domain.stem), undo.into_bytes()).await?;
         far.put(&format!("{}.xml", domain.stem), xml.into_bytes()).await?;
         plan.daemon.hear(plan.name, observed, index);
         let (kill, killed) = oneshot::channel();
-        tokio::spawn(Arc::clone(&domain).live(killed, observed.clone(), index, said));
-        let process = Process { kill: Mutex::new(Some(kill)) };
+        tokio::spawn(Arc::clone(&domain).live(killed, said));
+        let process = Process::new(kill);
         let console = plan.daemon.forward(console, plan.folder.file(&format!("{prefix}.console-socket"))).await?;
         let (host, observed, answer) = (plan.host.to_owned(), observed.clone(), plan.answer);
         Ok((Self { index, domain, host, process, console, observed, answer, names }, records))
     }
 
     /// Has libvirt create it, stopped before its first instruction.
-    pub(crate) async fn create(&self) -> Result<(), Trouble> {
+    pub(crate) async fn create(&self) -> Result<(), MachineError> {
         let (doing, xml) = ("create a domain", self.domain.path("xml").display().to_string());
         let ended = self.domain.begin("create", &["create", "--validate", "--paused", &xml]).await?;
         let status = ended.await.ok();
@@ -215,51 +232,41 @@ impl Coming {
     }
 
     /// Connects with the console of a domain that is there.
-    pub(crate) async fn ready(self) -> Result<Machine, Trouble> {
-        let console = UnixStream::connect(&self.console).await.map_err(|e| Trouble::Io("console connection", e))?;
-        let heard = ConsoleSocket::heard(console, &self.observed, self.index);
-        let (console, listener) = heard.map_err(|e| Trouble::Io("console connection", e))?;
+    pub(crate) async fn ready(self) -> Result<(Machine, Arc<Domain>), MachineError> {
+        let console =
+            UnixStream::connect(&self.console).await.map_err(|e| MachineError::Io("console connection", e))?;
+        let console = Console::take_over(console, &self.observed, self.index)?;
         self.observed.event(Some(self.index), What::Ready);
-        Ok(Machine {
+        let machine = Machine {
             index: self.index,
             host: self.host,
             control: None,
-            monitor: Monitor::Libvirt(self.domain),
+            monitor: Box::new(Arc::clone(&self.domain)),
             process: self.process,
             console,
-            listener,
             observed: self.observed,
             answer: self.answer,
             names: self.names,
-        })
+        };
+        Ok((machine, self.domain))
     }
 }
 
-impl Machine {
-    /// The domain, if libvirt runs it.
-    pub(crate) fn domain(&self) -> Option<&Arc<Domain>> {
-        match &self.monitor {
-            Monitor::Libvirt(domain) => Some(domain),
-            Monitor::Qmp(_) => None,
-        }
-    }
-
+impl Domain {
     /// Lets a domain that was created run, once its events are heard.
-    pub(crate) async fn resume(&self, patience: Duration) -> Result<(), Trouble> {
-        let Some(domain) = self.domain() else { return Ok(()) };
+    pub(crate) async fn resume(&self, patience: Duration) -> Result<(), MachineError> {
         self.heard(patience, ["resume", "suspend"]).await?;
-        domain.virsh("let a domain run", "resume", &[]).await.map(|_| ())
+        self.virsh("let a domain run", "resume", &[]).await.map(|_| ())
     }
 
     /// Waits until its events are heard: those who listen do not say when they begin to. What is done meanwhile, twice in
     /// a moment and without consequence, gives them something to tell.
-    pub(crate) async fn heard(&self, patience: Duration, twice: [&str; 2]) -> Result<(), Trouble> {
-        let Some(domain) = self.domain() else { return Ok(()) };
+    pub(crate) async fn heard(&self, patience: Duration, twice: [&str; 2]) -> Result<(), MachineError> {
         let deadline = Instant::now() + patience;
         let mut pace = Pace::until(deadline);
         loop {
-            domain.both("be heard", twice).await?;
-            let heard = |state: &crate::machine::observed::State| {
+            self.both("be heard", twice).await?;
+            let heard = |state: &State| {
                 let known = &state.machines[self.index];
                 (known.qmp_closed || known.life_heard && known.running.is_some()).then_some(())
             };
@@ -267,13 +274,25 @@ impl Machine {
                 return Ok(());
             }
             if !pace.again().await {
-                return Err(Trouble::Late("libvirt's events"));
+                return Err(MachineError::Late("libvirt's events"));
             }
         }
     }
+}
 
-    /// Waits until the console has said everything, which it has when its domain is gone.
-    pub(crate) async fn hear_out(&mut self) {
-        _ = tokio::time::timeout(self.answer, &mut self.listener).await;
+impl Monitor for Arc<Domain> {
+    fn ask(&self, command: &'static str, arguments: Value) -> BoxFuture<'_, Result<Value, MachineError>> {
+        Box::pin(async move {
+            self.transcript.sent(command);
+            self.daemon.ask_qemu(&self.name, command, &arguments).await
+        })
+    }
+
+    /// The connection is libvirt's.
+    fn cut(&self) {}
+
+    /// QEMU runs as another user there.
+    fn saves_files(&self) -> bool {
+        false
     }
 }

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What several commands read and print alike.
+
+use std::io::Write as _;
+
+use miette::{IntoDiagnostic, Result, WrapErr};
+use preflight::text::is_device_name;
+
+/// The name of a mediated device.
+pub(super) fn device_name(text: &str) -> std::result::Result<String, &'static str> {
+    is_device_name(text).then(|| text.to_owned()).ok_or("expected the UUID of a mediated device")
+}
+
+/// A seed as it is told and given.
+pub(super) fn seed(text: &str) -> Result<u64, String> {
+    let digits = text.trim_start_matches("0x");
+    u64::from_str_radix(digits, 16).map_err(|_| "a seed has 1 to 16 hex digits".to_owned())
+}
+
+/// Prints, and is content. A reader that went away wants no more, and is no reason to complain.
+pub(super) fn print(text: impl AsRef<[u8]>) -> Result<u8> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).into_diagnostic().wrap_err("cannot write to standard output")
+        }
+        _ => Ok(0),
+    }
+}

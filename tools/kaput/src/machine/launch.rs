@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A QEMU from its command line to its first answers. The harness listens and QEMU connects, so nothing is polled; the
+//! plugin listens before QEMU greets.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::oneshot;
+use vfio_ap::HostConfig;
+
+use super::arguments::{self, Setup};
+use super::console::Console;
+use super::error::MachineError;
+use super::observed::Observed;
+use super::process::{self, Names, Process};
+use super::run_folder::RunFolder;
+use super::{MOMENT, Machine};
+use crate::hosts::ssh::Far;
+use crate::outcome::events::What;
+use crate::protocol::control::Control;
+use crate::protocol::qmp::command::{Capabilities, SetCapabilities, Switch};
+use crate::protocol::qmp::{Notice, Qmp};
+use crate::protocol::socket_path::remove_stale_socket;
+use crate::protocol::transcript::Transcript;
+use crate::scenario::HostSpec;
+
+/// One QEMU that was started and does not answer yet.
+pub struct Launching {
+    /// Its place in [`crate::machine::observed::State::machines`].
+    pub index: usize,
+    process: Process,
+    console: UnixListener,
+    qmp: UnixListener,
+    control: Option<PathBuf>,
+    observed: Observed,
+    host: String,
+    records: Records,
+    answer: Duration,
+    names: Names,
+    /// Whether the host's own driver is what it has.
+    real_driver: bool,
+}
+
+/// What was said to and by a machine.
+#[derive(Clone)]
+pub struct Records {
+    /// File name prefix in the run folder, `00-A`.
+    pub prefix: String,
+    /// QMP.
+    pub qmp: Transcript,
+    /// The control socket.
+    pub control: Transcript,
+}
+
+/// Everything about a machine that is to be started.
+pub struct Plan<'a> {
+    /// The host's name.
+    pub host: &'a str,
+    /// The host's description, for the plugin; `None` runs QEMU without the plugin.
+    pub spec: Option<&'a HostSpec>,
+    /// The other host it is to run on, if it is not to run here.
+    pub far: Option<&'a Arc<Far>>,
+    /// What all machines of the run have in common.
+    pub setup: &'a Setup<'a>,
+    /// Whether it waits for a guest instead of booting one.
+    pub incoming: bool,
+    /// The run's folder.
+    pub folder: &'a RunFolder,
+    /// When the run began.
+    pub started: Instant,
+    /// Whether the host keeps the guest's AP instructions.
+    pub trace: bool,
+    /// How long an answer may take.
+    pub answer: Duration,
+}
+
+impl Launching {
+    /// Starts a QEMU. It has connected to nothing yet.
+    ///
+    /// # Errors
+    /// [`MachineError::Io`].
+    pub fn launch(plan: &Plan<'_>, observed: &Observed) -> Result<(Self, Records), MachineError> {
+        let index = observed.add_machine(plan.host);
+        let launched = Self::spawn(plan, observed, index);
+        if launched.is_err() {
+            observed.write(|state| state.machines[index].exit = Some("never started".to_owned()));
+        }
+        launched
+    }
+
+    fn spawn(plan: &Plan<'_>, observed: &Observed, index: usize) -> Result<(Self, Records), MachineError> {
+        let prefix = format!("{index:02}-{}", plan.host);
+        let file = |kind: &str| plan.folder.file(&format!("{prefix}.{kind}"));
+        let console = UnixListener::bind(file("console-socket")).map_err(|e| MachineError::Io("console socket", e))?;
+        let qmp = UnixListener::bind(file("qmp-socket")).map_err(|e| MachineError::Io("QMP socket", e))?;
+        let names = Names::new(plan.far, plan.folder, &prefix);
+        let (mut control, mut control_there) = (None, None);
+        if let Some(spec) = plan.spec {
+            let config = HostConfig { trace: plan.trace, ..spec.config(plan.host) };
+            let host = plan.folder.write_json(&format!("{prefix}.host.json"), &config);
+            host.map_err(|e| MachineError::Io("host description", e))?;
+            let given = spec.control.as_ref().map(|path| plan.folder.path().join(path.get_ref()));
+            given.iter().for_each(|path| remove_stale_socket(path));
+            control_there = Some(match (&given, plan.far) {
+                (Some(given), None) => given.clone(),
+                _ => names.path("control-socket"),
+            });
+            control = Some(given.unwrap_or_else(|| file("control-socket")));
+        }
+        let arguments =
+            arguments::arguments(plan.setup, &|kind| names.path(kind), control_there.as_deref(), plan.incoming);
+        let command_line = arguments::for_people(plan.setup.qemu, &arguments);
+        plan.folder
+            .write(&format!("{prefix}.command"), &command_line)
+            .map_err(|e| MachineError::Io("command line", e))?;
+        let stderr =
+            plan.folder.create_file(&format!("{prefix}.stderr")).map_err(|e| MachineError::Io("error file", e))?;
+        let (kill, killed) = oneshot::channel();
+        match plan.far {
+            None => {
+                let child = process::start_here(plan.setup.qemu, &arguments, stderr)?;
+                observed.event(Some(index), What::Launched { pid: child.id().unwrap_or_default() });
+                tokio::spawn(reap(process::here(child, killed), observed.clone(), index));
+            }
+            Some(far) => {
+                let (far, names, control) = (Arc::clone(far), names.clone(), control.clone());
+                let process = process::RemoteProcess { far, names, command: command_line, stderr, control };
+                tokio::spawn(reap(process.run(killed, observed.clone(), index), observed.clone(), index));
+            }
+        }
+        let transcript = || Transcript::new(plan.started);
+        let records = Records { prefix: prefix.clone(), qmp: transcript(), control: transcript() };
+        let process = Process::new(kill);
+        let launching = Self {
+            index,
+            process,
+            console,
+            qmp,
+            control,
+            observed: observed.clone(),
+            host: plan.host.to_owned(),
+            records: records.clone(),
+            answer: plan.answer,
+            names,
+            real_driver: plan.setup.kvm.is_some(),
+        };
+        Ok((launching, records))
+    }
+
+    /// Ends it, as a crash would.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Waits until QEMU and the plugin answer.
+    ///
+    /// # Errors
+    /// [`MachineError`].
+    pub async fn ready(self, patience: Duration) -> Result<Machine, MachineError> {
+        let deadline = Instant::now() + patience;
+        let (index, observed) = (self.index, self.observed.clone());
+        let ended = |until| observed.until(until, |state| state.machines[index].exit.is_some().then_some(()));
+        let answers = tokio::select! {
+            answers = self.connect(deadline) => answers,
+            ended = ended(deadline) => Err(ended.map_or(MachineError::Late("QEMU's greeting"), |()| MachineError::Died)),
+        };
+        match answers {
+            // A connection that ends because QEMU does is seen to end a moment before.
+            Err(trouble @ (MachineError::Qmp(_) | MachineError::Control(_))) => {
+                Err(ended(deadline.min(Instant::now() + MOMENT)).await.map_or(trouble, |()| MachineError::Died))
+            }
+            answers => answers,
+        }
+    }
+
+    async fn connect(self, deadline: Instant) -> Result<Machine, MachineError> {
+        let index = self.index;
+        let accept = |listener: UnixListener, what: &'static str| async move {
+            listener.accept().await.map(|(stream, _): (UnixStream, _)| stream).map_err(|e| MachineError::Io(what, e))
+        };
+        let (console, qmp) =
+            tokio::try_join!(accept(self.console, "console connection"), accept(self.qmp, "QMP connection"))?;
+        let console = Console::take_over(console, &self.observed, index)?;
+        let teller = self.observed.clone();
+        let qmp = Qmp::new(qmp, self.records.qmp, move |notice| match notice {
+            Notice::Greeting(version) => teller.write(|state| state.machines[index].version = Some(version)),
+            Notice::Event(event) => teller.qmp_event(index, &event),
+            Notice::Closed => teller.write(|state| state.machines[index].qmp_closed = true),
+        });
+        let greeted = self.observed.until(deadline, |state| {
+            (state.machines[index].version.is_some() || state.machines[index].qmp_closed).then_some(())
+        });
+        greeted.await.map_err(|_| MachineError::Late("QEMU's greeting"))?;
+        qmp.execute(Capabilities {}).await?;
+        // Events tell each step; the pause gives the time in which the AP configuration goes over.
+        let on = |capability| Switch { capability, state: true };
+        let mut capabilities = vec![on("events"), on("pause-before-switchover")];
+        if self.real_driver {
+            // The driver's state goes with the stream: a destination that refuses it must be able to say so, or the source
+            // believes that the guest is gone.
+            capabilities.push(on("return-path"));
+        }
+        qmp.execute(SetCapabilities { capabilities }).await?;
+        let control = match &self.control {
+            Some(path) => Some(Control::connect(path, self.records.control).await?),
+            None => None,
+        };
+        self.observed.event(Some(index), What::Ready);
+        Ok(Machine {
+            index,
+            host: self.host,
+            control,
+            monitor: Box::new(qmp),
+            process: self.process,
+            console,
+            observed: self.observed,
+            answer: self.answer,
+            names: self.names,
+        })
+    }
+}
+
+/// Notes the end of a process.
+async fn reap(life: impl Future<Output = String>, observed: Observed, index: usize) {
+    let how = life.await;
+    observed.write(|state| {
+        if !state.machines[index].dismissed {
+            state.event(Some(index), What::Ended { how: how.clone() });
+        }
+        state.machines[index].exit = Some(how);
+    });
+}
