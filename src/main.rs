@@ -3,7 +3,13 @@
 //! its crypto adapters, and whether it still can after it was migrated.
 //!
 //! Started by boot/entry.S; the command line says which suites run (`ap_arch::image`), the console takes the report
-//! (`ap_arch::report`), and QEMU ends with the guest.
+//! (`ap_arch::report`), and QEMU ends with the guest. Top to bottom, and each knows only what stands below it:
+//!
+//! * `suites`: what is asserted, a function for each case
+//! * `migration`: what is done and observed around a migration
+//! * `ap`: the guest's AP driver
+//! * `case`: what a case is, its report, and the command line that chooses
+//! * `machine`: the bare machine
 #![no_std]
 #![no_main]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Requests to a CCA coprocessor and what comes back: header, CPRBX and parameter block put together. AP reference 7.5 to
-//! 7.10.
+//! Requests to a CCA coprocessor and what comes back: header, CPRBX and parameter block put together. AP reference 7.5
+//! to 7.10.
 
 use crate::ap::exchange;
 use alloc::format;
@@ -14,7 +14,8 @@ use ap_arch::message::{Reply, parse_reply};
 /// Space for a reply's CPRBX and parameters, more than any request here asks for.
 const REPLY_SPACE: u32 = 4332;
 
-/// A request of these letters with one rule, verb-unique data and a key block; `data_space` bytes of data may come back.
+/// A request of these letters with one rule, verb-unique data and a key block; `data_space` bytes of data may come
+/// back.
 pub(crate) fn request(
     domain: u16,
     function: [u8; 2],

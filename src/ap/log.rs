@@ -19,7 +19,8 @@ pub(crate) fn pqap(gr0: Gr0, gr1: u64, gr2: u64, result: Result<&asm::Pqap, &Pro
     let Apqn { apid, apqi } = gr0.apqn();
     match result {
         Ok(raw) => defmt::debug!(
-            "{=istr} {=u8:02x}.{=u8:04x} gr0 {=u64:#x} gr1 {=u64:#x} gr2 {=u64:#x} -> cc {=u8} gr1 {=u64:#x} gr2 {=u64:#x}",
+            "{=istr} {=u8:02x}.{=u8:04x} gr0 {=u64:#x} gr1 {=u64:#x} gr2 {=u64:#x} \
+             -> cc {=u8} gr1 {=u64:#x} gr2 {=u64:#x}",
             name,
             apid.0,
             apqi.0,

@@ -33,12 +33,12 @@ pub(crate) fn use_at_once(ap: &Ap, queue: &Queue) -> Outcome {
     REPLIES.store(0, Ordering::SeqCst);
     *WRONG.lock() = None;
     *WORK.lock() = Some((ap.quiet(), *queue));
-    let beside = cpus::start_other(work_beside).map_err(|alone| match alone {
-        cpus::OtherCpuError::OneCpu => skipped!("{alone}"),
-        _ => failed!("{alone}"),
+    let other = cpus::start_other(work_of_other).map_err(|error| match error {
+        cpus::OtherCpuError::OneCpu => skipped!("{error}"),
+        _ => failed!("{error}"),
     })?;
     work(&ap.quiet(), queue, 0);
-    beside.end().map_err(|alone| failed!("{alone}"))?;
+    other.end().map_err(|error| failed!("{error}"))?;
     if let Some(stop) = WRONG.lock().take() {
         return Err(stop);
     }
@@ -49,7 +49,7 @@ pub(crate) fn use_at_once(ap: &Ap, queue: &Queue) -> Outcome {
     Ok(())
 }
 
-fn work_beside() {
+fn work_of_other() {
     if let Some((ap, queue)) = WORK.lock().take() {
         work(&ap, &queue, EACH);
     }

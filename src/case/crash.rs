@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The end of a guest that cannot go on: an interruption that nobody expected, or a panic. Whatever runs has failed, and
-//! what there is to know stands in INFO lines.
+//! The end of a guest that cannot go on: an interruption that nobody expected, or a panic. Whatever runs has failed,
+//! and what there is to know stands in INFO lines.
 
 use super::report;
 use crate::machine::console;

@@ -38,7 +38,7 @@ pub(crate) fn outcome(outcome: Outcome) {
 }
 
 /// The case that runs is over.
-pub(crate) fn end(verdict: Verdict, detail: Option<Arguments<'_>>) {
+fn end(verdict: Verdict, detail: Option<Arguments<'_>>) {
     let mut report = REPORT.lock();
     let (suite, case) = report.current.take().unwrap_or(NO_CASE);
     report.summary.count(verdict);

@@ -6,7 +6,6 @@
 use super::outcome::{Outcome, Stop};
 use super::report;
 use crate::machine::clock;
-use ap_arch::report::Verdict;
 
 /// A suite whose cases look at a `T`.
 pub(crate) struct Suite<T: 'static> {
@@ -48,10 +47,10 @@ impl<T: Subject> Suite<T> {
     }
 
     /// Reports all cases as not judged or failed, for one reason.
-    pub(crate) fn give_up(&self, verdict: Verdict, reason: &str) {
+    pub(crate) fn give_up(&self, stop: &Stop) {
         for case in self.cases {
             report::begin(self.name, case.name);
-            report::end(verdict, Some(format_args!("{reason}")));
+            report::outcome(Err(stop.clone()));
         }
     }
 }

@@ -184,8 +184,8 @@ pub(super) fn disabled_wait(code: u64) -> ! {
 }
 
 /// QEMU without KVM can miss, about once in some thousand migrations of a busy host, that a guest writes to a page: its
-/// list of dirty pages is read between two steps of such a write, and then the CPU's translation of that page reports no
-/// further one. A translation that is looked up again does.
+/// list of dirty pages is read between two steps of such a write, and then the CPU's translation of that page reports
+/// no further one. A translation that is looked up again does.
 pub(crate) fn forget_translations() {
     asm::ptlb();
 }

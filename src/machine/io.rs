@@ -110,7 +110,8 @@ fn wait(limit_millis: u64, classes: PswMask) {
     const CLOCK_COMPARATOR: u64 = 0x800;
     asm::sckc(clock::now().plus_micros(limit_millis.saturating_mul(1000)));
     EXPECTING_CLOCK.store(true, Ordering::SeqCst);
-    // SAFETY: the classes that may come are expected, and their handler ends the wait; the clock comparator is the bound.
+    // SAFETY: the classes that may come are expected, and their handler ends the wait; the clock comparator is the
+    // bound.
     unsafe {
         asm::lctlg::<0>(CLOCK_COMPARATOR);
         asm::wait(classes);

@@ -13,7 +13,7 @@ use crate::ap::master_keys::{self, Patterns};
 use crate::ap::observe::{self, Observation};
 use crate::ap::queue::Queue;
 use crate::ap::rsa::{self, Vector};
-use crate::case::outcome::{Stop, skipped};
+use crate::case::outcome::{Stop, failed, skipped};
 use crate::case::report;
 use crate::case::suite::{Subject, Suite};
 use crate::machine::clock::Deadline;
@@ -25,12 +25,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use ap_arch::Apqn;
 use ap_arch::image::Options;
-use ap_arch::report::{Verdict, handshake};
+use ap_arch::report::handshake;
 
 /// A runner that reads that there is nothing to migrate for presses the key at once, if at all.
 const SKIP_KEY_LIMIT_MILLIS: u64 = 3000;
-/// How long the guest works between two looks for the key. Every look is a service call, which in QEMU takes the lock that
-/// the migration needs too.
+/// How long the guest works between two looks for the key. Every look is a service call, which in QEMU takes the lock
+/// that the migration needs too.
 const WORK_MILLIS: u64 = 1;
 /// How long it rests after a look: a guest that writes to its memory without a pause migrates only once its host has
 /// measured how fast memory moves, which takes QEMU a tenth of a second.
@@ -127,7 +127,7 @@ pub(crate) fn run(guest: &Guest, suites: &[&Judge], options: &Options<'_>) {
     }
     let ap = match guest.configuration().and_then(|_| guest.ap()) {
         Ok(ap) => ap,
-        Err(stop) => return skip(suites, stop),
+        Err(stop) => return skip(suites, &stop),
     };
     let needs = Needs(suites.iter().fold(0, |all, (_, needs)| all | needs.0));
     let mut continuous = if needs.has(Needs::CONTINUOUS) {
@@ -142,21 +142,21 @@ pub(crate) fn run(guest: &Guest, suites: &[&Judge], options: &Options<'_>) {
         match hop(&ap, needs, &mut continuous, options.timeout) {
             Ok(hop) => suites.iter().for_each(|(suite, _)| suite.run(&hop)),
             Err(NoKey) => {
-                let reason = format!("no key was pressed within {} s", options.timeout);
-                suites.iter().for_each(|(suite, _)| suite.give_up(Verdict::Fail, &reason));
+                let stop = failed!("no key was pressed within {} s", options.timeout);
+                suites.iter().for_each(|(suite, _)| suite.give_up(&stop));
                 break;
             }
         }
     }
-    if let Some(alone) = continuous.ok().and_then(|continuous| continuous.end().err()) {
-        report::info(format_args!("{alone}"));
+    if let Some(error) = continuous.ok().and_then(|continuous| continuous.end().err()) {
+        report::info(format_args!("{error}"));
     }
 }
 
 fn start_continuous(guest: &Guest, ap: Ap) -> Result<Continuous, String> {
     let accelerators = rsa::accelerators(&guest.queues().map_err(Stop::reason)?);
     let queue = accelerators.first().ok_or("no accelerator in the matrix")?;
-    Continuous::start(ap, *queue).map_err(|alone| format!("{alone}"))
+    Continuous::start(ap, *queue).map_err(|error| format!("{error}"))
 }
 
 /// Nobody pressed a key in time.
@@ -177,7 +177,7 @@ fn hop(ap: &Ap, needs: Needs, continuous: &mut Result<Continuous, String>, timeo
         false => Vec::new(),
     };
     let keys_before = keys(seen);
-    let found = LeftInQueues::leave(ap, &hold);
+    let left = LeftInQueues::leave(ap, &hold);
 
     log::migration_point();
     if let Ok(continuous) = continuous {
@@ -194,7 +194,7 @@ fn hop(ap: &Ap, needs: Needs, continuous: &mut Result<Continuous, String>, timeo
 
     let after = observe(ap, needs.has(Needs::OUTSIDE));
     let keys_after = keys(after.as_ref().map_or(&[], |seen| &seen.queues));
-    let found = found.map(|left| left.find(ap)).map_err(Stop::reason);
+    let found = left.map(|left| left.find(ap)).map_err(Stop::reason);
     let continuous = continuous.as_mut().map(Continuous::leg).map_err(|reason| reason.clone());
     let rsa_after = compute_on_each(ap, &queues);
     let (accelerators, rsa_on_the_way) = (queues.len(), work.result);
@@ -282,12 +282,8 @@ impl<'a> Work<'a> {
 }
 
 /// Nothing can be judged: the suites report that, and a runner that waits to migrate is asked not to.
-fn skip(suites: &[&Judge], stop: Stop) {
-    let (verdict, reason) = match stop {
-        Stop::Skip(reason) => (Verdict::Skip, reason),
-        Stop::Fail(reason) => (Verdict::Fail, reason),
-    };
-    suites.iter().for_each(|(suite, _)| suite.give_up(verdict, &reason));
+fn skip(suites: &[&Judge], stop: &Stop) {
+    suites.iter().for_each(|(suite, _)| suite.give_up(stop));
     console::print(format_args!("{}\n", handshake::MIGRATE_SKIPPED));
     // The guest goes on with or without a key.
     let _ = wait_for_key(SKIP_KEY_LIMIT_MILLIS, || ());

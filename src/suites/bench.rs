@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How long things take, by the TOD clock: an INFO line each, for a reader of figures. A case passes if what it measures
-//! works. Runs only where the command line names it. What is measured is described in AP reference 2.1, 6 and 7.2.
+//! How long things take, by the TOD clock: an INFO line each, for a reader of figures. A case passes if what it
+//! measures works. Runs only where the command line names it. What is measured is described in AP reference 2.1, 6 and
+//! 7.2.
 //!
 //! The lines read `bench: name=tapq count=20000 ns-each=500`.
 
@@ -98,8 +99,8 @@ fn tapq_outside_the_matrix(guest: &Guest) -> Outcome {
     measure_tapq("tapq-outside", &guest.ap()?, guest.queue_outside()?, ResponseCode::Q_NOT_AVAIL)
 }
 
-/// NQAP of 64 bytes and DQAP of the error reply that any card gives to them, the instructions alone: with an engine that takes
-/// no time each is executed once.
+/// NQAP of 64 bytes and DQAP of the error reply that any card gives to them, the instructions alone: with an engine
+/// that takes no time each is executed once.
 fn message_of_64_bytes(guest: &Guest) -> Outcome {
     let (ap, queue) = first_queue(guest, None)?;
     let apqn = queue.apqn;

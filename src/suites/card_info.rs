@@ -60,7 +60,8 @@ fn require_states(queue: &Queue, what: &str, [new, current, old]: [u8; 3]) -> Ou
     Ok(())
 }
 
-/// FQ with STATICSA: a serial number, states of the asymmetric and the AES master keys, their patterns. AP reference 7.9.
+/// FQ with STATICSA: a serial number, states of the asymmetric and the AES master keys, their patterns. AP reference
+/// 7.9.
 fn cca_static_a(guest: &Guest) -> Outcome {
     let (ap, queues) = of_mode(guest, CardMode::Cca)?;
     for queue in &queues {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The administrator takes a domain or an adapter away while the guest runs: it is gone between two instructions, with
-//! all of its queues, and nothing else is. Runs only where the command line names it, because an administrator must do it
-//! once the guest has announced that it waits. AP reference 9.4 and 9.5.
+//! all of its queues, and nothing else is. Runs only where the command line names it, because an administrator must do
+//! it once the guest has announced that it waits. AP reference 9.4 and 9.5.
 
 use crate::ap::exchange;
 use crate::ap::guest::Guest;
@@ -14,7 +14,6 @@ use crate::case::suite::{Subject, Suite, cases};
 use crate::machine::clock::Deadline;
 use alloc::vec;
 use alloc::vec::Vec;
-use ap_arch::report::Verdict;
 use ap_arch::{Apqn, ConditionCode, FunctionCode, Gr0, QciBlock, QueueStatus, ResponseCode};
 
 cases!("hot-unplug" for Unplugged:
@@ -41,8 +40,7 @@ impl Subject for Unplugged {}
 pub(crate) fn run(guest: &Guest, suite: &Suite<Unplugged>, limit_seconds: u16) {
     match wait(guest, limit_seconds) {
         Ok(unplugged) => suite.run(&unplugged),
-        Err(Stop::Skip(reason)) => suite.give_up(Verdict::Skip, &reason),
-        Err(Stop::Fail(reason)) => suite.give_up(Verdict::Fail, &reason),
+        Err(stop) => suite.give_up(&stop),
     }
 }
 

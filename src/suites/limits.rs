@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an emulation of the AP instructions may not be able to do. A case passes where the architecture is kept and also
-//! where the known limit is met, and an INFO line says which; anything else fails. Runs only
-//! where the command line names it. AP reference 1.3.
+//! What an emulation of the AP instructions may not be able to do. A case passes where the architecture is kept and
+//! also where the known limit is met, and an INFO line says which; anything else fails. Runs only where the command
+//! line names it. AP reference 1.3.
 
 use crate::ap::guest::Guest;
 use crate::ap::instructions::Answer;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! NQAP and DQAP: which reply belongs to which request, how many messages a queue holds, what its status says meanwhile,
-//! and how a reply is delivered that is longer than the buffer. AP reference 2.2 and 6.
+//! NQAP and DQAP: which reply belongs to which request, how many messages a queue holds, what its status says
+//! meanwhile, and how a reply is delivered that is longer than the buffer. AP reference 2.2 and 6.
 
 use crate::ap::exchange::{self, REPLY_LIMIT_MILLIS};
 use crate::ap::guest::Guest;
@@ -36,7 +36,8 @@ cases!("messages" for Guest:
     dqap_outside_the_matrix,
 );
 
-/// Three requests (fewer if the queue holds fewer), three replies, each with the identifier of one request, in whatever order.
+/// Three requests (fewer if the queue holds fewer), three replies, each with the identifier of one request, in whatever
+/// order.
 fn every_request_has_its_reply(guest: &Guest) -> Outcome {
     guest.on_one_queue_a_card(&|ap, queue| {
         let mut awaited: Vec<u64> = (0..queue.info.depth().min(3)).map(|_| exchange::next_psmid()).collect();
@@ -183,8 +184,8 @@ fn whole_reply(ap: &Ap, queue: &Queue) -> Result<Vec<u8>, Stop> {
     Ok(buffer)
 }
 
-/// A reply is delivered in parts to buffers that are too short for it. Each part but the last fills the buffer, says how
-/// much is left, and does not change status and identifier; the last one delivers both. AP reference 6.2.
+/// A reply is delivered in parts to buffers that are too short for it. Each part but the last fills the buffer, says
+/// how much is left, and does not change status and identifier; the last one delivers both. AP reference 6.2.
 fn reply_longer_than_the_buffer(guest: &Guest) -> Outcome {
     const PART: usize = 48;
     guest.on_one_queue_a_card(&|ap, queue| {

@@ -9,6 +9,7 @@ mod dqap_exceptions;
 pub(crate) mod hot_unplug;
 mod interrupts;
 mod limits;
+mod message_exceptions;
 mod messages;
 mod migration;
 mod nqap_exceptions;
@@ -43,8 +44,8 @@ pub(crate) const PLAIN: &[Suite<Guest>] = &[
     card_info::SUITE,
 ];
 
-/// Suites that run only where the command line names them: they need help from outside, take long, or do what an operator
-/// should expect.
+/// Suites that run only where the command line names them: they need help from outside, take long, or do what an
+/// operator should expect.
 pub(crate) const ON_REQUEST: &[Suite<Guest>] = &[outside::SUITE, limits::SUITE, reipl::SUITE, bench::SUITE];
 
 /// The suite that waits for a domain to go away.

@@ -2,12 +2,13 @@
 //! What NQAP refuses with a program interruption, and that a refused instruction changes nothing and leaves nothing in
 //! the queue. AP reference 1.2 and 1.3.
 
+use super::message_exceptions::Instruction;
 use crate::ap::attempt::{At, Registers, State};
 use crate::ap::guest::Guest;
+use crate::ap::instructions::Ap;
 use crate::case::outcome::{Outcome, require};
 use crate::case::suite::cases;
 use ap_arch::{Apqn, Gr0, ProgramCode, QueueStatus, ResponseCode};
-use core::fmt::Arguments;
 
 cases!("nqap-exceptions" for Guest:
     odd_identifier_register,
@@ -24,70 +25,51 @@ cases!("nqap-exceptions" for Guest:
     message_across_the_end_of_storage,
 );
 
-const SPECIFICATION: ProgramCode = ProgramCode::SPECIFICATION;
-/// Bytes of a message that is not too long.
-const LENGTH: u64 = 256;
-
-fn refused(guest: &Guest, what: Arguments<'_>, gr0: Gr0, registers: Registers, length: u64) -> Outcome {
-    let attempt = guest.ap()?.attempt_nqap(State::Supervisor, gr0, registers, At::Scratch(0), length);
-    attempt.require(what, SPECIFICATION)
-}
-
-fn registers_refused(guest: &Guest, registers: Registers) -> Outcome {
-    refused(guest, format_args!("odd register"), Gr0::nqap(Apqn::default()), registers, LENGTH)
-}
+const NQAP: Instruction = Instruction { gr0: Gr0::nqap(Apqn::new(0, 0)), length: 256, attempt: Ap::attempt_nqap };
 
 /// The pair with the message identifier begins with an odd register.
 fn odd_identifier_register(guest: &Guest) -> Outcome {
-    registers_refused(guest, Registers::FirstOdd)
+    NQAP.registers_refused(guest, Registers::FirstOdd)
 }
 
 /// The pair with address and length begins with an odd register.
 fn odd_message_register(guest: &Guest) -> Outcome {
-    registers_refused(guest, Registers::SecondOdd)
+    NQAP.registers_refused(guest, Registers::SecondOdd)
 }
 
 /// Both pairs begin with an odd register.
 fn both_registers_odd(guest: &Guest) -> Outcome {
-    registers_refused(guest, Registers::BothOdd)
-}
-
-fn bit_refused(guest: &Guest, bit: u32) -> Outcome {
-    let gr0 = Gr0::nqap(Apqn::default()).with(1 << (63 - bit));
-    refused(guest, format_args!("GR0 {gr0:?}"), gr0, Registers::BothEven, LENGTH)
+    NQAP.registers_refused(guest, Registers::BothOdd)
 }
 
 /// Bit 32 of GR0 must be zero.
 fn bit_32(guest: &Guest) -> Outcome {
-    bit_refused(guest, 32)
+    NQAP.bit_refused(guest, 32)
 }
 
 /// Bit 34 of GR0 must be zero.
 fn bit_34(guest: &Guest) -> Outcome {
-    bit_refused(guest, 34)
+    NQAP.bit_refused(guest, 34)
 }
 
 /// Bit 35 of GR0 must be zero.
 fn bit_35(guest: &Guest) -> Outcome {
-    bit_refused(guest, 35)
+    NQAP.bit_refused(guest, 35)
 }
 
 /// Bit 40 of GR0 must be zero.
 fn bit_40(guest: &Guest) -> Outcome {
-    bit_refused(guest, 40)
+    NQAP.bit_refused(guest, 40)
 }
 
 /// A message has at least one byte; that comes before the queue is looked at.
 fn length_0(guest: &Guest) -> Outcome {
-    refused(guest, format_args!("length 0"), Gr0::nqap(Apqn::default()), Registers::BothEven, 0)
+    NQAP.length_refused(guest, 0)
 }
 
 /// All 64 bits of the length count: each of the bits 0-47 alone makes it too long.
 fn length_with_high_bits(guest: &Guest) -> Outcome {
-    (16..64).try_for_each(|bit| {
-        let length = LENGTH | 1 << bit;
-        refused(guest, format_args!("length {length:#x}"), Gr0::nqap(Apqn::default()), Registers::BothEven, length)
-    })
+    NQAP.high_bits_refused(guest)
 }
 
 /// A message longer than the queue's maximum is not taken. Whether by a specification exception or by response code 15
@@ -99,7 +81,7 @@ fn length_above_the_maximum(guest: &Guest) -> Outcome {
         let (gr0, registers) = (Gr0::nqap(apqn), Registers::BothEven);
         let attempt = ap.attempt_nqap(State::Supervisor, gr0, registers, At::Scratch(0), length);
         match attempt.code() {
-            Some(_) => attempt.require(format_args!("{apqn}, {length} bytes"), SPECIFICATION)?,
+            Some(_) => attempt.require(format_args!("{apqn}, {length} bytes"), ProgramCode::SPECIFICATION)?,
             None => {
                 let status = attempt.status();
                 require!(status.response() == ResponseCode::MESSAGE_TOO_BIG, "{apqn}, {length} bytes: {status}");
@@ -112,7 +94,7 @@ fn length_above_the_maximum(guest: &Guest) -> Outcome {
 fn unreadable(guest: &Guest, at: At) -> Outcome {
     let ap = guest.ap()?;
     for (apqn, _) in guest.configured_queues()? {
-        let attempt = ap.attempt_nqap(State::Supervisor, Gr0::nqap(apqn), Registers::BothEven, at, LENGTH);
+        let attempt = ap.attempt_nqap(State::Supervisor, Gr0::nqap(apqn), Registers::BothEven, at, NQAP.length);
         attempt.require(format_args!("{apqn}"), ProgramCode::ADDRESSING)?;
         let status = ap.tapq(apqn).status;
         require!(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every queue that is not in the matrix refuses every instruction alike; the suite `queues` asks all of them by TAPQ and some of
-//! them by the others. Runs only where the command line names it, because it takes long. AP reference 2.3 and 9.5.
+//! Every queue that is not in the matrix refuses every instruction alike; the suite `queues` asks all of them by TAPQ
+//! and some of them by the others. Runs only where the command line names it, because it takes long. AP reference 2.3
+//! and 9.5.
 
 use super::queues;
 use crate::ap::guest::Guest;

@@ -133,8 +133,8 @@ fn domain_without_apxa(guest: &Guest) -> Outcome {
     without_apxa(guest, Apqn::new(0, 16))
 }
 
-/// A queue above the maxima of QCI is not there. Linux expects a specification exception, which is not confirmed; response
-/// code 01 is accepted too.
+/// A queue above the maxima of QCI is not there. Linux expects a specification exception, which is not confirmed;
+/// response code 01 is accepted too.
 fn above_the_maxima(guest: &Guest, apqn: Option<Apqn>) -> Outcome {
     let apqn = apqn.ok_or_else(|| skipped!("no number is above the maximum"))?;
     let attempt = guest.ap()?.attempt_pqap(State::Supervisor, Gr0::pqap(FunctionCode::TAPQ, apqn), At::Scratch(0));

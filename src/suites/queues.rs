@@ -60,8 +60,8 @@ fn outside_the_matrix_not_available(guest: &Guest) -> Outcome {
 /// `outside` asks all of them.
 const ONE_IN: usize = 131;
 
-/// Runs `act` on queues outside of the matrix that TAPQ says are not available: those beside each queue of the matrix, and
-/// one in `one_in` of all others.
+/// Runs `act` on queues outside of the matrix that TAPQ says are not available: those beside each queue of the matrix,
+/// and one in `one_in` of all others.
 fn on_queues_outside(guest: &Guest, one_in: usize, act: &dyn Fn(&Ap, Apqn) -> Outcome) -> Outcome {
     let (ap, block) = (guest.ap()?, guest.configuration()?);
     let (max_adapter, max_domain) = block.limits();
@@ -72,7 +72,8 @@ fn on_queues_outside(guest: &Guest, one_in: usize, act: &dyn Fn(&Ap, Apqn) -> Ou
     });
     let nameable = |apqn: &Apqn| apqn.apid.0 <= max_adapter && apqn.apqi.0 <= max_domain;
     let outside = beside.chain(Apqn::all().step_by(one_in)).filter(nameable);
-    // A queue that answers although it is outside may belong to another guest: it is not touched, and another case fails.
+    // A queue that answers although it is outside may belong to another guest: it is not touched, and another case
+    // fails.
     let is_outside =
         |apqn: &Apqn| !block.matrix.contains(*apqn) && ap.probe(*apqn).status.response() == ResponseCode::Q_NOT_AVAIL;
     outside.filter(is_outside).try_for_each(|apqn| act(&ap, apqn))
@@ -141,8 +142,8 @@ fn condition_code_follows_the_response_code(guest: &Guest) -> Outcome {
     Ok(())
 }
 
-/// A queue that is not used says that it is empty, holds no reply and is not full, and has interruption off. AP reference
-/// 2.2.
+/// A queue that is not used says that it is empty, holds no reply and is not full, and has interruption off. AP
+/// reference 2.2.
 fn idle_queue_is_empty(guest: &Guest) -> Outcome {
     let other = QueueStatus::REPLIES_WAITING | QueueStatus::FULL | QueueStatus::INTERRUPT_ENABLED;
     for (apqn, Answer { status, .. }) in guest.queues()? {

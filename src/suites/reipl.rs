@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A re-IPL resets the guest's queues and turns their interruption off. The first case has the guest loaded again while armed
-//! queues are at work, so all cases are judged after the re-IPL. Runs only where the command line names it, and needs a
-//! machine that lets a guest load itself again. AP reference 9.6.
+//! A re-IPL resets the guest's queues and turns their interruption off. The first case has the guest loaded again while
+//! armed queues are at work, so all cases are judged after the re-IPL. Runs only where the command line names it, and
+//! needs a machine that lets a guest load itself again. AP reference 9.6.
 
 use crate::ap::guest::Guest;
 use crate::ap::reipl;

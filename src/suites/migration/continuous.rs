@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Another CPU computes without pause while the guest is migrated: every answer is right, none is missing, and the longest
-//! pause is reported. vfio-ap migration spec 10.
+//! Another CPU computes without pause while the guest is migrated: every answer is right, none is missing, and the
+//! longest pause is reported. vfio-ap migration spec 10.
 
 use crate::case::outcome::{Outcome, Stop, require};
 use crate::case::report;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The master keys of CCA coprocessors, by which a guest's secure keys are wrapped. No driver can compare them, but a guest can,
-//! by their verification patterns. Runs only where the command line names it. vfio-ap migration spec 11.
+//! The master keys of CCA coprocessors, by which a guest's secure keys are wrapped. No driver can compare them, but a
+//! guest can, by their verification patterns. Runs only where the command line names it. vfio-ap migration spec 11.
 
 use crate::case::outcome::{Outcome, require, skipped};
 use crate::case::suite::cases;

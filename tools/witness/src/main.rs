@@ -3,7 +3,7 @@
 //! needs nothing but the kernel, so that it can be built wherever the image can.
 //!
 //! `witness COUNT THREADS` makes COUNT requests and says how they went; with COUNT 0 it goes on until there is a file
-//! `/stop`. What to make of failures is for whoever reads the lines.
+//! `/stop`. The reader of the lines decides what a failure means.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Chains of RSA requests whose answers are known: a number is encrypted, the result decrypted, and that must be the number
-//! again; the next link encrypts the result. Each chain begins with a message whose cipher another program computed, and
-//! each thread has chains of its own, so that answers which change places are noticed.
+//! Chains of RSA requests whose answers are known: a number is encrypted, the result decrypted, and that must be the
+//! number again; the next link encrypts the result. Each chain begins with a message whose cipher another program
+//! computed, and each thread has chains of its own, so that an answer to another thread's request is noticed.
 
 use crate::driver::{self, LONGEST};
 use crate::known::{self, Key};
@@ -10,9 +10,9 @@ use crate::system::{Errno, File};
 /// 65537.
 const PUBLIC_EXPONENT: &[u8] = &[1, 0, 1];
 
-/// How a chain was broken.
-pub(crate) enum Trouble {
-    /// The driver said no.
+/// Why a request failed.
+pub(crate) enum Failure {
+    /// The driver refused it.
     Refused(Errno),
     /// The answer is wrong.
     Wrong,
@@ -40,7 +40,8 @@ impl Chain {
     fn new(key: &'static Key, thread: u64) -> Self {
         let mut number = [0; LONGEST];
         number[..key.plain.len()].copy_from_slice(key.plain);
-        // The first byte is 0 and stays it, so the number stays below the modulus. Thread 0 has the known message itself.
+        // The first byte is 0 and stays it, so the number stays below the modulus. Thread 0 has the known message
+        // itself.
         number[1] ^= thread as u8;
         Self { key, number, cipher: [0; LONGEST], known: thread == 0, back: false, links: 0 }
     }
@@ -65,14 +66,14 @@ impl Chain {
     }
 
     /// Makes the next request. One that was refused can be made again.
-    pub(crate) fn request(&mut self, driver: File) -> Result<(), Trouble> {
+    pub(crate) fn request(&mut self, driver: File) -> Result<(), Failure> {
         let Key { modulus, private_exponent, p, q, dp, dq, u, .. } = *self.key;
         let length = modulus.len();
         let mut answer = [0; LONGEST];
         if !self.back {
-            driver::power(driver, modulus, PUBLIC_EXPONENT, &self.number, &mut answer).map_err(Trouble::Refused)?;
+            driver::power(driver, modulus, PUBLIC_EXPONENT, &self.number, &mut answer).map_err(Failure::Refused)?;
             if self.known && answer[..length] != *self.key.cipher {
-                return Err(Trouble::Wrong);
+                return Err(Failure::Wrong);
             }
             self.cipher = answer;
             self.back = true;
@@ -83,9 +84,9 @@ impl Chain {
         } else {
             driver::crt(driver, [p, q, dp, dq, u], &self.cipher[..length], &mut answer)
         };
-        done.map_err(Trouble::Refused)?;
+        done.map_err(Failure::Refused)?;
         if answer[..length] != self.number[..length] {
-            return Err(Trouble::Wrong);
+            return Err(Failure::Wrong);
         }
         self.number = self.cipher;
         self.known = false;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The program's course: threads that share the work and count how it goes.
+//! Threads that share the requests and count right, failed and wrong answers.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use crate::rsa::{Chain, Trouble};
+use crate::rsa::{Chain, Failure};
 use crate::system::{self, Errno, File, STACK};
 
 const MOST_THREADS: usize = 16;
 /// Which chain each request takes, in turn: the longest numbers take longest by far.
 const TURNS: [usize; 8] = [0, 1, 0, 1, 0, 1, 2, 2];
-/// After so many failures a thread gives up: there is nothing to be expected any more.
+/// A thread ends after this many failures: more will not succeed.
 const MOST_FAILURES: u64 = 1000;
 
 struct Stacks(UnsafeCell<[[u64; STACK]; MOST_THREADS]>);
@@ -21,7 +21,7 @@ unsafe impl Sync for Stacks {}
 static STACKS: Stacks = Stacks(UnsafeCell::new([[0; STACK]; MOST_THREADS]));
 static RUNNING: [AtomicU32; MOST_THREADS] = [const { AtomicU32::new(0) }; MOST_THREADS];
 
-/// Requests that are left to make; without meaning if there is no end.
+/// Requests that are left to make; not used with COUNT 0.
 static LEFT: AtomicI64 = AtomicI64::new(0);
 static ENDLESS: AtomicU32 = AtomicU32::new(0);
 static DONE: AtomicU64 = AtomicU64::new(0);
@@ -78,11 +78,11 @@ extern "C" fn run(thread: u64) {
                 DONE.fetch_add(1, Ordering::SeqCst);
                 continue;
             }
-            Err(Trouble::Refused(Errno(number))) => {
+            Err(Failure::Refused(Errno(number))) => {
                 FAILED.fetch_add(1, Ordering::SeqCst);
                 system::say(format_args!("witness: thread {thread}: {what} with {bits} bits: error {number}"));
             }
-            Err(Trouble::Wrong) => {
+            Err(Failure::Wrong) => {
                 WRONG.fetch_add(1, Ordering::SeqCst);
                 system::say(format_args!("witness: thread {thread}: {what} with {bits} bits: wrong answer"));
                 return;
