@@ -93,7 +93,7 @@ extern "C" fn kaput_interruption(class: u64) {
         let code: u16 = lowcore(offset_of!(Lowcore, program_code));
         let length: u16 = lowcore(offset_of!(Lowcore, program_ilc));
         RECORDED.store(u32::from(length & 0x6) << 16 | u32::from(code), Ordering::Relaxed);
-        if is_nullifying(ProgramCode(code)) {
+        if ProgramCode(code).is_nullifying() {
             change_old_psw(class, |psw| psw.address = psw.address.wrapping_add(u64::from(length & 0x6)));
         }
         return;
@@ -129,19 +129,6 @@ fn is_clock_comparator() -> bool {
 fn io_words() -> [u32; 3] {
     [offset_of!(Lowcore, io_subsystem), offset_of!(Lowcore, io_parameter), offset_of!(Lowcore, io_identification)]
         .map(lowcore::<u32>)
-}
-
-/// Whether the old PSW points at the instruction itself, and not behind it.
-fn is_nullifying(code: ProgramCode) -> bool {
-    matches!(
-        code,
-        ProgramCode::SEGMENT_TRANSLATION
-            | ProgramCode::PAGE_TRANSLATION
-            | ProgramCode::ASCE_TYPE
-            | ProgramCode::REGION_FIRST_TRANSLATION
-            | ProgramCode::REGION_SECOND_TRANSLATION
-            | ProgramCode::REGION_THIRD_TRANSLATION
-    )
 }
 
 fn change_old_psw(class: Class, change: impl FnOnce(&mut Psw)) {
@@ -215,7 +202,7 @@ fn program(psw: &Psw) -> Cause {
     let code = ProgramCode(lowcore(offset_of!(Lowcore, program_code)));
     let ilc: u16 = lowcore(offset_of!(Lowcore, program_ilc));
     let length = usize::from(ilc & 0x6);
-    let back = if is_nullifying(code) { 0 } else { length as u64 };
+    let back = if code.is_nullifying() { 0 } else { length as u64 };
     let address = psw.address.wrapping_sub(back);
     let mut instruction = [0u8; 6];
     if in_image(address) {

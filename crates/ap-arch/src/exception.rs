@@ -35,11 +35,35 @@ open_value! {
     }
 }
 
+impl ProgramCode {
+    /// Whether the interruption nullifies its instruction: the old PSW then points at the instruction itself, not behind
+    /// it. Principles of Operation, "Types of Instruction Ending" and "Program-Interruption Conditions".
+    #[must_use]
+    pub const fn is_nullifying(self) -> bool {
+        matches!(
+            self,
+            Self::SEGMENT_TRANSLATION
+                | Self::PAGE_TRANSLATION
+                | Self::ASCE_TYPE
+                | Self::REGION_FIRST_TRANSLATION
+                | Self::REGION_SECOND_TRANSLATION
+                | Self::REGION_THIRD_TRANSLATION
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
     use std::string::ToString;
+
+    #[test]
+    fn a_missing_translation_nullifies_and_a_malformed_table_suppresses() {
+        let codes = [0x10, 0x11, 0x38, 0x39, 0x3a, 0x3b];
+        let nullifying: std::vec::Vec<u16> = (0..0x100).filter(|code| ProgramCode(*code).is_nullifying()).collect();
+        assert_eq!(nullifying, codes);
+    }
 
     #[test]
     fn a_code_prints_with_its_name() {

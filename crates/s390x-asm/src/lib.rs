@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The s390x CPU as the guest image needs it: one function per instruction, one type per architected structure.
+//! The s390x CPU as guest image and plugin need it: one function per instruction, one type per architected structure.
 //!
 //! The structures are plain values that compile and are tested on every host; the instructions exist on s390x only, in
 //! [`asm`]. Nothing here knows AP beyond the encodings of its three instructions: what their registers mean stands in

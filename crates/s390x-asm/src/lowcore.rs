@@ -25,7 +25,10 @@ pub struct Lowcore {
     pub program_ilc: u16,
     /// Program-interruption code.
     pub program_code: u16,
-    reserved_90: [u8; 0x18],
+    reserved_90: [u8; 0x10],
+    /// Exception-access identification: which access register an access exception was by.
+    pub exception_access: u8,
+    reserved_a1: [u8; 7],
     /// Translation-exception identification.
     pub translation_exception: u64,
     reserved_b0: [u8; 8],
@@ -96,6 +99,7 @@ mod tests {
             (offset_of!(Lowcore, svc_code), 0x8a),
             (offset_of!(Lowcore, program_ilc), 0x8c),
             (offset_of!(Lowcore, program_code), 0x8e),
+            (offset_of!(Lowcore, exception_access), 0xa0),
             (offset_of!(Lowcore, translation_exception), 0xa8),
             (offset_of!(Lowcore, io_subsystem), 0xb8),
             (offset_of!(Lowcore, io_identification), 0xc0),

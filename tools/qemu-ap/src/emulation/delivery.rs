@@ -9,11 +9,13 @@
 //! can stop the machine in between.
 
 use std::ffi::{c_uint, c_void};
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU8, Ordering, fence};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use ap_machine::{Configuration, Notification, OperandMemory};
+use s390x_asm::Lowcore;
 
 use crate::cpu::dat;
 use crate::cpu::storage::GuestStorage;
@@ -32,10 +34,10 @@ const PSW_PROBLEM_STATE: u64 = 1 << 48;
 const SHORT_PSW_BIT_12: u64 = 1 << 51;
 const SHORT_PSW_ADDRESS: u64 = 0x7fff_ffff;
 
-/// Lowcore, relative to the prefix (Principles of Operation, "Assigned Storage Locations").
-const IO_INTERRUPTION_CODE: u64 = 0xb8;
-const IO_OLD_PSW: u64 = 0x170;
-const IO_NEW_PSW: u64 = 0x1f0;
+/// Where the CPU stores and finds what belongs to an I/O interruption, relative to the prefix.
+const IO_INTERRUPTION_CODE: u64 = offset_of!(Lowcore, io_subsystem) as u64;
+const IO_OLD_PSW: u64 = offset_of!(Lowcore, io_old) as u64;
+const IO_NEW_PSW: u64 = offset_of!(Lowcore, io_new) as u64;
 
 /// Interruption-identification word of an adapter interruption, but for the subclass in bits 2-4.
 const ADAPTER_INTERRUPTION: u32 = 0x8000_0000;

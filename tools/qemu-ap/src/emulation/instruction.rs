@@ -7,10 +7,12 @@
 //! discontinuity callback then overwrites the code.
 
 use std::ffi::{c_int, c_uint, c_void};
+use std::mem::offset_of;
 use std::sync::atomic::Ordering;
 
 use ap_arch::{FunctionCode, Gr0, ProgramCode};
 use ap_machine::{Instruction, Operands, Outcome, ProgramException};
+use s390x_asm::Lowcore;
 
 use crate::cpu::dat;
 use crate::cpu::storage::GuestStorage;
@@ -24,11 +26,11 @@ const PSW_PROBLEM_STATE: u64 = 1 << 48;
 const PSW_CC_SHIFT: u32 = 44;
 const INSTRUCTION_LENGTH: u64 = 4;
 
-/// Lowcore, relative to the prefix (Principles of Operation, "Assigned Storage Locations").
-const PROGRAM_CODE: u64 = 0x8e;
-const EXCEPTION_ACCESS: u64 = 0xa0;
-const TRANSLATION_EXCEPTION: u64 = 0xa8;
-const PROGRAM_OLD_PSW_ADDRESS: u64 = 0x158;
+/// Where the CPU stores what belongs to a program interruption, relative to the prefix.
+const PROGRAM_CODE: u64 = offset_of!(Lowcore, program_code) as u64;
+const EXCEPTION_ACCESS: u64 = offset_of!(Lowcore, exception_access) as u64;
+const TRANSLATION_EXCEPTION: u64 = offset_of!(Lowcore, translation_exception) as u64;
+const PROGRAM_OLD_PSW_ADDRESS: u64 = offset_of!(Lowcore, program_old.address) as u64;
 
 /// Execution callback of an AP instruction.
 pub(crate) extern "C" fn on_execution(vcpu: c_uint, site: *mut c_void) {
@@ -156,23 +158,11 @@ pub(crate) extern "C" fn on_exception(vcpu: c_uint, _kind: c_int, _from: u64, _t
         exchange.write_absolute(lowcore + EXCEPTION_ACCESS, &[0]);
         exchange.write_absolute(lowcore + TRANSLATION_EXCEPTION, &translation_address.to_be_bytes());
     }
-    if is_nullifying(code) {
+    if code.is_nullifying() {
         exchange.write_absolute(lowcore + PROGRAM_OLD_PSW_ADDRESS, &address.to_be_bytes());
     }
 }
 
-const fn is_nullifying(code: ProgramCode) -> bool {
-    matches!(
-        code,
-        ProgramCode::SEGMENT_TRANSLATION
-            | ProgramCode::PAGE_TRANSLATION
-            | ProgramCode::ASCE_TYPE
-            | ProgramCode::REGION_FIRST_TRANSLATION
-            | ProgramCode::REGION_SECOND_TRANSLATION
-            | ProgramCode::REGION_THIRD_TRANSLATION
-    )
-}
-
 const fn is_access_exception(code: ProgramCode) -> bool {
-    is_nullifying(code) || matches!(code, ProgramCode::PROTECTION)
+    code.is_nullifying() || matches!(code, ProgramCode::PROTECTION)
 }
