@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is left in queues before a migration, and what is found there afterwards: two messages in one queue of each
-//! card, whose interruption is on. Where the guest was migrated the messages are gone and interruption is off; where the
-//! migration was refused both are as they were. By the messages the guest knows which of the two it was.
+//! card, whose interruption is on. Where the guest was migrated the messages are gone and interruption is off; where
+//! the migration was refused both are as they were. By the messages the guest knows which of the two it was.
 
 use crate::ap::exchange::{self, Failure};
 use crate::ap::instructions::Ap;
@@ -10,6 +10,7 @@ use crate::ap::observe;
 use crate::ap::queue::Queue;
 use crate::ap::request::{self, Request};
 use crate::case::outcome::{Outcome, Stop, failed, require};
+use crate::machine::clock::Deadline;
 use crate::machine::io::{self, IoInterruption, Subclasses, Waiting};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -24,6 +25,8 @@ const NEW_ISC: u8 = 2;
 /// How long an interruption may take, and how long to look that none comes, in milliseconds.
 const LIMIT_MILLIS: u64 = 10_000;
 const QUIET_MILLIS: u64 = 5;
+/// How long replies may go on being notified, in milliseconds.
+const NOTIFIED_MILLIS: u64 = 1000;
 
 /// The messages that were left, and whether interruption is on.
 pub(crate) struct LeftInQueues {
@@ -108,8 +111,9 @@ impl LeftInQueues {
             }
             loaded.push((*queue, sent));
         }
-        // A reply may be notified more than once, and later than DQAP can take it.
-        while armed && !Notification::look(QUIET_MILLIS).nothing() {}
+        if armed {
+            await_quiet()?;
+        }
         Ok(Self { queues: loaded, armed })
     }
 
@@ -130,6 +134,17 @@ impl fmt::Display for Notification {
         }
         write!(f, ", byte {:02x}", self.byte)
     }
+}
+
+/// Waits until nothing is notified any more: a reply may be notified more than once, and later than DQAP can take it.
+fn await_quiet() -> Outcome {
+    let deadline = Deadline::in_millis(NOTIFIED_MILLIS);
+    while !deadline.is_over() {
+        if Notification::look(QUIET_MILLIS).nothing() {
+            return Ok(());
+        }
+    }
+    Err(failed!("replies are still notified {NOTIFIED_MILLIS} ms after the last of them came"))
 }
 
 fn look(ap: &Ap, queue: Queue, sent: Vec<u64>, armed: bool) -> FoundInQueue {

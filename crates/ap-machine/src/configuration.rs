@@ -96,7 +96,7 @@ impl Configuration {
     /// the absolute address and then make the adapter interruption pending. After a guest's reset, drop them.
     pub fn take_notifications(&self) -> Vec<Notification> {
         let notifications = self.notifications.take();
-        if self.sound { notifications } else { self.machine.faults.notifications(notifications) }
+        if self.sound { notifications } else { self.machine.faults.notifications(notifications, &self.notifications) }
     }
 
     /// Has `waker` called whenever a notification arrives, on whatever thread made it, with a queue held: it must not

@@ -5,7 +5,7 @@
 //! A fault acts from outside, around the sound machine: on the operands before an instruction, on its storage accesses,
 //! on its outcome, on notifications. So the sound machine has no trace of them but one question at its door.
 
-use crate::interrupt::Notification;
+use crate::interrupt::{Notification, Notifications};
 
 macro_rules! faults {
     ($($variant:ident $name:literal $case:literal $what:literal;)+) => {
@@ -27,7 +27,8 @@ pub struct PlantedFault {
     /// What the topology calls it.
     pub name: &'static str,
     /// The case of the guest image that fails for it, as `suite/case`. The machine needs all three facilities, one
-    /// accelerator and one CCA coprocessor with two domains each, and the guest an `expect=`.
+    /// accelerator and one CCA coprocessor with two domains each, and the guest an `expect=`; a suite `migration-*` needs
+    /// a migration besides.
     pub case: &'static str,
     /// What is wrong then.
     pub what: &'static str,
@@ -146,6 +147,8 @@ faults! {
         "The notification byte is stored eight bytes behind its place.";
     WrongSubclass "wrong-subclass" "interrupts/every-subclass" "Interruptions have another subclass than asked for.";
     InterruptionLost "interruption-lost" "interrupts/reply-interrupts" "Nothing is ever notified.";
+    NotificationsRepeat "notifications-repeat" "migration-messages/all-gone-or-all-intact"
+        "What was notified once is notified again without end.";
     WrongResult "wrong-result" "rsa/mex-1024" "The last byte of every long reply is wrong.";
     WrongErrorCode "wrong-error-code" "rsa/even-modulus-refused" "Every error reply has code 10.";
     RandomIsZero "random-is-zero" "random/sixty-four-bytes" "Random numbers are zero.";
@@ -172,8 +175,15 @@ impl Faults {
         self.0.contains(&fault)
     }
 
-    /// What they make of notifications.
-    pub(crate) fn notifications(&self, mut notifications: Vec<Notification>) -> Vec<Notification> {
+    /// What they make of notifications that were taken out of those that wait.
+    pub(crate) fn notifications(
+        &self,
+        mut notifications: Vec<Notification>,
+        waiting: &Notifications,
+    ) -> Vec<Notification> {
+        if self.has(Fault::NotificationsRepeat) {
+            notifications.iter().for_each(|notification| waiting.notify(*notification));
+        }
         if self.has(Fault::InterruptionLost) {
             notifications.clear();
         }
@@ -219,7 +229,7 @@ mod tests {
         let suites = concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/suites/");
         for planted in FAULTS {
             let (suite, case) = planted.case.split_once('/').unwrap();
-            let path = format!("{suites}{}.rs", suite.replace('-', "_"));
+            let path = format!("{suites}{}.rs", suite.replace("migration-", "migration/").replace('-', "_"));
             let source = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
             let function = format!("fn {}(", case.replace('-', "_"));
             assert!(source.contains(&function), "{}: {path} has no {case}", planted.name);

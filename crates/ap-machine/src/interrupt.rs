@@ -46,7 +46,7 @@ impl Notifications {
         std::mem::take(&mut *waiting).into_iter().collect()
     }
 
-    fn notify(&self, notification: Notification) {
+    pub(crate) fn notify(&self, notification: Notification) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.insert(notification);
         self.pending.fetch_or(0x80 >> notification.isc, Ordering::SeqCst);
