@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// How long any program may take. Nothing depends on it being short.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -47,8 +48,10 @@ pub fn output(command: &mut Command) -> Result<Output, Failed> {
     let (done, ended) = std::sync::mpsc::channel::<()>();
     // Whoever does not end is ended, by its id.
     let watch = std::thread::spawn(move || {
-        if ended.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            _ = Command::new("kill").args(["-KILL", &id.to_string()]).status();
+        if ended.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+            && let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw)
+        {
+            _ = kill_process(id, Signal::KILL);
         }
     });
     let output = child.wait_with_output();
@@ -81,11 +84,11 @@ pub fn trial(name: &str, test: impl FnOnce() -> Outcome + Send + 'static) -> Tri
     Trial::test(name, test)
 }
 
-/// A test that cannot be done here, with the reason.
+/// A test of a group of which none can be done here, with the reason.
 #[must_use]
-pub fn skipped(name: &str, reason: &str) -> Trial {
-    println!("SKIP: {name}: {reason}");
-    Trial::test(name, || Ok(())).with_ignored_flag(true)
+pub fn skipped(group: &str, name: &str, reason: &str) -> Trial {
+    println!("SKIP {group}: {reason}");
+    Trial::test(name, || Ok(())).with_kind(group).with_ignored_flag(true)
 }
 
 /// Runs them.

@@ -94,7 +94,7 @@ fn main() -> ExitCode {
     let Some(script) = in_path(&["script"]) else {
         let names = NAMES.iter().filter(|name| **name != NAMES[1]);
         let reason = "there is no program `script` (Debian: bsdutils) to make a terminal";
-        return all(names.map(|name| skipped(name, reason)).chain([piped]).collect());
+        return all(names.map(|name| skipped("terminal", name, reason)).chain([piped]).collect());
     };
     let with = |name: &str, test: fn(&Path) -> Outcome| {
         let script = script.clone();

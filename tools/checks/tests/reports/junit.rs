@@ -46,7 +46,11 @@ fn validate(report: &Path) -> Result<(bool, String), Failed> {
 
 pub(super) fn trial() -> Trial {
     if in_path(&["xmllint"]).is_none() && (in_path(&["java"]).is_none() || in_path(&["javac"]).is_none()) {
-        return checks::skipped(NAME, "there is neither xmllint (Debian: libxml2-utils) nor a Java development kit");
+        return checks::skipped(
+            "validators",
+            NAME,
+            "there is neither xmllint (Debian: libxml2-utils) nor a Java development kit",
+        );
     }
     checks::trial(NAME, || {
         let made = made()?;

@@ -27,10 +27,10 @@ print "$_\n" for @odd;
 "#;
 
 pub(super) fn trial() -> Trial {
-    let Some(perl) = in_path(&["perl"]) else { return checks::skipped(NAME, "there is no perl in PATH") };
+    let Some(perl) = in_path(&["perl"]) else { return checks::skipped("validators", NAME, "there is no perl in PATH") };
     let has_parser = Command::new(&perl).args(["-MTAP::Parser", "-e", "1"]).output();
     if !has_parser.is_ok_and(|output| output.status.success()) {
-        return checks::skipped(NAME, "perl has no TAP::Parser; Debian has it in perl-modules");
+        return checks::skipped("validators", NAME, "perl has no TAP::Parser; Debian has it in perl-modules");
     }
     checks::trial(NAME, move || {
         let read = |file: &std::path::Path| -> Result<String, libtest_mimic::Failed> {

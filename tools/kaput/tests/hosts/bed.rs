@@ -4,97 +4,43 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// What a host has for QEMU. With KVM and vfio-ap it is the same emulation, which is told the queues of the mediated
-/// device. A libvirt's monitor goes through a relay.
-const QEMU: &str = r#"#!/usr/bin/env bash
-case " $* " in *" none,accel=kvm "*)
-    echo '{"return": {"model": {"name": "z14.2-base", "props": {"vx": true}}}, "id": "answer"}'
-    exit ;;
-esac
-left=$#
-while [ "$left" -gt 0 ]; do
-    word=$1; shift; left=$((left - 1))
-    case $word in
-    kvm) set -- "$@" tcg ;;
-    -cpu) shift; left=$((left - 1)); set -- "$@" -cpu qemu ;;
-    -device) case $1 in
-        vfio-ap,*) config=${KAPUT_ROOT%/}.configurations/${1##*/}.json; shift; left=$((left - 1))
-            case " $* " in *" -incoming "*)
-                [ ! -e "${KAPUT_ROOT%/}.refuses" ] || echo "${config##*/}" | "$KAPUT_STORE" "$KAPUT_ROOT/sys/resume" ;;
-            esac
-            # What the other side has no such device for: it takes nothing of the stream from there on.
-            [ ! -e "${KAPUT_ROOT%/}.refused" ] || set -- "$@" -device virtio-balloon-ccw
-            [ ! -e "${KAPUT_ROOT%/}.blocked" ] ||
-                set -- "$@" -blockdev "driver=vvfat,node-name=blocked,dir=${config%/*},rw=on"
-            set -- "$@" -plugin "PLUGIN,config=$config,control=${KAPUT_ROOT%/}.$$" ;;
-        *) set -- "$@" -device ;;
-        esac ;;
-    *) set -- "$@" "$word" ;;
-    esac
-done
-case " $* " in *" socket,id=charmonitor,fd="*)
-    monitor="$*"; monitor=${monitor#*socket,id=charmonitor,fd=}
-    exec HELPER monitor QEMU "$@" <&"${monitor%%,*}" ;;
-esac
-exec QEMU "$@"
-"#;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::daemon::Daemon;
+use crate::needs;
+use crate::standin::StandIn;
+
+/// What a host has for QEMU.
+const QEMU: &str = include_str!("qemu.sh");
 
 /// The hosts, by the names that ssh knows them by, and the last part of their addresses.
 const HOSTS: [(&str, u8); 2] = [("a", 2), ("b", 3)];
 
-/// A host's name, and what it has of its own: by these a libvirt of one host is none of another's.
-const HOST: &str = r#"
-hostname "$1"
-own=$2
-shift 2
-mount --bind "$own/run" /run && mount --bind "$own/cache" /var/cache && mount --bind "$own/log" /var/log || exit
-if [ -d /etc/libvirt ] && [ -d /var/lib/libvirt ]; then
-    mount --bind "$own/lib" /var/lib/libvirt && mount --bind "$own/etc" /etc/libvirt || exit
-fi
-exec "$@"
-"#;
-
-use crate::standin::StandIn;
-use crate::virt;
+/// Gives a program a host's name and its own folders.
+const HOST: &str = include_str!("host.sh");
 
 pub(crate) struct Bed {
     folder: tempfile::TempDir,
-    daemons: Vec<Child>,
-    libvirts: Mutex<BTreeMap<String, Child>>,
+    daemons: Mutex<Vec<Daemon>>,
+    libvirts: Mutex<BTreeMap<String, Daemon>>,
+    /// Why a host has no libvirt, where it should have one.
+    libvirt_fault: Option<String>,
     /// The drivers of the hosts.
     pub(crate) drivers: Vec<StandIn>,
-}
-
-/// Why there can be no bed here.
-pub(crate) fn missing() -> Option<String> {
-    let has = |program: &str| {
-        let output = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    if let Some(program) =
-        ["ip", "ssh", "ssh-keygen", "/usr/sbin/sshd", "flock"].into_iter().find(|program| !has(program))
-    {
-        return Some(format!("there is no {program}: install iproute2, openssh-client, openssh-server and util-linux"));
-    }
-    let name = format!("kaput-{}-probe", std::process::id());
-    let tried = run(Command::new("ip").args(["netns", "add", &name]));
-    _ = Command::new("ip").args(["netns", "del", &name]).output();
-    tried.err().map(|reason| format!("no network namespaces can be made, which needs root: {reason}"))
 }
 
 impl Bed {
     /// Makes everything.
     pub(crate) fn make(qemu: &Path, plugin: &Path) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("kb-").tempdir().map_err(|e| e.to_string())?;
-        let mut bed = Self { folder, daemons: Vec::new(), libvirts: Mutex::default(), drivers: Vec::new() };
-        fs::create_dir_all("/run/sshd").map_err(|e| e.to_string())?;
+        let (daemons, libvirts) = (Mutex::default(), Mutex::default());
+        let mut bed = Self { folder, daemons, libvirts, libvirt_fault: None, drivers: Vec::new() };
         bed.network()?;
         for key in ["host-key", "key", "other-key"] {
             run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(bed.path(key)))?;
@@ -112,10 +58,8 @@ impl Bed {
             bed.own_folders(host)?;
             bed.daemon(host, number, plugin)?;
         }
-        if virt::missing().is_none() {
-            for host in ["a", "b"] {
-                bed.libvirt(host, true)?;
-            }
+        if needs::no_libvirt().is_none() {
+            bed.libvirt_fault = ["a", "b"].into_iter().find_map(|host| bed.libvirt(host, true).err());
         }
         fs::write(bed.ssh_config(), bed.client()).map_err(|e| e.to_string())?;
         Ok(bed)
@@ -163,7 +107,7 @@ impl Bed {
         Ok(())
     }
 
-    fn daemon(&mut self, host: &str, number: u8, plugin: &Path) -> Result<(), String> {
+    fn daemon(&self, host: &str, number: u8, plugin: &Path) -> Result<(), String> {
         let (qemu, store, root) = (self.path("qemu"), self.path("store"), self.root(host));
         // What this machine's user has in his shell's start-up files is not a host's business: it takes time, and locks.
         let home = self.folder.path();
@@ -184,17 +128,13 @@ impl Bed {
         );
         let path = self.path(&format!("{host}.sshd_config"));
         fs::write(&path, config).map_err(|e| e.to_string())?;
-        let mut command = self.on(host, &["/usr/sbin/sshd"]);
-        command.args(["-D", "-e", "-f"]).arg(&path).stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|e| e.to_string())?;
-        let stderr = child.stderr.take();
-        self.daemons.push(child);
-        let mut lines = BufReader::new(stderr.ok_or("no error output")?).lines().map_while(Result::ok);
-        if !lines.any(|line| line.starts_with("Server listening")) {
-            return Err(format!("sshd of host {host} does not listen"));
-        }
-        // It goes on to talk, and must not find a closed pipe.
-        std::thread::spawn(move || lines.for_each(drop));
+        // It wants to be started by its whole name.
+        let sshd = needs::find("sshd").ok_or("there is no sshd")?.display().to_string();
+        let mut command = self.on(host, &[&sshd]);
+        command.args(["-D", "-e", "-f"]).arg(&path);
+        let mut sshd = Daemon::start(format!("sshd of host {host}"), &mut command, self.path(&format!("{host}.sshd")))?;
+        sshd.wait(|sshd| sshd.said().contains("Server listening"))?;
+        self.daemons.lock().expect("unpoisoned").push(sshd);
         Ok(())
     }
 
@@ -224,27 +164,35 @@ impl Bed {
     /// Starts or stops a host's libvirt.
     pub(crate) fn libvirt(&self, host: &str, on: bool) -> Result<(), String> {
         let mut all = self.libvirts.lock().expect("unpoisoned");
-        if let Some(mut child) = all.remove(host) {
-            _ = child.kill();
-            _ = child.wait();
-        }
-        let socket = self.path(&format!("{host}-own/run/libvirt/libvirt-sock"));
-        _ = fs::remove_file(&socket);
+        drop(all.remove(host));
+        _ = fs::remove_file(self.path(&format!("{host}-own/run/libvirt/libvirt-sock")));
         if !on {
             return Ok(());
         }
-        let mut command = self.on(host, &["/usr/sbin/libvirtd", "--pid-file", "/run/libvirtd.pid"]);
-        let log = fs::File::create(self.path(&format!("{host}.libvirtd"))).map_err(|error| error.to_string())?;
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        all.insert(host.to_owned(), child.map_err(|error| error.to_string())?);
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            if Instant::now() > deadline {
-                return Err(format!("libvirtd of host {host} does not listen"));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        let libvirtd = needs::find("libvirtd").ok_or("there is no libvirtd")?.display().to_string();
+        let mut command = self.on(host, &[&libvirtd, "--pid-file", "/run/libvirtd.pid"]);
+        let log = self.path(&format!("{host}.libvirtd"));
+        let mut daemon = Daemon::start(format!("libvirtd of host {host}"), &mut command, log)?;
+        // Its socket is there before its QEMU driver is, or is not.
+        let answers = |_: &Daemon| {
+            let asked = self.on(host, &["virsh", "-q", "-c", "qemu:///system", "uri"]).output();
+            asked.is_ok_and(|output| output.status.success())
+        };
+        let served = daemon.wait(answers);
+        all.insert(host.to_owned(), daemon);
+        served
+    }
+
+    /// Whether what the tests of a libvirt take came up.
+    pub(crate) fn has_libvirt(&self) -> Result<(), String> {
+        self.libvirt_fault.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether every daemon still runs that should.
+    pub(crate) fn runs(&self) -> Result<(), String> {
+        let mut daemons = self.daemons.lock().expect("unpoisoned");
+        let mut libvirts = self.libvirts.lock().expect("unpoisoned");
+        daemons.iter_mut().chain(libvirts.values_mut()).try_for_each(Daemon::runs)
     }
 
     /// What the user's ssh would know: the two hosts, and some that cannot be reached.
@@ -322,7 +270,8 @@ impl Bed {
         let output = Command::new("ip").args(["netns", "pids", &Self::namespace(host)]).output();
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         let libvirts = self.libvirts.lock().expect("unpoisoned");
-        let daemons: Vec<u32> = self.daemons.iter().chain(libvirts.values()).map(Child::id).collect();
+        let daemons = self.daemons.lock().expect("unpoisoned");
+        let daemons: Vec<u32> = daemons.iter().chain(libvirts.values()).map(Daemon::id).collect();
         text.lines().filter_map(|line| line.parse().ok()).filter(|pid| !daemons.contains(pid)).collect()
     }
 
@@ -351,11 +300,8 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
-        let libvirts = self.libvirts.get_mut().expect("unpoisoned");
-        for daemon in self.daemons.iter_mut().chain(libvirts.values_mut()) {
-            _ = daemon.kill();
-            _ = daemon.wait();
-        }
+        self.daemons.get_mut().expect("unpoisoned").clear();
+        self.libvirts.get_mut().expect("unpoisoned").clear();
         for host in ["a", "b", "laptop"] {
             _ = Command::new("ip").args(["netns", "del", &Self::namespace(host)]).output();
         }
@@ -378,6 +324,13 @@ impl Said {
         };
         let out = String::from_utf8_lossy(&output.stdout).into_owned();
         Self { status: output.status.code(), out, err: words(&output.stderr) }
+    }
+}
+
+/// Sends a signal; a process that is gone already needs none.
+pub(crate) fn kill(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        _ = kill_process(pid, signal);
     }
 }
 

@@ -5,10 +5,11 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::Step;
-use crate::bed::{Bed, Said};
+use crate::bed::{Bed, Said, kill};
 
 pub(crate) const STEPS: &[(&str, Step)] = &[
     ("every_scenario_has_the_verdict_that_it_has_here", every_scenario),
@@ -170,7 +171,7 @@ fn ended_as(child: std::process::Child, words: &[&str]) -> Result<(), String> {
 fn host_goes_away(bed: &Bed) -> Result<(), String> {
     let child = endless(bed)?;
     for pid in bed.programs("b") {
-        _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+        kill(pid, Signal::KILL);
     }
     // What was killed cannot clean up; the folder is all that is left.
     ended_as(child, &["the connection to host ssh:b ended"])?;

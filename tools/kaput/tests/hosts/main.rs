@@ -3,8 +3,10 @@
 //! told with its mend, and nothing is left behind.
 
 mod bed;
+mod daemon;
 mod doctor;
 mod far;
+mod needs;
 mod real;
 mod relay;
 mod standin;
@@ -44,39 +46,46 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let named = |variable| std::env::var_os(variable).map(std::path::PathBuf::from);
     let tools = named("KAPUT_QEMU").zip(named("KAPUT_PLUGIN"));
-    let bed = match (tools, bed::missing()) {
-        (None, _) => Err("use `cargo xtask test`, which builds and names the tools".to_owned()),
-        (_, Some(reason)) => Err(reason),
-        (Some((qemu, plugin)), None) if !arguments.list => Ok(Some(Bed::make(&qemu, &plugin))),
-        _ => Ok(None),
-    };
-    let bed = match bed {
-        Ok(Some(Err(reason))) => {
-            eprintln!("the two hosts cannot be made: {reason}");
-            return ExitCode::FAILURE;
+    let no_tools = || "use `cargo xtask test`, which builds and names the tools".to_owned();
+    let no_hosts = tools.is_none().then(no_tools).or_else(needs::no_hosts);
+    let no_libvirt = no_hosts.clone().or_else(needs::no_libvirt);
+    for (group, reason) in [("hosts", &no_hosts), ("libvirt", &no_libvirt)] {
+        if let Some(reason) = reason {
+            println!("SKIP {group}: {reason}");
         }
-        Ok(Some(Ok(bed))) => Some(Arc::new(bed)),
-        Ok(None) => None,
-        Err(reason) => {
-            println!("SKIP: no two hosts on this machine: {reason}");
-            None
-        }
-    };
-    let no_libvirt = bed.is_some().then(virt::missing).flatten();
-    if let Some(reason) = &no_libvirt {
-        println!("SKIP: no libvirt on this machine: {reason}");
     }
-    let trial = |(name, step): &(&str, Step), skipped: bool| {
-        let (step, shared) = (*step, bed.clone());
-        let run = move || shared.as_deref().map_or(Ok(()), step).map_err(Failed::from);
-        Trial::test(*name, run).with_ignored_flag(skipped)
+    let tools = tools.filter(|_| no_hosts.is_none() && !arguments.list);
+    // A bed that cannot be made fails the tests that want it, one by one, and no others.
+    let bed = Arc::new(tools.map(|(qemu, plugin)| Bed::make(&qemu, &plugin)));
+    let trial = |group: &'static str, (name, step): &(&str, Step), skipped: bool| {
+        let (step, shared) = (*step, Arc::clone(&bed));
+        let run = move || match shared.as_ref() {
+            Some(Ok(bed)) => taken(bed, group, step).map_err(Failed::from),
+            Some(Err(reason)) => Err(format!("the two hosts cannot be made: {reason}").into()),
+            None => Ok(()),
+        };
+        Trial::test(*name, run).with_kind(group).with_ignored_flag(skipped)
     };
-    let always = far::STEPS.iter().chain(real::STEPS).chain(doctor::STEPS).chain(tcp::STEPS);
-    let mut trials: Vec<Trial> = always.map(|step| trial(step, bed.is_none())).collect();
-    trials.extend(virt::STEPS.iter().map(|step| trial(step, bed.is_none() || no_libvirt.is_some())));
+    let hosts = far::STEPS.iter().chain(real::STEPS).chain(doctor::STEPS).chain(tcp::STEPS);
+    let mut trials: Vec<Trial> = hosts.map(|step| trial("hosts", step, no_hosts.is_some())).collect();
+    trials.extend(virt::STEPS.iter().map(|step| trial("libvirt", step, no_libvirt.is_some())));
     trials.push(virt::schema());
+    trials.extend(daemon::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     // Before the process ends, which drops nothing.
     drop(bed);
     conclusion.exit_code()
+}
+
+/// Takes a step, unless a daemon that it wants is not there; one that ends meanwhile is told besides.
+fn taken(bed: &Bed, group: &str, step: Step) -> Result<(), String> {
+    if group == "libvirt" {
+        bed.has_libvirt()?;
+    }
+    bed.runs()?;
+    let done = step(bed);
+    match (done, bed.runs()) {
+        (Err(error), Err(ended)) => Err(format!("{ended}; {error}")),
+        (done, runs) => done.and(runs),
+    }
 }

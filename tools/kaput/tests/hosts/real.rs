@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::Step;
-use crate::bed::{Bed, Said};
+use crate::bed::{Bed, Said, kill};
 use crate::standin::{StandIn, TAKEN, kernel_log};
 
 pub(crate) const STEPS: &[(&str, Step)] = &[
@@ -329,16 +331,14 @@ fn journals(bed: &Bed) -> Vec<PathBuf> {
 }
 
 fn abort(bed: &Bed, victim: Victim, mut child: Child) -> Result<(), String> {
-    let kill = |signal: &str, pid: u32| {
-        _ = std::process::Command::new("kill").args([signal, &pid.to_string()]).output();
-    };
     match victim {
-        Victim::Kaput => kill("-9", child.id()),
-        Victim::ByCtrlC => kill("-INT", child.id()),
+        Victim::Kaput => kill(child.id(), Signal::KILL),
+        Victim::ByCtrlC => kill(child.id(), Signal::INT),
         Victim::Ssh => {
-            bed.programs("laptop").into_iter().filter(|pid| *pid != child.id()).for_each(|pid| kill("-9", pid))
+            let programs = bed.programs("laptop").into_iter().filter(|pid| *pid != child.id());
+            programs.for_each(|pid| kill(pid, Signal::KILL));
         }
-        Victim::FarEnd => bed.programs("b").into_iter().for_each(|pid| kill("-9", pid)),
+        Victim::FarEnd => bed.programs("b").into_iter().for_each(|pid| kill(pid, Signal::KILL)),
     }
     child.wait().map(|_| ()).map_err(|error| error.to_string())
 }

@@ -6,12 +6,17 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::Step;
-use crate::bed::{Bed, Said};
+use crate::bed::{Bed, Said, kill};
+use crate::needs;
 
 pub(crate) const STEPS: &[(&str, Step)] = &[
+    ("each_host_has_a_libvirt_of_its_own", own),
+    ("what_is_written_where_a_libvirt_keeps_things_is_the_hosts_own", private),
+    ("a_libvirt_that_cannot_start_is_told_with_its_last_lines", cannot_start),
     ("scenarios_have_the_verdicts_by_libvirt_that_they_have_without", verdicts),
     ("what_libvirt_cannot_do_is_told_before_anything_is_connected", unfit),
     ("a_host_without_its_libvirt_is_named_with_what_mends_it", no_daemon),
@@ -46,25 +51,12 @@ to = ["B", "A"]
 result = "pass"
 "#;
 
-/// Why there is no libvirt here.
-pub(crate) fn missing() -> Option<String> {
-    let driver = || {
-        let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut folders = folders.chain(["/usr/lib64".into(), "/usr/lib".into()]);
-        folders.any(|folder| folder.join("libvirt/connection-driver/libvirt_driver_qemu.so").exists())
-    };
-    let all = ["/usr/sbin/libvirtd", "/usr/bin/virsh", "/usr/bin/unshare"];
-    let there = all.into_iter().all(|program| Path::new(program).exists()) && driver();
-    (!there).then(|| "install libvirt-clients, libvirt-daemon, libvirt-daemon-driver-qemu and util-linux".to_owned())
-}
-
 /// libvirt's own grammar takes what the golden files say, which is what is written.
 pub(crate) fn schema() -> Trial {
     let schema = Path::new("/usr/share/libvirt/schemas/domain.rng");
-    let has_xmllint = Command::new("xmllint").arg("--version").output().is_ok();
-    let skipped = !schema.exists() || !has_xmllint;
-    if skipped {
-        println!("SKIP: libvirt's schema is not asked: install libxml2-utils and libvirt-daemon");
+    let missing = needs::no_schema(schema);
+    if let Some(reason) = &missing {
+        println!("SKIP validators: {reason}");
     }
     let says = move |xml: &str| -> Result<(bool, String), String> {
         let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
@@ -90,7 +82,9 @@ pub(crate) fn schema() -> Trial {
         }
         if number < 2 { Err("golden files are missing".into()) } else { Ok(()) }
     };
-    Trial::test("libvirts_schema_takes_a_guest_with_and_without_a_device", run).with_ignored_flag(skipped)
+    Trial::test("libvirts_schema_takes_a_guest_with_and_without_a_device", run)
+        .with_kind("validators")
+        .with_ignored_flag(missing.is_some())
 }
 
 fn run(bed: &Bed, more: &[&str]) -> Said {
@@ -122,6 +116,51 @@ fn clear(bed: &Bed) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn own(bed: &Bed) -> Result<(), String> {
+    let mut seen = Vec::new();
+    for host in ["a", "b"] {
+        let told = bed.on(host, &["virsh", "-q", "-c", "qemu:///system", "capabilities"]).output();
+        let told = Said::of(&told.map_err(|error| error.to_string())?);
+        let uuid = told.out.split_once("<uuid>").and_then(|(_, rest)| rest.split_once("</uuid>"));
+        seen.push(uuid.ok_or_else(|| format!("host {host} tells no UUID: {}", told.err))?.0.to_owned());
+    }
+    if seen[0] == seen[1] { Err(format!("both hosts are {}", seen[0])) } else { Ok(()) }
+}
+
+fn private(bed: &Bed) -> Result<(), String> {
+    // The last does not exist on the system.
+    let folders = ["/run", "/var/cache", "/var/log", "/var/lib/libvirt", "/etc/libvirt", "/var/opt/kaput-none"];
+    let file = format!("kaput-{}", std::process::id());
+    let script = "for folder; do echo x > $folder/$0 || exit; done; ls -d /etc/passwd /var/opt";
+    let mut write = bed.on("a", &[&["sh", "-c", script, &file], &folders[..]].concat());
+    let written = write.env("KAPUT_ALSO", "none=/var/opt/kaput-none").output();
+    let written = written.map_err(|error| error.to_string())?;
+    if !written.status.success() {
+        return Err(String::from_utf8_lossy(&written.stderr).into_owned());
+    }
+    let seen = |path: &Path| path.join(&file).exists();
+    if let Some(folder) = folders.into_iter().find(|folder| seen(Path::new(folder))) {
+        return Err(format!("a host wrote to {folder} of the system"));
+    }
+    let own = ["run", "cache", "log", "lib", "etc", "none"].map(|name| bed.path(&format!("a-own/{name}")));
+    let missing = own.iter().find(|folder| !seen(folder));
+    own.iter().for_each(|folder| _ = std::fs::remove_file(folder.join(&file)));
+    missing.map_or(Ok(()), |folder| Err(format!("nothing came to {}", folder.display())))
+}
+
+fn cannot_start(bed: &Bed) -> Result<(), String> {
+    let file = bed.path("b-own/etc/qemu.conf");
+    let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
+    let wrong = text.replacen("\"root\"", "\"nobody-of-this-name\"", 1);
+    std::fs::write(&file, wrong).map_err(|error| error.to_string())?;
+    let told = bed.libvirt("b", true);
+    std::fs::write(&file, text).map_err(|error| error.to_string())?;
+    bed.libvirt("b", true)?;
+    let told = told.err().ok_or("it started")?;
+    let words = ["libvirtd of host b ended", "nobody-of-this-name"];
+    if words.iter().all(|word| told.contains(word)) { Ok(()) } else { Err(told) }
 }
 
 fn verdicts(bed: &Bed) -> Result<(), String> {
@@ -215,13 +254,13 @@ fn ends(bed: &Bed) -> Result<(), String> {
 }
 
 fn killed(bed: &Bed) -> Result<(), String> {
-    for signal in ["-9", "-INT"] {
+    for signal in [Signal::KILL, Signal::INT] {
         let child = on_its_way(bed)?;
         // The guest is wherever it is by then.
         std::thread::sleep(Duration::from_secs_f64(rand::random_range(0.0..3.0)));
-        _ = Command::new("kill").args([signal, &child.id().to_string()]).output();
+        kill(child.id(), signal);
         let said = Said::of(&child.wait_with_output().map_err(|error| error.to_string())?);
-        clear(bed).map_err(|error| format!("kill {signal}: {error}; {}", said.err))?;
+        clear(bed).map_err(|error| format!("{signal:?}: {error}; {}", said.err))?;
     }
     Ok(())
 }
@@ -235,8 +274,7 @@ fn restored(bed: &Bed) -> Result<(), String> {
         line.contains("s390-ccw-virtio") || line.ends_with("relay\0")
     };
     let programs = ["a", "b"].into_iter().flat_map(|host| bed.programs(host)).filter(|pid| !is_qemu(pid));
-    let programs: Vec<String> = programs.map(|pid| pid.to_string()).collect();
-    _ = Command::new("kill").arg("-9").args(&programs).output();
+    programs.for_each(|pid| kill(pid, Signal::KILL));
     _ = child.kill();
     _ = child.wait();
     let name = domains(bed, "a")?.into_iter().chain(domains(bed, "b")?).next().ok_or("nothing is left")?;
