@@ -6,11 +6,13 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kaput::outcome::events::What;
 use kaput::outcome::finished::Finished;
@@ -117,13 +119,11 @@ answer = { state = "running" }
     assert_eq!(verdict.kind, Kind::QemuDied, "{}: {}", verdict.happened, verdict.seen);
 }
 
-/// A program that is QEMU, but does something else for a destination.
-fn odd_qemu(folder: &Path, for_destination: &str) -> PathBuf {
+/// A program that does something first, and is QEMU then.
+fn odd_qemu(folder: &Path, first: &str) -> PathBuf {
     let real = named().qemu.expect("named");
     let path = folder.join("qemu");
-    let text =
-        format!("#!/bin/sh\ncase \"$*\" in *-incoming*) {for_destination};; esac\nexec '{}' \"$@\"\n", real.display());
-    fs::write(&path, text).expect("written");
+    fs::write(&path, format!("#!/bin/sh\n{first}\nexec '{}' \"$@\"\n", real.display())).expect("written");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made a program");
     path
 }
@@ -133,11 +133,63 @@ fn a_destination_that_never_answers_or_ends_at_once_never_started() {
     let folder = tempfile::tempdir().expect("a folder");
     let quick = format!("{SCENARIO}\n[deadlines]\nstart = 10\n");
     for (doing, scenario) in [("exec sleep 1000", quick.as_str()), ("echo no such machine >&2; exit 1", SCENARIO)] {
-        let qemu = odd_qemu(folder.path(), doing);
+        let qemu = odd_qemu(folder.path(), &format!("case \"$*\" in *-incoming*) {doing};; esac"));
         let verdict = finished(|tools| tools.qemu = qemu, scenario.to_owned()).verdict;
         assert_eq!((verdict.kind, verdict.host.as_deref()), (Kind::DestinationNeverStarted, Some("B")));
         assert_eq!(verdict.seen.contains("no such machine"), doing.contains("echo"), "{}", verdict.seen);
     }
+}
+
+/// Puts another socket in the monitor's place, and writes down in the file `asked` where it should have been.
+const MONITOR_ELSEWHERE: &str = r#"
+left=$#
+while [ "$left" -gt 0 ]; do
+    word=$1; shift; left=$((left - 1))
+    case $word in unix:*.qmp-socket,server=off)
+        path=${word#unix:}; printf %s "${path%,server=off}" > FOLDER/new && mv FOLDER/new FOLDER/asked
+        word=unix:FOLDER/monitor,server=on,wait=off ;;
+    esac
+    set -- "$@" "$word"
+done"#;
+
+/// Connects QEMU's monitor with the harness, a second after QEMU was started, and hands on until either ends.
+fn connect_late(folder: &Path) {
+    let until = |what: &str, ready: &mut dyn FnMut() -> Option<UnixStream>| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match ready() {
+                Some(stream) => return stream,
+                None => assert!(Instant::now() < deadline, "{what} is not there"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let asked = || fs::read_to_string(folder.join("asked")).ok().and_then(|path| UnixStream::connect(path).ok());
+    let harness = until("the harness", &mut || {
+        folder.join("asked").exists().then(|| std::thread::sleep(Duration::from_secs(1))).and_then(|()| asked())
+    });
+    let qemu = until("QEMU", &mut || UnixStream::connect(folder.join("monitor")).ok());
+    let (mut from, mut to) = (qemu.try_clone().expect("cloned"), harness.try_clone().expect("cloned"));
+    std::thread::spawn(move || {
+        _ = std::io::copy(&mut from, &mut to);
+        _ = to.shutdown(Shutdown::Both);
+    });
+    _ = std::io::copy(&mut &harness, &mut &qemu);
+}
+
+#[test]
+fn a_guest_is_seen_to_end_though_its_qemus_monitor_is_connected_a_second_late() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = MONITOR_ELSEWHERE.replace("FOLDER", &folder.path().display().to_string());
+    let qemu = odd_qemu(folder.path(), &text);
+    // It has said everything, and is over, in less.
+    let suites = SCENARIO.replace("\"migration-apcb\"", "\"limits\"");
+    let stays = suites.replace("[[migrations]]\nto = \"B\"\n", "") + "[deadlines]\nguest = 15\n";
+    let place = folder.path().to_owned();
+    let relay = std::thread::spawn(move || connect_late(&place));
+    let verdict = finished(|tools| tools.qemu = qemu, stays).verdict;
+    assert!(verdict.is_as_expected(), "{}\n{}", verdict.happened, verdict.seen);
+    relay.join().expect("it was asked for");
 }
 
 #[test]

@@ -62,7 +62,11 @@ pub(super) fn arguments(
     // A destination is told by QMP where to listen, and has no use for a kernel but needs the same machine.
     add(&["-kernel", &setup.image.display().to_string(), "-append", setup.append]);
     if incoming {
+        // With -S it would stay stopped after the migration.
         add(&["-incoming", "defer"]);
+    } else {
+        // Its guest waits until everybody listens: what it does before that, its end too, nobody would hear of.
+        add(&["-S"]);
     }
     all
 }
@@ -122,7 +126,8 @@ mod tests {
         let bare = arguments(&setup(), &file, None, false);
         let incoming = arguments(&setup(), &file, Some(Path::new("/c")), true);
         assert!(usual.contains(&"-plugin".to_owned()) && !bare.contains(&"-plugin".to_owned()));
-        assert_eq!(incoming.strip_prefix(&usual[..]), Some(&["-incoming".to_owned(), "defer".to_owned()][..]));
+        let common = usual.strip_suffix(&["-S".to_owned()]).expect("its guest waits");
+        assert_eq!(incoming.strip_prefix(common), Some(&["-incoming".to_owned(), "defer".to_owned()][..]));
     }
 
     #[test]

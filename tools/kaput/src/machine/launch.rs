@@ -20,7 +20,7 @@ use super::{MOMENT, Machine};
 use crate::hosts::ssh::Far;
 use crate::outcome::events::What;
 use crate::protocol::control::Control;
-use crate::protocol::qmp::command::{Capabilities, SetCapabilities, Switch};
+use crate::protocol::qmp::command::{Capabilities, Cont, QueryStatus, SetCapabilities, Switch};
 use crate::protocol::qmp::{Notice, Qmp};
 use crate::protocol::socket_path::remove_stale_socket;
 use crate::protocol::transcript::Transcript;
@@ -41,6 +41,8 @@ pub struct Launching {
     names: Names,
     /// Whether the host's own driver is what it has.
     real_driver: bool,
+    /// Whether it waits for a guest instead of booting one.
+    incoming: bool,
 }
 
 /// What was said to and by a machine.
@@ -145,6 +147,7 @@ impl Launching {
             answer: plan.answer,
             names,
             real_driver: plan.setup.kvm.is_some(),
+            incoming: plan.incoming,
         };
         Ok((launching, records))
     }
@@ -194,6 +197,7 @@ impl Launching {
         });
         greeted.await.map_err(|_| MachineError::Late("QEMU's greeting"))?;
         qmp.execute(Capabilities {}).await?;
+        self.observed.status(index, &qmp.execute(QueryStatus {}).await?);
         // Events tell each step; the pause gives the time in which the AP configuration goes over.
         let on = |capability| Switch { capability, state: true };
         let mut capabilities = vec![on("events"), on("pause-before-switchover")];
@@ -207,6 +211,10 @@ impl Launching {
             Some(path) => Some(Control::connect(path, self.records.control).await?),
             None => None,
         };
+        if !self.incoming {
+            // Everybody listens: its first instruction.
+            qmp.execute(Cont {}).await?;
+        }
         self.observed.event(Some(index), What::Ready);
         Ok(Machine {
             index,

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::guest::console::{self, Console, Line};
 use crate::guest::report::Guest;
 use crate::outcome::events::{Events, What};
-use crate::protocol::qmp::command::MigrationStatus;
+use crate::protocol::qmp::command::{MigrationStatus, Status};
 use crate::protocol::qmp::{Event, Version};
 
 /// Events of one QEMU that are noted in full; a QEMU that sends more is only counted.
@@ -147,6 +147,17 @@ impl Observed {
         });
     }
 
+    /// Takes what a machine is doing when it is asked. It is asked once somebody hears its events: those before are lost.
+    pub fn status(&self, machine: usize, status: &Status) {
+        self.write(|state| {
+            let known = &mut state.machines[machine];
+            known.running = Some(status.running);
+            let Some(how) = status.status.ended().filter(|_| known.guest_ended.is_none()) else { return };
+            known.guest_ended = Some(how.to_owned());
+            state.event(Some(machine), What::GuestEnded { how: how.to_owned() });
+        });
+    }
+
     /// Takes one QMP event of a machine.
     pub fn qmp_event(&self, machine: usize, event: &Event) {
         self.write(|state| {
@@ -246,6 +257,18 @@ mod tests {
         observed.qmp_event(machine, &event("MIGRATION", serde_json::json!({"status": "failing"})));
         observed.qmp_event(machine, &event("NEVER_HEARD_OF", serde_json::Value::Null));
         assert_eq!(observed.look().machines[machine].migration, MigrationStatus("failing".into()));
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_ended_before_anybody_listened_is_seen_to_have_ended() {
+        for (said, how) in [("shutdown", Some("shut down")), ("guest-panicked", Some("crashed")), ("prelaunch", None)] {
+            let observed = Observed::new(Instant::now());
+            let machine = observed.add_machine("A");
+            let status = serde_json::json!({"status": said, "running": false, "singlestep": false});
+            observed.status(machine, &serde_json::from_value(status).expect("a status"));
+            let ended = observed.until(Instant::now(), |state| state.machines[machine].guest_ended.clone()).await;
+            assert_eq!((ended.ok().as_deref(), observed.look().machines[machine].running), (how, Some(false)));
+        }
     }
 
     #[test]

@@ -146,6 +146,10 @@ open_name! {
     RunState {
         /// The guest runs.
         RUNNING = "running",
+        /// The guest has ended.
+        SHUTDOWN = "shutdown",
+        /// The guest has crashed.
+        GUEST_PANICKED = "guest-panicked",
         /// The guest has left, and QEMU has not yet drawn the consequence.
         FINISH_MIGRATE = "finish-migrate",
         /// The guest has left for another host.
@@ -166,6 +170,18 @@ open_name! {
         FAILED = "failed",
         /// It was given up.
         CANCELLED = "cancelled",
+    }
+}
+
+impl RunState {
+    /// How the guest has ended, if it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<&'static str> {
+        match self.0.as_str() {
+            Self::SHUTDOWN => Some("shut down"),
+            Self::GUEST_PANICKED => Some("crashed"),
+            _ => None,
+        }
     }
 }
 
