@@ -85,7 +85,7 @@ pub async fn version(qemu: &Path) -> Result<String, QemuError> {
 /// # Errors
 /// [`QemuError`], with QEMU's own words where it does not take it.
 pub async fn takes_plugin(qemu: &Path, plugin: &Path) -> Result<String, QemuError> {
-    let plugin = format!("{},probe=on", plugin.display());
+    let plugin = format!("{},probe=on", escaped(plugin));
     let arguments = ["-machine", "none", "-nodefaults", "-display", "none", "-S", "-qmp", "stdio", "-plugin", &plugin];
     let answer = ask(qemu, &arguments, "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"quit\"}\n").await?;
     let said = String::from_utf8_lossy(&answer.stderr);
@@ -97,6 +97,11 @@ pub async fn takes_plugin(qemu: &Path, plugin: &Path) -> Result<String, QemuErro
         Some((_, range)) => Err(unfit(qemu, format!("it is for another machine, or of another plugin API: {range}"))),
         None => Err(unfit(qemu, format!("it does not take the plugin: {}", said.trim()))),
     }
+}
+
+/// A path inside an option with commas: a comma in it is doubled.
+pub(crate) fn escaped(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
 }
 
 fn unfit(qemu: &Path, reason: String) -> QemuError {

@@ -20,6 +20,7 @@ use crate::machine::error::MachineError;
 use crate::machine::observed::Observed;
 use crate::machine::run_folder::RunFolder;
 use crate::protocol::qmp::{QmpError, returned};
+use crate::protocol::socket_path;
 
 /// Looks for the daemon and its socket, which another daemon is to reach.
 const LOOK: &str = r#"
@@ -155,7 +156,7 @@ impl Daemon {
 
     /// The address by which this host's libvirt reaches the other's, over the connections that there are.
     pub(crate) async fn address_of(&self, other: &Self, folder: &RunFolder, hop: usize) -> Result<String, FarError> {
-        let name = format!("{hop:02}-libvirt-socket");
+        let name = format!("{hop:02}-{}", socket_path::LIBVIRT);
         let mut socket = other.forward(other.socket.clone(), folder.file(&name)).await?;
         if !self.is_here {
             let there = self.far.path(&format!("{}-{name}", folder.tag()));

@@ -27,6 +27,7 @@ use crate::machine::observed::{Observed, State};
 use crate::machine::process::{Names, Process};
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::events::What;
+use crate::protocol::socket_path;
 use crate::protocol::transcript::Transcript;
 use crate::scenario::HostSpec;
 
@@ -171,7 +172,7 @@ impl Pending {
         let stem = format!("{}-{prefix}", plan.folder.tag());
         let far = &plan.daemon.far;
         let names = Names::new(Some(far), plan.folder, &prefix);
-        let [console, host] = ["console-socket", "host.json"].map(|kind| names.path(kind));
+        let [console, host] = [socket_path::CONSOLE, "host.json"].map(|kind| names.path(kind));
         let ap = match (plan.kvm, plan.emulated) {
             (Some((cpu, uuid)), _) => Ap::Device { cpu, uuid },
             (None, Some((plugin, spec))) => {
@@ -218,7 +219,8 @@ impl Pending {
         let (kill, killed) = oneshot::channel();
         tokio::spawn(Arc::clone(&domain).live(killed, said));
         let process = Process::new(kill);
-        let console = plan.daemon.forward(console, plan.folder.file(&format!("{prefix}.console-socket"))).await?;
+        let console =
+            plan.daemon.forward(console, plan.folder.file(&format!("{prefix}.{}", socket_path::CONSOLE))).await?;
         let (host, observed, answer) = (plan.host.to_owned(), observed.clone(), plan.answer);
         Ok((Self { index, domain, host, process, console, observed, answer, names }, records))
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
-use crate::machine::arguments::escaped;
+use crate::hosts::qemu::escaped;
 
 /// The namespace of arguments that libvirt hands to QEMU unread.
 const QEMU: &str = "http://libvirt.org/schemas/domain/qemu/1.0";

@@ -3,6 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::hosts::qemu::escaped;
+use crate::protocol::socket_path;
+
 /// What all machines of a run have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup<'a> {
@@ -48,8 +51,8 @@ pub(super) fn arguments(
     add(&["-run-with", "exit-with-parent=on"]);
     // The harness listens, QEMU connects at its start and never again.
     let chardev = |id: &str, path: &Path| format!("socket,id={id},path={},server=off", escaped(path));
-    add(&["-chardev", &chardev("console", &file("console-socket")), "-device", "sclpconsole,chardev=console"]);
-    add(&["-qmp", &format!("unix:{},server=off", escaped(&file("qmp-socket")))]);
+    add(&["-chardev", &chardev("console", &file(socket_path::CONSOLE)), "-device", "sclpconsole,chardev=console"]);
+    add(&["-qmp", &format!("unix:{},server=off", escaped(&file(socket_path::MONITOR)))]);
     if let Some((_, device)) = setup.kvm {
         // The name in the stream must be the same on both sides.
         add(&["-device", &format!("vfio-ap,id=ap,sysfsdev={}", escaped(Path::new(device)))]);
@@ -69,11 +72,6 @@ pub(super) fn arguments(
         add(&["-S"]);
     }
     all
-}
-
-/// A path inside an option with commas: a comma in it is doubled.
-pub(crate) fn escaped(path: &Path) -> String {
-    path.display().to_string().replace(',', ",,")
 }
 
 /// The command line as one can paste it into a shell.

@@ -17,9 +17,8 @@ use ap_machine::Topology;
 use rustix::fs::{MemfdFlags, memfd_create};
 use vfio_ap::{HostConfig, MdevConfig};
 
-use crate::hosts::qemu::{QemuError, STARTED_BY_US};
-use crate::machine::arguments::escaped;
-use crate::protocol::socket_path::{LONGEST_SOCKET, remove_stale_socket};
+use crate::hosts::qemu::{QemuError, STARTED_BY_US, escaped};
+use crate::protocol::socket_path::{LONGEST, remove_stale_socket};
 use crate::scenario::USUAL_UUID;
 
 /// What the user wants.
@@ -56,7 +55,7 @@ pub enum EmulatorError {
     ))]
     Kvm,
     /// A socket's path is too long for the system.
-    #[error("--control: {} has {length} bytes, but the path of a socket has at most {LONGEST_SOCKET}", path.display())]
+    #[error("--control: {} has {length} bytes, but the path of a socket has at most {LONGEST}", path.display())]
     #[diagnostic(help("choose a shorter one"))]
     LongSocket {
         /// The path.
@@ -195,7 +194,7 @@ fn in_words(machine: &Matrix) -> String {
 fn free_socket(path: &Path) -> Result<PathBuf, EmulatorError> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let length = path.as_os_str().len();
-    if length > LONGEST_SOCKET {
+    if length > LONGEST {
         return Err(EmulatorError::LongSocket { path, length });
     }
     remove_stale_socket(&path);
@@ -309,7 +308,7 @@ mod tests {
         assert!(free_socket(&path).is_ok_and(|free| free == path && !path.exists()));
         std::fs::write(&path, "mine").expect("written");
         assert!(matches!(free_socket(&path), Err(EmulatorError::Taken { .. })));
-        let long = folder.path().join("x".repeat(LONGEST_SOCKET));
+        let long = folder.path().join("x".repeat(LONGEST));
         assert!(matches!(free_socket(&long), Err(EmulatorError::LongSocket { .. })));
     }
 

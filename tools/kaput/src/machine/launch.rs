@@ -22,7 +22,7 @@ use crate::outcome::events::What;
 use crate::protocol::control::Control;
 use crate::protocol::qmp::command::{Capabilities, Cont, QueryStatus, SetCapabilities, Switch};
 use crate::protocol::qmp::{Notice, Qmp};
-use crate::protocol::socket_path::remove_stale_socket;
+use crate::protocol::socket_path::{self, remove_stale_socket};
 use crate::protocol::transcript::Transcript;
 use crate::scenario::HostSpec;
 
@@ -95,8 +95,9 @@ impl Launching {
     fn spawn(plan: &Plan<'_>, observed: &Observed, index: usize) -> Result<(Self, Records), MachineError> {
         let prefix = format!("{index:02}-{}", plan.host);
         let file = |kind: &str| plan.folder.file(&format!("{prefix}.{kind}"));
-        let console = UnixListener::bind(file("console-socket")).map_err(|e| MachineError::Io("console socket", e))?;
-        let qmp = UnixListener::bind(file("qmp-socket")).map_err(|e| MachineError::Io("QMP socket", e))?;
+        let console =
+            UnixListener::bind(file(socket_path::CONSOLE)).map_err(|e| MachineError::Io("console socket", e))?;
+        let qmp = UnixListener::bind(file(socket_path::MONITOR)).map_err(|e| MachineError::Io("QMP socket", e))?;
         let names = Names::new(plan.far, plan.folder, &prefix);
         let (mut control, mut control_there) = (None, None);
         if let Some(spec) = plan.spec {
@@ -107,9 +108,9 @@ impl Launching {
             given.iter().for_each(|path| remove_stale_socket(path));
             control_there = Some(match (&given, plan.far) {
                 (Some(given), None) => given.clone(),
-                _ => names.path("control-socket"),
+                _ => names.path(socket_path::CONTROL),
             });
-            control = Some(given.unwrap_or_else(|| file("control-socket")));
+            control = Some(given.unwrap_or_else(|| file(socket_path::CONTROL)));
         }
         let arguments =
             arguments::arguments(plan.setup, &|kind| names.path(kind), control_there.as_deref(), plan.incoming);

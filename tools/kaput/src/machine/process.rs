@@ -16,6 +16,7 @@ use super::observed::Observed;
 use super::run_folder::RunFolder;
 use crate::hosts::ssh::{Far, FarError, Forward};
 use crate::outcome::events::What;
+use crate::protocol::socket_path;
 
 /// The names of a machine's files as its QEMU sees them.
 #[derive(Clone)]
@@ -133,9 +134,9 @@ impl RemoteProcess {
     async fn start(&self) -> Result<(u32, oneshot::Receiver<String>), FarError> {
         let (far, names) = (&self.far, &self.names);
         let from_there = |kind: &str| Forward::FromThere { there: names.path(kind), here: names.here(kind) };
-        let mut forwards = vec![from_there("console-socket"), from_there("qmp-socket")];
+        let mut forwards = vec![from_there(socket_path::CONSOLE), from_there(socket_path::MONITOR)];
         if let Some(control) = &self.control {
-            forwards.push(Forward::FromHere { here: control.clone(), there: names.path("control-socket") });
+            forwards.push(Forward::FromHere { here: control.clone(), there: names.path(socket_path::CONTROL) });
             let host = std::fs::read(names.here("host.json")).unwrap_or_default();
             far.put(&format!("{}.host.json", names.stem), host).await?;
         }

@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::protocol::socket_path::{LONGEST_NAME, LONGEST_SOCKET};
+use crate::protocol::socket_path::{LONGEST, LONGEST_NAME, TAG};
 
 /// How the folders' names begin.
 const PREFIX: &str = "kaput-";
+
+/// Bytes that the path of the folder in which they are made may have.
+const LONGEST_BASE: usize = LONGEST - LONGEST_NAME - "/".len() - PREFIX.len() - TAG;
 
 /// Why there is no folder.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -28,7 +31,7 @@ pub enum FolderError {
     },
     /// Sockets in it would have too long paths.
     #[error("the run folder's path has {length} bytes, too many for sockets in it: {}", path.display())]
-    #[diagnostic(help("set KAPUT_RUNS to a folder with a short path, at most 60 bytes"))]
+    #[diagnostic(help("set KAPUT_RUNS to a folder with a short path, at most {LONGEST_BASE} bytes"))]
     TooLong {
         /// The folder.
         path: PathBuf,
@@ -65,9 +68,9 @@ impl RunFolder {
     pub fn create_in(base: &Path) -> Result<Self, FolderError> {
         let create = |source| FolderError::Create { base: base.to_owned(), source };
         let base_path = std::path::absolute(base).map_err(create)?;
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(base_path).map_err(create)?;
+        let folder = tempfile::Builder::new().prefix(PREFIX).rand_bytes(TAG).tempdir_in(base_path).map_err(create)?;
         let length = folder.path().as_os_str().len();
-        if length + LONGEST_NAME > LONGEST_SOCKET {
+        if length + LONGEST_NAME > LONGEST {
             return Err(FolderError::TooLong { path: folder.path().to_owned(), length });
         }
         Ok(Self { folder })

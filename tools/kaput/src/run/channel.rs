@@ -13,6 +13,7 @@ use crate::machine::error::MachineError;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::protocol::qmp::command::{MigrateIncoming, Migration, QueryMigrate};
+use crate::protocol::socket_path;
 
 /// Both ends of the way, as QEMU is told them.
 pub(super) struct Channel {
@@ -39,7 +40,7 @@ impl Channel {
         destination: &Machine,
         number: usize,
     ) -> Result<Self, MachineError> {
-        let name = format!("{number:02}-migration-socket");
+        let name = format!("{number:02}-{}", socket_path::MEMORY);
         let here = folder.file(&name);
         let there = format!("{}-{name}", folder.tag());
         let (from, to) = (source.far(), destination.far());

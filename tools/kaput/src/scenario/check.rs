@@ -8,7 +8,7 @@ use toml::Spanned;
 use vfio_ap::defect::Defect;
 
 use super::{Deed, Moment, Outcome, Scenario};
-use crate::protocol::socket_path::LONGEST_SOCKET;
+use crate::protocol::socket_path::{DIGITS, LONGEST, LONGEST_HOST};
 
 /// What is wrong, where, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,7 @@ fn fault(message: impl Into<String>, place: Option<Range<usize>>, help: impl Int
 
 /// Migrations a scenario may have: each starts a QEMU.
 const MOST_MIGRATIONS: usize = 1000;
+const _: () = assert!(MOST_MIGRATIONS < 10_usize.pow(DIGITS as u32), "sockets have the number in their names");
 
 /// The most CPUs of an s390x machine of QEMU's.
 const MOST_CPUS: u8 = 248;
@@ -69,8 +70,13 @@ impl Scenario {
         }
         for name in self.hosts.keys() {
             let text = name.get_ref();
-            if text.is_empty() || text.len() > 16 || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-                let help = "a host's name has 1 to 16 letters, digits and hyphens: it becomes a part of file names";
+            if text.is_empty()
+                || text.len() > LONGEST_HOST
+                || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            {
+                let help = format!(
+                    "a host's name has 1 to {LONGEST_HOST} letters, digits and hyphens: it becomes a part of file names"
+                );
                 return Err(fault(format!("`{text}` cannot be a host's name"), Some(name.span()), help));
             }
         }
@@ -90,10 +96,9 @@ impl Scenario {
         let mut sockets = BTreeMap::new();
         for (name, host) in &self.hosts {
             let Some(path) = &host.control else { continue };
-            if path.get_ref().is_empty() || path.get_ref().len() > LONGEST_SOCKET {
-                let help = format!(
-                    "a socket's path has 1 to {LONGEST_SOCKET} bytes; leave `control` out for one in the run folder"
-                );
+            if path.get_ref().is_empty() || path.get_ref().len() > LONGEST {
+                let help =
+                    format!("a socket's path has 1 to {LONGEST} bytes; leave `control` out for one in the run folder");
                 return Err(fault("this cannot be a socket's path", Some(path.span()), help));
             }
             let visits = self.hops().iter().filter(|hop| hop.to == name.get_ref()).count();

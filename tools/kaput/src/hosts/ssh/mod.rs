@@ -19,14 +19,11 @@ use tokio::sync::oneshot;
 
 use crate::guest::image::Image;
 use crate::hosts::name::Site;
-use crate::protocol::socket_path::{LONGEST_NAME, LONGEST_SOCKET};
+use crate::protocol::socket_path::{LONGEST, LONGEST_SHARED_NAME};
 pub use agent::Hello;
 use agent::{Agent, Answer};
 pub use client::Forward;
 use client::Ssh;
-
-/// Bytes that a run's files have in front of their names there: `kaput-` is left out of the run folder's name.
-const LONGEST_TAG: usize = 8;
 
 /// Seconds for which the far side waits at a time.
 const LOCK_PIECE: u32 = 5;
@@ -117,8 +114,7 @@ impl Far {
         };
         let ssh = Ssh::new(destination, config).map_err(|error| unreachable(error.to_string()))?;
         let (agent, hello) = Agent::start(&ssh).await.map_err(unreachable)?;
-        let longest = hello.folder.len() + LONGEST_TAG + LONGEST_NAME;
-        if longest > LONGEST_SOCKET {
+        if hello.folder.len() + LONGEST_SHARED_NAME > LONGEST {
             return Err(FarError::Unfit {
                 host: name,
                 reason: format!("the path of its temporary folder is too long for sockets: {}", plain(&hello.folder)),
