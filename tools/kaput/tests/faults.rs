@@ -83,6 +83,22 @@ fn without_a_fault_the_run_is_as_expected() {
 }
 
 #[test]
+fn the_run_folder_has_the_trace_where_both_are_wanted() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let tools = runtime.block_on(named().find()).expect("tools");
+    let loaded = Loaded::from_text(Path::new("traced.toml"), SCENARIO.to_owned()).expect("a scenario");
+    for (keep, trace) in [(true, true), (true, false)] {
+        let wishes = Wishes { keep, trace, ..Wishes::default() };
+        let finished = runtime.block_on(run::run(&tools, &loaded, wishes)).expect("a folder");
+        let folder = finished.verdict.run_folder.expect("kept");
+        let kept = fs::read_to_string(folder.join("trace")).ok();
+        assert_eq!(kept, finished.trace.map(|trace| trace.lines(&finished.events)));
+        assert_eq!(kept.is_some_and(|text| text.contains("TAPQ 05.0033") && text.contains("-- device: ")), trace);
+        fs::remove_dir_all(folder).expect("the run folder can be removed");
+    }
+}
+
+#[test]
 fn a_source_that_dies_is_named_whenever_it_dies() {
     assert_eq!(verdict_of(action("boot", "kill-source")), (Kind::SourceNeverStarted, "A".into()));
     for moment in ["suites", "asked", "active", "pre-switchover", "handed-over", "continued"] {
@@ -242,6 +258,19 @@ fn a_qemu_that_is_too_old_or_for_another_machine_is_refused_in_one_paragraph() {
         let error = runtime.block_on(Named { qemu: Some(qemu), ..named() }.find()).expect_err("of no use").to_string();
         assert!(error.contains("cannot be used") && error.contains(reason) && !error.contains('\n'), "{error}");
     }
+}
+
+#[test]
+fn qemu_is_shown_a_plugin_in_a_folder_with_a_comma() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let odd = folder.path().join("a,b");
+    fs::create_dir(&odd).expect("a folder");
+    let plugin = odd.join("libqemu_ap.so");
+    std::os::unix::fs::symlink(named().plugin.expect("named"), &plugin).expect("linked");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let checks = runtime.block_on(kaput::doctor::look(&Named { plugin: Some(plugin), ..named() }));
+    let told = checks.iter().find(|check| check.what == "plugin API").expect("it is looked at");
+    assert!(told.mend.is_none(), "{told}");
 }
 
 /// A harness of its own whose QEMUs hold the writing end of a FIFO: its end is theirs.

@@ -6,10 +6,12 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use kaput::conformance::control_device::RemoteFactory;
+use vfio_ap::control::Greeting;
 use vfio_ap::defect::Defect;
 use vfio_ap::model::ModelFactory;
 use vfio_ap::profile::Profile;
@@ -92,6 +94,33 @@ fn a_device_that_goes_away_is_not_judged() {
     qemu.process.wait().expect("gone");
     let results = run(&factory, &Options { only: vec!["arc/".to_owned()], dangerous: false });
     assert!(results.iter().all(|result| result.verdict == Verdict::Broken), "{results:#?}");
+}
+
+#[test]
+fn a_log_that_does_not_end_is_no_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("control");
+    let listener = UnixListener::bind(&socket).expect("bound");
+    let device = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a client");
+        let mut writer = stream.try_clone().expect("a second handle");
+        let greeting = Greeting::of("A");
+        writeln!(writer, "{}", serde_json::to_string(&greeting).expect("JSON")).expect("written");
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let asked: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            let since = asked.pointer("/arguments/since").and_then(serde_json::Value::as_u64);
+            let answer = since.map_or(serde_json::json!({}), |since| {
+                serde_json::json!({"lines": [{"number": since, "level": "info", "text": "x"}], "next": since + 1, "lost": 0})
+            });
+            writeln!(writer, "{}", serde_json::json!({"return": answer, "id": asked["id"]})).expect("written");
+        }
+    });
+    let model = ModelFactory { profile: Profile::Corrected, defects: Vec::new() };
+    let factory = RemoteFactory::connect(&socket, model).expect("a connection");
+    let host = factory.host(&HostSetup::source()).expect("a host");
+    assert!(host.log(0).is_err_and(|error| error.to_string().contains("does not end")));
+    drop((host, factory));
+    device.join().expect("it ends with the connection");
 }
 
 #[test]

@@ -208,6 +208,17 @@ fn what_is_no_report_is_refused() {
 }
 
 #[test]
+fn what_never_ends_is_read_no_further_than_it_may_be_long() {
+    let place = Place::new();
+    place.refuses(&["run", "/dev/zero"], &["cannot read /dev/zero", "such a file has at most 1 MiB"]);
+    place.refuses(&["report", "/dev/zero"], &["cannot read the report /dev/zero", "it is longer than 256 MiB"]);
+    let zeros = fs::File::open("/dev/zero").expect("opened");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_kaput")).args(["report", "-"]).stdin(zeros).output().expect("started");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
 fn a_reader_that_went_away_is_no_reason_to_complain() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `kaput report`: runs that are over, from the JSON that was kept of them, told once more in any form.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use kaput::outcome::finished::Finished;
@@ -22,6 +22,9 @@ Examples:
 
 Exit status: that of the runs in it, as `kaput run` had it; 2 where a file is no report.
 ";
+
+/// Bytes that a file of reports may have; a run has some hundred thousand.
+const LARGEST: u64 = 256 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -49,10 +52,14 @@ pub(super) fn report(options: &Options) -> Result<Exit> {
 
 fn read(file: &Path) -> Result<Vec<(Loaded, Finished)>> {
     let mut text = String::new();
-    if file == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).into_diagnostic()?;
-    } else {
-        text = std::fs::read_to_string(file).into_diagnostic()?;
+    let source: Box<dyn Read> = match file == Path::new("-") {
+        true => Box::new(std::io::stdin()),
+        false => Box::new(std::fs::File::open(file).into_diagnostic()?),
+    };
+    source.take(LARGEST + 1).read_to_string(&mut text).into_diagnostic()?;
+    if text.len() as u64 > LARGEST {
+        let help = "give it in parts: each line of --report json is one run";
+        return Err(miette!(help = help, "it is longer than {} MiB", LARGEST >> 20));
     }
     let help = "expected what `kaput run --report json=FILE` writes; `kaput schema report` prints its schema";
     let reports = json::read(&text).map_err(|error| miette!(help = help, "it is no report: {error}"))?;

@@ -10,6 +10,9 @@ use vfio_ap::control::{TraceEntry, TraceReply};
 
 use crate::outcome::events::{Event, What};
 
+/// Answers that are read of one host, several times what a host keeps: whoever has more to tell never ends.
+const MOST_ANSWERS: usize = 64;
+
 /// One AP instruction of the guest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Instruction {
@@ -42,10 +45,23 @@ impl Trace {
         Self { begun, instructions: Vec::new(), lost: 0 }
     }
 
-    /// Takes what a host tells in one answer of the instructions that the guest executed on it.
-    pub fn add(&mut self, host: &str, reply: &TraceReply) {
-        self.lost += reply.lost;
-        self.instructions.extend(reply.entries.iter().map(|entry| instruction(self.begun, host, entry)));
+    /// Fetches what the guest did on a host, from its beginning there. `ask` gets what is there from a number on.
+    ///
+    /// # Errors
+    /// Those of `ask`; what was fetched before stays.
+    pub async fn fetch<E>(&mut self, host: &str, ask: impl AsyncFn(u64) -> Result<TraceReply, E>) -> Result<(), E> {
+        let mut since = 0;
+        for _ in 0..MOST_ANSWERS {
+            let TraceReply { entries, next, lost } = ask(since).await?;
+            self.lost = self.lost.saturating_add(lost);
+            if entries.is_empty() || next <= since {
+                break;
+            }
+            let begun = self.begun;
+            self.instructions.extend(entries.iter().map(|entry| instruction(begun, host, entry)));
+            since = next;
+        }
+        Ok(())
     }
 
     /// Instructions and events in the order of their times.
@@ -119,6 +135,19 @@ mod tests {
 
     fn instruction(at: f64, host: &str, text: &str) -> Instruction {
         Instruction { at, host: host.to_owned(), cpu: 0, text: text.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_never_stops_telling_is_heard_for_so_long_and_no_longer() {
+        let entry = serde_json::json!({"number": 0, "at": 0, "cpu": 0, "instruction": "pqap", "gr0": "0x0", "gr1": "0x0",
+            "gr2": "0x0"});
+        let ask = async |since: u64| -> Result<TraceReply, serde_json::Error> {
+            let entries = vec![serde_json::from_value(entry.clone())?];
+            Ok(TraceReply { entries, next: since + 1, lost: u64::MAX })
+        };
+        let mut trace = Trace::new();
+        trace.fetch("A", ask).await.expect("answers");
+        assert_eq!((trace.instructions.len(), trace.lost), (MOST_ANSWERS, u64::MAX));
     }
 
     #[test]

@@ -188,7 +188,10 @@ impl Run<'_> {
         let mut ended = self.device(source, doing, domain.begin("migrate", &arguments).await)?;
         let deadline = tokio::time::Instant::now() + self.scenario.deadlines.migration;
         tokio::select! {
-            proven = self.proof(source, domain, hop) => proven?,
+            proven = tokio::time::timeout_at(deadline, self.proof(source, domain, hop)) => match proven {
+                Ok(proven) => proven?,
+                Err(_) => return Err(self.stuck(source, "its guest is to be seen at work")),
+            },
             status = &mut ended => {
                 self.outcome(domain, source, there, status.ok(), hop).await?;
                 return if hop.with.mid_run { Err(self.not_mid_run(source)) } else { Ok(()) };

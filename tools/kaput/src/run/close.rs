@@ -77,14 +77,9 @@ impl Run<'_> {
     /// Fetches what the guest did on a machine that will not be there much longer. Who cannot be asked any more is not.
     pub(super) async fn fetch_trace(&mut self, machine: &Machine) {
         let gone = self.is_gone(machine) || !self.has_plugin();
-        let Some(trace) = self.trace.as_mut().filter(|_| !gone) else { return };
-        let mut since = 0;
-        while let Ok(reply) = machine.call(|control| control.trace(since)).await {
-            trace.add(&machine.host, &reply);
-            if reply.entries.is_empty() || reply.next <= since {
-                return;
-            }
-            since = reply.next;
+        if let Some(trace) = self.trace.as_mut().filter(|_| !gone) {
+            let ask = async |since| machine.call(|control| control.trace(since)).await;
+            _ = trace.fetch(&machine.host, ask).await;
         }
     }
 
@@ -161,7 +156,7 @@ impl Run<'_> {
         });
         folder.write("console", console.collect::<String>())?;
         folder.write("log", log)?;
-        if let Some(trace) = &self.trace {
+        if let Some(trace) = &finished.trace {
             folder.write("trace", trace.lines(state.events.list()))?;
         }
         folder.write("scenario.toml", &loaded.text)?;

@@ -329,6 +329,7 @@ impl<'a> Run<'a> {
             count.map_err(|trouble| wait::verdict(&self.observed, source, "its progress is read", trouble))
         };
         let before = count().await?;
+        let deadline = Instant::now() + self.scenario.deadlines.migration;
         let mut passes = 0;
         loop {
             let seen = |state: &State| {
@@ -344,6 +345,10 @@ impl<'a> Run<'a> {
             if operations > 0 {
                 self.observed.event(Some(source.index), What::MidRun { operations });
                 break;
+            }
+            // The limits keep it from converging, so it goes on for as long as its guest does nothing.
+            if Instant::now() > deadline {
+                return Err(self.stuck(source, "its guest is to be seen at work"));
             }
         }
         self.ask(source, "the limits are opened", limits(hop, false)).await.map(|_| ())

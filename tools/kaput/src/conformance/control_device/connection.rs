@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One connection: a question, its answer; and the connections that are free.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use vfio_ap::control::{Empty, Greeting, MAX_LINE, PROTOCOL_VERSION, Reply, Request, RequestFrame};
 use vfio_mig::{DeviceError, Errno};
 
-/// How long an answer may take: the largest configuration is answered in a fraction of a second.
+/// How long an answer may take, with all events before it: the largest configuration is answered in a fraction of a second.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Events that may stand before an answer.
-const MAX_EVENTS: usize = 100_000;
 
 pub(super) struct Connection(Mutex<Line>);
 
@@ -33,10 +30,9 @@ impl Connection {
     pub(super) fn open(socket: &Path) -> Result<Self, DeviceError> {
         let at = |error: std::io::Error| broken(format!("{}: {error}", socket.display()));
         let stream = UnixStream::connect(socket).map_err(at)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(at)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(at)?;
         let mut line = Line { stream: BufReader::new(stream), next: 1 };
-        let greeting = line.read()?;
+        let greeting = line.read(Instant::now() + PATIENCE)?;
         let greeting: Greeting =
             serde_json::from_str(&greeting).map_err(|_| broken("the first line is no greeting of this protocol"))?;
         if greeting.body.version != PROTOCOL_VERSION {
@@ -54,8 +50,9 @@ impl Connection {
         let mut text = RequestFrame::new(request, id).to_line();
         text.push('\n');
         line.stream.get_mut().write_all(text.as_bytes()).map_err(broken)?;
-        for _ in 0..MAX_EVENTS {
-            let answer = line.read()?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = line.read(deadline)?;
             let Ok(reply) = serde_json::from_str::<Reply>(&answer) else { continue };
             if reply.id.as_ref().and_then(serde_json::Value::as_u64) != Some(id) {
                 continue;
@@ -65,7 +62,6 @@ impl Connection {
                 None => broken(error),
             });
         }
-        Err(broken("events without end, and no answer"))
     }
 }
 
@@ -106,13 +102,44 @@ impl Drop for Link {
 }
 
 impl Line {
-    fn read(&mut self) -> Result<String, DeviceError> {
+    /// A line that is whole by then, however slowly it comes.
+    fn read(&mut self, deadline: Instant) -> Result<String, DeviceError> {
         let mut bytes = Vec::new();
-        let limit = MAX_LINE as u64 + 1;
-        self.stream.by_ref().take(limit).read_until(b'\n', &mut bytes).map_err(broken)?;
-        if !bytes.ends_with(b"\n") {
-            return Err(broken(if bytes.is_empty() { "it ended" } else { "a line that is cut off or too long" }));
+        while !bytes.ends_with(b"\n") {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(broken(format!("no answer within {} s", PATIENCE.as_secs())));
+            }
+            self.stream.get_ref().set_read_timeout(Some(left)).map_err(broken)?;
+            let piece = match self.stream.fill_buf() {
+                Err(error) if [io::ErrorKind::Interrupted, io::ErrorKind::WouldBlock].contains(&error.kind()) => {
+                    continue;
+                }
+                piece => piece.map_err(broken)?,
+            };
+            let length = piece.iter().position(|byte| *byte == b'\n').map_or(piece.len(), |end| end + 1);
+            if length == 0 || bytes.len() + length > MAX_LINE + 1 {
+                return Err(broken(if bytes.is_empty() { "it ended" } else { "a line that is cut off or too long" }));
+            }
+            bytes.extend_from_slice(&piece[..length]);
+            self.stream.consume(length);
         }
         String::from_utf8(bytes).map_err(broken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_comes_byte_by_byte_and_never_ends_is_waited_for_until_the_deadline() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let dripping = std::thread::spawn(move || while theirs.write_all(b"x").is_ok() {});
+        let mut line = Line { stream: BufReader::with_capacity(1, ours), next: 1 };
+        let said = line.read(Instant::now() + Duration::from_millis(50));
+        assert!(said.is_err_and(|error| error.to_string().contains("no answer within")));
+        drop(line);
+        dripping.join().expect("it ends with the connection");
     }
 }

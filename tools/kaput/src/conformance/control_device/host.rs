@@ -14,6 +14,9 @@ use vfio_mig::{
 use super::connection::Link;
 use super::device::RemoteDevice;
 
+/// Answers that a log is read in, many times what the model needs for all that it keeps.
+const MOST_ANSWERS: usize = 1000;
+
 /// One host in the other process.
 pub(super) struct RemoteHost(pub(super) Link);
 
@@ -44,6 +47,7 @@ impl HostControl for RemoteHost {
             lines.extend(reply.lines);
             since = reply.next;
         }
+        Err(DeviceError::Transport("the driver's log does not end".to_owned()))
     }
 
     fn reset_counts(&self) -> Result<BTreeMap<Apqn, u64>, DeviceError> {
