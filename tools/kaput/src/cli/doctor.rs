@@ -45,7 +45,7 @@ pub(super) async fn look(named: &Named, options: &Options) -> Result<u8> {
     let checks = look_here(named).await;
     print(checks.iter().map(ToString::to_string).collect::<String>())?;
     let missing = checks.iter().any(|check| check.mend.is_some());
-    Ok(if missing { Exit::Usage } else { Exit::AsExpected } as u8)
+    Ok(if missing { Exit::Usage } else { Exit::AsExpected }.status())
 }
 
 /// One host after the other; one that cannot be asked does not keep the others.
@@ -74,5 +74,6 @@ async fn hosts(options: &Options) -> Result<u8> {
         Answer::Yes => Exit::AsExpected,
         Answer::Unknown => Exit::Infrastructure,
         Answer::No => Exit::Usage,
-    } as u8)
+    }
+    .status())
 }

@@ -33,6 +33,7 @@ Exit status:
   1  something was not as a scenario says
   2  usage or set-up: nothing was started
   3  infrastructure: a QEMU died, a connection was lost, a deadline passed
+  77 nothing was shown: the hosts cannot migrate such a guest, and say so
 ";
 
 const EXAMPLES: &str = "\
@@ -165,7 +166,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("{error:?}");
-            ExitCode::from(Exit::Usage as u8)
+            ExitCode::from(Exit::Usage.status())
         }
     }
 }
@@ -188,21 +189,21 @@ fn start(cli: &Cli) -> Result<u8> {
 async fn carry_out(cli: &Cli) -> Result<u8> {
     match &cli.command {
         Command::List(options) => list(&cli.named, options),
-        Command::Report(options) => again::report(options).map(|exit| exit as u8),
+        Command::Report(options) => again::report(options).map(Exit::status),
         Command::Doctor(options) => doctor::look(&cli.named, options).await,
         Command::Schema(SchemaOptions { what: What::Scenario }) => print(schema::SCENARIO),
         Command::Schema(SchemaOptions { what: What::Report }) => print(schema::REPORT),
         Command::Completions(options) => print(options.text(Cli::command())),
         Command::Man(options) => print(options.text(Cli::command())?),
-        Command::Soak(options) => soak::soak(&cli.named, options).await.map(|exit| exit as u8),
-        Command::Run(options) => run::run(&cli.named, options).await.map(|exit| exit as u8),
+        Command::Soak(options) => soak::soak(&cli.named, options).await.map(Exit::status),
+        Command::Run(options) => run::run(&cli.named, options).await.map(Exit::status),
         Command::Collect(options) => preflight::collect(options).await,
         Command::Preflight(options) => preflight::preflight(options).await,
         Command::Restore(options) => resources::restore(options).await,
-        Command::Qemu(options) => qemu::start(&cli.named, options).await.map(|exit| exit as u8),
-        Command::Conformance(options) => options.start().map(|exit| exit as u8),
-        Command::Mutants(options) => options.start(&cli.named).await.map(|exit| exit as u8),
-        Command::Explain(options) => options.start(&cli.named).map(|exit| exit as u8),
+        Command::Qemu(options) => qemu::start(&cli.named, options).await.map(Exit::status),
+        Command::Conformance(options) => options.start().map(Exit::status),
+        Command::Mutants(options) => options.start(&cli.named).await.map(Exit::status),
+        Command::Explain(options) => options.start(&cli.named).map(Exit::status),
     }
 }
 

@@ -2,6 +2,7 @@
 //! What several commands read and print alike.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 use preflight::text::is_device_name;
@@ -17,6 +18,12 @@ pub(super) fn seed(text: &str) -> Result<u64, String> {
     u64::from_str_radix(digits, 16).map_err(|_| "a seed has 1 to 16 hex digits".to_owned())
 }
 
+/// A time as people write it.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map(Duration::from_secs);
+    seconds.or_else(|_| humantime::parse_duration(text)).map_err(|error| format!("{error}: 90s, 10m, 1h30m"))
+}
+
 /// Prints, and is content. A reader that went away wants no more, and is no reason to complain.
 pub(super) fn print(text: impl AsRef<[u8]>) -> Result<u8> {
     let mut out = std::io::stdout().lock();
@@ -25,5 +32,20 @@ pub(super) fn print(text: impl AsRef<[u8]>) -> Result<u8> {
             Err(error).into_diagnostic().wrap_err("cannot write to standard output")
         }
         _ => Ok(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_or_is_in_seconds() {
+        for (text, seconds) in [("600s", 600), ("10m", 600), ("600", 600), ("1h30m", 5400), ("1h 30min", 5400)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for odd in ["", "s", "-1s", "1 parsec", "99999999999999999999s"] {
+            assert!(duration(odd).is_err_and(|said| said.ends_with("90s, 10m, 1h30m")), "{odd}");
+        }
     }
 }

@@ -281,7 +281,7 @@ pub(super) async fn restore(options: &RestoreOptions) -> Result<u8> {
             }
         }
     }
-    Ok(exit as u8)
+    Ok(exit.status())
 }
 
 /// After a signal: what this program changed is put back.

@@ -30,7 +30,7 @@ pub fn lines(judged: &Judged) -> String {
         failed: judged.count(Verdict::Fail),
         skipped: judged.count(Verdict::Skip),
         broken: judged.count(Verdict::Broken),
-        exit_status: judged.exit() as u8,
+        exit_status: judged.exit().status(),
     };
     let cases = judged.results.iter().map(|result| serde_json::to_string(result).unwrap_or_default());
     let last = serde_json::to_string(&counts).unwrap_or_default();

@@ -21,7 +21,7 @@ use crate::scenario::load::{Loaded, ScenarioError};
 pub struct Report {
     /// Name of the scenario.
     pub scenario: String,
-    /// The exit status that goes with the verdict, 0 to 3.
+    /// The exit status that goes with the verdict: 0 to 3, or 77.
     pub exit_status: u8,
     /// The judgement.
     pub verdict: Verdict,
@@ -76,7 +76,7 @@ impl Report {
             |case: &Case| CaseReport { name: case.name.clone(), verdict: case.verdict, detail: case.detail.clone() };
         Self {
             scenario: finished.scenario.clone(),
-            exit_status: finished.verdict.kind.exit() as u8,
+            exit_status: finished.verdict.kind.exit().status(),
             verdict: finished.verdict.clone(),
             cases: finished.cases.iter().map(case).collect(),
             info: finished.info.clone(),

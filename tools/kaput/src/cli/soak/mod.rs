@@ -28,7 +28,7 @@ use super::reports::{Form, Reports, Target};
 pub(super) const HELP: &str = "\
 Examples:
   kaput soak --migrations 1000        a thousand migrations
-  kaput soak --for 3600 -j 2          an hour, two runs at a time
+  kaput soak --for 1h -j 2            an hour, two runs at a time
   kaput soak --seed 2a --migrations 50
                                       the same fifty as anybody else's with this seed
 
@@ -50,9 +50,9 @@ pub(super) struct Options {
     /// Ends after so many migrations
     #[arg(long, value_name = "N", default_value = "100")]
     migrations: NonZeroU64,
-    /// Ends after so many seconds, whatever was done by then
-    #[arg(long = "for", value_name = "SECONDS")]
-    time: Option<u64>,
+    /// Ends after so long, whatever was done by then: 90s, 10m, 1h30m; a number alone is seconds
+    #[arg(long = "for", value_name = "TIME", value_parser = super::print::duration)]
+    time: Option<Duration>,
     /// Where the scenarios come from, in hex; without it another one each time
     #[arg(long, value_parser = super::print::seed)]
     seed: Option<u64>,
@@ -129,7 +129,7 @@ pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
     let figures_live = live.line("soak");
     let mut generator = Generator::new(seed);
     let begun = Instant::now();
-    let end = options.time.and_then(|seconds| begun.checked_add(Duration::from_secs(seconds)));
+    let end = options.time.and_then(|time| begun.checked_add(time));
     let wanted = if options.time.is_some() { u64::MAX } else { options.migrations.get() };
     let mut planned = 0;
     // Scenarios are made one by one, in the order of the seed, and only as they are run.

@@ -39,9 +39,9 @@ impl HostControl for RemoteHost {
 
     fn log(&self, since: u64) -> Result<Vec<LogLine>, DeviceError> {
         let (mut since, mut lines) = (since, Vec::new());
-        loop {
+        for _ in 0..MOST_ANSWERS {
             let reply: LogReply = self.0.call(Request::QueryLog { since })?;
-            if reply.lines.is_empty() {
+            if reply.lines.is_empty() || reply.next <= since {
                 return Ok(lines);
             }
             lines.extend(reply.lines);

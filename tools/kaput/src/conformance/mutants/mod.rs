@@ -169,7 +169,7 @@ impl Outcome {
         let mut lines: Vec<String> = self.rows().iter().map(json).collect();
         lines.extend(self.guests.iter().flatten().map(json));
         let counts = serde_json::json!({
-            "missed": self.missed(), "false-alarms": self.false_alarms(), "exit-status": self.exit() as u8,
+            "missed": self.missed(), "false-alarms": self.false_alarms(), "exit-status": self.exit().status(),
         });
         lines.push(counts.to_string());
         lines.join("\n") + "\n"
