@@ -61,15 +61,16 @@ impl Place {
     }
 
     /// kaput in this folder; `ssh` is the script of that name in it, if there is one.
-    fn kaput(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
-        Command::new(env!("CARGO_BIN_EXE_kaput"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env("PATH", format!("{}:{path}", self.path("bin").display()))
-            .env("NO_COLOR", "1")
-            .output()
-            .expect("kaput can be started")
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kaput"));
+        command.args(arguments).current_dir(self.folder.path()).env_remove("KAPUT_SSH_CONFIG");
+        command.env("PATH", format!("{}:{path}", self.path("bin").display())).env("NO_COLOR", "1");
+        command
+    }
+
+    fn kaput(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("kaput can be started")
     }
 
     fn says(&self, arguments: &[&str], status: i32, words: &[&str]) -> String {
@@ -194,15 +195,24 @@ fn ssh(place: &Place, script: &str) {
 fn another_host_is_asked_by_ssh_with_the_script_on_its_standard_input() {
     let place = Place::new();
     ssh(&place, &format!("exec sh -s -- '{}'\n", place.path("b").display()));
+    let asked = || fs::read_to_string(place.path("asked")).expect("asked");
     place.says(&["preflight", "a", "ssh:root@zhost"], 0, &["a -> ssh:root@zhost: YES"]);
-    assert_eq!(fs::read_to_string(place.path("asked")).expect("asked"), "-T -- root@zhost sh -s ");
+    assert_eq!(asked(), "-T -- root@zhost sh -s ");
+    place.says(&["preflight", "a", "ssh:zhost", "--ssh-config", "my config"], 0, &["a -> ssh:zhost: YES"]);
+    assert_eq!(asked(), "-F my config -T -- zhost sh -s ");
+    let collect = place.command(&["collect", "ssh:zhost"]).env("KAPUT_SSH_CONFIG", "theirs").output().expect("started");
+    assert_eq!((collect.status.code(), asked().as_str()), (Some(0), "-F theirs -T -- zhost sh -s "));
 }
 
 #[test]
 fn an_ssh_that_fails_is_quoted() {
     let place = Place::new();
     ssh(&place, "echo 'Permission denied (publickey).' >&2; exit 255\n");
-    place.says(&["preflight", "a", "ssh:zhost"], 2, &["ssh zhost: exit status: 255; Permission denied (publickey)."]);
+    place.says(
+        &["preflight", "a", "ssh:zhost"],
+        2,
+        &["host ssh:zhost cannot be reached: exit status: 255; Permission denied (publickey).", "no key fits"],
+    );
     ssh(&place, "echo Welcome\n");
     place.says(&["preflight", "a", "ssh:zhost"], 2, &["ssh:zhost: expected value at line 1 column 1"]);
     ssh(&place, "printf '\\033[2Jevil' >&2; exit 1\n");

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `kaput doctor`: what is here, or what hosts have that runs are to use.
 
-use std::path::PathBuf;
-
 use kaput::doctor::host::{self, Answer};
 use kaput::doctor::look as look_here;
-use kaput::hosts::name::Site;
+use kaput::hosts::name::{Site, SshConfig};
 use kaput::hosts::ssh::Far;
 use kaput::outcome::verdict::Exit;
 use kaput::run::tools::Named;
@@ -33,9 +31,8 @@ pub(super) struct Options {
     /// migration
     #[arg(long, value_name = "UUID", value_parser = super::print::device_name, requires = "host")]
     mdev: Option<String>,
-    /// The configuration for ssh [default: the user's]
-    #[arg(long, value_name = "FILE", env = "KAPUT_SSH_CONFIG")]
-    ssh_config: Option<PathBuf>,
+    #[command(flatten)]
+    ssh: SshConfig,
 }
 
 pub(super) async fn look(named: &Named, options: &Options) -> Result<u8> {
@@ -53,7 +50,7 @@ async fn hosts(options: &Options) -> Result<u8> {
     let mut worst = Answer::Yes;
     for site in &options.host {
         let asked = async {
-            let far = Far::connect(site, options.ssh_config.as_deref()).await?;
+            let far = Far::connect(site, options.ssh.file()).await?;
             let items = host::look_at(&far, options.mdev.as_deref()).await;
             far.close().await;
             items

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use kaput::hosts::name::SshConfig;
 use kaput::hosts::snapshot::{Place, load};
 use kaput::report::preflight as page;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
@@ -52,6 +53,8 @@ pub(super) struct CollectOptions {
     /// Where to write the snapshot; standard output if missing
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    ssh: SshConfig,
 }
 
 #[derive(Debug, Args)]
@@ -82,13 +85,15 @@ pub(super) struct PreflightOptions {
     /// without a file
     #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
     report: Vec<Target>,
+    #[command(flatten)]
+    ssh: SshConfig,
 }
 
 pub(super) async fn collect(options: &CollectOptions) -> Result<u8> {
     if options.script {
         return print(preflight::collect::SCRIPT);
     }
-    let snapshot = load(&options.host, options.monitor.as_deref()).await?;
+    let snapshot = load(&options.host, options.ssh.file(), options.monitor.as_deref()).await?;
     let text = snapshot.to_json().into_diagnostic()?;
     match &options.output {
         None => print(&text),
@@ -104,7 +109,7 @@ pub(super) async fn collect(options: &CollectOptions) -> Result<u8> {
 pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
     let reports = Reports::open_of(&options.report, &[Form::Human, Form::Json, Form::Tap, Form::Html])?;
     let read = async |place: &Place, monitor| -> Result<Host> {
-        let snapshot = load(place, monitor).await?;
+        let snapshot = load(place, options.ssh.file(), monitor).await?;
         Host::new(&snapshot).into_diagnostic().wrap_err_with(|| place.to_string())
     };
     let source = read(&options.source, options.monitor.as_deref()).await?;

@@ -2,9 +2,26 @@
 //! What a user calls a host.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use preflight::text::plain;
+
+/// How ssh is to reach hosts.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SshConfig {
+    /// The configuration for ssh [default: the user's]
+    #[arg(long = "ssh-config", value_name = "FILE", env = "KAPUT_SSH_CONFIG")]
+    file: Option<PathBuf>,
+}
+
+impl SshConfig {
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+}
 
 /// A host, as the user names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

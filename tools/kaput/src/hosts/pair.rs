@@ -2,13 +2,12 @@
 //! On which hosts a scenario's machines run: here, or where ssh leads. The host a guest starts on is the source, every
 //! other one the destination, however often the guest moves.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use preflight::text::plain;
 
 use crate::guest::image::Image;
-use crate::hosts::name::Site;
+use crate::hosts::name::{Site, SshConfig};
 use crate::hosts::qemu;
 use crate::hosts::ssh::{Far, FarError};
 use crate::hosts::transport::Way;
@@ -26,9 +25,9 @@ pub struct Sites {
     /// from the source to this address and these ports of the destination [default address: the one that ssh reached]
     #[arg(long, value_name = "WAY", default_value_t)]
     pub migrate_over: Way,
-    /// The configuration for ssh [default: the user's]
-    #[arg(long, value_name = "FILE", env = "KAPUT_SSH_CONFIG")]
-    pub ssh_config: Option<PathBuf>,
+    /// How ssh reaches them.
+    #[command(flatten)]
+    pub ssh: SshConfig,
 }
 
 impl Sites {
@@ -45,7 +44,7 @@ impl Sites {
     pub async fn connect(&self) -> Result<Hosts, FarError> {
         let connect = async |site: &Site| match site {
             Site::Local => Ok(None),
-            Site::Ssh(_) => Far::connect(site, self.ssh_config.as_deref()).await.map(Some),
+            Site::Ssh(_) => Far::connect(site, self.ssh.file()).await.map(Some),
         };
         let way = self.migrate_over.clone();
         if self.source == self.destination {

@@ -15,13 +15,13 @@ use crate::hosts::foresight::{judged, look};
 use crate::hosts::journal::{self, Entry, JournalError};
 use crate::hosts::kernel_log::Witness;
 use crate::hosts::name::Site;
-use crate::hosts::ssh::{Far, FarError};
+use crate::hosts::ssh::{Far, FarError, SILENCE};
 use crate::hosts::virsh::{destroy_all, mark_of};
 
 /// Seconds to wait for another kaput on the same host: at the start none may be there, and after a crash the far side of
 /// the one that crashed takes a while to notice.
 const AT_START: u32 = 2;
-const AFTER_A_CRASH: u32 = 50;
+const AFTER_A_CRASH: u32 = SILENCE.as_secs() as u32 + 20;
 
 /// How often a host is looked at again before something counts as not to be put back.
 const ATTEMPTS: usize = 3;

@@ -10,19 +10,17 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufRead
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Interval;
 
-use super::client::{Ssh, last_line};
+use super::client::{LOGIN, Ssh, last_line};
 
 const SCRIPT: &str = include_str!("agent.sh");
-
-/// How long a connection may take with everything: a person may have to type a password.
-const LOGIN: Duration = Duration::from_secs(120);
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The far side takes silence for a cut link after forty seconds at most.
-const BEAT: Duration = Duration::from_secs(5);
+/// For how long the far side hears nothing before it takes that for a cut link. In a fifth of it kaput says that it is there.
+pub(crate) const SILENCE: Duration = Duration::from_secs(30);
 
 /// How long the far side may take to remove its folder.
 const LAST_GOODBYE: Duration = Duration::from_secs(5);
@@ -80,7 +78,12 @@ enum Said {
 
 impl Agent {
     pub(super) async fn start(ssh: &Ssh) -> Result<(Self, Hello), String> {
-        let mut child = ssh.connect(SCRIPT).map_err(|error| format!("ssh cannot be started: {error}"))?;
+        Self::start_with(ssh, SILENCE).await
+    }
+
+    async fn start_with(ssh: &Ssh, silence: Duration) -> Result<(Self, Hello), String> {
+        let script = format!("silence={}\n{SCRIPT}", silence.as_secs());
+        let mut child = ssh.connect(&script).map_err(|error| format!("ssh cannot be started: {error}"))?;
         let (Some(mut stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
@@ -90,7 +93,7 @@ impl Agent {
         let mut stdout = BufReader::new(stdout);
         let greeting = async {
             // Who refuses closes early; what it says then tells more than a broken pipe.
-            _ = stdin.write_all(SCRIPT.as_bytes()).await;
+            _ = stdin.write_all(script.as_bytes()).await;
             hello(&mut stdout).await
         };
         let Ok(Some(hello)) = tokio::time::timeout(LOGIN, greeting).await else {
@@ -104,7 +107,8 @@ impl Agent {
         let (said_in, said) = mpsc::channel(4);
         tokio::spawn(listen(stdout, said_in, Arc::clone(&watchers)));
         let (requests, requested) = mpsc::channel(16);
-        let line = Line { child, stdin, said, words, lost: Arc::clone(&lost), watchers: Arc::clone(&watchers) };
+        let beat = tokio::time::interval(silence / 5);
+        let line = Line { child, stdin, said, beat, words, lost: Arc::clone(&lost), watchers: Arc::clone(&watchers) };
         let task = tokio::spawn(line.serve(requested));
         Ok((Self { requests, watchers, lost, task }, hello))
     }
@@ -121,8 +125,10 @@ impl Agent {
     /// Tells the end of a program that is started after this.
     pub(super) fn watch(&self, name: &str) -> oneshot::Receiver<String> {
         let (teller, told) = oneshot::channel();
+        // With the lock held: whoever notes the loss dismisses those who wait afterwards.
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
         if self.lost.get().is_none() {
-            self.watchers.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), teller);
+            watchers.insert(name.to_owned(), teller);
         }
         told
     }
@@ -138,6 +144,7 @@ struct Line {
     child: Child,
     stdin: ChildStdin,
     said: mpsc::Receiver<Said>,
+    beat: Interval,
     words: JoinHandle<Option<String>>,
     lost: Arc<OnceLock<String>>,
     watchers: Watchers,
@@ -145,7 +152,6 @@ struct Line {
 
 impl Line {
     async fn serve(mut self, mut requested: mpsc::Receiver<Request>) {
-        let mut beat = tokio::time::interval(BEAT);
         let why = loop {
             tokio::select! {
                 request = requested.recv() => {
@@ -160,7 +166,7 @@ impl Line {
                 }
                 // The only thing it says unasked is told elsewhere: this is the end.
                 _ = self.said.recv() => break None,
-                _ = beat.tick() => if self.stdin.write_all(b"beat\n").await.is_err() { break None },
+                _ = self.beat.tick() => if self.stdin.write_all(b"beat\n").await.is_err() { break None },
             }
         };
         _ = self.child.start_kill();
@@ -173,7 +179,13 @@ impl Line {
     async fn ask(&mut self, line: &str, content: &[u8]) -> Option<Said> {
         self.stdin.write_all(format!("{line}\n").as_bytes()).await.ok()?;
         self.stdin.write_all(content).await.ok()?;
-        self.said.recv().await
+        loop {
+            tokio::select! {
+                said = self.said.recv() => return said,
+                // It may take long over the answer.
+                _ = self.beat.tick() => self.stdin.write_all(b"beat\n").await.ok()?,
+            }
+        }
     }
 
     async fn goodbye(mut self) {
@@ -269,6 +281,59 @@ mod tests {
     fn a_program_that_was_killed_is_told_from_one_that_ended() {
         assert_eq!(status_in_words("137"), "signal: 9");
         assert_eq!(status_in_words("1"), "exit status: 1");
+    }
+
+    /// The far side's script on this host.
+    async fn here(silence: u64) -> (Agent, Hello) {
+        let ssh = Ssh::new("", None).expect("a folder");
+        Agent::start_with(&ssh, Duration::from_secs(silence)).await.expect("a shell")
+    }
+
+    #[tokio::test]
+    async fn a_request_may_take_longer_than_anybody_may_be_silent() {
+        let (agent, hello) = here(2).await;
+        let put = agent.ask("put long 18".to_owned(), b"sleep 6; echo done".to_vec()).await;
+        assert!(matches!(put, Answer::Yes(_)), "{put:?}");
+        let run = agent.ask("run long".to_owned(), Vec::new()).await;
+        assert!(matches!(&run, Answer::Yes(said) if said == b"done\n"), "{run:?}");
+        agent.close().await;
+        assert!(!std::path::Path::new(&hello.folder).exists());
+    }
+
+    #[tokio::test]
+    async fn who_falls_silent_is_taken_for_gone_also_within_a_file() {
+        let ssh = Ssh::new("", None).expect("a folder");
+        for said in ["beat\n", "put file 100\nbegun"] {
+            let script = format!("silence=1\n{SCRIPT}");
+            let mut child = ssh.connect(&script).expect("a shell");
+            let (mut stdin, stdout) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+            stdin.write_all(script.as_bytes()).await.expect("written");
+            let hello = hello(&mut BufReader::new(stdout)).await.expect("it comes up");
+            stdin.write_all(said.as_bytes()).await.expect("written");
+            let cleared = async {
+                child.wait().await.expect("it ends");
+                // Who was killed does not clean up; who watches it does, a little later.
+                while std::path::Path::new(&hello.folder).exists() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, cleared).await.unwrap_or_else(|_| panic!("it stays after {said:?}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_started_has_ended_once_it_is_stopped_and_nothing_is_started_any_more() {
+        let (agent, _) = here(20).await;
+        agent.ask("put a.command 13".to_owned(), b"exec sleep 99".to_vec()).await;
+        let ended = agent.watch("a");
+        let Answer::Yes(pid) = agent.ask("start a".to_owned(), Vec::new()).await else { panic!("not started") };
+        let alive = || std::path::Path::new("/proc").join(String::from_utf8_lossy(&pid).as_ref()).exists();
+        assert!(alive());
+        assert!(matches!(agent.ask("stop".to_owned(), Vec::new()).await, Answer::Yes(_)));
+        assert!(!alive());
+        assert_eq!(ended.await.as_deref(), Ok("signal: 9"));
+        assert!(matches!(agent.ask("start a".to_owned(), Vec::new()).await, Answer::No(_)));
+        agent.close().await;
     }
 
     #[tokio::test]

@@ -24,25 +24,31 @@ trap clean EXIT; trap 'exit 3' HUP INT TERM PIPE
 # Now, while there is room for it.
 : > "$dir/voice"
 
-# A link that is cut says nothing for hours, so silence ends it too: kaput speaks every few seconds.
+# A link that is cut says nothing for hours, so silence ends it too: kaput speaks every few seconds. For how long nothing
+# may be heard is set before this script.
 (
     # In short naps: one that is left behind when this is killed is soon over.
     naps=0
     while sleep 1; do
         # Who is killed cannot clean up; what it ran has gone with it.
         kill -0 "$$" || { : > "$dir/end"; stop; undo; rm -rf "$dir"; exit; }
+        [ -e "$dir/beat" ] && rm -f "$dir/beat" && naps=0 && continue
         naps=$((naps + 1))
-        [ "$naps" -lt 20 ] && continue
-        [ -e "$dir/beat" ] || { kill "$$"; exit; }
-        rm -f "$dir/beat"
-        naps=0
+        [ "$naps" -ne "$silence" ] || kill "$$"
+        # It waits for the rest of a file that does not come.
+        [ "$naps" -lt $((silence + 5)) ] || kill -9 "$$"
     done
 ) < /dev/null > /dev/null 2>&1 &
 watch=$!
 
+# Waits until what was killed has ended: its device is free then.
+alive() { for file in "$dir"/*.pid; do [ -e "$file" ] && kill -0 "$(cat "$file")" && return; done; return 1; } 2> /dev/null
+gone() { for nap in $(seq 100); do alive || return; sleep 0.02; done; }
 no() { printf 'no %s\n' "$(printf '%s\n' "$1" | tail -n 1)"; }
 # What takes more than one write must not have the end of a program in its middle.
 give() { { flock 8; printf 'ok %s\n' "$(($(wc -c < "$1")))" && cat "$1"; } 8> "$dir/voice"; }
+put() { cat > "$dir/$1"; }
+add() { cat >> "$dir/$1"; }
 # How an attribute is written. An emulated host has a program of its own for it, which gets the file's path.
 store() { cat > "$1"; }
 
@@ -54,12 +60,24 @@ while read -r verb name rest; do
     : > "$dir/beat"
     case $verb in
     beat) ;;
-    put) # What has no room is read all the same: the next request comes after it.
-        why=$({ head -c "$rest" | { cat > "$dir/$name" || { cat > /dev/null; false; }; }; } 2>&1) && echo ok || no "$why" ;;
+    put | add) # What has no room is read all the same: the next request comes after it.
+        why=$({ head -c "$rest" | { "$verb" "$name" || { cat > /dev/null; false; }; }; } 2>&1) && echo ok || no "$why" ;;
     get) [ -r "$dir/$name" ] && give "$dir/$name" || no "$name cannot be read" ;;
     drop) rm -f "$dir/$name".*; echo ok ;;
-    run) sh "$dir/$name" > "$dir/out" 2> "$dir/err" < /dev/null && give "$dir/out" || no "$(cat "$dir/err")" ;;
-    write) why=$({ printf '%s\n' "$rest" | "$store" "$name"; } 2>&1) && echo ok || no "$why" ;;
+    # What may take long is done beside the reading of lines: the next of them says that kaput is there.
+    run)
+        (
+            sh "$dir/$name" > "$dir/out" 2> "$dir/err" < /dev/null &
+            echo $! > "$dir/$name.pid"
+            wait $!
+            status=$?
+            rm -f "$dir/$name.pid"
+            [ "$status" = 0 ] && give "$dir/out" || no "$(cat "$dir/err")"
+        ) 9<&- & ;;
+    write) (why=$({ printf '%s\n' "$rest" | "$store" "$name"; } 2>&1) && echo ok || no "$why") < /dev/null 9<&- & ;;
+    stop) # Nothing is started from here on.
+        : > "$dir/end"
+        (stop 2> /dev/null; undo > /dev/null 2>&1; gone; echo ok) < /dev/null 9<&- & ;;
     lock) # Held until this shell ends. It is the folder itself that is locked, so nothing is left of it.
         why=$({ exec 9< "$name"; } 2>&1) && exec 9< "$name" && flock -w "$rest" 9 && echo ok || no "${why:-another kaput has it}" ;;
     start)

@@ -9,7 +9,14 @@ use std::time::Duration;
 
 use preflight::text::{plain, shell_word};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
+
+/// How long a connection may take with everything: a person may have to type a password.
+pub(super) const LOGIN: Duration = Duration::from_secs(120);
+
+/// Bytes of what ssh says that are read.
+const MOST_WORDS: u64 = 64 << 10;
 
 /// How long a forwarding may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -67,12 +74,8 @@ impl Ssh {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new("ssh");
-        if let Some(config) = &self.config {
-            command.arg("-F").arg(config);
-        }
+        let mut command = ssh(self.config.as_deref());
         command.arg("-S").arg(self.folder.path().join("master"));
-        command.kill_on_drop(true);
         command
     }
 
@@ -123,6 +126,52 @@ impl Ssh {
         } else {
             Err(last_line(&output.stderr).unwrap_or("it did not say why".into()))
         }
+    }
+}
+
+/// The system's ssh, with the configuration that was named.
+fn ssh(config: Option<&Path>) -> Command {
+    let mut command = Command::new("ssh");
+    if let Some(config) = config {
+        command.arg("-F").arg(config);
+    }
+    command.kill_on_drop(true);
+    command
+}
+
+/// A connection for one script, which comes in on standard input: what it says, of at most so many bytes.
+pub(super) async fn once(destination: &str, config: Option<&Path>, script: &str, most: u64) -> Result<Vec<u8>, String> {
+    // The two dashes keep a host with a dash in front from being an option.
+    let mut child = piped(ssh(config).args(["-T", "--", destination, "sh", "-s"]))
+        .map_err(|error| format!("ssh cannot be started: {error}"))?;
+    let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err("ssh has no standard streams".to_owned());
+    };
+    let whole = async {
+        let send = async {
+            // Who refuses closes early; what it says, and its exit status, tell more than a broken pipe.
+            _ = stdin.write_all(script.as_bytes()).await;
+            drop(stdin);
+        };
+        let (mut said, mut words) = (Vec::new(), Vec::new());
+        let (mut stdout, mut stderr) = (stdout.take(most + 1), stderr.take(MOST_WORDS));
+        let ((), read, _) = tokio::join!(send, stdout.read_to_end(&mut said), stderr.read_to_end(&mut words));
+        // Whoever has more to say is not listened to.
+        drop((stdout, stderr));
+        (read.map(|_| said), words, child.wait().await)
+    };
+    let Ok((said, words, status)) = tokio::time::timeout(LOGIN, whole).await else {
+        return Err(format!("no answer within {} s", LOGIN.as_secs()));
+    };
+    let said = said.map_err(|error| error.to_string())?;
+    if said.len() as u64 > most {
+        return Err(format!("it says more than {} MiB", most >> 20));
+    }
+    match status {
+        Ok(status) if status.success() => Ok(said),
+        Ok(status) => Err(format!("{status}; {}", last_line(&words).unwrap_or("it said nothing".to_owned()))),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -21,9 +21,13 @@ use crate::guest::image::Image;
 use crate::hosts::name::Site;
 use crate::protocol::socket_path::{LONGEST, LONGEST_SHARED_NAME};
 pub use agent::Hello;
+pub(crate) use agent::SILENCE;
 use agent::{Agent, Answer};
 pub use client::Forward;
 use client::Ssh;
+
+/// Bytes of a file that are sent at a time: between two pieces the far side hears that kaput is there.
+const PIECE: usize = 256 << 10;
 
 /// Seconds for which the far side waits at a time.
 const LOCK_PIECE: u32 = 5;
@@ -77,6 +81,19 @@ pub enum FarError {
         /// What to do.
         mend: String,
     },
+}
+
+/// Has a shell script carried out on a host, which comes in on its standard input, and returns what it says, of at most `most`
+/// bytes. Nothing is kept there, or open.
+///
+/// # Errors
+/// [`FarError::Unreachable`].
+pub async fn once(destination: &str, config: Option<&Path>, script: &str, most: u64) -> Result<Vec<u8>, FarError> {
+    client::once(destination, config, script, most).await.map_err(|reason| FarError::Unreachable {
+        host: Site::Ssh(destination.to_owned()).to_string(),
+        mend: client::mend(destination, &reason),
+        reason,
+    })
 }
 
 /// One host. Dropping the last reference ends the connection.
@@ -163,8 +180,13 @@ impl Far {
     pub async fn put(&self, file: &str, content: Vec<u8>) -> Result<(), FarError> {
         let doing = format!("take the file {file} of {} bytes", content.len());
         let mend = "make room in its temporary folder, or name another by TMPDIR there";
-        let answer = self.agent.ask(format!("put {file} {}", content.len()), content).await;
-        self.done(answer, &doing, mend).map(|_| ())
+        let (first, rest) = content.split_at(content.len().min(PIECE));
+        let pieces = std::iter::once(("put", first)).chain(rest.chunks(PIECE).map(|piece| ("add", piece)));
+        for (verb, piece) in pieces {
+            let answer = self.agent.ask(format!("{verb} {file} {}", piece.len()), piece.to_vec()).await;
+            self.done(answer, &doing, mend)?;
+        }
+        Ok(())
     }
 
     /// Reads a file of the temporary folder.
@@ -283,6 +305,15 @@ impl Far {
     pub async fn kill(&self, name: &str) -> Result<(), FarError> {
         let answer = self.agent.ask(format!("kill {name}"), Vec::new()).await;
         self.done(answer, "end a program", "look at its processes").map(|_| ())
+    }
+
+    /// Ends everything that was started there, and waits until it has ended. Nothing can be started afterwards.
+    ///
+    /// # Errors
+    /// [`FarError`].
+    pub async fn stop(&self) -> Result<(), FarError> {
+        let answer = self.agent.ask("stop".to_owned(), Vec::new()).await;
+        self.done(answer, "end what runs there", "look at its processes").map(|_| ())
     }
 
     /// That its QEMU or plugin is of no use.
