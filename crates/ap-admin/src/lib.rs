@@ -11,11 +11,5 @@ mod plan;
 mod record;
 
 pub use plan::{Plan, Refusal, Wanted, existing, plan};
-pub use preflight::mend::Write;
+pub use preflight::fix::{AP, Check, MATRIX, Write};
 pub use record::{Change, Foreign, Record, Undo};
-
-/// The folder of the mediated devices.
-pub const MATRIX: &str = "/sys/devices/vfio_ap/matrix";
-
-/// The folder of the AP bus.
-pub const AP: &str = "/sys/bus/ap";

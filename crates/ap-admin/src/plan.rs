@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What to write to give a guest the queues that it is to have, or why it must not be done. A queue is reserved for vfio_ap
-//! by the masks of the AP bus or by an override of its driver; a host uses one of the two ways, and stays with it, because
-//! the kernel refuses the other then.
+//! What to write to give a guest the queues that it is to have, or why it must not be done. How a queue comes to vfio_ap, by
+//! the masks of the AP bus or by an override of its driver, is `preflight::reserve`'s to say.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use ap_arch::{Apqi, Apqn, Mask256, Matrix};
-use preflight::host::Unknown;
-use preflight::mend::Write;
-use preflight::{Attribute, Host, Snapshot};
+use ap_arch::{Apqi, Apqn, Matrix};
+use preflight::fix::{self, Check, Write};
+use preflight::host::{Unknown, VfioAp};
+use preflight::reserve::{Reservation, VFIO_AP, Way, is_used, reservation};
+use preflight::{Host, Snapshot};
 
+use crate::record::mask_text;
 use crate::{AP, Change, MATRIX, Record};
 
 /// What is asked for.
@@ -95,7 +96,7 @@ fn also(wanted: bool) -> &'static str {
 impl Refusal {
     /// What an administrator can do about it.
     #[must_use]
-    pub fn mend(&self) -> String {
+    pub fn fix(&self) -> String {
         match self {
             Self::Nothing => "name adapters and domains, for example 05,06/33,3a".to_owned(),
             Self::Malformed(_) | Self::Unknown { .. } => {
@@ -107,7 +108,7 @@ impl Refusal {
                 format!("take it from there first: echo … > {MATRIX}/{owner}/unassign_adapter")
             }
             Self::Used { queue, .. } => format!("if the host can spare it, set it offline first: chzcrypt -d {queue}"),
-            Self::Unbound(queue) => format!("bind it: echo {queue} > {AP}/drivers/vfio_ap/bind"),
+            Self::Unbound(queue) => format!("have it bound first: echo {queue} > {AP}/drivers_probe"),
             Self::NoMdev(_) => format!("`ls {MATRIX}` lists them; --assign makes one for the run"),
             Self::InUse(_) => "end that guest, or name another device".to_owned(),
             Self::Exists(_) => "choose another name".to_owned(),
@@ -122,9 +123,9 @@ fn known<'a, T>(what: &'static str, fact: &'a Result<T, Unknown>) -> Result<&'a 
 
 fn read(snapshot: &Snapshot) -> Result<Host, Refusal> {
     let host = Host::new(snapshot).map_err(|error| Refusal::Malformed(error.to_string()))?;
-    match known("the features of vfio_ap", &host.features)? {
-        None => Err(Refusal::NoDriver),
-        Some(_) => Ok(host),
+    match known("the features of vfio_ap", &host.vfio_ap)? {
+        VfioAp::NotLoaded => Err(Refusal::NoDriver),
+        VfioAp::Older | VfioAp::Features(_) => Ok(host),
     }
 }
 
@@ -140,12 +141,12 @@ pub fn existing(snapshot: &Snapshot, uuid: &str) -> Result<(), Refusal> {
     if mdev.in_use == Ok(true) { Err(Refusal::InUse(uuid.to_owned())) } else { Ok(()) }
 }
 
-/// What to write so that a mediated device with the wanted queues is there. `offline` are queues of the host's own drivers
-/// that are set offline: only these are taken from them.
+/// What to write so that a mediated device with the wanted queues is there. From the host's own drivers only queues are
+/// taken that are set offline.
 ///
 /// # Errors
 /// [`Refusal`].
-pub fn plan(snapshot: &Snapshot, offline: &BTreeSet<Apqn>, wanted: &Wanted) -> Result<Plan, Refusal> {
+pub fn plan(snapshot: &Snapshot, wanted: &Wanted) -> Result<Plan, Refusal> {
     let host = read(snapshot)?;
     let matrix = &wanted.matrix;
     if matrix.adapters.is_empty() || matrix.domains.is_empty() {
@@ -167,107 +168,91 @@ pub fn plan(snapshot: &Snapshot, offline: &BTreeSet<Apqn>, wanted: &Wanted) -> R
             return Err(Refusal::NoControlDomain(Apqi(missing)));
         }
     }
-    let reservation = reserve(&host, snapshot, offline, matrix)?;
-    let mut writes: Vec<Write> = reservation.iter().map(Change::apply).collect();
-    let write = |path: String, value: String| Write { value, path };
-    writes.push(write(format!("{MATRIX}/mdev_supported_types/vfio_ap-passthrough/create"), wanted.uuid.clone()));
-    let assign = |what: &str, n: u8| write(format!("{MATRIX}/{}/assign_{what}", wanted.uuid), format!("{n:#04x}"));
+    let (record, mut writes) = reserve(&host, snapshot, wanted)?;
+    writes.push(fix::create(&wanted.uuid));
+    let assign = |what: &str, n: u8| Write {
+        value: format!("{n:#04x}"),
+        path: format!("{MATRIX}/{}/assign_{what}", wanted.uuid),
+        checks: Vec::new(),
+    };
     writes.extend(matrix.adapters.iter().map(|n| assign("adapter", n)));
     writes.extend(matrix.domains.iter().map(|n| assign("domain", n)));
     writes.extend(matrix.control_domains.iter().map(|n| assign("control_domain", n)));
-    Ok(Plan { record: Record { uuid: wanted.uuid.clone(), changes: reservation }, writes })
+    let lists = [("matrix", queue_lines(matrix)), ("control_domains", control_lines(matrix))];
+    // The kernel cuts a list after a page.
+    let whole = lists.into_iter().filter(|(_, lines)| lines.len() < 4000);
+    if let Some(last) = writes.last_mut() {
+        last.checks.extend(whole.map(|(file, lines)| Check::Says(format!("{MATRIX}/{}/{file}", wanted.uuid), lines)));
+    }
+    Ok(Plan { record, writes })
 }
 
-/// The changes that give the wanted queues to vfio_ap; none where it has them.
-fn reserve(
-    host: &Host,
-    snapshot: &Snapshot,
-    offline: &BTreeSet<Apqn>,
-    matrix: &Matrix,
-) -> Result<Vec<Change>, Refusal> {
+fn queue_lines(matrix: &Matrix) -> String {
+    matrix.queues().map(|queue| queue.to_string()).collect::<Vec<_>>().join("\n")
+}
+
+fn control_lines(matrix: &Matrix) -> String {
+    matrix.control_domains.iter().map(|n| Apqi(n).to_string()).collect::<Vec<_>>().join("\n")
+}
+
+/// What gives the wanted queues to vfio_ap, and what is to be known to undo it; no writes where it has them.
+fn reserve(host: &Host, snapshot: &Snapshot, wanted: &Wanted) -> Result<(Record, Vec<Write>), Refusal> {
     let (queues, drivers) =
         (known("the list of queues", &host.queues)?, known("the drivers of queues", &host.drivers)?);
-    let used = |queue: Apqn, wanted: bool| match drivers.get(&queue).map(String::as_str) {
-        Some("vfio_ap") => Ok(()),
-        Some(driver) if !offline.contains(&queue) => Err(Refusal::Used { queue, driver: driver.to_owned(), wanted }),
-        Some(_) => Ok(()),
-        None if wanted => Err(Refusal::Unbound(queue)),
-        None => Ok(()),
+    let driver = |queue: Apqn| drivers.get(&queue).map(String::as_str);
+    let used = |queue: Apqn, wanted| Refusal::Used {
+        queue,
+        driver: driver(queue).unwrap_or("of no known name").to_owned(),
+        wanted,
     };
-    let mut missing = Vec::new();
-    for queue in matrix.queues() {
+    let mut record = Record { uuid: wanted.uuid.clone(), changes: Vec::new(), queues: BTreeMap::new() };
+    for queue in wanted.matrix.queues() {
         if !queues.contains_key(&queue) {
             return Err(Refusal::NoQueue(queue));
         }
-        used(queue, true)?;
-        if drivers.get(&queue).is_none_or(|driver| driver != "vfio_ap") {
-            missing.push(queue);
+        match driver(queue) {
+            Some(VFIO_AP) => {}
+            Some(_) if is_used(host, queue) => return Err(used(queue, true)),
+            Some(driver) => _ = record.queues.insert(queue.to_string(), driver.to_owned()),
+            None => return Err(Refusal::Unbound(queue)),
         }
     }
-    if missing.is_empty() {
-        return Ok(Vec::new());
+    if record.queues.is_empty() {
+        return Ok((record, Vec::new()));
     }
-    let (apmask, aqmask) = (*known("apmask", &host.apmask)?, *known("aqmask", &host.aqmask)?);
-    let masks_are_in_use = (apmask, aqmask) != (Mask256::FULL, Mask256::FULL);
-    let has_overrides = missing.iter().all(|queue| override_of(snapshot, *queue).is_some());
-    if !masks_are_in_use && has_overrides {
-        let change = |queue: &Apqn| Change {
-            path: override_path(*queue),
-            before: override_of(snapshot, *queue).unwrap_or_default().to_owned(),
-            after: "vfio_ap".to_owned(),
-        };
-        return Ok(missing.iter().map(change).collect());
+    let asked = reservation(host, &wanted.matrix);
+    let Reservation { way, goes } = known("apmask or aqmask", &asked)?;
+    if let Some(queue) = goes.first() {
+        return Err(used(*queue, false));
     }
-    // One of the two masks suffices; the one that takes nothing else that is in use.
-    let adapters: Mask256 = missing.iter().map(|queue| queue.apid.0).collect();
-    let domains: Mask256 = missing.iter().map(|queue| queue.apqi.0).collect();
-    let without = |queue: &Apqn, apmask: Mask256, aqmask: Mask256| {
-        !(apmask.contains(queue.apid.0) && aqmask.contains(queue.apqi.0))
-    };
-    let mut refusal = None;
-    for (name, before, after, masks) in [
-        ("apmask", apmask, apmask.difference(adapters), (apmask.difference(adapters), aqmask)),
-        ("aqmask", aqmask, aqmask.difference(domains), (apmask, aqmask.difference(domains))),
-    ] {
-        let goes = |queue: &&Apqn| without(queue, masks.0, masks.1) && !without(queue, apmask, aqmask);
-        let taken = queues.keys().filter(goes);
-        match taken.copied().try_for_each(|queue| used(queue, matrix.contains(queue))) {
-            Ok(()) => {
-                let before = mask_text(snapshot, name).unwrap_or(before.to_string());
-                return Ok(vec![Change { path: format!("{AP}/{name}"), before, after: after.to_string() }]);
+    let mine: Vec<Apqn> = wanted.matrix.queues().filter(|q| record.queues.contains_key(&q.to_string())).collect();
+    let writes = match way {
+        Way::Override => mine
+            .iter()
+            .flat_map(|queue| [fix::choose(*queue, VFIO_AP), fix::unbind(*queue), fix::probe(*queue, VFIO_AP)])
+            .collect(),
+        Way::Mask(mask) => {
+            let numbers: ap_arch::Mask256 = mine.iter().map(|queue| mask.number(*queue)).collect();
+            // The queues that go with them, none of them in use, come back in the same way.
+            for (queue, driver) in drivers.iter().filter(|(_, driver)| *driver != VFIO_AP) {
+                if numbers.contains(mask.number(*queue)) {
+                    record.queues.insert(queue.to_string(), driver.clone());
+                }
             }
-            Err(why) => refusal = refusal.or(Some(why)),
+            let mut write = fix::change_mask(*mask, numbers.iter(), false);
+            write.checks.extend(mine.iter().map(|queue| Check::Driver(*queue, Some(VFIO_AP.to_owned()))));
+            vec![write]
         }
-    }
-    Err(refusal.unwrap_or(Refusal::Nothing))
-}
-
-fn mask_text(snapshot: &Snapshot, name: &str) -> Option<String> {
-    snapshot.bus.get(name).and_then(text).map(str::to_owned)
-}
-
-fn text(attribute: &Attribute) -> Option<&str> {
-    match attribute {
-        Attribute::Text(text) => Some(text),
-        Attribute::Unreadable(_) => None,
-    }
-}
-
-fn override_of(snapshot: &Snapshot, queue: Apqn) -> Option<&str> {
-    let name = queue.to_string();
-    let (_, files) = snapshot.queues.entries().find(|(queue, _)| **queue == name)?;
-    text(files.get("driver_override")?)
-}
-
-fn override_path(queue: Apqn) -> String {
-    format!("{AP}/devices/{queue}/driver_override")
-}
-
-/// The text of a file that a [`Change`] is about.
-pub(crate) fn current<'a>(snapshot: &'a Snapshot, path: &str) -> Option<&'a str> {
-    let name = path.strip_prefix(AP)?.strip_prefix('/')?;
-    match name.strip_prefix("devices/").and_then(|rest| rest.strip_suffix("/driver_override")) {
-        Some(queue) => override_of(snapshot, queue.parse().ok()?),
-        None => text(snapshot.bus.get(name)?),
-    }
+    };
+    record.changes = match way {
+        Way::Override => mine.iter().map(|queue| Change::of_override(*queue, snapshot)).collect(),
+        Way::Mask(mask) => {
+            let path = mask.path().to_owned();
+            let before = mask_text(snapshot, *mask).unwrap_or_default();
+            let numbers = mine.iter().map(|queue| mask.number(*queue)).collect();
+            let after = before.difference(numbers).to_string();
+            vec![Change { path, before: before.to_string(), after }]
+        }
+    };
+    Ok((record, writes))
 }

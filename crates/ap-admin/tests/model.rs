@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ap_admin::{Plan, Record, Refusal, Wanted, Write, existing, plan};
+use ap_admin::{AP, Check, Plan, Record, Refusal, Wanted, Write, existing, plan};
 use ap_arch::{Apqn, Mask256, Matrix};
 use preflight::collect::collect;
 use preflight::{Attribute, Snapshot, Tree};
@@ -34,10 +34,28 @@ fn snapshot(host: &Arc<Host>) -> Snapshot {
     collect(&Surface(Arc::clone(host)))
 }
 
+/// Every write is accepted, and what must be read after it is read.
 fn carry_out(host: &Host, writes: &[Write]) {
-    for Write { path, value } in writes {
+    let read = |path: &str| host.sysfs_read(path).ok().map(|text| text.trim_end_matches('\n').to_owned());
+    for Write { path, value, checks } in writes {
         host.sysfs_write(path, value).unwrap_or_else(|error| panic!("{value:?} to {path}: {error:?}"));
+        for check in checks {
+            let holds = match check {
+                Check::Says(path, text) => read(path).as_ref() == Some(text),
+                Check::Driver(queue, driver) => read(&format!("{AP}/devices/{queue}/driver")) == *driver,
+                Check::Has(mask, number, on) => {
+                    let text = read(mask.path()).expect("a mask");
+                    preflight::parse::mask(&text).is_ok_and(|mask| mask.contains(*number) == *on)
+                }
+                Check::Is(path, there) => read(&format!("{path}/matrix")).is_some() == *there,
+            };
+            assert!(holds, "{check:?} after {value:?} to {path}");
+        }
     }
+}
+
+fn write(path: &str, value: &str) -> Write {
+    Write { value: value.to_owned(), path: path.to_owned(), checks: Vec::new() }
 }
 
 fn mask(of: &[u8]) -> Mask256 {
@@ -48,8 +66,11 @@ fn all_but(of: &[u8]) -> Mask256 {
     Mask256::FULL.difference(mask(of))
 }
 
-fn queues(text: &[&str]) -> BTreeSet<Apqn> {
-    text.iter().map(|queue| queue.parse().expect("a queue")).collect()
+/// Sets queues offline that the host's own driver has.
+fn set_offline(host: &Host, queues: &[&str]) {
+    for queue in queues {
+        host.sysfs_write(&format!("{AP}/devices/{queue}/online"), "0").expect("a queue of the host's own");
+    }
 }
 
 /// A host on which the default drivers have what the masks say.
@@ -72,7 +93,7 @@ fn files(plan: &Plan) -> Vec<&str> {
 #[test]
 fn queues_that_vfio_ap_has_need_a_mediated_device_and_nothing_else() {
     let host = host(all_but(&[5]), Mask256::FULL, Vec::new());
-    let plan = plan(&snapshot(&host), &BTreeSet::new(), &wanted(&[5], &[0x33])).expect("a plan");
+    let plan = plan(&snapshot(&host), &wanted(&[5], &[0x33])).expect("a plan");
     assert_eq!(plan.record.changes, []);
     carry_out(&host, &plan.writes);
     assert_eq!(host.sysfs_read(&format!("/sys/devices/vfio_ap/matrix/{UUID}/matrix")).expect("read"), "05.0033\n");
@@ -80,43 +101,56 @@ fn queues_that_vfio_ap_has_need_a_mediated_device_and_nothing_else() {
 
 #[test]
 fn a_host_without_masks_gets_overrides_and_one_with_masks_gets_masks() {
-    let offline = queues(&["05.0033", "05.003a"]);
     let free = host(Mask256::FULL, Mask256::FULL, Vec::new());
-    let by_override = plan(&snapshot(&free), &offline, &wanted(&[5], &[0x33])).expect("a plan");
+    set_offline(&free, &["05.0033"]);
+    let by_override = plan(&snapshot(&free), &wanted(&[5], &[0x33])).expect("a plan");
     assert_eq!(files(&by_override), ["devices/05.0033/driver_override"]);
+    let paths: Vec<&str> = by_override.writes.iter().map(|write| write.path.as_str()).collect();
+    let folder = "/sys/bus/ap/devices/05.0033";
+    assert_eq!(
+        paths[..3],
+        [&format!("{folder}/driver_override"), &format!("{folder}/driver/unbind"), "/sys/bus/ap/drivers_probe"]
+    );
     let masked = host(all_but(&[4]), Mask256::FULL, Vec::new());
-    let by_mask = plan(&snapshot(&masked), &offline, &wanted(&[5], &[0x33])).expect("a plan");
-    assert_eq!(files(&by_mask), ["apmask"]);
+    set_offline(&masked, &["05.0033", "05.003a"]);
+    let by_mask = plan(&snapshot(&masked), &wanted(&[5], &[0x33])).expect("a plan");
+    assert_eq!((files(&by_mask), by_mask.writes[0].value.as_str()), (vec!["apmask"], "-0x05"));
     // The adapter's other domain is in use, this domain of the other adapters is not.
-    let offline = queues(&["05.0033", "06.0033"]);
-    let by_domain = plan(&snapshot(&masked), &offline, &wanted(&[5], &[0x33])).expect("a plan");
-    assert_eq!(files(&by_domain), ["aqmask"]);
+    let masked = host(all_but(&[4]), Mask256::FULL, Vec::new());
+    set_offline(&masked, &["05.0033", "06.0033"]);
+    let by_domain = plan(&snapshot(&masked), &wanted(&[5], &[0x33])).expect("a plan");
+    assert_eq!((files(&by_domain), by_domain.writes[0].value.as_str()), (vec!["aqmask"], "-0x33"));
 }
 
 #[test]
 fn what_somebody_uses_is_not_taken_and_the_reason_names_him() {
-    let refused = |host: &Arc<Host>, offline: &[&str], wanted: &Wanted| {
-        plan(&snapshot(host), &queues(offline), wanted).expect_err("it is not to be had")
-    };
+    let refused = |host: &Arc<Host>, wanted: &Wanted| plan(&snapshot(host), wanted).expect_err("it is not to be had");
     let free = host(Mask256::FULL, Mask256::FULL, Vec::new());
-    let why = refused(&free, &["05.003a"], &wanted(&[5], &[0x33]));
-    assert!(matches!(&why, Refusal::Used { driver, wanted: true, .. } if driver == "default"), "{why}");
-    assert_eq!(why.mend(), "if the host can spare it, set it offline first: chzcrypt -d 05.0033");
+    set_offline(&free, &["05.003a"]);
+    let why = refused(&free, &wanted(&[5], &[0x33]));
+    assert!(matches!(&why, Refusal::Used { driver, wanted: true, .. } if driver == "cex4queue"), "{why}");
+    assert_eq!(why.fix(), "if the host can spare it, set it offline first: chzcrypt -d 05.0033");
     let masked = host(all_but(&[4]), Mask256::FULL, Vec::new());
-    let why = refused(&masked, &["05.0033"], &wanted(&[5], &[0x33])).to_string();
+    set_offline(&masked, &["05.0033"]);
+    let why = refused(&masked, &wanted(&[5], &[0x33])).to_string();
     assert!(why.starts_with("queue 05.003a is used") && why.ends_with("without it"), "{why}");
     let other =
         MdevConfig { uuid: "taken".into(), adapters: mask(&[5]), domains: mask(&[0x33]), ..MdevConfig::default() };
     let shared = host(all_but(&[5]), Mask256::FULL, vec![other]);
     assert_eq!(
-        refused(&shared, &[], &wanted(&[5], &[0x33])).to_string(),
+        refused(&shared, &wanted(&[5], &[0x33])).to_string(),
         "queue 05.0033 is assigned to the mediated device taken"
     );
-    assert_eq!(refused(&free, &[], &wanted(&[7], &[0x33])).to_string(), "there is no queue 07.0033");
-    assert_eq!(refused(&free, &[], &wanted(&[], &[0x33])), Refusal::Nothing);
+    assert_eq!(refused(&free, &wanted(&[7], &[0x33])).to_string(), "there is no queue 07.0033");
+    assert_eq!(refused(&free, &wanted(&[], &[0x33])), Refusal::Nothing);
     let control =
         Wanted { matrix: Matrix { control_domains: mask(&[9]), ..wanted(&[5], &[0x33]).matrix }, ..wanted(&[], &[]) };
-    assert_eq!(refused(&free, &[], &control).to_string(), "control domain 0009 is not one of the host's");
+    assert_eq!(refused(&free, &control).to_string(), "control domain 0009 is not one of the host's");
+    carry_out(&free, &[write("/sys/bus/ap/drivers/cex4queue/unbind", "06.0033")]);
+    assert_eq!(
+        refused(&free, &wanted(&[6], &[0x33])).fix(),
+        "have it bound first: echo 06.0033 > /sys/bus/ap/drivers_probe"
+    );
 }
 
 #[test]
@@ -134,15 +168,58 @@ fn a_device_that_exists_is_used_as_it_is_unless_a_guest_has_it() {
     assert_eq!(existing(&with(false), "nobody"), Err(Refusal::NoMdev("nobody".to_owned())));
 }
 
-#[test]
-fn what_somebody_else_changed_meanwhile_is_left_alone_and_told() {
-    let host = host(all_but(&[4]), Mask256::FULL, Vec::new());
-    let plan = plan(&snapshot(&host), &queues(&["05.0033", "05.003a"]), &wanted(&[5], &[0x33])).expect("a plan");
+/// A host with its masks in use, from which 05.0033 was taken by a mask.
+fn taken_by_mask(masks_bind_unbound: bool) -> (Arc<Host>, Snapshot, Plan) {
+    let topology = "04=cex8c,05=cex8a,06=cex8c/33,3a/33,3a,44".parse().expect("a topology");
+    let mdev = MdevConfig { uuid: "unused".to_owned(), ..MdevConfig::default() };
+    let (default_adapters, default_domains) = (all_but(&[4]), Mask256::FULL);
+    let config =
+        HostConfig { topology, mdev, default_adapters, default_domains, masks_bind_unbound, ..HostConfig::default() };
+    let host = Host::new(config).expect("a host");
+    set_offline(&host, &["05.0033", "05.003a"]);
+    let before = snapshot(&host);
+    let plan = plan(&before, &wanted(&[5], &[0x33])).expect("a plan");
     carry_out(&host, &plan.writes);
-    carry_out(&host, &[Write { path: "/sys/bus/ap/apmask".into(), value: "-0x06".into() }]);
+    (host, before, plan)
+}
+
+#[test]
+fn what_others_changed_in_a_mask_meanwhile_stays() {
+    let (host, before, plan) = taken_by_mask(false);
+    carry_out(&host, &[write("/sys/bus/ap/apmask", "-0x06,+4")]);
+    let undo = plan.record.undo(&snapshot(&host));
+    assert_eq!(undo.foreign, []);
+    carry_out(&host, &undo.writes);
+    let after = snapshot(&host);
+    assert_eq!(after.bus["apmask"], Attribute::Text(all_but(&[6]).to_string()));
+    assert_eq!(
+        after.queues.entries().find(|(q, _)| *q == "05.0033"),
+        before.queues.entries().find(|(q, _)| *q == "05.0033")
+    );
+    assert_eq!(plan.record.undo(&after).writes, []);
+}
+
+#[test]
+fn a_queue_that_lost_its_driver_meanwhile_is_bound_again_on_every_kernel() {
+    for masks_bind_unbound in [true, false] {
+        let (host, before, plan) = taken_by_mask(masks_bind_unbound);
+        carry_out(&host, &[write("/sys/bus/ap/drivers/vfio_ap/unbind", "05.0033")]);
+        carry_out(&host, &plan.record.undo(&snapshot(&host)).writes);
+        assert_eq!(snapshot(&host), before);
+    }
+}
+
+#[test]
+fn an_override_that_somebody_else_chose_meanwhile_is_left_alone_and_told() {
+    let host = host(Mask256::FULL, Mask256::FULL, Vec::new());
+    set_offline(&host, &["05.0033"]);
+    let plan = plan(&snapshot(&host), &wanted(&[5], &[0x33])).expect("a plan");
+    carry_out(&host, &plan.writes);
+    carry_out(&host, &[write("/sys/bus/ap/devices/05.0033/driver_override", "another")]);
     let undo = plan.record.undo(&snapshot(&host));
     assert_eq!((undo.writes.len(), undo.foreign.len()), (1, 1));
-    assert!(undo.foreign[0].to_string().starts_with("/sys/bus/ap/apmask was changed by somebody else"));
+    let told = undo.foreign[0].to_string();
+    assert!(told.starts_with("/sys/bus/ap/devices/05.0033/driver_override was changed by somebody else"), "{told}");
 }
 
 /// A host and what is wanted of it.
@@ -152,8 +229,8 @@ struct Case {
     released: (Mask256, Mask256),
     overrides: Vec<Apqn>,
     other: (Mask256, Mask256),
-    /// Queues of the host's own drivers that are offline.
-    offline: BTreeSet<Apqn>,
+    /// Queues that are set offline, where the host's own driver has them.
+    offline: Vec<Apqn>,
     wanted: Wanted,
 }
 
@@ -163,7 +240,14 @@ impl Case {
         let host = host(cleared(self.released.0), cleared(self.released.1), Vec::new());
         for queue in &self.overrides {
             // Refused where masks are in use, as on a real host.
-            _ = host.sysfs_write(&format!("/sys/bus/ap/devices/{queue}/driver_override"), "vfio_ap");
+            let folder = format!("{AP}/devices/{queue}");
+            if host.sysfs_write(&format!("{folder}/driver_override"), "vfio_ap").is_ok() {
+                carry_out(&host, &[write(&format!("{folder}/driver/unbind"), &queue.to_string())]);
+                carry_out(&host, &[write("/sys/bus/ap/drivers_probe", &queue.to_string())]);
+            }
+        }
+        for queue in &self.offline {
+            _ = host.sysfs_write(&format!("{AP}/devices/{queue}/online"), "0");
         }
         let create = "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create";
         host.sysfs_write(create, "other").expect("made");
@@ -185,7 +269,7 @@ fn case() -> impl Strategy<Value = Case> {
     (released, overrides, other, offline, matrix).prop_map(|(released, overrides, other, offline, matrix)| {
         let (adapters, domains, control_domains) = matrix;
         let wanted = Wanted { uuid: UUID.to_owned(), matrix: Matrix { adapters, domains, control_domains } };
-        Case { released, overrides, other, offline: offline.into_iter().collect(), wanted }
+        Case { released, overrides, other, offline, wanted }
     })
 }
 
@@ -199,9 +283,9 @@ proptest! {
 
     #[test]
     fn whatever_is_interrupted_can_be_undone(case in case(), at in any::<proptest::sample::Index>()) {
-        let (host, wanted, offline) = (case.host(), &case.wanted, &case.offline);
+        let host = case.host();
         let before = snapshot(&host);
-        let Ok(Plan { record, writes }) = plan(&before, offline, wanted) else {
+        let Ok(Plan { record, writes }) = plan(&before, &case.wanted) else {
             return Ok(());
         };
         carry_out(&host, &writes[..at.index(writes.len() + 1)]);
@@ -216,9 +300,9 @@ proptest! {
 
     #[test]
     fn what_is_planned_is_had_and_nobody_else_loses_anything(case in case()) {
-        let (host, wanted, offline) = (case.host(), &case.wanted, &case.offline);
+        let (host, wanted) = (case.host(), &case.wanted);
         let before = snapshot(&host);
-        let Ok(plan) = plan(&before, offline, wanted) else {
+        let Ok(plan) = plan(&before, wanted) else {
             return Ok(());
         };
         carry_out(&host, &plan.writes);
@@ -229,7 +313,7 @@ proptest! {
         let had: BTreeSet<_> = drivers(&before).difference(&drivers(&after)).cloned().collect();
         for (driver, queue) in had {
             let apqn: Apqn = queue.parse().expect("a queue");
-            prop_assert!(driver != "vfio_ap" && offline.contains(&apqn), "{} lost {}", driver, queue);
+            prop_assert!(driver != "vfio_ap" && case.offline.contains(&apqn), "{} lost {}", driver, queue);
         }
         for queue in wanted.matrix.queues() {
             prop_assert!(drivers(&after).contains(&("vfio_ap".to_owned(), queue.to_string())), "{}", queue);

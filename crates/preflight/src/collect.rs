@@ -33,7 +33,7 @@ pub const BUS: &[&str] = &[
 pub const CARD: &[&str] = &["hwtype", "raw_hwtype", "ap_functions", "config", "chkstop", "serialnr"];
 
 /// Files of a queue.
-pub const QUEUE: &[&str] = &["config", "chkstop", "driver_override", "ap_functions", "mkvps"];
+pub const QUEUE: &[&str] = &["config", "chkstop", "driver_override", "online", "ap_functions", "mkvps"];
 
 /// Files of a mediated device.
 pub const MDEV: &[&str] = &["matrix", "guest_matrix", "control_domains", "ap_config"];
@@ -83,11 +83,26 @@ fn host(tree: &impl Tree) -> Attributes {
             }),
         unreadable => unreadable,
     };
+    let release = tree.read("proc/sys/kernel/osrelease");
     Attributes::from([
-        (Cow::Borrowed("osrelease"), tree.read("proc/sys/kernel/osrelease")),
+        (Cow::Borrowed("vfio_ap-module"), module(tree, &release)),
+        (Cow::Borrowed("osrelease"), release),
         (Cow::Borrowed("facilities"), facilities),
         (Cow::Borrowed("prot_virt_guest"), tree.read("sys/firmware/uv/prot_virt_guest")),
     ])
+}
+
+/// Whether this kernel has vfio_ap, by what depmod wrote for it.
+fn module(tree: &impl Tree, release: &Attribute) -> Attribute {
+    let Attribute::Text(release) = release else { return release.clone() };
+    for (file, says) in [("modules.dep", "module"), ("modules.builtin", "built in")] {
+        match tree.read(&format!("lib/modules/{release}/{file}")) {
+            Attribute::Text(text) if text.contains("/vfio_ap.ko") => return Attribute::Text(says.to_owned()),
+            Attribute::Text(_) => {}
+            reason @ Attribute::Unreadable(_) => return reason,
+        }
+    }
+    Attribute::Text("none".to_owned())
 }
 
 /// Who has which queue, by the drivers' folders: one listing a driver instead of one link a queue.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Prints what `kaput preflight` has to know of this host as one JSON snapshot. It reads files below /sys and /proc and
-# writes none. Any POSIX shell will do, busybox's too; sed and tr are needed for files with odd characters only.
+# writes none. Any POSIX shell will do, busybox's too; grep is needed, and sed and tr for files with odd characters.
 #
 #   sh collect.sh > host.json          this host
 #   sh collect.sh /some/root           a folder that holds sys and proc
@@ -46,9 +46,22 @@ facilities() {
     unreadable 'no facilities in /proc/cpuinfo'
 }
 
+# Prints whether this kernel has vfio_ap, by what depmod wrote for it.
+module() {
+    lines=$root/proc/sys/kernel/osrelease release=''; { IFS= read -r release < "$lines"; } 2> /dev/null
+    [ -n "$release" ] || { value "$lines"; return; }
+    for file in modules.dep modules.builtin; do
+        lines=$root/lib/modules/$release/$file
+        [ -r "$lines" ] || { value "$lines"; return; }
+        grep -q '/vfio_ap\.ko' "$lines" || continue
+        case $file in modules.dep) printf '"module"' ;; *) printf '"built in"' ;; esac; return
+    done 2> /dev/null
+    printf '"none"'
+}
+
 printf '{"format":"kaput-snapshot","version":1,"taken-by":"collect.sh",\n"host":{'
 values "$root/proc/sys/kernel" osrelease; printf ','
-values "$root/sys/firmware/uv" prot_virt_guest; printf ',"facilities":'; facilities
+values "$root/sys/firmware/uv" prot_virt_guest; printf ',"facilities":'; facilities; printf ',"vfio_ap-module":'; module
 printf '},\n"bus":{'; values "$ap" apmask aqmask ap_adapter_mask ap_usage_domain_mask ap_control_domain_mask \
     ap_max_adapter_id ap_max_domain_id features
 printf '},\n"vfio-ap":{'; values "$matrix" features
@@ -57,20 +70,20 @@ for driver in "$ap"/drivers/*/; do
     driver=${driver%/}; [ -d "$driver" ] || continue
     quote "${driver##*/}"; printf '%s\n"%s":[' "$next" "$quoted"; next=, comma=''
     for queue in "$driver"/[0-9a-f][0-9a-f].[0-9a-f][0-9a-f][0-9a-f][0-9a-f]; do
-        [ -e "$queue" ] && { printf '%s"%s"' "$comma" "${queue##*/}"; comma=,; }
+        [ -e "$queue" ] || [ -L "$queue" ] && { printf '%s"%s"' "$comma" "${queue##*/}"; comma=,; }
     done; printf ']'
 done
 printf '},\n"cards":{'; next=''
 for card in "$ap"/devices/card[0-9a-f][0-9a-f]; do
-    [ -e "$card" ] || continue
+    [ -e "$card" ] || [ -L "$card" ] || continue
     printf '%s\n"%s":{' "$next" "${card##*/card}"; next=,
     values "$card" hwtype raw_hwtype ap_functions config chkstop serialnr; printf '}'
 done
 printf '},\n"queues":{'; next=''
 for queue in "$ap"/devices/[0-9a-f][0-9a-f].[0-9a-f][0-9a-f][0-9a-f][0-9a-f]; do
-    [ -e "$queue" ] || continue
+    [ -e "$queue" ] || [ -L "$queue" ] || continue
     printf '%s\n"%s":{' "$next" "${queue##*/}"; next=,
-    values "$queue" config chkstop driver_override ap_functions mkvps; printf '}'
+    values "$queue" config chkstop driver_override online ap_functions mkvps; printf '}'
 done
 printf '},\n"mdevs":{'; next=''
 for mdev in "$matrix"/*/; do

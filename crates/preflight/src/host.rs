@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One host as the rules see it: the texts of a snapshot, read. What a host did not say is [`Unknown`], with the reason;
-//! what it said in a form that no kernel prints is an error.
+//! One host as the rules see it: the texts of a snapshot, read. What a host did not say is [`Unknown`], with the reason, and
+//! so is what it said in a form that this program does not know: one odd file hides nothing else. Only names that go into
+//! commands are refused if they are odd.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use ap_arch::{ApType, Apid, Apqn, HwInfo, Mask256, Matrix};
 
 use crate::attribute::Attribute;
-use crate::parse::{self, Listed};
+use crate::parse::{self, Listed, Register};
 use crate::snapshot::{Attributes, Section, Snapshot};
 use crate::text::is_device_name;
 
@@ -19,7 +20,7 @@ pub struct Unknown(pub Cow<'static, str>);
 /// A value, or why it is not known.
 pub type Fact<T> = Result<T, Unknown>;
 
-/// A text that is not what the file of this name holds.
+/// A name that is not what the section of a snapshot holds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {text:?}: expected {expected}")]
 pub struct Malformed {
@@ -50,8 +51,10 @@ pub struct Host {
     pub max_adapter: Fact<u8>,
     /// The highest domain number that can exist.
     pub max_domain: Fact<u8>,
-    /// The words of vfio_ap's `features`; `None` if the driver is not there.
-    pub features: Fact<Option<Vec<String>>>,
+    /// The driver vfio_ap.
+    pub vfio_ap: Fact<VfioAp>,
+    /// Whether the kernel has the module, or has it built in.
+    pub has_module: Fact<bool>,
     /// Driver of every bound queue.
     pub drivers: Fact<BTreeMap<Apqn, String>>,
     /// The cards.
@@ -64,12 +67,23 @@ pub struct Host {
     pub blocked: Option<Fact<Vec<String>>>,
 }
 
+/// What a host says of its driver vfio_ap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VfioAp {
+    /// It is not loaded: neither its device nor its driver is there.
+    NotLoaded,
+    /// It is loaded and has no `features`: kernels before Linux 6.12, none of which migrates.
+    Older,
+    /// The words of its `features`.
+    Features(Vec<String>),
+}
+
 /// One card.
 #[derive(Clone, Debug)]
 pub struct Card {
     /// The type that TAPQ reports.
     pub ap_type: Fact<ApType>,
-    /// Bits 0 to 31 of GR2, with bits 16 to 31 masked by the kernel, and bit 7 too before Linux 6.17.
+    /// Bits 0 to 31 of GR2, with bits 16 to 31 masked by the kernel, and bit 7 too by older ones.
     pub functions: Fact<u32>,
     /// Whether it is configured.
     pub configured: Fact<bool>,
@@ -86,10 +100,14 @@ pub struct Queue {
     pub checkstopped: Fact<bool>,
     /// The driver chosen for this queue alone, if one was.
     pub driver_override: Fact<Option<String>>,
+    /// Whether the kernel has overrides for queues: Linux 6.19 and newer.
+    pub has_override: bool,
+    /// Whether the host's own driver may use the queue, where it has it.
+    pub online: Fact<bool>,
     /// Bits 0 to 31 of GR2 as TAPQ answers, nothing masked.
     pub functions: Fact<u32>,
-    /// Verification patterns of the master keys in force; `None` where the card gave none.
-    pub master_keys: Fact<BTreeMap<String, Option<String>>>,
+    /// The registers of master keys, by name: `AES CUR`.
+    pub master_keys: Fact<BTreeMap<String, Register>>,
 }
 
 /// One mediated device.
@@ -105,12 +123,15 @@ pub struct Mdev {
     pub in_use: Fact<bool>,
 }
 
+/// Which kernels do not show bit 7: the series that were alive when it was unmasked show it since then.
+const MASKED_SLCF: &str = "a card's ap_functions may lack bit 7: kernels before 6.17 mask it, but for 6.12.42, 6.15.10, 6.16.1 and later ones";
+
 impl Card {
     /// A function bit, `bit` being a mask in GR2. Bit 7 may have been masked by the kernel.
     fn bit(&self, bit: u64, kernel_shows_slcf: bool) -> Fact<bool> {
         let on = HwInfo(u64::from(self.functions.clone()?) << 32).has(bit);
         if bit == HwInfo::SLCF && !on && !kernel_shows_slcf {
-            return Err(Unknown("a card's ap_functions may lack bit 7: kernels before 6.17 mask it".into()));
+            return Err(Unknown(MASKED_SLCF.into()));
         }
         Ok(on)
     }
@@ -120,48 +141,56 @@ impl Host {
     /// Reads a snapshot.
     ///
     /// # Errors
-    /// The first text that is not of its file's form.
+    /// The first name that is not of its section's form.
     pub fn new(snapshot: &Snapshot) -> Result<Self, Malformed> {
-        let Snapshot { host, bus, vfio_ap, .. } = snapshot;
-        let kernel = fact(host, "host", "osrelease", |text| Ok(text.to_owned()))?;
-        let facilities = fact(host, "host", "facilities", facility_list)?;
+        let Snapshot { host, bus, .. } = snapshot;
+        let facilities = fact(host, "facilities", facility_list);
         // These names go into commands, so they are looked at more strictly than other texts.
         if let Some((name, _)) = snapshot.mdevs.entries().find(|(name, _)| !is_device_name(name)) {
             return Err(malformed("mdevs".to_owned(), name, "the UUID of a mediated device"));
         }
-        let at_most = |name| fact(bus, "bus", name, parse::number);
-        let mask = |name| fact(bus, "bus", name, parse::mask);
         Ok(Self {
-            kernel,
-            secure: secure(fact(host, "host", "prot_virt_guest", parse::switch)?, host, &facilities),
+            kernel: fact(host, "osrelease", |text| {
+                if text.is_empty() { Err("a kernel's release") } else { Ok(text.to_owned()) }
+            }),
+            secure: secure(fact(host, "prot_virt_guest", parse::switch), host, &facilities),
             reports_facilities: facilities.map(|list| list.contains(&15)),
-            apmask: mask("apmask")?,
-            aqmask: mask("aqmask")?,
+            apmask: fact(bus, "apmask", parse::mask),
+            aqmask: fact(bus, "aqmask", parse::mask),
             control_domains: match bus.get("ap_control_domain_mask") {
                 Some(Attribute::Text(text)) if text == "not supported" => {
                     Err(Unknown("the machine does not report its control domains".into()))
                 }
-                _ => mask("ap_control_domain_mask")?,
+                _ => fact(bus, "ap_control_domain_mask", parse::mask),
             },
-            max_adapter: at_most("ap_max_adapter_id")?,
-            max_domain: at_most("ap_max_domain_id")?,
-            features: match vfio_ap.get("features") {
-                Some(attribute) if attribute.is_missing() => Ok(None),
-                _ => fact(vfio_ap, "vfio-ap", "features", |text| {
-                    Ok(Some(text.split_whitespace().map(str::to_owned).collect()))
-                })?,
-            },
+            max_adapter: fact(bus, "ap_max_adapter_id", parse::number),
+            max_domain: fact(bus, "ap_max_domain_id", parse::number),
+            vfio_ap: vfio_ap(snapshot),
+            has_module: fact(host, "vfio_ap-module", |text| match text {
+                "module" | "built in" => Ok(true),
+                "none" => Ok(false),
+                _ => Err("module, built in or none"),
+            }),
             drivers: drivers(&snapshot.drivers)?,
             cards: section(&snapshot.cards, "cards", "a card number, such as 05", card)?,
             queues: section(&snapshot.queues, "queues", "a queue, such as 05.0033", queue)?,
             mdevs: section(&snapshot.mdevs, "mdevs", "a UUID", mdev)?,
-            blocked: match &snapshot.qemu {
-                None => None,
-                Some(files) => {
-                    Some(fact(files, "qemu", "blocked-reasons", |text| Ok(text.lines().map(str::to_owned).collect()))?)
-                }
-            },
+            blocked: snapshot
+                .qemu
+                .as_ref()
+                .map(|files| fact(files, "blocked-reasons", |text| Ok(text.lines().map(str::to_owned).collect()))),
         })
+    }
+
+    /// Whether the masks are as the kernel starts with: every queue is the host's own but for overrides.
+    pub fn masks_are_full(&self) -> Fact<bool> {
+        let full = |mask: &Fact<Mask256>| mask.clone().map(|mask| mask == Mask256::FULL);
+        Ok(full(&self.apmask)? && full(&self.aqmask)?)
+    }
+
+    /// Whether the kernel has `driver_override` for queues.
+    pub fn has_overrides(&self) -> Fact<bool> {
+        Ok(self.queues.as_ref().map_err(Unknown::clone)?.values().any(|queue| queue.has_override))
     }
 
     /// The driver of a queue; `None` if it is bound to none or is not there.
@@ -206,17 +235,47 @@ impl Host {
 
     /// Whether the function words of this host's cards show bit 7: known of new kernels, and where one card shows it.
     fn shows_slcf(&self) -> bool {
-        let new = self.kernel.as_ref().is_ok_and(|release| version(release) >= Some((6, 17)));
+        let new = self.kernel.as_ref().is_ok_and(|release| version(release).is_some_and(shows_slcf));
         let slcf =
             |card: &Card| card.functions.as_ref().is_ok_and(|word| HwInfo(u64::from(*word) << 32).has(HwInfo::SLCF));
         new || self.cards.as_ref().is_ok_and(|cards| cards.values().any(slcf))
     }
 }
 
-/// Major and minor number of `6.12.107+deb13-s390x`.
-fn version(release: &str) -> Option<(u32, u32)> {
+/// The numbers of `6.12.107+deb13-s390x`.
+fn version(release: &str) -> Option<(u32, u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    let (major, minor) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+    let patch = numbers.next().and_then(|patch| patch.parse().ok()).unwrap_or_default();
+    Some((major, minor, patch))
+}
+
+/// Whether a kernel of this version shows bit 7 of a card's function word.
+fn shows_slcf(version: (u32, u32, u32)) -> bool {
+    match version {
+        (6, 12, patch) => patch >= 42,
+        (6, 15, patch) => patch >= 10,
+        (6, 16, patch) => patch >= 1,
+        _ => version >= (6, 17, 0),
+    }
+}
+
+/// Whether the driver is there is told by its device, by its folder among the drivers, or by a device of its.
+fn vfio_ap(snapshot: &Snapshot) -> Fact<VfioAp> {
+    match snapshot.vfio_ap.get("features") {
+        Some(attribute) if attribute.is_missing() => {
+            let loaded = snapshot.drivers.entries().any(|(name, _)| name == "vfio_ap")
+                || snapshot.mdevs.entries().next().is_some();
+            match snapshot.drivers.reason() {
+                _ if loaded => Ok(VfioAp::Older),
+                None => Ok(VfioAp::NotLoaded),
+                Some(reason) => Err(Unknown(format!("drivers: {reason}").into())),
+            }
+        }
+        _ => fact(&snapshot.vfio_ap, "features", |text| {
+            Ok(VfioAp::Features(text.split_whitespace().map(str::to_owned).collect()))
+        }),
+    }
 }
 
 /// Without the Ultravisor's facility, 158, there is no `prot_virt_guest` and no Secure Execution.
@@ -250,51 +309,53 @@ fn section<K: Ord + std::str::FromStr, T>(
     section: &Section<Attributes>,
     name: &str,
     expected: &'static str,
-    read: fn(&Attributes, &str) -> Result<T, Malformed>,
+    read: fn(&Attributes) -> T,
 ) -> Result<Fact<BTreeMap<K, T>>, Malformed> {
     if let Some(reason) = section.reason() {
         return Ok(Err(Unknown(reason.to_owned().into())));
     }
     let mut entries = BTreeMap::new();
     for (key, files) in section.entries() {
-        let place = format!("{name}.{key}");
         let parsed = key.parse().map_err(|_| malformed(name.to_owned(), key, expected))?;
-        entries.insert(parsed, read(files, &place)?);
+        entries.insert(parsed, read(files));
     }
     Ok(Ok(entries))
 }
 
-fn card(files: &Attributes, place: &str) -> Result<Card, Malformed> {
+fn card(files: &Attributes) -> Card {
     // hwtype is the newest type that this kernel knows; raw_hwtype is what the machine said.
-    let raw = fact(files, place, "raw_hwtype", parse::number)?;
-    let shown = fact(files, place, "hwtype", parse::number)?;
-    Ok(Card {
-        ap_type: raw.or(shown).map(ApType),
-        functions: fact(files, place, "ap_functions", parse::functions)?,
-        configured: fact(files, place, "config", parse::switch)?,
-        checkstopped: fact(files, place, "chkstop", parse::switch)?,
-    })
+    let raw = fact(files, "raw_hwtype", parse::number);
+    Card {
+        ap_type: raw.or_else(|_| fact(files, "hwtype", parse::number)).map(ApType),
+        functions: fact(files, "ap_functions", parse::functions),
+        configured: fact(files, "config", parse::switch),
+        checkstopped: fact(files, "chkstop", parse::switch),
+    }
 }
 
-fn queue(files: &Attributes, place: &str) -> Result<Queue, Malformed> {
-    Ok(Queue {
-        configured: fact(files, place, "config", parse::switch)?,
-        checkstopped: fact(files, place, "chkstop", parse::switch)?,
-        driver_override: match files.get("driver_override") {
+fn queue(files: &Attributes) -> Queue {
+    let chosen = files.get("driver_override");
+    Queue {
+        configured: fact(files, "config", parse::switch),
+        checkstopped: fact(files, "chkstop", parse::switch),
+        has_override: chosen.is_some_and(|attribute| !attribute.is_missing()),
+        driver_override: match chosen {
             // A kernel without this file has no overrides.
             Some(attribute) if attribute.is_missing() => Ok(None),
-            _ => fact(files, place, "driver_override", |text| {
+            // Unset it is an empty line, and was once printed as a null pointer.
+            _ => fact(files, "driver_override", |text| {
                 Ok(Some(text.to_owned()).filter(|text| !matches!(text.as_str(), "" | "(null)")))
-            })?,
+            }),
         },
-        functions: fact(files, place, "ap_functions", parse::functions)?,
-        master_keys: fact(files, place, "mkvps", |text| Ok(parse::master_keys(text)))?,
-    })
+        online: fact(files, "online", parse::switch),
+        functions: fact(files, "ap_functions", parse::functions),
+        master_keys: fact(files, "mkvps", |text| Ok(parse::master_keys(text))),
+    }
 }
 
-fn mdev(files: &Attributes, place: &str) -> Result<Mdev, Malformed> {
-    let control_domains = fact(files, place, "control_domains", parse::domain_list)?;
-    let listed = |name| fact(files, place, name, parse::queue_list);
+fn mdev(files: &Attributes) -> Mdev {
+    let control_domains = fact(files, "control_domains", parse::domain_list);
+    let listed = |name| fact(files, name, parse::queue_list);
     let matrix = |name: &str, listed: &Fact<Listed>| match (listed, &control_domains) {
         (Ok(Listed::Product(adapters, domains) | Listed::Holes(adapters, domains)), Ok(control_domains)) => {
             Ok(Matrix { adapters: *adapters, domains: *domains, control_domains: *control_domains })
@@ -302,31 +363,28 @@ fn mdev(files: &Attributes, place: &str) -> Result<Mdev, Malformed> {
         (Ok(Listed::Cut), _) => Err(Unknown(format!("{name} is not whole: the kernel cuts it after one page").into())),
         (Err(unknown), _) | (_, Err(unknown)) => Err(unknown.clone()),
     };
-    let (assigned, guest) = (listed("matrix")?, listed("guest_matrix")?);
-    Ok(Mdev {
-        assigned: fact(files, place, "ap_config", parse::ap_config)?.or_else(|_| matrix("matrix", &assigned)),
+    let (assigned, guest) = (listed("matrix"), listed("guest_matrix"));
+    Mdev {
+        assigned: fact(files, "ap_config", parse::ap_config).or_else(|_| matrix("matrix", &assigned)),
         guest: matrix("guest_matrix", &guest),
         is_product: guest.map(|listed| matches!(listed, Listed::Product(..))),
-        in_use: fact(files, place, "status", |text| match text {
+        in_use: fact(files, "status", |text| match text {
             "in use" => Ok(true),
             "assigned" | "unassigned" => Ok(false),
             _ => Err("in use, assigned or unassigned"),
-        })?,
-    })
+        }),
+    }
 }
 
-fn fact<T>(
-    files: &Attributes,
-    place: &str,
-    name: &str,
-    parse: impl FnOnce(&str) -> Result<T, &'static str>,
-) -> Result<Fact<T>, Malformed> {
+/// What a file says; a text of another form is unknown, and stands in the reason.
+fn fact<T>(files: &Attributes, name: &str, parse: impl FnOnce(&str) -> Result<T, &'static str>) -> Fact<T> {
     match files.get(name) {
-        None => Ok(Err(Unknown("not in the snapshot".into()))),
-        Some(Attribute::Unreadable(reason)) => Ok(Err(Unknown(format!("{name}: {reason}").into()))),
-        Some(Attribute::Text(text)) => {
-            parse(text).map(Ok).map_err(|expected| malformed(format!("{place}.{name}"), text, expected))
-        }
+        None => Err(Unknown(format!("{name}: not in the snapshot").into())),
+        Some(Attribute::Unreadable(reason)) => Err(Unknown(format!("{name}: {reason}").into())),
+        Some(Attribute::Text(text)) => parse(text).map_err(|expected| {
+            let shown: String = text.chars().take(80).collect();
+            Unknown(format!("{name} says {shown:?}, expected {expected}").into())
+        }),
     }
 }
 

@@ -139,10 +139,17 @@ impl Judgement {
         }
     }
 
+    /// Whether the guest is known to have no queue at all: then there is nothing to say yes to.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.guest.is_some_and(|guest| guest.queue_count() == 0)
+    }
+
     /// The answer for the whole migration.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.findings.iter().map(|finding| self.weight(finding)).max().unwrap_or(Verdict::Yes)
+        let least = if self.is_empty() { Verdict::Unknown } else { Verdict::Yes };
+        self.findings.iter().map(|finding| self.weight(finding)).max().unwrap_or(Verdict::Yes).max(least)
     }
 
     /// The answer for each queue and each control domain of the guest by itself.

@@ -4,8 +4,8 @@
 
 use ap_arch::{Apqi, Apqn, HwInfo, ResponseCode};
 
+use crate::fix::Fix;
 use crate::judge::{Judgement, Subject};
-use crate::mend::Mend;
 use crate::message;
 use crate::rules::{RULES, Rule, Step};
 
@@ -16,8 +16,8 @@ pub struct Explained {
     pub rule: Option<&'static Rule>,
     /// What it means, in a sentence.
     pub means: String,
-    /// What mends it, where something is known to.
-    pub mend: Option<String>,
+    /// What helps, where something is known to.
+    pub fix: Option<String>,
     /// Where the driver is when it logs this; the step has the error that goes with it.
     pub step: Step,
 }
@@ -31,6 +31,8 @@ enum Kind {
     Heading,
     /// TAPQ failed; the response code stands at the end.
     Tapq,
+    /// A mask was to take a queue that a mediated device has.
+    Mask,
 }
 
 /// Words of a message with what differs from line to line taken out, and that.
@@ -96,7 +98,9 @@ fn messages() -> impl Iterator<Item = (String, Kind)> {
         (message::not_available("u", queue), rule(&["queue-on-destination", "queue-released", "queue-bound"])),
         (message::not_compatible("u", queue), Kind::Heading),
         (message::control_domain("u", Apqi(0)), rule(&["control-domain-available"])),
-        (message::already_assigned(queue, "u"), rule(&["queue-not-shared"])),
+        (message::already_assigned("u", queue, "v"), rule(&["queue-not-shared"])),
+        (message::already_assigned_before(queue, "u"), rule(&["queue-not-shared"])),
+        (message::in_use_by_mdev("u", queue), Kind::Mask),
         (message::ap_type("u", 0, 0), rule(&["ap-type"])),
         (message::bind_state("u", queue, 0, 0), rule(bind_state)),
         (message::does_not_work("u", queue, "deconfigured"), rule(&["queue-configured"])),
@@ -108,7 +112,7 @@ fn messages() -> impl Iterator<Item = (String, Kind)> {
 }
 
 /// What a line of the kernel's log says; `None` if it is none of the driver's about a migration. `judgement` of the hosts as
-/// they are tells which rule it is where the words alone do not, and how it is mended.
+/// they are tells which rule it is where the words alone do not, and what helps.
 #[must_use]
 pub fn explain(line: &str, judgement: Option<&Judgement>) -> Option<Explained> {
     let seen = shape(line);
@@ -116,14 +120,20 @@ pub fn explain(line: &str, judgement: Option<&Judgement>) -> Option<Explained> {
     let ids = match kind {
         Kind::Heading => {
             let means = "the cards of this queue differ; the lines that follow say in what".to_owned();
-            return Some(Explained { rule: None, means, mend: None, step: Step::Compatibility });
+            return Some(Explained { rule: None, means, fix: None, step: Step::Compatibility });
         }
         Kind::Tapq => {
             let code = ResponseCode(seen.number.unwrap_or_default());
             let name = code.name().unwrap_or("of no known name");
             let means = format!("the queue answered with response code {:02x}, {name}", code.0);
-            let mend = Some("look at the queue there with lszcrypt -V".to_owned());
-            return Some(Explained { rule: None, means, mend, step: Step::Snapshot });
+            let fix = Some("look at the queue there with lszcrypt -V".to_owned());
+            return Some(Explained { rule: None, means, fix, step: Step::Snapshot });
+        }
+        Kind::Mask => {
+            let means = "apmask or aqmask was to take this queue from the mediated device, and was refused with EBUSY";
+            let fix =
+                Some("take adapter or domain from the device first: unassign_adapter, unassign_domain".to_owned());
+            return Some(Explained { rule: None, means: means.to_owned(), fix, step: Step::InUse });
         }
         Kind::Rules(ids) => ids,
     };
@@ -137,25 +147,25 @@ pub fn explain(line: &str, judgement: Option<&Judgement>) -> Option<Explained> {
     let found = findings.filter(|found| found.is_violated && about(found.subject)).find(|f| ids.contains(&f.rule.id));
     let id = found.map_or(ids.last().copied(), |found| Some(found.rule.id))?;
     let rule = RULES.iter().find(|rule| rule.id == id)?;
-    let mends: Vec<String> = found.into_iter().flat_map(|found| &found.evidence.mend).map(Mend::to_string).collect();
-    let mend = if mends.is_empty() { usual(rule, &seen) } else { Some(mends.join("; ")) };
+    let fixes: Vec<String> = found.into_iter().flat_map(|found| &found.evidence.fix).map(Fix::to_string).collect();
+    let fix = if fixes.is_empty() { usual(rule, &seen) } else { Some(fixes.join("; ")) };
     let step = match rule.severity {
         crate::rules::Severity::Refused(step) => step,
         _ => Step::Snapshot,
     };
-    Some(Explained { rule: Some(rule), means: format!("must hold: {} ({})", rule.statement, rule.source), mend, step })
+    Some(Explained { rule: Some(rule), means: format!("must hold: {} ({})", rule.statement, rule.source), fix, step })
 }
 
-/// What mends it when the hosts do not show by now what was wrong.
+/// What helps when the hosts do not show by now what was wrong.
 fn usual(rule: &Rule, seen: &Shape) -> Option<String> {
-    let mend = match (rule.id, seen.queue) {
-        ("queue-bound" | "queue-on-destination", Some(queue)) => Mend::Bind(queue),
+    let fix = match (rule.id, seen.queue) {
+        ("queue-bound" | "queue-on-destination", Some(queue)) => Fix::Bind { queue, from: None },
         ("control-domain-available", _) => crate::rules::NO_CONTROL_DOMAIN,
         ("source-bind-state" | "destination-bind-state", _) => crate::rules::UNBIND,
         _ if rule.severity == crate::rules::Severity::Refused(Step::Compatibility) => crate::rules::OTHER_CARD,
         _ => return None,
     };
-    Some(mend.to_string())
+    Some(fix.to_string())
 }
 
 #[cfg(test)]
@@ -175,7 +185,7 @@ mod tests {
                     assert!(ids.contains(&explained.rule.map_or("", |rule| rule.id)), "{message}");
                     assert!(ids.iter().all(|id| RULES.iter().any(|rule| rule.id == *id)), "{ids:?}");
                 }
-                Kind::Heading | Kind::Tapq => assert!(explained.rule.is_none(), "{message}"),
+                Kind::Heading | Kind::Tapq | Kind::Mask => assert!(explained.rule.is_none(), "{message}"),
             }
         }
     }
@@ -195,6 +205,19 @@ mod tests {
         ] {
             assert_eq!(rule(line), Some("control-domain-available"), "{line}");
         }
+    }
+
+    #[test]
+    fn what_old_and_new_kernels_say_of_a_queue_that_another_device_has_is_one_rule() {
+        for line in [
+            "vfio_ap_mdev 8a2f: Userspace may not assign queue 00.0033 to mdev: already assigned to 9b3f",
+            "vfio_ap_mdev 9b3f: Userspace may not re-assign queue 00.0033 already assigned to 9b3f",
+            "Userspace may not re-assign queue 00.0033 already assigned to 9b3f",
+        ] {
+            assert_eq!(rule(line), Some("queue-not-shared"), "{line}");
+        }
+        let masks = "vfio_ap_mdev 9b3f: Can not reserve queue 00.0033 for host driver: in use by mdev";
+        assert!(explain(masks, None).is_some_and(|explained| explained.means.contains("EBUSY")));
     }
 
     #[test]

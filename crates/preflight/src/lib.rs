@@ -3,22 +3,23 @@
 //! hosts say of themselves in sysfs.
 //!
 //! [`collect`] takes a [`Snapshot`] of a host, [`host`] says what its texts mean, [`rules`] is the table of what must
-//! hold, [`judge`] applies it to a [`pair`] of hosts, [`report`] says what came of it, and [`kernel_log`] finds the rule that a
-//! kernel refused by. The crate shares types with the
+//! hold, [`judge`] applies it to a [`pair`] of hosts, [`report`] says what came of it, [`fix`] and [`reserve`] what helps, and
+//! [`kernel_log`] finds the rule that a kernel refused by. The crate shares types with the
 //! model of the driver and none of its checks: the two are compared with each other, on random pairs of hosts.
 #![forbid(unsafe_code)]
 
 pub mod attribute;
 pub mod collect;
+pub mod fix;
 pub mod host;
 pub mod judge;
 pub mod kernel_log;
-pub mod mend;
 mod message;
 pub mod pair;
-mod parse;
+pub mod parse;
 pub mod ranges;
 pub mod report;
+pub mod reserve;
 pub mod rules;
 pub mod snapshot;
 pub mod text;

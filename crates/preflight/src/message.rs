@@ -33,9 +33,19 @@ pub(crate) fn control_domain(mdev: &str, domain: Apqi) -> String {
     format!("vfio_ap_mdev {mdev}: Control domain {domain} not available on target host")
 }
 
-/// When a queue belongs to another device.
-pub(crate) fn already_assigned(apqn: Apqn, owner: &str) -> String {
-    format!("Userspace may not re-assign queue {apqn} already assigned to {owner}")
+/// When a queue belongs to another device. Since Linux 6.15, and in stable series of then: 6.1.141 for example.
+pub(crate) fn already_assigned(mdev: &str, apqn: Apqn, owner: &str) -> String {
+    format!("vfio_ap_mdev {mdev}: Userspace may not assign queue {apqn} to mdev: already assigned to {owner}")
+}
+
+/// What kernels said before, of an assignment and of a mask alike; the device is the owner.
+pub(crate) fn already_assigned_before(apqn: Apqn, owner: &str) -> String {
+    format!("vfio_ap_mdev {owner}: Userspace may not re-assign queue {apqn} already assigned to {owner}")
+}
+
+/// When a mask would take a queue from a device. Since the same kernels.
+pub(crate) fn in_use_by_mdev(owner: &str, apqn: Apqn) -> String {
+    format!("vfio_ap_mdev {owner}: Can not reserve queue {apqn} for host driver: in use by mdev")
 }
 
 /// A queue that answers and does not work; the posted series says nothing.

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The two hosts and the guest that is to move: what every rule looks at.
 
+use std::sync::OnceLock;
+
 use ap_arch::{Apqn, Mask256, Matrix};
 
 use crate::host::{Fact, Host, Mdev, Unknown};
+use crate::reserve::{Reservation, reservation};
 
 /// What the rules look at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Pair<'a> {
     /// Where the guest runs.
     pub source: &'a Host,
@@ -18,6 +21,8 @@ pub struct Pair<'a> {
     pub destination_mdev: &'a str,
     /// The source's device.
     pub guest: &'a Mdev,
+    /// How the destination gives the guest's queues to vfio_ap: one way for all of them, asked for once.
+    reservation: OnceLock<Fact<Reservation>>,
 }
 
 /// The source has no such device, or more than one and none was named.
@@ -34,9 +39,9 @@ pub enum NoGuest {
         /// Those that are there.
         there: Vec<String>,
     },
-    /// More than one.
-    #[error("the source has several mediated devices; name one by --mdev: {}", list(.0))]
-    Several(Vec<String>),
+    /// More than one; a guest is known to run with those that are marked.
+    #[error("the source has several mediated devices; name one by --mdev:{}", lines(.0))]
+    Several(Vec<(String, bool)>),
     /// The source does not say which it has.
     #[error("the mediated devices of the source are not known: {}", crate::text::plain(.0))]
     Unknown(String),
@@ -49,9 +54,17 @@ fn list(names: &[String]) -> String {
     if shown.is_empty() { "none".to_owned() } else { shown.join(", ") + more }
 }
 
+/// One a line, so that it can be copied.
+fn lines(mdevs: &[(String, bool)]) -> String {
+    let line = |(name, in_use): &(String, bool)| {
+        format!("\n  {}{}", crate::text::plain(name), if *in_use { "  in use by a guest" } else { "" })
+    };
+    mdevs.iter().map(line).collect()
+}
+
 impl<'a> Pair<'a> {
     /// The guest of `mdev` on the source, or of its only device; it goes to the device of the same name, or of
-    /// `destination_mdev`.
+    /// `destination_mdev`. Names are UUIDs, in which upper and lower case are one.
     ///
     /// # Errors
     /// [`NoGuest`].
@@ -62,16 +75,28 @@ impl<'a> Pair<'a> {
         destination_mdev: Option<&'a str>,
     ) -> Result<Self, NoGuest> {
         let mdevs = source.mdevs.as_ref().map_err(|Unknown(reason)| NoGuest::Unknown(reason.to_string()))?;
-        let names = || mdevs.keys().cloned().collect::<Vec<_>>();
+        let find = |mdevs: &'a std::collections::BTreeMap<String, Mdev>, name: &str| {
+            mdevs.get_key_value(name).or_else(|| mdevs.iter().find(|(there, _)| there.eq_ignore_ascii_case(name)))
+        };
         let (source_mdev, guest) = match mdev {
-            Some(name) => {
-                mdevs.get_key_value(name).ok_or_else(|| NoGuest::NotThere { name: name.to_owned(), there: names() })?
+            Some(name) => find(mdevs, name)
+                .ok_or_else(|| NoGuest::NotThere { name: name.to_owned(), there: mdevs.keys().cloned().collect() })?,
+            None if mdevs.len() > 1 => {
+                let marked = mdevs.iter().map(|(name, mdev)| (name.clone(), mdev.in_use == Ok(true)));
+                return Err(NoGuest::Several(marked.collect()));
             }
-            None if mdevs.len() > 1 => return Err(NoGuest::Several(names())),
             None => mdevs.first_key_value().ok_or(NoGuest::None)?,
         };
-        let destination_mdev = destination_mdev.unwrap_or(source_mdev);
-        Ok(Self { source, destination, source_mdev, destination_mdev, guest })
+        let wanted = destination_mdev.unwrap_or(source_mdev);
+        let there = destination.mdevs.as_ref().ok().and_then(|mdevs| find(mdevs, wanted));
+        let destination_mdev = there.map_or(wanted, |(name, _)| name.as_str());
+        Ok(Self { source, destination, source_mdev, destination_mdev, guest, reservation: OnceLock::new() })
+    }
+
+    /// How the destination gives the guest's queues to vfio_ap.
+    pub fn reservation(&self) -> Fact<&Reservation> {
+        let ask = || self.matrix().and_then(|guest| reservation(self.destination, &guest));
+        self.reservation.get_or_init(ask).as_ref().map_err(Unknown::clone)
     }
 
     /// What the guest has, or where that is not known, what was assigned to it: then a rule of its own says so.

@@ -7,7 +7,10 @@ use ap_arch::{Apid, Apqi, Mask256, Matrix};
 
 /// A whole mask as sysfs prints it: `0x` and 64 hex digits, the leftmost bit being number 0. So
 /// `0x0000000000001020…` is 51 and 58, 0x33 and 0x3a.
-pub(crate) fn mask(text: &str) -> Result<Mask256, &'static str> {
+///
+/// # Errors
+/// What is expected.
+pub fn mask(text: &str) -> Result<Mask256, &'static str> {
     const EXPECTED: &str = "0x and 64 hex digits";
     let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 64).ok_or(EXPECTED)?;
     let mut words = [0; 4];
@@ -94,13 +97,39 @@ pub(crate) fn switch(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-/// The master keys in force by `mkvps`: name of the register and verification pattern; `None` where the card gave none
-/// or one that is not valid. Lines look like `AES CUR: valid 0x4b41…`, or `WK CUR: - -` of an EP11 card.
-pub(crate) fn master_keys(text: &str) -> BTreeMap<String, Option<String>> {
+/// What a card says of one register of master keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Register {
+    /// It holds this key; of a new one, all its parts.
+    Key(String),
+    /// It holds none, or a part of one.
+    NoKey,
+    /// The card said nothing of it.
+    Unknown,
+}
+
+impl std::fmt::Display for Register {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Key(pattern) => pattern,
+            Self::NoKey => "no key",
+            Self::Unknown => "- -",
+        })
+    }
+}
+
+/// The registers in `mkvps`, by name. Lines look like `AES CUR: valid 0x4b41…`, `ASYM OLD: invalid 0x00…`, or `WK CUR: - -`
+/// where the card did not answer.
+pub(crate) fn master_keys(text: &str) -> BTreeMap<String, Register> {
     let register = |line: &str| {
-        let (name, value) = line.split_once(" CUR: ")?;
-        let pattern = value.strip_prefix("valid ").map(|pattern| pattern.trim().to_owned());
-        Some((name.to_owned(), pattern))
+        let (name, value) = line.split_once(": ")?;
+        let (state, pattern) = value.split_once(' ')?;
+        let register = match state {
+            "valid" | "full" | "committed" | "uncommitted" => Register::Key(pattern.trim().to_owned()),
+            "-" => Register::Unknown,
+            _ => Register::NoKey,
+        };
+        Some((name.to_owned(), register))
     };
     text.lines().filter_map(register).collect()
 }
@@ -146,10 +175,18 @@ mod tests {
     }
 
     #[test]
-    fn patterns_that_are_not_valid_are_unknown() {
-        let keys = master_keys("AES NEW: empty 0x00\nAES CUR: valid 0x4b41\nAPKA CUR: - -\nASYM CUR: invalid 0x00");
-        assert_eq!(keys["AES"].as_deref(), Some("0x4b41"));
-        assert_eq!((&keys["APKA"], &keys["ASYM"], keys.len()), (&None, &None, 3));
+    fn a_register_holds_a_key_or_none_or_is_not_known() {
+        let keys = master_keys(
+            "AES NEW: empty 0x00\nAES CUR: valid 0x4b41\nAPKA CUR: - -\nASYM CUR: invalid 0x00\nAES NEW: partial 0x01\n\
+             WK CUR: invalid -\nWK NEW: committed 0x02\nnonsense",
+        );
+        assert_eq!(keys["AES CUR"], Register::Key("0x4b41".to_owned()));
+        assert_eq!(keys["WK NEW"], Register::Key("0x02".to_owned()));
+        assert_eq!(keys["APKA CUR"], Register::Unknown);
+        for none in ["AES NEW", "ASYM CUR", "WK CUR"] {
+            assert_eq!(keys[none], Register::NoKey, "{none}");
+        }
+        assert_eq!(keys.len(), 6);
     }
 
     #[test]

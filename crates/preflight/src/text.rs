@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Texts of strangers on their way to a terminal or a shell. Snapshots are files that anybody may have written.
 
-/// How much of a stranger's text is shown.
-const LONGEST: usize = 200;
+/// How much of a stranger's text is shown: more than any line that is meant to be copied has, a write of 256 numbers for
+/// example.
+const LONGEST: usize = 4096;
 
 /// A text that can be shown in one line of a terminal: whatever is not printable is escaped, whatever is long cut.
 #[must_use]
@@ -44,7 +45,7 @@ mod tests {
     #[test]
     fn nothing_that_drives_a_terminal_is_left() {
         assert_eq!(plain("a\x1b[2J\r\nb\u{9b}\u{202e}ü"), "a\\u{1b}[2J\\r\\nb\\u{9b}\\u{202e}\\u{fc}");
-        assert!(plain(&"a".repeat(1000)).chars().count() <= 201);
+        assert!(plain(&"a".repeat(10_000)).chars().count() <= 4097);
     }
 
     #[test]

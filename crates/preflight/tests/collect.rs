@@ -20,6 +20,11 @@ fn folder() -> tempfile::TempDir {
     put(root, "proc/sys/kernel/osrelease", "6.12.107+deb13-s390x\n");
     put(root, "proc/cpuinfo", "vendor_id       : IBM/S390\nfacilities      : 0 1 12 15 65\ncache0          : x\n");
     put(root, "sys/firmware/uv/prot_virt_guest", "0\n");
+    put(
+        root,
+        "lib/modules/6.12.107+deb13-s390x/modules.dep",
+        "kernel/drivers/s390/crypto/vfio_ap.ko.xz: kernel/a.ko\n",
+    );
     put(root, "sys/bus/ap/apmask", format!("0x{}\n", "0".repeat(64)));
     put(root, "sys/bus/ap/features", "APSC APXA QACT RC8A \n");
     for card in ["05", "0a"] {
@@ -88,6 +93,24 @@ fn the_script_and_the_program_take_the_same_snapshot_and_leave_all_as_it_was() {
     }
     assert_eq!(by_script.len(), text(&by_program).len());
     insta::assert_snapshot!(by_program.to_json().expect("JSON"));
+}
+
+#[test]
+fn links_that_lead_nowhere_are_queues_without_files_for_both() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let link = |path: &str| {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::os::unix::fs::symlink("../../../devices/ap/gone", path).expect("a link");
+    };
+    link("sys/bus/ap/devices/card05");
+    link("sys/bus/ap/devices/05.0033");
+    link("sys/bus/ap/drivers/vfio_ap/05.0033");
+    let by_program = collect::collect(&Directory::new(folder.path()).expect("a root"));
+    let by_script = by_script(folder.path());
+    assert_eq!(Snapshot { taken_by: "kaput".to_owned(), ..by_script }, by_program);
+    assert_eq!((by_program.queues.entries().count(), by_program.cards.entries().count()), (1, 1));
+    assert_eq!(by_program.drivers.entries().map(|(_, queues)| queues.len()).sum::<usize>(), 1);
 }
 
 #[test]

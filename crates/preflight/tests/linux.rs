@@ -4,6 +4,7 @@
 //!
 //! That kernel has no vfio_ap, so a guest's device is put into the source's snapshot here.
 
+use preflight::host::VfioAp;
 use preflight::report::{fix, human, picture};
 use preflight::snapshot::{Section, Snapshot};
 use preflight::{Attribute, Host, Pair, RULES, judge, kernel_log};
@@ -50,7 +51,7 @@ fn every_snapshot_of_a_real_kernel_is_read() {
         assert_eq!(count(host.cards.as_ref().map(|cards| cards.len())), cards, "{name}");
         assert_eq!(count(host.queues.as_ref().map(|queues| queues.len())), queues, "{name}");
         assert_eq!((&host.secure, &host.reports_facilities), (&Ok(false), &Ok(true)), "{name}");
-        assert_eq!(host.features, Ok(None), "{name}: there is no vfio_ap");
+        assert_eq!(host.vfio_ap, Ok(VfioAp::NotLoaded), "{name}: there is no vfio_ap");
     }
 }
 
@@ -87,5 +88,5 @@ fn a_line_that_fits_several_rules_is_told_apart_by_what_the_hosts_are() {
     let explained = |judgement| kernel_log::explain(line, judgement).expect("a message of the driver");
     let id = |judgement| explained(judgement).rule.map(|rule| rule.id);
     assert_eq!((id(None), id(Some(&judgement))), (Some("queue-bound"), Some("queue-released")));
-    assert_eq!(explained(Some(&judgement)).mend.as_deref(), Some("echo -0x06 > /sys/bus/ap/apmask"));
+    assert_eq!(explained(Some(&judgement)).fix.as_deref(), Some("echo -0x06 > /sys/bus/ap/apmask"));
 }

@@ -182,7 +182,7 @@ fn not_in_use(tables: &Tables, name: &str, candidate: &Matrix) -> Result<(), Ref
         let shared = assignment.matrix.intersection(candidate);
         if let Some(apqn) = shared.queues().next() {
             let reason = format!("queue {apqn} is assigned to mediated device {other}");
-            let lines = shared.queues().map(|apqn| (LogLevel::Error, message::already_assigned(apqn, other)));
+            let lines = shared.queues().map(|apqn| (LogLevel::Warning, message::already_assigned(name, apqn, other)));
             return Err(Refusal { log: lines.collect(), ..Refusal::new(Errno::EADDRINUSE, reason) });
         }
     }
@@ -252,6 +252,7 @@ impl Context {
     /// Filters every device again after the host or its bindings changed. Queues that a guest loses are reset.
     pub(crate) fn refilter(&self, tables: &mut Tables) {
         let host = self.hardware.configuration();
+        tables.bus.scan(&host.matrix);
         let bound = tables.bus.bound_to_vfio_ap(&host.matrix);
         let names: Vec<String> = tables.mdevs.keys().cloned().collect();
         for name in names {

@@ -193,16 +193,23 @@ impl Hardware {
         self.resets.lock().clone()
     }
 
-    /// What the host has: by QCI where the machine has it, else by asking for each queue.
-    pub(crate) fn configuration(&self) -> HostConfiguration {
+    /// What QCI says, where the machine has it.
+    pub(crate) fn qci(&self) -> Option<QciBlock> {
         let mut block = vec![0; QciBlock::SIZE];
         let gr0 = Gr0::pqap(FunctionCode::QCI, Apqn::default());
         let operands = Operands { gr0: gr0.0, ..Operands::default() };
-        if self.door.facilities().apqci
-            && let Outcome::Completed { .. } = self.door.execute(Instruction::Pqap, &operands, &mut block)
-            && let Some(block) = block.first_chunk()
-        {
-            let block = QciBlock::from_bytes(block);
+        if !self.door.facilities().apqci {
+            return None;
+        }
+        match self.door.execute(Instruction::Pqap, &operands, &mut block) {
+            Outcome::Completed { .. } => block.first_chunk().map(QciBlock::from_bytes),
+            Outcome::Exception(_) => None,
+        }
+    }
+
+    /// What the host has: by QCI, else by asking for each queue.
+    pub(crate) fn configuration(&self) -> HostConfiguration {
+        if let Some(block) = self.qci() {
             return HostConfiguration { matrix: block.matrix, limits: block.limits() };
         }
         let mut matrix = Matrix::EMPTY;

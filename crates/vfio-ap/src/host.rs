@@ -102,14 +102,12 @@ impl Host {
             host_is_secure: AtomicBool::new(config.host_is_secure),
             guest_is_secure: AtomicBool::new(config.guest_is_secure),
         };
-        let bus = Bus {
-            default_adapters: config.default_adapters,
-            default_domains: config.default_domains,
-            unbound: config.unbound.iter().map(|queue| queue.0).collect(),
-            ..Bus::default()
-        };
+        let hardware = Hardware::new(Configuration::host(&machine));
+        let mut bus = Bus::new(config.default_adapters, config.default_domains, config.masks_bind_unbound);
+        bus.scan(&hardware.configuration().matrix);
+        config.unbound.iter().for_each(|queue| bus.unbind(queue.0));
         let context = Arc::new(Context {
-            hardware: Hardware::new(Configuration::host(&machine)),
+            hardware,
             tables: Lock::new(Tables { bus, mdevs: BTreeMap::new() }),
             log: Log::default(),
             defects,

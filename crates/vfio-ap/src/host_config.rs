@@ -34,6 +34,10 @@ pub struct HostConfig {
     /// Domains reserved for the host's default drivers (`aqmask`).
     #[serde(default, with = "hex::domains", skip_serializing_if = "is_empty")]
     pub default_domains: Mask256,
+    /// Whether a change of the masks binds a queue that has no driver and is the host's by them: Linux 6.12 was seen to do
+    /// it, 7.2 not to.
+    #[serde(default)]
+    pub masks_bind_unbound: bool,
     /// Names of the defects that are switched on from the start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub defects: Vec<String>,

@@ -54,9 +54,15 @@ pub(crate) fn number_filtered(mdev: &str, what: &str, number: impl std::fmt::Dis
     format!("vfio_ap_mdev {mdev}: {what} {number} would have to be filtered on target host")
 }
 
-/// The in-tree driver's words when a queue belongs to another device.
-pub(crate) fn already_assigned(apqn: Apqn, owner: &str) -> String {
-    fill("Userspace may not re-assign queue %q already assigned to %s", owner, apqn)
+/// A queue that `mdev` is to get belongs to another device: a warning, since Linux 6.15.
+pub(crate) fn already_assigned(mdev: &str, apqn: Apqn, owner: &str) -> String {
+    let text = "vfio_ap_mdev %s: Userspace may not assign queue %q to mdev: already assigned to";
+    format!("{} {owner}", fill(text, mdev, apqn))
+}
+
+/// A queue of `mdev` is to be the host's own by the masks: a warning, since Linux 6.15.
+pub(crate) fn in_use_by_mdev(mdev: &str, apqn: Apqn) -> String {
+    fill("vfio_ap_mdev %s: Can not reserve queue %q for host driver: in use by mdev", mdev, apqn)
 }
 
 /// A queue on the destination answers, but does not work: it is accepted with this warning.

@@ -10,7 +10,6 @@ use serde_json::Value;
 use vfio_mig::{DeviceError, Errno, QueueAnswer, StreamId};
 
 use crate::Host;
-use crate::bus::Driver;
 use crate::control::{
     CLASS_UNSUPPORTED, Counters, DataReply, DefectEntry, DefectList, Empty, Hex64, HexBytes, HostReply, LogReply,
     MAX_READ, MdevReply, PROTOCOL_VERSION, QueueList, QueueName, QueueReply, Reply, Request, RequestFrame,
@@ -232,7 +231,7 @@ impl Host {
             let owner = tables.mdevs.iter().find(|(_, present)| present.matrix.contains(apqn));
             QueueReply {
                 queue: QueueName(apqn),
-                driver: tables.bus.driver(apqn, &host).map(|driver| driver.name().to_owned()),
+                driver: tables.bus.driver(apqn).map(|driver| driver.name().to_owned()),
                 mdev: owner.map(|(name, _)| name.clone()),
                 hw_info: Hex64(tested.info.0),
                 status: Hex64(u64::from(tested.status.0)),
@@ -252,15 +251,6 @@ impl Host {
             applied: counters.applied.load(Ordering::Relaxed),
             open_streams: self.open_streams() as u64,
             resumed_by_vcpu: counters.resumed_by_vcpu.load(Ordering::Relaxed),
-        }
-    }
-}
-
-impl Driver {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::VfioAp => "vfio_ap",
-            Self::Default => "default",
         }
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! For people at a terminal: the answer first, then every finding with both values and the mend.
+//! For people at a terminal: the answer first, then every finding with both values and what helps.
 
 use std::fmt::Write as _;
 
@@ -39,6 +39,9 @@ pub fn screen(judgement: &Judgement, source: &str, destination: &str) -> String 
 }
 
 fn headline(judgement: &Judgement) -> &'static str {
+    if judgement.is_empty() && judgement.verdict() == Verdict::Unknown {
+        return "UNKNOWN, this guest has no queue: there is nothing to move";
+    }
     let breaks = |finding: &Finding| finding.rule.severity == Severity::Breaks && finding.is_violated;
     match judgement.verdict() {
         Verdict::Yes if judgement.findings.iter().any(breaks) => {
@@ -88,7 +91,7 @@ fn paragraph(text: &mut String, judgement: &Judgement, group: &Group<'_>) {
     if finding.is_violated {
         some(text, "kernel log", &evidence.log);
     }
-    some(text, "mend", &group.mend);
+    some(text, "fix", &group.fix);
 }
 
 fn some<T: ToString>(text: &mut String, label: &str, lines: &[T]) {

@@ -7,8 +7,8 @@ pub mod picture;
 
 use ap_arch::{Apqi, Apqn, Mask256};
 
+use crate::fix::Fix;
 use crate::judge::{Finding, Judgement, Subject};
-use crate::mend::Mend;
 use crate::ranges;
 use crate::text::plain;
 
@@ -16,8 +16,8 @@ use crate::text::plain;
 struct Group<'a> {
     first: &'a Finding,
     subjects: Vec<Subject>,
-    /// What would mend all of them, each step once.
-    mend: Vec<&'a Mend>,
+    /// What would help all of them, each step once.
+    fix: Vec<&'a Fix>,
 }
 
 impl Group<'_> {
@@ -55,13 +55,13 @@ fn groups(judgement: &Judgement) -> Vec<Group<'_>> {
             Some(group) => {
                 group.subjects.push(finding.subject);
                 // Queues follow each other by adapter, and most steps are about adapters.
-                group.mend.extend(finding.evidence.mend.iter());
-                group.mend.dedup();
+                group.fix.extend(finding.evidence.fix.iter());
+                group.fix.dedup();
             }
             None => groups.push(Group {
                 first: finding,
                 subjects: vec![finding.subject],
-                mend: finding.evidence.mend.iter().collect(),
+                fix: finding.evidence.fix.iter().collect(),
             }),
         }
     }
@@ -83,5 +83,5 @@ pub fn subject_name(subject: Subject) -> String {
 pub fn fix(judgement: &Judgement) -> String {
     let title = format!("What kaput preflight proposes for mediated device {}", plain(&judgement.destination_mdev));
     let asked = judgement.findings.iter().filter(|finding| finding.is_violated);
-    crate::mend::script(&title, asked.flat_map(|finding| &finding.evidence.mend))
+    crate::fix::script(&title, asked.flat_map(|finding| &finding.evidence.fix))
 }

@@ -6,15 +6,15 @@ use ap_arch::{ApType, Apqn, BindState, HwInfo};
 
 use super::hosts::shown;
 use super::{Evidence, Outcome};
+use crate::fix::Fix;
 use crate::host::{Fact, Host, Unknown};
-use crate::mend::Mend;
 use crate::message;
 use crate::pair::Pair;
 
-pub(crate) const OTHER_CARD: Mend =
-    Mend::Advice("no command changes a card: use an adapter that fits, or set the card's mode on the HMC");
+pub(crate) const OTHER_CARD: Fix =
+    Fix::advice("no command changes a card: use an adapter that fits, or set the card's mode on the HMC");
 
-pub(crate) const UNBIND: Mend = Mend::Advice("unbind the queue from the Secure Execution guest that has it");
+pub(crate) const UNBIND: Fix = Fix::advice("unbind the queue from the Secure Execution guest that has it");
 
 /// One of the bits that must be the same on both sides.
 pub(super) fn facility<const BIT: u64>(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
@@ -27,7 +27,7 @@ pub(super) fn facility<const BIT: u64>(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
     match (&source, &destination) {
         (Ok(a), Ok(b)) if a == b => Outcome::Holds,
         (Ok(on), Ok(_)) => {
-            evidence().log(message::facility(pair.destination_mdev, apqn, BIT, *on)).mend(OTHER_CARD).violated()
+            evidence().log(message::facility(pair.destination_mdev, apqn, BIT, *on)).fix([OTHER_CARD]).violated()
         }
         _ => evidence().unknown(),
     }
@@ -53,7 +53,7 @@ pub(super) fn ap_type(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
     match (&source, &destination) {
         (Ok(a), Ok(b)) if a <= b => Outcome::Holds,
         (Ok(a), Ok(b)) => {
-            evidence().log([message::ap_type(pair.destination_mdev, a.0, b.0)]).mend(OTHER_CARD).violated()
+            evidence().log([message::ap_type(pair.destination_mdev, a.0, b.0)]).fix([OTHER_CARD]).violated()
         }
         _ => evidence().unknown(),
     }
@@ -70,7 +70,7 @@ pub(super) fn class(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
     match (&source, &destination) {
         (Ok(false), _) | (_, Ok(true)) => Outcome::Holds,
         (Ok(true), Ok(false)) => {
-            evidence().log(message::class(pair.destination_mdev, apqn)).mend(OTHER_CARD).violated()
+            evidence().log(message::class(pair.destination_mdev, apqn)).fix([OTHER_CARD]).violated()
         }
         _ => evidence().unknown(),
     }
@@ -94,7 +94,7 @@ fn bind_state(pair: &Pair<'_>, apqn: Apqn, of: &Host) -> Outcome {
         (Ok(a), Ok(b)) => vec![message::bind_state(pair.destination_mdev, apqn, a, b)],
         _ => Vec::new(),
     };
-    evidence.log(log).mend(UNBIND).violated()
+    evidence.log(log).fix([UNBIND]).violated()
 }
 
 pub(super) fn source_bind_state(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
@@ -118,7 +118,7 @@ pub(super) fn way_back(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
     match (&source, &destination) {
         ((Ok(a), Ok(native)), (Ok(b), Ok(back))) if b <= a && (*native || !back) => Outcome::Holds,
         ((Ok(_), Ok(_)), (Ok(_), Ok(_))) => evidence()
-            .mend(Mend::Advice("the guest cannot return to its source; keep another host of the new kind"))
+            .fix([Fix::advice("the guest cannot return to its source; keep another host of the new kind")])
             .violated(),
         _ => evidence().unknown(),
     }

@@ -5,12 +5,12 @@ use ap_arch::Apqi;
 
 use super::hosts::not_known;
 use super::{Evidence, Outcome};
-use crate::mend::Mend;
+use crate::fix::Fix;
 use crate::message;
 use crate::pair::Pair;
 
-pub(crate) const NO_CONTROL_DOMAIN: Mend =
-    Mend::Advice("give the destination's LPAR this control domain (HMC), or take it from the guest");
+pub(crate) const NO_CONTROL_DOMAIN: Fix =
+    Fix::advice("give the destination's LPAR this control domain (HMC), or take it from the guest");
 
 pub(super) fn available(pair: &Pair<'_>, domain: Apqi) -> Outcome {
     let sure = pair.control_domains().1;
@@ -21,7 +21,7 @@ pub(super) fn available(pair: &Pair<'_>, domain: Apqi) -> Outcome {
         Ok(_) => {
             let evidence = Evidence::new(source(), "not in ap_control_domain_mask")
                 .log([message::control_domain(pair.destination_mdev, domain)])
-                .mend(NO_CONTROL_DOMAIN);
+                .fix([NO_CONTROL_DOMAIN]);
             if sure { evidence.violated() } else { evidence.unknown() }
         }
         Err(unknown) => Evidence::new(source(), not_known(unknown)).unknown(),

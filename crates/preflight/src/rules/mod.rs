@@ -12,7 +12,7 @@ use serde::Serialize;
 
 pub(crate) use self::compatibility::{OTHER_CARD, UNBIND};
 pub(crate) use self::domains::NO_CONTROL_DOMAIN;
-use crate::mend::Mend;
+use crate::fix::Fix;
 use crate::pair::Pair;
 
 /// One rule.
@@ -74,6 +74,8 @@ pub enum Step {
     Compatibility,
     /// Control domains: 3.3.
     ControlDomains,
+    /// Queues of the host's own drivers: 6.
+    Reserved,
     /// Another device's queues: 6.
     InUse,
     /// The host's maxima: 6.
@@ -90,6 +92,7 @@ impl Step {
             Self::Shape => Some("EINVAL"),
             Self::Snapshot | Self::Availability | Self::ControlDomains | Self::Limits => Some("ENODEV"),
             Self::Compatibility => Some("EFAULT"),
+            Self::Reserved => Some("EADDRNOTAVAIL"),
             Self::InUse => Some("EADDRINUSE"),
         }
     }
@@ -128,13 +131,13 @@ pub struct Evidence {
     pub destination: String,
     /// What the kernel would log.
     pub log: Vec<String>,
-    /// What would mend it.
+    /// What would help.
     #[serde(serialize_with = "as_text")]
-    pub mend: Vec<Mend>,
+    pub fix: Vec<Fix>,
 }
 
-fn as_text<S: serde::Serializer>(mends: &[Mend], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(mends.iter().map(ToString::to_string))
+fn as_text<S: serde::Serializer>(fixes: &[Fix], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(fixes.iter().map(ToString::to_string))
 }
 
 impl Evidence {
@@ -147,8 +150,8 @@ impl Evidence {
         self
     }
 
-    fn mend(mut self, mend: Mend) -> Self {
-        self.mend.push(mend);
+    fn fix(mut self, fixes: impl IntoIterator<Item = Fix>) -> Self {
+        self.fix.extend(fixes);
         self
     }
 
@@ -165,6 +168,7 @@ const SPEC_LATER: &str = "those with migration; the posted series does not check
 const SERIES: &str = "those with migration";
 const NONE: &str = "none: an administrator's duty";
 const ANY: &str = "all";
+const OVERRIDES: &str = "those with `driver_override` for queues: Linux 6.19 and newer";
 
 macro_rules! rules {
     ($($id:literal, $severity:expr, $source:literal, $kernels:expr, $statement:literal, $check:expr;)*) => {
@@ -216,7 +220,7 @@ pub static RULES: &[Rule] = rules! {
     "facility-apxa", Refused(Step::Compatibility), "vfio-ap migration spec 5.4, bit 6", SERIES,
         "extended addressing (APXA): both or neither", Queue(compatibility::facility::<{ HwInfo::APXA }>);
     "facility-slcf", Refused(Step::Compatibility), "vfio-ap migration spec 5.4, bit 7", SERIES,
-        "stateless-command filtering (SLCF): both or neither; a card's word hides it before Linux 6.17", Queue(compatibility::facility::<{ HwInfo::SLCF }>);
+        "stateless-command filtering (SLCF): both or neither; older kernels hide it in a card's word", Queue(compatibility::facility::<{ HwInfo::SLCF }>);
     "ap-type", Refused(Step::Compatibility), "vfio-ap migration spec 5.4, rule 2", SERIES,
         "the AP type on the destination is the source's or a newer one", Queue(compatibility::ap_type);
     "source-bind-state", Refused(Step::Compatibility), "vfio-ap migration spec 5.4, rule 4", SERIES,
@@ -227,6 +231,8 @@ pub static RULES: &[Rule] = rules! {
         "full native card function on the source is full native card function on the destination", Queue(compatibility::class);
     "control-domain-available", Refused(Step::ControlDomains), "vfio-ap migration spec 3.3", SPEC_LATER,
         "the control domain is in the destination's `ap_control_domain_mask`", ControlDomain(domains::available);
+    "queue-given", Refused(Step::Reserved), "vfio-ap migration spec 6", OVERRIDES,
+        "a queue that vfio_ap has is given to it by its override, or by the masks", Queue(queues::given);
     "queue-not-shared", Refused(Step::InUse), "vfio-ap migration spec 6", ANY,
         "the queue is assigned to no other mediated device on the destination", Queue(queues::not_shared);
     "adapter-limit", Refused(Step::Limits), "vfio-ap migration spec 6", ANY,
@@ -240,18 +246,20 @@ pub static RULES: &[Rule] = rules! {
     "queue-not-checkstopped", Breaks, "vfio-ap migration spec 5.3, 12", NONE,
         "the queue is not checkstopped on the destination", Queue(queues::not_checkstopped);
     "master-keys", Breaks, "vfio-ap migration spec 11", NONE,
-        "a coprocessor's master keys in force are the same; `- -` and a file that cannot be read mean unknown", Queue(queues::master_keys);
+        "a coprocessor's current master keys are the same on both hosts; `- -` and a file that is not there mean unknown", Queue(queues::master_keys);
+    "master-keys-new-old", Note, "vfio-ap migration spec 11", NONE,
+        "the registers of new and old master keys are the same too", Queue(queues::other_registers);
     "same-uuid", Note, "vfio-ap migration spec 9", ANY,
         "the mediated devices have the same UUID on both hosts", Once(hosts::same_uuid);
     "destination-mdev-empty", Note, "vfio-ap migration spec 9", ANY,
         "the destination's device holds nothing but what the guest brings; the rest will be taken from it", Once(hosts::destination_mdev_empty);
     "guest-has-queues", Note, "vfio-ap migration spec 1", ANY,
-        "the guest has queues at all", Once(hosts::guest_has_queues);
+        "the guest has queues at all; of a guest without any the answer is never yes", Once(hosts::guest_has_queues);
     "guest-not-filtered", Note, "vfio-ap migration spec 1", ANY,
         "the guest has all that is assigned to it; what is filtered on the source does not migrate", Once(hosts::guest_not_filtered);
     "facilities-reported", Note, "vfio-ap migration spec 5.3", ANY,
         "both machines report facility bits (STFLE bit 15); otherwise the kernel compares zeros", Once(hosts::facilities_reported);
-    "masks-decide", Note, "vfio-ap migration spec 7", "those with `driver_override` for queues",
+    "masks-decide", Note, "vfio-ap migration spec 7", OVERRIDES,
         "no driver override has a say in the queue on the destination; the masks cannot be changed beside overrides", Queue(queues::masks_decide);
     "way-back", Note, "vfio-ap migration spec 5.4", ANY,
         "the guest could come back: the destination's card is neither newer nor more than the source's", Queue(compatibility::way_back);

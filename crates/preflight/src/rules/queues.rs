@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of one queue: whether it is there, whose it is, whether it works.
 
-use ap_arch::{Apqn, HwInfo, Mask256};
+use std::collections::{BTreeMap, BTreeSet};
+
+use ap_arch::{Apqn, HwInfo};
 
 use super::hosts::{not_known, shown};
 use super::{Evidence, Outcome};
+use crate::fix::Fix;
 use crate::host::{Fact, Host, Queue, Unknown};
-use crate::mend::Mend;
 use crate::message;
 use crate::pair::Pair;
+use crate::parse::Register;
+use crate::reserve::VFIO_AP;
 
 fn presence(host: &Host, apqn: Apqn) -> String {
     shown(&host.queue(apqn), |queue| if queue.is_some() { "there" } else { "no such queue" }.to_owned())
@@ -20,7 +24,7 @@ pub(super) fn on_source(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
         Ok(Some(_)) => Outcome::Holds,
         Ok(None) => evidence()
             .log([message::queue_gone(pair.source_mdev, apqn)])
-            .mend(Mend::Advice("the guest has a queue that its host has lost: bring the adapter back first"))
+            .fix([Fix::advice("the guest has a queue that its host has lost: bring the adapter back first")])
             .violated(),
         Err(_) => evidence().unknown(),
     }
@@ -32,41 +36,30 @@ pub(super) fn on_destination(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
         Ok(Some(_)) => Outcome::Holds,
         Ok(None) => evidence()
             .log([message::not_available(pair.destination_mdev, apqn)])
-            .mend(Mend::Advice(
+            .fix([Fix::advice(
                 "assign adapter and domain to the destination's LPAR (HMC), or use other ones for the guest",
-            ))
+            )])
             .violated(),
         Err(_) => evidence().unknown(),
     }
 }
 
-/// Whether the destination reserves a queue for its own drivers: both numbers in the masks, or an override says so.
-/// Overrides exist only beside masks as the kernel starts with, with every bit on.
+/// Whether the masks leave a queue to the host's own drivers: both numbers are in them. Of a queue that vfio_ap does not
+/// have, an override changes nothing about that: it exists only beside masks that have every number.
 fn reserved(host: &Host, apqn: Apqn) -> Fact<bool> {
-    let chosen = match host.queue(apqn) {
-        Ok(queue) => queue.map_or(Ok(None), |queue| queue.driver_override.clone()),
-        Err(unknown) => Err(unknown),
-    };
-    if let Ok(Some(driver)) = chosen {
-        return Ok(driver != "vfio_ap");
-    }
     match (&host.apmask, &host.aqmask) {
         (Ok(adapters), _) if !adapters.contains(apqn.apid.0) => Ok(false),
         (_, Ok(domains)) if !domains.contains(apqn.apqi.0) => Ok(false),
-        (Ok(adapters), Ok(domains)) => match chosen {
-            Err(unknown) if (*adapters, *domains) == (Mask256::FULL, Mask256::FULL) => Err(unknown),
-            _ => Ok(true),
-        },
+        (Ok(_), Ok(_)) => Ok(true),
         (Err(unknown), _) | (_, Err(unknown)) => Err(unknown.clone()),
     }
 }
 
-/// How a queue is taken from the default drivers: by the masks, unless an override is in force somewhere.
-fn release(host: &Host, apqn: Apqn) -> Mend {
-    let overridden = |queue: &Queue| matches!(queue.driver_override, Ok(Some(_)));
-    match host.queues.as_ref() {
-        Ok(queues) if queues.values().any(overridden) => Mend::Override(apqn),
-        _ => Mend::Release(apqn.apid),
+/// What gives a queue to vfio_ap, once that is loaded.
+fn steps(pair: &Pair<'_>, apqn: Apqn) -> Vec<Fix> {
+    match pair.reservation() {
+        Ok(way) => way.steps(pair.destination, apqn),
+        Err(_) => vec![Fix::advice("`kaput collect` shows what is not known of the destination's masks and queues")],
     }
 }
 
@@ -75,19 +68,48 @@ pub(super) fn released(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
     if matches!(host.queue(apqn), Ok(None)) {
         return Outcome::NotAsked;
     }
-    // What vfio_ap has, nobody reserves.
-    if host.driver(apqn) == Ok(Some("vfio_ap")) {
+    // Of what vfio_ap has, another rule says whether it was given to it.
+    if host.driver(apqn) == Ok(Some(VFIO_AP)) {
         return Outcome::Holds;
     }
     let show = |fact: &Fact<bool>| shown(fact, |on| if *on { "reserved" } else { "released" }.to_owned());
-    let seen = reserved(host, apqn);
-    let evidence = || Evidence::new(show(&reserved(source, apqn)), show(&seen));
+    let seen = match (reserved(host, apqn), host.driver(apqn)) {
+        // Beside masks that leave everything to the host an override may have given the queue to vfio_ap.
+        (Ok(true), Err(unknown)) if host.has_overrides() != Ok(false) && host.masks_are_full() != Ok(false) => {
+            Err(unknown)
+        }
+        (reserved, _) => reserved,
+    };
+    let evidence = || {
+        let of = |host, fact: &Fact<bool>| format!("{}; {}", bound_to(host, apqn), show(fact));
+        Evidence::new(bound_to(source, apqn), of(host, &seen))
+    };
     match seen {
         Ok(false) => Outcome::Holds,
         Ok(true) => {
-            evidence().log([message::not_available(pair.destination_mdev, apqn)]).mend(release(host, apqn)).violated()
+            evidence().log([message::not_available(pair.destination_mdev, apqn)]).fix(steps(pair, apqn)).violated()
         }
         Err(_) => evidence().unknown(),
+    }
+}
+
+/// A queue that vfio_ap has may not be its any more: its override was cleared, and it was not bound anew.
+pub(super) fn given(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
+    let host = pair.destination;
+    let queue = match (host.queue(apqn), host.driver(apqn)) {
+        (Ok(Some(queue)), Ok(Some(VFIO_AP))) => queue,
+        _ => return Outcome::NotAsked,
+    };
+    let evidence = |seen: &str| Evidence::new("the guest's", format!("vfio_ap has it, {seen}"));
+    match (queue.has_override, &queue.driver_override, reserved(host, apqn)) {
+        // Where there are no overrides, no driver has what the masks do not leave to it.
+        (false, ..) | (_, Ok(Some(_)), _) | (_, _, Ok(false)) => Outcome::Holds,
+        (_, Ok(None), Ok(true)) => {
+            let fix = Fix::Override { queue: apqn, from: Some(VFIO_AP.to_owned()) };
+            evidence("without an override, and the masks leave it to the host's own drivers").fix([fix]).violated()
+        }
+        (_, Err(unknown), _) => evidence(&not_known(unknown)).unknown(),
+        (_, _, Err(unknown)) => evidence(&not_known(&unknown)).unknown(),
     }
 }
 
@@ -103,10 +125,9 @@ pub(super) fn bound(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
     let evidence = || Evidence::new(bound_to(pair.source, apqn), bound_to(host, apqn));
     match host.driver(apqn) {
         Ok(Some("vfio_ap")) => Outcome::Holds,
-        Ok(_) => evidence()
-            .log([message::not_available(pair.destination_mdev, apqn)])
-            .mend(if host.features == Ok(None) { Mend::LoadDriver } else { Mend::Bind(apqn) })
-            .violated(),
+        Ok(_) => {
+            evidence().log([message::not_available(pair.destination_mdev, apqn)]).fix(steps(pair, apqn)).violated()
+        }
         Err(_) => evidence().unknown(),
     }
 }
@@ -123,8 +144,8 @@ pub(super) fn not_shared(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
         match &other.assigned {
             Ok(matrix) if matrix.contains(apqn) => {
                 return evidence(&format!("assigned to {name}"))
-                    .log([message::already_assigned(apqn, name)])
-                    .mend(Mend::Unassign(name.clone(), apqn.apid))
+                    .log([message::already_assigned(pair.destination_mdev, apqn, name)])
+                    .fix([Fix::Unassign(name.clone(), apqn.apid)])
                     .violated();
             }
             Ok(_) => {}
@@ -139,7 +160,7 @@ fn limit(number: u8, limit: &Fact<u8>) -> Outcome {
     match limit {
         Ok(limit) if number <= *limit => Outcome::Holds,
         Ok(_) => Evidence::new(format!("{number:02x}"), shown)
-            .mend(Mend::Advice("use lower numbers for this guest: this machine has no such"))
+            .fix([Fix::advice("use lower numbers for this guest: this machine has no such")])
             .violated(),
         Err(_) => Evidence::new(format!("{number:02x}"), shown).unknown(),
     }
@@ -191,7 +212,7 @@ pub(super) fn configured(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
         Ok(true) => Outcome::Holds,
         Ok(false) => evidence()
             .log([message::does_not_work(pair.destination_mdev, apqn, "deconfigured")])
-            .mend(Mend::Configure(apqn.apid))
+            .fix([Fix::Configure(apqn.apid)])
             .violated(),
         Err(_) => evidence().unknown(),
     }
@@ -206,45 +227,106 @@ pub(super) fn not_checkstopped(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
         Ok(false) => Outcome::Holds,
         Ok(true) => evidence()
             .log([message::does_not_work(pair.destination_mdev, apqn, "checkstopped")])
-            .mend(Mend::Advice("deconfigure and configure the adapter on the HMC, or replace the card"))
+            .fix([Fix::advice("deconfigure and configure the adapter on the HMC, or replace the card")])
             .violated(),
         Err(_) => evidence().unknown(),
     }
 }
 
-/// The master keys in force, by name of the register.
-type Keys = Vec<(String, String)>;
+/// The registers of a queue's card, and whether they were read before vfio_ap got the queue.
+fn registers(host: &Host, apqn: Apqn) -> (Fact<BTreeMap<String, Register>>, &'static str) {
+    let registers = host.queue(apqn).and_then(|queue| {
+        let registers = queue.ok_or(Unknown("no such queue".into()))?.master_keys.clone()?;
+        if registers.is_empty() { Err(Unknown("mkvps names no registers".into())) } else { Ok(registers) }
+    });
+    let kept = registers.is_ok() && host.driver(apqn) == Ok(Some(VFIO_AP));
+    (registers, if kept { " (read before vfio_ap got the queue)" } else { "" })
+}
 
-fn keys(host: &Host, apqn: Apqn) -> Fact<Keys> {
-    let queue = host.queue(apqn)?.ok_or(Unknown("no such queue".into()))?;
-    let keys = queue.master_keys.as_ref().map_err(Unknown::clone)?;
-    if keys.is_empty() {
-        return Err(Unknown("mkvps names no keys".into()));
+/// How the registers of one kind on both hosts compare.
+#[derive(Default)]
+struct Compared {
+    different: Vec<String>,
+    unknown: Vec<String>,
+}
+
+fn compare(
+    source: &BTreeMap<String, Register>,
+    destination: &BTreeMap<String, Register>,
+    of: impl Fn(&str) -> bool,
+) -> Compared {
+    let mut compared = Compared::default();
+    let names: BTreeSet<&String> = source.keys().chain(destination.keys()).filter(|name| of(name)).collect();
+    for name in names {
+        match (source.get(name), destination.get(name)) {
+            (Some(Register::Unknown) | None, _) | (_, Some(Register::Unknown) | None) => {
+                compared.unknown.push(name.clone());
+            }
+            (a, b) if a == b => {}
+            _ => compared.different.push(name.clone()),
+        }
     }
-    let valid = |(name, key): (&String, &Option<String>)| Some((name.clone(), key.clone()?));
-    keys.iter().map(valid).collect::<Option<_>>().ok_or(Unknown("mkvps: - -".into()))
+    compared
+}
+
+fn is_current(name: &str) -> bool {
+    name.ends_with(" CUR")
+}
+
+fn show_registers(registers: &Fact<BTreeMap<String, Register>>, names: &[String], kept: &str) -> String {
+    let one = |registers: &BTreeMap<String, Register>, name: &String| {
+        registers.get(name).map_or_else(|| format!("{name} not named"), |register| format!("{name} {register}"))
+    };
+    let all = shown(registers, |registers| match names {
+        [] => "no current key named".to_owned(),
+        _ => names.iter().map(|name| one(registers, name)).collect::<Vec<_>>().join(", "),
+    });
+    all + kept
+}
+
+fn is_coprocessor(host: &Host, apqn: Apqn) -> bool {
+    [HwInfo::CCA, HwInfo::EP11].map(|bit| host.bit(apqn, bit)).contains(&Ok(true))
 }
 
 pub(super) fn master_keys(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
-    let coprocessor = |host: &Host| [HwInfo::CCA, HwInfo::EP11].map(|bit| host.bit(apqn, bit)).contains(&Ok(true));
-    if !coprocessor(pair.source) || !coprocessor(pair.destination) {
+    if !is_coprocessor(pair.source, apqn) || !is_coprocessor(pair.destination, apqn) {
         return Outcome::NotAsked;
     }
-    let (source, destination) = (keys(pair.source, apqn), keys(pair.destination, apqn));
-    let show = |fact: &Fact<Keys>| {
-        shown(fact, |keys| keys.iter().map(|(name, key)| format!("{name} {key}")).collect::<Vec<_>>().join(", "))
+    let ((source, kept), (destination, kept_there)) = (registers(pair.source, apqn), registers(pair.destination, apqn));
+    let evidence = |names: &[String]| {
+        let (a, b) = (show_registers(&source, names, kept), show_registers(&destination, names, kept_there));
+        Evidence::new(a, b)
     };
-    let evidence = Evidence::new(show(&source), show(&destination));
-    match (source, destination) {
-        (Ok(a), Ok(b)) if a == b => Outcome::Holds,
-        (Ok(_), Ok(_)) => {
-            evidence.mend(Mend::Advice("set the same master keys on both hosts, by TKE for example")).violated()
-        }
-        _ => {
-            let advice = "compare the verification patterns from the guest, or on the HMC, before you migrate";
-            evidence.mend(Mend::Advice(advice)).unknown()
-        }
+    let by_hand = Fix::advice("compare the verification patterns from the guest, or on the HMC, before you migrate");
+    let (Ok(a), Ok(b)) = (&source, &destination) else {
+        let names: Vec<String> =
+            [&source, &destination].into_iter().flatten().flat_map(|keys| keys.keys().cloned()).collect();
+        let current: Vec<String> = names.into_iter().filter(|name| is_current(name)).collect();
+        return evidence(&current).fix([by_hand]).unknown();
+    };
+    let Compared { different, unknown } = compare(a, b, is_current);
+    if !different.is_empty() {
+        let set = Fix::advice("set the same master keys on both hosts, by TKE for example");
+        return evidence(&different).fix([set]).violated();
     }
+    let named = a.keys().chain(b.keys()).any(|name| is_current(name));
+    if !unknown.is_empty() || !named {
+        return evidence(&unknown).fix([by_hand]).unknown();
+    }
+    Outcome::Holds
+}
+
+/// New keys that are not in force yet, and old ones.
+pub(super) fn other_registers(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
+    let ((source, kept), (destination, kept_there)) = (registers(pair.source, apqn), registers(pair.destination, apqn));
+    let (Ok(a), Ok(b)) = (&source, &destination) else { return Outcome::NotAsked };
+    let Compared { different, .. } = compare(a, b, |name| !is_current(name));
+    if different.is_empty() {
+        return Outcome::Holds;
+    }
+    Evidence::new(show_registers(&source, &different, kept), show_registers(&destination, &different, kept_there))
+        .fix([Fix::advice("a change of master keys is under way on one side: finish it in the same way on both hosts")])
+        .violated()
 }
 
 pub(super) fn masks_decide(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
@@ -256,7 +338,7 @@ pub(super) fn masks_decide(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
     match &queue.driver_override {
         Ok(None) => Outcome::Holds,
         Ok(Some(driver)) => Evidence::new("-", format!("driver_override {driver}"))
-            .mend(Mend::Advice("as long as an override is set, apmask and aqmask cannot be changed on this host"))
+            .fix([Fix::advice("as long as an override is set, apmask and aqmask cannot be changed on this host")])
             .violated(),
         Err(unknown) => Evidence::new("-", not_known(unknown)).unknown(),
     }

@@ -47,11 +47,24 @@ enum Change {
     DropControl(usize),
     Unbind(usize, usize),
     Reserve(Mask256, Mask256),
-    Override(usize, usize),
+    Override(usize, usize, Overridden),
     Other(usize),
     Secure,
     Binding,
     Assign(Mask256),
+}
+
+/// How one queue differs from the others, all of which vfio_ap has by their overrides.
+#[derive(Clone, Copy, Debug)]
+enum Overridden {
+    /// It is another driver's by its override.
+    Other,
+    /// Its override was written, and nothing else was done.
+    WrittenOnly,
+    /// Its override was cleared, and nothing else was done.
+    Cleared,
+    /// It lost its driver.
+    Unbound,
 }
 
 /// What preflight is not told: on which side, and which files.
@@ -121,6 +134,11 @@ fn hardware() -> impl Strategy<Value = Hardware> {
         .prop_map(|(cards, domains, control, binding, secure)| Hardware { cards, domains, control, binding, secure })
 }
 
+fn overridden() -> impl Strategy<Value = Overridden> {
+    use Overridden::{Cleared, Other, Unbound, WrittenOnly};
+    proptest::sample::select(&[Other, WrittenOnly, Cleared, Unbound][..])
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let (a, d) = (0..ADAPTERS.len(), 0..DOMAINS.len());
     prop_oneof![
@@ -133,7 +151,7 @@ fn change() -> impl Strategy<Value = Change> {
         2 => (0..CONTROL.len()).prop_map(Change::DropControl),
         2 => (a.clone(), d.clone()).prop_map(|(i, j)| Change::Unbind(i, j)),
         2 => (mostly(&ADAPTERS), subset(&DOMAINS)).prop_map(|(a, d)| Change::Reserve(a, d)),
-        2 => (a.clone(), d).prop_map(|(i, j)| Change::Override(i, j)),
+        4 => (a.clone(), d, overridden()).prop_map(|(i, j, how)| Change::Override(i, j, how)),
         2 => a.prop_map(Change::Other),
         2 => Just(Change::Secure),
         2 => Just(Change::Binding),
@@ -187,6 +205,25 @@ fn mdev(uuid: &str, matrix: Matrix) -> MdevConfig {
     MdevConfig { uuid: uuid.to_owned(), adapters, domains, control_domains, open: false }
 }
 
+/// Gives a queue to vfio_ap by its override, but for what differs; nothing happens where there is no such queue.
+fn give(host: &Host, queue: Apqn, how: Option<Overridden>) {
+    let folder = format!("/sys/bus/ap/devices/{queue}");
+    let put = |path: &str, value: &str| _ = host.sysfs_write(path, value);
+    let choose = |driver| put(&format!("{folder}/driver_override"), driver);
+    let unbind = || put(&format!("{folder}/driver/unbind"), &queue.to_string());
+    choose(if matches!(how, Some(Overridden::Other)) { "cex4queue" } else { "vfio_ap" });
+    if matches!(how, Some(Overridden::Other | Overridden::WrittenOnly)) {
+        return;
+    }
+    unbind();
+    if !matches!(how, Some(Overridden::Unbound)) {
+        put("/sys/bus/ap/drivers_probe", &queue.to_string());
+    }
+    if matches!(how, Some(Overridden::Cleared)) {
+        choose("");
+    }
+}
+
 impl Case {
     pub(crate) fn source(&self) -> Option<Arc<Host>> {
         let mut config = config(&Hardware { secure: self.source_secure, ..self.hardware.clone() });
@@ -215,7 +252,7 @@ impl Case {
                 Change::DropControl(j) => hardware.control.remove(CONTROL[*j]),
                 Change::Unbind(i, j) => unbound.push(Apqn::new(ADAPTERS[*i], DOMAINS[*j])),
                 Change::Reserve(adapters, domains) => reserved = Some((*adapters, *domains)),
-                Change::Override(i, j) => overridden = Some(Apqn::new(ADAPTERS[*i], DOMAINS[*j])),
+                Change::Override(i, j, how) => overridden = Some((Apqn::new(ADAPTERS[*i], DOMAINS[*j]), *how)),
                 Change::Other(i) => other.insert(ADAPTERS[*i]),
                 Change::Secure => hardware.secure = true,
                 Change::Binding => hardware.binding = !hardware.binding,
@@ -234,12 +271,8 @@ impl Case {
             (config.default_adapters, config.default_domains) = (adapters, domains);
         }
         let host = Host::new(config).ok()?;
-        if let Some(apqn) = overridden {
-            // Everything goes to vfio_ap but this one.
-            for other in self.assigned.queues() {
-                let path = format!("/sys/bus/ap/devices/{other}/driver_override");
-                _ = host.sysfs_write(&path, if other == apqn { "default" } else { "vfio_ap" });
-            }
+        if let Some((apqn, how)) = overridden {
+            self.assigned.queues().for_each(|queue| give(&host, queue, (queue == apqn).then_some(how)));
         }
         Some(host)
     }

@@ -65,6 +65,10 @@ pub(crate) fn migrate(source: &Arc<Host>, destination: &Arc<Host>) -> Truth {
     }
     let lines = [source, destination].into_iter().zip(starts).flat_map(|(host, since)| logged(host, since).0);
     let lines: Vec<(String, String)> = lines.collect();
-    let of = |wanted: &str| lines.iter().filter(|(level, _)| level == wanted).map(|(_, text)| text.clone()).collect();
-    Truth { refused, errors: of("error"), warnings: of("warning") }
+    // Of a queue that another device has, the driver warns, and refuses.
+    let refuses = |(level, text): &&(String, String)| level == "error" || text.contains("already assigned to");
+    let texts = |lines: Vec<&(String, String)>| lines.into_iter().map(|(_, text)| text.clone()).collect();
+    let (errors, rest): (Vec<_>, Vec<_>) = lines.iter().partition(refuses);
+    let warnings = rest.into_iter().filter(|(level, _)| level == "warning").collect();
+    Truth { refused, errors: texts(errors), warnings: texts(warnings) }
 }

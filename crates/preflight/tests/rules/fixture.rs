@@ -49,7 +49,7 @@ fn host(is_source: bool) -> Snapshot {
     let queue = [
         ("config", "1"),
         ("chkstop", "0"),
-        ("driver_override", "(null)"),
+        ("driver_override", ""),
         ("ap_functions", "0x92800000"),
         ("mkvps", "AES CUR: valid 0x01\nAPKA CUR: valid 0x01"),
     ];
@@ -190,6 +190,12 @@ impl Hosts {
         self.other_mdev("");
         let other = entries(&mut self.snapshots[DESTINATION].mdevs).get_mut("other").expect("the device");
         other.insert("matrix".into(), hidden());
+    }
+
+    pub(crate) fn without_the_driver(&mut self, side: usize) {
+        self.put(side, "vfio-ap", "features", Attribute::MISSING);
+        self.snapshots[side].mdevs = Section::Listed(BTreeMap::new());
+        entries(&mut self.snapshots[side].drivers).remove("vfio_ap");
     }
 
     pub(crate) fn hide_mdevs(&mut self, side: usize) {

@@ -1,193 +1,178 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Attributes of the AP bus, its cards, queues and drivers.
+//! Attributes of the AP bus itself, and the way to those of its cards, queues and drivers.
 
-use ap_arch::{Apid, Apqn, Mask256, Matrix, ResponseCode};
+use ap_arch::{Apid, Apqn, Mask256, Matrix, QciBlock};
 use vfio_mig::{DeviceError, Errno, LogLevel};
 
-use super::{AP_BUS, invalid, mask, no_access, no_such};
+use super::attribute::{Access, Attribute, access, line};
+use super::{AP_BUS, ap_card, ap_driver, ap_queue, mask, no_such};
 use crate::Host;
-use crate::bus::{Bus, Driver};
-use crate::context::Tables;
-use crate::hardware::Tested;
+use crate::bus::Driver;
 use crate::message;
-use crate::queue_set::QueueSet;
 
-pub(super) fn read(host: &Host, path: &str) -> Result<String, DeviceError> {
-    let hardware = &host.context.hardware;
-    let line = |text: &dyn std::fmt::Display| Ok(format!("{text}\n"));
-    match path {
-        "apmask" => return line(&host.context.tables.lock().bus.default_adapters),
-        "aqmask" => return line(&host.context.tables.lock().bus.default_domains),
-        "ap_control_domain_mask" => return line(&hardware.configuration().matrix.control_domains),
-        "ap_adapter_mask" => return line(&hardware.configuration().matrix.adapters),
-        "ap_usage_domain_mask" => return line(&hardware.configuration().matrix.domains),
-        "ap_max_adapter_id" => return line(&hardware.configuration().limits.0),
-        "ap_max_domain_id" => return line(&hardware.configuration().limits.1),
-        _ => {}
-    }
-    let missing = || no_such(&format!("{AP_BUS}{path}"));
-    let (device, attribute) =
-        path.strip_prefix("devices/").and_then(|rest| rest.split_once('/')).ok_or_else(missing)?;
-    let matrix = hardware.configuration().matrix;
-    if let Some(card) = device.strip_prefix("card") {
-        let tested = card_test(host, &matrix, card).ok_or_else(missing)?;
-        return match attribute {
-            "ap_functions" => line(&format_args!("0x{:08X}", tested.info.facilities() & 0xffff_0000)),
-            "hwtype" | "raw_hwtype" => line(&tested.info.ap_type().0),
-            "config" => line(&u8::from(is_configured(&tested))),
-            "chkstop" => line(&u8::from(is_checkstopped(&tested))),
-            _ => Err(missing()),
-        };
-    }
-    let apqn = queue(&matrix, device).ok_or_else(missing)?;
-    let tables = host.context.tables.lock();
-    let bound = tables.bus.driver(apqn, &matrix);
-    match attribute {
-        "driver" => line(&bound.map_or("", Driver::name)),
-        "driver_override" => line(&tables.bus.overrides.get(&apqn).copied().map_or("(null)", Driver::name)),
-        "ap_functions" => line(&format_args!("0x{:08X}", hardware.tapq(apqn, true).info.facilities())),
-        "config" => line(&u8::from(is_configured(&hardware.tapq(apqn, true)))),
-        "chkstop" => line(&u8::from(is_checkstopped(&hardware.tapq(apqn, true)))),
-        "status" if bound == Some(Driver::VfioAp) => line(&status(&tables, apqn)),
-        _ => Err(missing()),
-    }
+const BUS: &[Attribute<()>] = &[
+    Attribute::rw("apmask", |host, ()| line(masks(host).0), |host, (), value| set_mask(host, Which::Adapters, value)),
+    Attribute::rw("aqmask", |host, ()| line(masks(host).1), |host, (), value| set_mask(host, Which::Domains, value)),
+    Attribute::ro("ap_control_domain_mask", |host, ()| by_qci(host, |qci| qci.control_domains)),
+    Attribute::ro("ap_adapter_mask", |host, ()| by_qci(host, |qci| qci.adapters)),
+    Attribute::ro("ap_usage_domain_mask", |host, ()| by_qci(host, |qci| qci.domains)),
+    Attribute::ro("ap_max_adapter_id", |host, ()| line(host.context.hardware.configuration().limits.0)),
+    Attribute::ro("ap_max_domain_id", |host, ()| line(host.context.hardware.configuration().limits.1)),
+    Attribute::ro("bindings", |host, ()| bindings(host)),
+    Attribute::ro("features", |host, ()| features(host)),
+    Attribute::wo("drivers_probe", |host, (), value| probe(host, value)),
+    Attribute::wo("scans", |host, (), _| {
+        host.context.refilter(&mut host.context.tables.lock());
+        Ok(())
+    }),
+];
+
+/// Reads or writes an attribute of the bus, `path` being what follows the folder of the bus.
+///
+/// # Errors
+/// ENOENT for one that is not there, and what it answers.
+pub(super) fn attribute(host: &Host, path: &str, how: Access<'_>) -> Result<String, DeviceError> {
+    let full = format!("{AP_BUS}{path}");
+    let missing = || no_such(&full);
+    let matrix = host.context.hardware.configuration().matrix;
+    let answer = match path.split_once('/') {
+        None => access(BUS, path, &full, host, (), how),
+        Some(("drivers", rest)) => ap_driver::attribute(host, rest, &full, how),
+        Some(("devices", rest)) => {
+            let (device, name) = rest.split_once('/').ok_or_else(missing)?;
+            match device.strip_prefix("card") {
+                Some(card) => {
+                    let card = card.parse::<Apid>().ok().filter(|apid| is_card(&matrix, *apid)).ok_or_else(missing)?;
+                    access(ap_card::CARD, name, &full, host, card, how)
+                }
+                None => {
+                    let apqn = queue(&matrix, device).ok_or_else(missing)?;
+                    ap_queue::attribute(host, apqn, name, &full, how)
+                }
+            }
+        }
+        Some(_) => None,
+    };
+    answer.unwrap_or_else(|| Err(missing()))
 }
 
-/// TAPQ of the first queue of a card; the card's own word has no bind state.
-fn card_test(host: &Host, matrix: &Matrix, card: &str) -> Option<Tested> {
-    let apid = card.parse::<Apid>().ok().filter(|apid| matrix.adapters.contains(apid.0))?;
-    let domain = matrix.domains.iter().next()?;
-    Some(host.context.hardware.tapq(Apqn::new(apid.0, domain), true))
-}
-
-fn is_configured(tested: &Tested) -> bool {
-    tested.status.response() != ResponseCode::DECONFIGURED
-}
-
-fn is_checkstopped(tested: &Tested) -> bool {
-    tested.status.response() == ResponseCode::CHECKSTOPPED
-}
-
-/// Whose a queue of vfio_ap is.
-fn status(tables: &Tables, apqn: Apqn) -> &'static str {
-    match tables.mdevs.values().find(|present| present.matrix.contains(apqn)) {
-        Some(owner) if owner.attached.is_some() && owner.shadow.contains(apqn) => "in use",
-        Some(_) => "assigned",
-        None => "unassigned",
-    }
-}
-
-/// The names of devices and drivers, and of the queues that a driver has.
+/// The names of devices and drivers, and of what a driver has.
+///
+/// # Errors
+/// ENOENT for a folder that is not there.
 pub(super) fn list(host: &Host, path: &str) -> Result<Vec<String>, DeviceError> {
     let matrix = host.context.hardware.configuration().matrix;
-    let tables = host.context.tables.lock();
-    let of = |driver| matrix.queues().filter(move |apqn| tables.bus.driver(*apqn, &matrix) == Some(driver));
-    let names = |queues: &mut dyn Iterator<Item = Apqn>| queues.map(|apqn| apqn.to_string()).collect::<Vec<_>>();
+    let cards = || matrix.adapters.iter().map(Apid).filter(|apid| is_card(&matrix, *apid)).map(|n| format!("card{n}"));
     match path {
-        // A card of a host without domains has no queue to ask, and is not found.
-        "devices" => {
-            let cards = if matrix.domains.is_empty() { Mask256::EMPTY } else { matrix.adapters };
-            let cards = cards.iter().map(|n| format!("card{}", Apid(n)));
-            Ok(names(&mut matrix.queues()).into_iter().chain(cards).collect())
+        "devices" => Ok(matrix.queues().map(|apqn| apqn.to_string()).chain(cards()).collect()),
+        "drivers" => Ok(["cex4card", Driver::Cex4Queue.name(), Driver::VfioAp.name()].map(str::to_owned).into()),
+        "drivers/cex4card" => Ok(cards().collect()),
+        _ => {
+            let driver = path.strip_prefix("drivers/").and_then(ap_driver::of_name);
+            let driver = driver.ok_or_else(|| no_such(&format!("{AP_BUS}{path}")))?;
+            let tables = host.context.tables.lock();
+            Ok(matrix.queues().filter(|q| tables.bus.of(driver).contains(*q)).map(|q| q.to_string()).collect())
         }
-        "drivers" => Ok([Driver::Default, Driver::VfioAp].map(|driver| driver.name().to_owned()).into()),
-        "drivers/default" => Ok(names(&mut of(Driver::Default))),
-        "drivers/vfio_ap" => Ok(names(&mut of(Driver::VfioAp))),
-        _ => Err(no_such(&format!("{AP_BUS}{path}"))),
     }
 }
 
-fn queue(matrix: &Matrix, name: &str) -> Option<Apqn> {
-    name.parse().ok().filter(|apqn| matrix.contains(*apqn))
+/// A card of a host without domains has no queue to ask, and is not found.
+fn is_card(matrix: &Matrix, apid: Apid) -> bool {
+    matrix.adapters.contains(apid.0) && !matrix.domains.is_empty()
 }
 
-pub(super) fn write(host: &Host, path: &str, value: &str) -> Result<(), DeviceError> {
-    let full = format!("{AP_BUS}{path}");
-    match path {
-        "apmask" => return set_masks(host, |bus| &mut bus.default_adapters, value),
-        "aqmask" => return set_masks(host, |bus| &mut bus.default_domains, value),
-        "drivers/vfio_ap/bind" => return bind(host, value, true),
-        "drivers/vfio_ap/unbind" => return bind(host, value, false),
-        _ => {}
+/// The queue of this name, if the host has it. A name is compared as `sysfs_streq` does.
+pub(super) fn queue(matrix: &Matrix, name: &str) -> Option<Apqn> {
+    let name = name.strip_suffix('\n').unwrap_or(name);
+    let is_name = |apqn: &Apqn| apqn.to_string() == name;
+    name.parse().ok().filter(is_name).filter(|apqn| matrix.contains(*apqn))
+}
+
+fn masks(host: &Host) -> (Mask256, Mask256) {
+    host.context.tables.lock().bus.masks()
+}
+
+fn by_qci(host: &Host, of: fn(Matrix) -> Mask256) -> Result<String, DeviceError> {
+    let hardware = &host.context.hardware;
+    match hardware.qci() {
+        Some(qci) => line(of(qci.matrix)),
+        None => line("not supported"),
     }
-    let target = path.strip_prefix("devices/").and_then(|rest| rest.strip_suffix("/driver_override"));
+}
+
+fn features(host: &Host) -> Result<String, DeviceError> {
+    let Some(qci) = host.context.hardware.qci() else { return line("-") };
+    let flags = [
+        (QciBlock::APSC, "APSC"),
+        (QciBlock::APXA, "APXA"),
+        (QciBlock::QACT, "QACT"),
+        (QciBlock::RC8A, "RC8A"),
+        (QciBlock::APSB, "APSB"),
+    ];
+    line(flags.into_iter().filter(|(flag, _)| qci.has(*flag)).map(|(_, name)| name).collect::<Vec<_>>().join(" "))
+}
+
+fn bindings(host: &Host) -> Result<String, DeviceError> {
     let matrix = host.context.hardware.configuration().matrix;
-    match target.and_then(|name| queue(&matrix, name)) {
-        Some(apqn) => set_override(host, apqn, value),
-        None if read(host, path).is_ok() => Err(no_access(&full, "written")),
-        None => Err(no_such(&full)),
-    }
+    let tables = host.context.tables.lock();
+    let bound = matrix.queues().filter(|apqn| tables.bus.driver(*apqn).is_some()).count();
+    let all = matrix.queue_count();
+    line(format_args!("{bound}/{all}{}", if bound == all { " (complete)" } else { "" }))
 }
 
-/// `apmask` or `aqmask`; refused while a queue has a driver override, and for queues in use by a mediated device.
-fn set_masks(host: &Host, of: fn(&mut Bus) -> &mut Mask256, value: &str) -> Result<(), DeviceError> {
+/// Looks for a driver of a device that has none.
+fn probe(host: &Host, value: &str) -> Result<(), DeviceError> {
+    let matrix = host.context.hardware.configuration().matrix;
+    let name = value.strip_suffix('\n').unwrap_or(value);
+    if name.strip_prefix("card").and_then(|n| n.parse().ok()).is_some_and(|apid| is_card(&matrix, apid)) {
+        return Ok(());
+    }
+    let no_device = || DeviceError::refused(Errno::ENODEV, format!("there is no device {name}, such as 05.0033"));
+    let apqn = queue(&matrix, value).ok_or_else(no_device)?;
     let mut tables = host.context.tables.lock();
-    if !tables.bus.overrides.is_empty() {
+    tables.bus.probe(apqn);
+    host.context.refilter(&mut tables);
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Adapters,
+    Domains,
+}
+
+/// `apmask` or `aqmask`. Refused while an override is set; and if a number is new in it that a mediated device has
+/// together with any number of the other kind, whether the other mask has that or not: `__verify_card_reservations`.
+fn set_mask(host: &Host, which: Which, value: &str) -> Result<(), DeviceError> {
+    let mut tables = host.context.tables.lock();
+    if tables.bus.overrides_are_in_use() {
         let reason = "a queue has a driver_override; masks and overrides exclude each other";
         return Err(DeviceError::refused(Errno::EINVAL, reason));
     }
-    let present = *of(&mut tables.bus);
-    let wanted = mask::parse(value, present)?;
-    *of(&mut tables.bus) = wanted;
-    let reserved = tables.bus.reserved();
-    if let Some((apqn, owner)) = in_use(&tables, &reserved) {
-        *of(&mut tables.bus) = present;
-        host.context.log.push(LogLevel::Error, message::already_assigned(apqn, &owner));
-        return Err(DeviceError::refused(Errno::EBUSY, format!("queue {apqn} is assigned to mediated device {owner}")));
+    let (adapters, domains) = tables.bus.masks();
+    let before = if let Which::Adapters = which { adapters } else { domains };
+    let wanted = mask::parse(value, before)?;
+    if wanted == before {
+        return Ok(());
     }
-    host.context.refilter(&mut tables);
-    Ok(())
-}
-
-fn in_use(tables: &Tables, queues: &QueueSet) -> Option<(Apqn, String)> {
-    tables.mdevs.iter().find_map(|(name, present)| {
-        let taken = QueueSet::product(&present.matrix).intersection(queues).first()?;
-        Some((taken, name.clone()))
-    })
-}
-
-/// One queue's driver, chosen by name; refused while the masks are not as the kernel starts with (everything reserved).
-fn set_override(host: &Host, apqn: Apqn, value: &str) -> Result<(), DeviceError> {
-    let mut tables = host.context.tables.lock();
-    if (tables.bus.default_adapters, tables.bus.default_domains) != (Mask256::FULL, Mask256::FULL) {
-        let reason = "apmask or aqmask is in use; masks and overrides exclude each other";
-        return Err(DeviceError::refused(Errno::EINVAL, reason));
-    }
-    let driver = match value {
-        "" => None,
-        "vfio_ap" => Some(Driver::VfioAp),
-        "default" => Some(Driver::Default),
-        _ => return Err(invalid(value, "vfio_ap, default or nothing")),
+    let new = wanted.difference(before);
+    let (taken, masks) = match which {
+        Which::Adapters => ((new, Mask256::FULL), (wanted, domains)),
+        Which::Domains => ((Mask256::FULL, new), (adapters, wanted)),
     };
-    let becomes_default = driver != Some(Driver::VfioAp);
-    if becomes_default && let Some((_, owner)) = in_use(&tables, &QueueSet::from_iter([apqn])) {
-        return Err(DeviceError::refused(Errno::EBUSY, format!("queue {apqn} is assigned to mediated device {owner}")));
-    }
-    match driver {
-        Some(driver) => tables.bus.overrides.insert(apqn, driver),
-        None => tables.bus.overrides.remove(&apqn),
-    };
-    host.context.refilter(&mut tables);
-    Ok(())
-}
-
-/// Binds a queue to vfio_ap or takes it away; a guest that has it loses its adapter.
-fn bind(host: &Host, value: &str, on: bool) -> Result<(), DeviceError> {
-    let matrix = host.context.hardware.configuration().matrix;
-    let refused = |reason: &str| DeviceError::refused(Errno::ENODEV, format!("queue {value} {reason}"));
-    let apqn = queue(&matrix, value).ok_or_else(|| refused("does not exist, expected one such as 05.0033"))?;
-    let mut tables = host.context.tables.lock();
-    let bound = tables.bus.driver(apqn, &matrix);
-    if on {
-        if tables.bus.reserved().contains(apqn) {
-            return Err(refused("is reserved for the default drivers"));
+    let taken = Matrix { adapters: taken.0, domains: taken.1, control_domains: Mask256::EMPTY };
+    for (owner, present) in &tables.mdevs {
+        let in_use = present.matrix.intersection(&taken);
+        let Some(first) = in_use.queues().next() else { continue };
+        for apqn in in_use.queues() {
+            host.context.log.push(LogLevel::Warning, message::in_use_by_mdev(owner, apqn));
         }
-        tables.bus.unbound.remove(apqn);
-    } else if bound == Some(Driver::VfioAp) {
-        tables.bus.unbound.insert(apqn);
-    } else {
-        return Err(refused("is not bound to vfio_ap"));
+        return Err(DeviceError::refused(
+            Errno::EBUSY,
+            format!("queue {first} is assigned to mediated device {owner}"),
+        ));
     }
+    tables.bus.set_masks(masks.0, masks.1);
     host.context.refilter(&mut tables);
     Ok(())
 }

@@ -3,12 +3,17 @@
 //! vfio-ap migration spec 7.
 
 mod ap_bus;
+mod ap_card;
+mod ap_driver;
+mod ap_queue;
+mod attribute;
 mod mask;
 mod vfio_ap;
 
 use vfio_mig::{DeviceError, Errno};
 
 use crate::Host;
+use attribute::Access;
 
 const VFIO_AP: &str = "/sys/devices/vfio_ap/matrix/";
 const AP_BUS: &str = "/sys/bus/ap/";
@@ -27,7 +32,7 @@ impl Host {
             return vfio_ap::read(self, rest);
         }
         match path.strip_prefix(AP_BUS) {
-            Some(rest) => ap_bus::read(self, rest),
+            Some(rest) => ap_bus::attribute(self, rest, Access::Read),
             None => Err(no_such(path)),
         }
     }
@@ -47,17 +52,16 @@ impl Host {
         }
     }
 
-    /// Writes an attribute; a newline at the end does not matter.
+    /// Writes an attribute; one newline at the end does not matter.
     ///
     /// # Errors
     /// What the driver answers, with the reason.
     pub fn sysfs_write(&self, path: &str, value: &str) -> Result<(), DeviceError> {
-        let value = value.trim_end_matches('\n');
         if let Some(rest) = path.strip_prefix(VFIO_AP) {
             return vfio_ap::write(self, rest, value);
         }
         match path.strip_prefix(AP_BUS) {
-            Some(rest) => ap_bus::write(self, rest, value),
+            Some(rest) => ap_bus::attribute(self, rest, Access::Write(value)).map(|_| ()),
             None => Err(no_such(path)),
         }
     }
@@ -76,16 +80,21 @@ fn invalid(value: &str, expected: &str) -> DeviceError {
     DeviceError::refused(Errno::EINVAL, format!("`{shown}`: expected {expected}"))
 }
 
-/// A number as the kernel reads it: decimal, or hex with `0x`, or octal with a leading `0`.
+/// A number as `kstrtoul` reads it: decimal, or hex with `0x`, or octal with a leading `0`; a plus before it and one
+/// newline after it do not matter.
 fn number(value: &str) -> Result<u64, DeviceError> {
-    let (digits, radix) = match value.strip_prefix("0x").or_else(|| value.strip_prefix("0X")) {
+    let text = value.strip_suffix('\n').unwrap_or(value);
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => (digits, 16),
-        None if value.len() > 1 && value.starts_with('0') => (&value[1..], 8),
-        None => (value, 10),
+        None if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
+        None => (text, 10),
     };
-    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_alphanumeric());
-    let parsed = u64::from_str_radix(digits, radix).ok().filter(|_| plain);
-    parsed.ok_or_else(|| invalid(value, "a number, decimal or hex with 0x"))
+    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
+        return Err(invalid(value, "a number, decimal or hex with 0x"));
+    }
+    let too_large = |_| DeviceError::refused(Errno::ERANGE, format!("`{value}` is too large a number"));
+    u64::from_str_radix(digits, radix).map_err(too_large)
 }
 
 #[cfg(test)]

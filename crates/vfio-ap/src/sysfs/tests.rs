@@ -50,10 +50,11 @@ fn a_device_is_created_and_removed_by_its_uuid() {
 
 #[test]
 fn the_masks_of_the_bus_move_free_queues_only() {
-    let host = host();
-    host.sysfs_write("/sys/bus/ap/aqmask", "+0-255").unwrap();
+    let mut config = config();
+    config.default_domains = ap_arch::Mask256::FULL;
+    let host = crate::Host::new(config).unwrap();
     host.sysfs_write("/sys/bus/ap/apmask", "+7").unwrap();
-    assert_eq!(host.sysfs_read("/sys/bus/ap/devices/07.0033/driver").unwrap(), "default\n");
+    assert_eq!(host.sysfs_read("/sys/bus/ap/devices/07.0033/driver").unwrap(), "cex4queue\n");
     assert_eq!(host.sysfs_write("/sys/bus/ap/apmask", "+4").map_err(errno), Err(Errno::EBUSY));
     assert_eq!(host.sysfs_read("/sys/bus/ap/devices/04.0033/driver").unwrap(), "vfio_ap\n");
     assert_eq!(host.guest_of(A), matrix_a());
@@ -66,22 +67,92 @@ fn the_masks_of_the_bus_move_free_queues_only() {
     assert_eq!(host.guest_of(C), matrix(&[7], &[0x33], &[]));
 }
 
-#[test]
-fn masks_and_overrides_exclude_each_other() {
+/// A host whose queues are all its own, and a device with nothing.
+fn free_host() -> std::sync::Arc<crate::Host> {
     let mut config = config();
     config.mdev = crate::MdevConfig { uuid: A.to_owned(), ..Default::default() };
     config.others.clear();
     config.default_adapters = ap_arch::Mask256::FULL;
     config.default_domains = ap_arch::Mask256::FULL;
-    let host = crate::Host::new(config).unwrap();
-    let choose = "/sys/bus/ap/devices/04.0033/driver_override";
-    assert_eq!(host.sysfs_read(choose).unwrap(), "(null)\n");
-    host.sysfs_write(choose, "vfio_ap").unwrap();
-    assert_eq!(host.sysfs_read("/sys/bus/ap/devices/04.0033/driver").unwrap(), "vfio_ap\n");
-    assert_eq!(host.sysfs_write("/sys/bus/ap/apmask", "-4").map_err(errno), Err(Errno::EINVAL));
-    host.sysfs_write(choose, "").unwrap();
-    host.sysfs_write("/sys/bus/ap/apmask", "-4").unwrap();
-    assert_eq!(host.sysfs_write(choose, "vfio_ap").map_err(errno), Err(Errno::EINVAL));
+    crate::Host::new(config).unwrap()
+}
+
+const Q: &str = "/sys/bus/ap/devices/04.0033";
+
+/// Writes in their order, each with its answer.
+fn writes(host: &crate::Host, writes: &[(&str, &str, Result<(), Errno>)]) {
+    for (value, path, answer) in writes {
+        assert_eq!(host.sysfs_write(path, value).map_err(errno), *answer, "{value:?} to {path}");
+    }
+}
+
+#[test]
+fn a_queue_goes_to_vfio_ap_and_back_by_override_unbind_and_probe() {
+    let host = free_host();
+    let (choose, unbind) = (format!("{Q}/driver_override"), format!("{Q}/driver/unbind"));
+    let probe = "/sys/bus/ap/drivers_probe";
+    let driver = || host.sysfs_read(&format!("{Q}/driver")).map_err(errno);
+    assert_eq!(host.sysfs_read(&choose).unwrap(), "\n", "unset it is an empty line");
+    writes(&host, &[("vfio_ap\n", &choose, Ok(())), ("1", "/sys/bus/ap/scans", Ok(()))]);
+    assert_eq!(driver().unwrap(), "cex4queue\n", "neither the write nor a scan changes a driver");
+    writes(
+        &host,
+        &[("04.0033", "/sys/bus/ap/drivers/vfio_ap/bind", Err(Errno::EBUSY)), ("04.0033\n", &unbind, Ok(()))],
+    );
+    assert_eq!(driver(), Err(Errno::ENOENT));
+    writes(&host, &[("04.0033", &unbind, Err(Errno::ENOENT)), ("04.0033", probe, Ok(()))]);
+    assert_eq!((driver().unwrap(), host.sysfs_read(&choose).unwrap()), ("vfio_ap\n".into(), "vfio_ap\n".into()));
+    writes(&host, &[("", &choose, Ok(())), ("04.0033", &unbind, Ok(())), ("04.0033", probe, Ok(()))]);
+    assert_eq!(driver().unwrap(), "cex4queue\n");
+    writes(&host, &[("09.0033", probe, Err(Errno::ENODEV)), ("card04", probe, Ok(()))]);
+}
+
+#[test]
+fn masks_and_overrides_exclude_each_other() {
+    let host = free_host();
+    let choose = format!("{Q}/driver_override");
+    let mask = "/sys/bus/ap/apmask";
+    writes(&host, &[("whoever", &choose, Ok(())), ("-4", mask, Err(Errno::EINVAL)), ("\n", &choose, Ok(()))]);
+    writes(&host, &[("-4", mask, Ok(())), ("vfio_ap", &choose, Err(Errno::EINVAL))]);
+    writes(&host, &[("+4", mask, Ok(())), (&"x".repeat(4095), &choose, Err(Errno::EINVAL))]);
+}
+
+#[test]
+fn in_override_mode_a_queue_that_is_absent_or_has_no_driver_cannot_be_assigned() {
+    let host = free_host();
+    let assign = |what: &str| format!("{MDEV}/a/assign_{what}");
+    let (choose, unbind) = (format!("{Q}/driver_override"), format!("{Q}/driver/unbind"));
+    writes(&host, &[("vfio_ap", &choose, Ok(())), ("0x33", &assign("domain"), Ok(()))]);
+    let not_available = Err(Errno::EADDRNOTAVAIL);
+    writes(&host, &[("4", &assign("adapter"), not_available), ("04.0033", &unbind, Ok(()))]);
+    writes(&host, &[("4", &assign("adapter"), not_available), ("04.0033", "/sys/bus/ap/drivers_probe", Ok(()))]);
+    writes(&host, &[("4", &assign("adapter"), Ok(())), ("9", &assign("adapter"), not_available)]);
+    let masked = free_host();
+    writes(&masked, &[("-9", "/sys/bus/ap/apmask", Ok(())), ("0x33", &assign("domain"), Ok(()))]);
+    writes(&masked, &[("9", &assign("adapter"), Ok(()))]);
+}
+
+#[test]
+fn a_mask_is_refused_for_a_number_that_a_device_has_with_any_other_number() {
+    let host = host();
+    writes(&host, &[("0x8", "/sys/bus/ap/aqmask", Ok(())), ("+4", "/sys/bus/ap/apmask", Err(Errno::EBUSY))]);
+    let lines: Vec<String> = host.context.log.since(0, usize::MAX).lines.into_iter().map(|line| line.text).collect();
+    let line = |q: &str| format!("vfio_ap_mdev a: Can not reserve queue {q} for host driver: in use by mdev");
+    assert_eq!(lines, [line("04.0033"), line("04.003a")]);
+}
+
+#[test]
+fn a_queue_of_the_hosts_own_driver_is_online_until_it_is_set_offline() {
+    let host = free_host();
+    let online = format!("{Q}/online");
+    let read = || host.sysfs_read(&online).map_err(errno);
+    assert_eq!(read().unwrap(), "1\n");
+    writes(&host, &[("2", &online, Err(Errno::EINVAL)), ("0\n", &online, Ok(()))]);
+    assert_eq!(read().unwrap(), "0\n");
+    writes(&host, &[("-4", "/sys/bus/ap/apmask", Ok(())), ("1", &online, Err(Errno::ENOENT))]);
+    writes(&host, &[("+4", "/sys/bus/ap/apmask", Ok(()))]);
+    assert_eq!(read().unwrap(), "1\n", "a driver that gets a queue uses it");
+    assert_eq!(host.sysfs_read("/sys/bus/ap/bindings").unwrap(), "8/8 (complete)\n");
 }
 
 #[test]
@@ -115,7 +186,7 @@ fn the_bus_lists_what_it_can_be_asked_about() {
     let list = |path: &str| host.sysfs_list(path).unwrap();
     let devices = list("/sys/bus/ap/devices");
     assert_eq!((devices.len(), devices[0].as_str(), devices[8].as_str()), (12, "04.0033", "card04"));
-    assert_eq!(list("/sys/bus/ap/drivers/"), ["default", "vfio_ap"]);
+    assert_eq!(list("/sys/bus/ap/drivers/"), ["cex4card", "cex4queue", "vfio_ap"]);
     assert_eq!(list("/sys/bus/ap/drivers/vfio_ap").len(), 8);
     assert_eq!(list(MDEV), ["a", "b", "c"]);
     assert!(host.sysfs_list("/sys/bus/ap/cards").is_err());

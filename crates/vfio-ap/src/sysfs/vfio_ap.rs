@@ -49,7 +49,7 @@ fn queue_lines(matrix: &Matrix) -> String {
 pub(super) fn write(host: &Host, path: &str, value: &str) -> Result<(), DeviceError> {
     let full = || format!("{VFIO_AP}{path}");
     if path == CREATE {
-        return host.create(value);
+        return host.create(value.strip_suffix('\n').unwrap_or(value));
     }
     if path == FEATURES {
         return Err(no_access(&full(), "written"));
@@ -72,12 +72,14 @@ pub(super) fn write(host: &Host, path: &str, value: &str) -> Result<(), DeviceEr
 }
 
 fn masks(value: &str) -> Result<Matrix, DeviceError> {
-    let parts: Vec<&str> = value.split(',').collect();
-    let [adapters, domains, control_domains] = parts[..] else {
-        return Err(invalid(value, "three masks separated by commas: adapters, domains, control domains"));
+    // What comes after the third is not looked at.
+    let mut parts = value.split([',', '\n']);
+    let mut next = || {
+        let text = parts.next();
+        let expected = "three masks separated by commas: adapters, domains, control domains";
+        text.ok_or_else(|| invalid(value, expected)).and_then(mask::whole)
     };
-    let whole = |text: &str| mask::whole(text.trim());
-    Ok(Matrix { adapters: whole(adapters)?, domains: whole(domains)?, control_domains: whole(control_domains)? })
+    Ok(Matrix { adapters: next()?, domains: next()?, control_domains: next()? })
 }
 
 /// One of the six attributes that change a single number.
@@ -103,15 +105,20 @@ fn assignment(attribute: &str) -> Option<SingleChange> {
 
 impl SingleChange {
     fn carry_out(&self, host: &Host, name: &str, value: &str) -> Result<(), DeviceError> {
-        let too_high = || {
-            let reason = format!("{} {value} is above the host's maximum", self.what);
+        let number = number(value)?;
+        let (adapter, domain) = host.context.hardware.configuration().limits;
+        let limit = if self.what == "adapter" { adapter } else { domain };
+        let n = u8::try_from(number).ok().filter(|n| *n <= limit).ok_or_else(|| {
+            let reason = format!("{} {number} is above the host's maximum, {limit}", self.what);
             DeviceError::refused(Errno::ENODEV, reason)
-        };
-        let n = u8::try_from(number(value)?).map_err(|_| too_high())?;
+        })?;
         let mut tables = host.context.tables.lock();
         let present = tables.mdevs.get(name).map(|present| present.matrix);
         let mut matrix = present.ok_or_else(|| DeviceError::from(Errno::ENODEV))?;
         let mask = (self.of)(&mut matrix);
+        if mask.contains(n) == self.on {
+            return Ok(());
+        }
         if self.on {
             mask.insert(n)
         } else {

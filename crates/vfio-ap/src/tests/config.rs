@@ -91,7 +91,7 @@ proptest! {
         let host = host();
         {
             let mut tables = host.context.tables.lock();
-            (tables.bus.default_adapters, tables.bus.default_domains) = (reserved.adapters, reserved.domains);
+            tables.bus.set_masks(reserved.adapters, reserved.domains);
             tables.bus.reset_failed = QueueSet::product(&failed);
         }
         let before = everything(&host);

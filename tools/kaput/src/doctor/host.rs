@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use preflight::host::VfioAp;
 use preflight::host::{Fact, Unknown};
 use preflight::text::{plain, shell_word};
 use preflight::{Attribute, Host};
@@ -195,7 +196,7 @@ async fn of_snapshot(far: &Far) -> Result<Vec<Item>, FarError> {
         }
         _ => item("facilities", Answer::Unknown, "not told by /proc/cpuinfo", "look at /proc/cpuinfo there"),
     });
-    items.extend(match &host.features {
+    items.extend(match &host.vfio_ap {
         Err(unknown) => {
             let text = unknown.0.to_string();
             [
@@ -203,8 +204,16 @@ async fn of_snapshot(far: &Far) -> Result<Vec<Item>, FarError> {
                 migration(None),
             ]
         }
-        Ok(None) => [item("vfio_ap", Answer::No, "it is not loaded", "modprobe vfio_ap"), migration(None)],
-        Ok(Some(words)) => {
+        Ok(VfioAp::NotLoaded) if host.has_module == Ok(false) => {
+            let mend = "boot a kernel with CONFIG_VFIO_AP";
+            [item("vfio_ap", Answer::No, "this kernel is built without it", mend), migration(Some(false))]
+        }
+        Ok(VfioAp::NotLoaded) => [item("vfio_ap", Answer::No, "it is not loaded", "modprobe vfio_ap"), migration(None)],
+        Ok(VfioAp::Older) => {
+            let text = "loaded, without `features`: older than Linux 6.12";
+            [item("vfio_ap", Answer::Yes, text, ""), migration(Some(false))]
+        }
+        Ok(VfioAp::Features(words)) => {
             let text = if words.is_empty() { "loaded, no features".to_owned() } else { words.join(" ") };
             [item("vfio_ap", Answer::Yes, text, ""), migration(Some(words.iter().any(|word| word == "migratable")))]
         }
@@ -247,7 +256,7 @@ async fn blocked(far: &Far, mdev: Option<&str>) -> Item {
         Err(error) => return item(WHAT, Answer::Unknown, error.to_string(), "`kaput collect` shows what it says"),
     };
     if let Err(refusal) = ap_admin::existing(&snapshot, mdev) {
-        return item(WHAT, Answer::Unknown, refusal.to_string(), refusal.mend());
+        return item(WHAT, Answer::Unknown, refusal.to_string(), refusal.fix());
     }
     let machine = qemu::choose(&qemu::versions(&far.hello.machines)).unwrap_or_default();
     let options = format!(

@@ -139,7 +139,11 @@ mod tests {
     use super::*;
 
     fn entry(host: &str) -> Entry {
-        Entry::new(host.to_owned(), None, Record { uuid: "u".to_owned(), changes: Vec::new() })
+        Entry::new(
+            host.to_owned(),
+            None,
+            Record { uuid: "u".to_owned(), changes: Vec::new(), queues: Default::default() },
+        )
     }
 
     #[test]

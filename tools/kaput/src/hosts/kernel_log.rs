@@ -102,7 +102,7 @@ fn said(text: &str, mark: u64, mdev: &str, hosts: Option<&Judgement>) -> Said {
             said.errno = said.errno.or(errno);
         }
         let (rule, means, mend) = match explained {
-            Some(Explained { rule, means, mend, .. }) => (rule.map(|rule| rule.id.to_owned()), Some(means), mend),
+            Some(Explained { rule, means, fix, .. }) => (rule.map(|rule| rule.id.to_owned()), Some(means), fix),
             None => (None, None, None),
         };
         said.lines.push(KernelLine { text: plain(record.text), rule, means, mend });

@@ -2,14 +2,13 @@
 //! The queues of real hosts that a run's guest gets: taken before it, given back after it. What is to be put back stands in
 //! a journal before anything is changed, and one way of giving back serves the end, an error, Ctrl-C and a crash.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ap_admin::{AP, MATRIX, Record, Refusal, Wanted};
-use ap_arch::{Apqn, Matrix};
+use ap_admin::{AP, MATRIX, Record, Refusal, Wanted, Write};
+use ap_arch::Matrix;
+use preflight::fix::check_script;
 use preflight::report::human;
-use preflight::text::shell_word;
 
 use crate::hosts::foresight::{judged, look};
 use crate::hosts::journal::{self, Entry, JournalError};
@@ -25,16 +24,6 @@ const AFTER_A_CRASH: u32 = SILENCE.as_secs() as u32 + 20;
 
 /// How often a host is looked at again before something counts as not to be put back.
 const ATTEMPTS: usize = 3;
-
-/// Prints the queues that are set offline. `root` is set before it.
-const OFFLINE: &str = r#"
-for file in "$root"/sys/bus/ap/devices/*/online; do
-    [ -r "$file" ] && read -r online < "$file" || continue
-    file=${file%/online}
-    [ "$online" = 0 ] && echo "${file##*/}"
-done
-exit 0
-"#;
 
 /// What a guest is to have on each host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +86,7 @@ pub async fn take(far: Arc<Far>, device: &Device, uuid: &str) -> Result<Taken, R
     let refused = |far: &Far, refusal: Refusal| FarError::Refused {
         host: far.name().to_owned(),
         doing: "give its queues to a guest".to_owned(),
-        mend: refusal.mend(),
+        mend: refusal.fix(),
         reason: refusal.to_string(),
     };
     let folder = |uuid: &str| format!("{MATRIX}/{uuid}");
@@ -112,17 +101,27 @@ pub async fn take(far: Arc<Far>, device: &Device, uuid: &str) -> Result<Taken, R
     far.lock(AP, AT_START).await?;
     let snapshot = look(&far).await?;
     let wanted = Wanted { uuid: uuid.to_owned(), matrix };
-    let plan = ap_admin::plan(&snapshot, &offline(&far).await?, &wanted).map_err(|refusal| refused(&far, refusal))?;
+    let plan = ap_admin::plan(&snapshot, &wanted).map_err(|refusal| refused(&far, refusal))?;
     let entry = Entry::new(far.name().to_owned(), far.ssh_config().map(PathBuf::from), plan.record.clone());
     let journal = journal::write(&journal::folder(), &entry)?;
     let taken = Taken { far, device: folder(uuid), journal: Some((journal, plan.record)) };
     for write in &plan.writes {
-        if let Err(error) = taken.far.write(&write.path, &write.value).await {
+        if let Err(error) = carry_out(&taken.far, write).await {
             taken.give_back().await?;
             return Err(error.into());
         }
     }
     Ok(taken)
+}
+
+/// Writes, and reads back what must have come of it: a write can be taken and change nothing.
+async fn carry_out(far: &Far, write: &Write) -> Result<(), FarError> {
+    let Write { path, value, checks } = write;
+    far.write(path, value).await?;
+    if !checks.is_empty() {
+        far.script(&format!("keep {value:?} in {path}"), &check_script(&far.hello.root, checks)).await?;
+    }
+    Ok(())
 }
 
 /// Whether the guest of these two devices will survive, as preflight judges; what it says where it will not.
@@ -174,7 +173,7 @@ async fn put_back(far: &Far, journal: PathBuf, record: &Record) -> Result<(), Re
         }
         for write in &undo.writes {
             // What was not done shows when the host is looked at again.
-            last = far.write(&write.path, &write.value).await.err().or(last);
+            last = carry_out(far, write).await.err().or(last);
         }
     }
     Err(left(last.map_or("what was written to it does not stay".to_owned(), |error| error.to_string())))
@@ -220,10 +219,4 @@ async fn restore_one(path: PathBuf, entry: &Entry, ssh_config: Option<PathBuf>) 
     put_back(&far, path, &entry.record).await?;
     far.close().await;
     Ok(())
-}
-
-async fn offline(far: &Far) -> Result<BTreeSet<Apqn>, FarError> {
-    let script = format!("root={}\n{OFFLINE}", shell_word(&far.hello.root));
-    let text = far.script("tell which queues are offline", &script).await?;
-    Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }

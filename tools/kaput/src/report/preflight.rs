@@ -94,11 +94,11 @@ pub fn tap(judgement: &Judgement) -> String {
         let findings = weighty.get(&subject).map_or(&[][..], Vec::as_slice);
         let diagnostic = findings.iter().map(|finding| {
             let evidence = &finding.evidence;
-            let mend: Vec<String> = evidence.mend.iter().map(|mend| plain(&mend.to_string())).collect();
+            let fix: Vec<String> = evidence.fix.iter().map(|fix| plain(&fix.to_string())).collect();
             let value = json!({
                 "verdict": judgement.weight(finding).to_string(),
                 "source": plain(&evidence.source), "destination": plain(&evidence.destination),
-                "log": evidence.log.iter().map(|line| plain(line)).collect::<Vec<_>>(), "mend": mend,
+                "log": evidence.log.iter().map(|line| plain(line)).collect::<Vec<_>>(), "fix": fix,
             });
             (finding.rule.id, value)
         });

@@ -126,6 +126,7 @@ impl HostSpec {
             unbound: self.unbound.clone(),
             default_adapters: self.default_adapters,
             default_domains: self.default_domains,
+            masks_bind_unbound: false,
             defects: self.defects.iter().map(|name| name.get_ref().clone()).collect(),
             profile: self.profile.clone(),
             accept_format_0: self.accept_format_0,

@@ -109,7 +109,14 @@ fn fresh(by_masks: bool, topology: &str) -> Result<Arc<Host>, String> {
         default_domains: all,
         ..HostConfig::default()
     };
-    Host::new(config).map_err(|error| error.to_string())
+    let host = Host::new(config).map_err(|error| error.to_string())?;
+    for queue in host.sysfs_list("/sys/bus/ap/drivers/cex4queue").unwrap_or_default() {
+        if queue.parse::<Apqn>().is_ok_and(|apqn| OFFLINE.contains(&apqn.apid.0)) {
+            host.sysfs_write(&format!("/sys/bus/ap/devices/{queue}/online"), "0")
+                .map_err(|error| format!("{error:?}"))?;
+        }
+    }
+    Ok(host)
 }
 
 fn serve(mut stream: &UnixStream, root: &Path, host: &Host, refuses: bool) -> Result<(), String> {
@@ -238,6 +245,10 @@ fn follow(root: &Path, host: &Host) -> Result<(), String> {
     for (path, content) in wanted.iter().filter(|(path, content)| present.get(*path) != Some(*content)) {
         let made = match content {
             None => fs::create_dir_all(path),
+            Some(text) if text.starts_with(LINK) => {
+                _ = fs::remove_file(path);
+                std::os::unix::fs::symlink(text.trim_start_matches(LINK), path)
+            }
             Some(text) => fs::write(path, text),
         };
         made.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -280,6 +291,9 @@ fn bits(mask: &str) -> Mask256 {
     each.collect()
 }
 
+/// What the content of a link begins with; its target follows.
+const LINK: &str = "link to ";
+
 /// Files with their content, and folders.
 fn surface(root: &Path, host: &Host) -> BTreeMap<PathBuf, Option<String>> {
     let mut files: BTreeMap<PathBuf, Option<String>> = BTreeMap::new();
@@ -302,7 +316,7 @@ fn surface(root: &Path, host: &Host) -> BTreeMap<PathBuf, Option<String>> {
         copy(format!("{ap}/{name}"));
     }
     for device in list(&format!("{ap}/devices")) {
-        for name in ["hwtype", "ap_functions", "config", "chkstop", "driver_override", "status"] {
+        for name in ["hwtype", "ap_functions", "config", "chkstop", "driver_override", "online", "status"] {
             copy(format!("{ap}/devices/{device}/{name}"));
         }
     }
@@ -315,8 +329,7 @@ fn surface(root: &Path, host: &Host) -> BTreeMap<PathBuf, Option<String>> {
     for driver in list(&format!("{ap}/drivers")) {
         for queue in list(&format!("{ap}/drivers/{driver}")) {
             add(&format!("sys/bus/ap/drivers/{driver}/{queue}"), String::new());
-            let online = queue.parse::<Apqn>().is_ok_and(|apqn| !OFFLINE.contains(&apqn.apid.0));
-            add(&format!("sys/bus/ap/devices/{queue}/online"), format!("{}\n", u8::from(online)));
+            add(&format!("sys/bus/ap/devices/{queue}/driver"), format!("{LINK}../../drivers/{driver}"));
         }
     }
     files
@@ -329,8 +342,10 @@ fn walk(folder: &Path, files: &mut BTreeMap<PathBuf, Option<String>>) {
         if path.ends_with("dev") {
             continue;
         }
-        let is_folder = path.is_dir();
-        files.insert(path.clone(), (!is_folder).then(|| fs::read_to_string(&path).unwrap_or_default()));
+        let target = fs::read_link(&path).ok().map(|target| format!("{LINK}{}", target.display()));
+        let is_folder = target.is_none() && path.is_dir();
+        let content = || target.unwrap_or_else(|| fs::read_to_string(&path).unwrap_or_default());
+        files.insert(path.clone(), (!is_folder).then(content));
         if is_folder {
             walk(&path, files);
         }
