@@ -29,6 +29,7 @@ use case::{command_line, crash, report};
 use machine::Machine;
 use migration::hop;
 
+// SAFETY: nothing else has this name, which boot/entry.S calls.
 #[unsafe(no_mangle)]
 extern "C" fn kaput_main() -> ! {
     match machine::start(crash::unexpected) {

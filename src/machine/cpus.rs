@@ -113,6 +113,7 @@ fn is_stopped(cpu: u16) -> bool {
 }
 
 fn start(cpu: u16, work: fn()) -> Result<(), OtherCpuError> {
+    // SAFETY: boot/entry.S has it; only its address is taken.
     unsafe extern "C" {
         fn secondary_entry();
     }
@@ -150,6 +151,7 @@ fn start(cpu: u16, work: fn()) -> Result<(), OtherCpuError> {
 }
 
 /// Where the other CPU begins.
+// SAFETY: nothing else has this name, which boot/entry.S calls.
 #[unsafe(no_mangle)]
 extern "C" fn kaput_secondary() -> ! {
     let work = WORK.lock().take();

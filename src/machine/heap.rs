@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 use linked_list_allocator::Heap;
 use spin::Mutex;
 
+// SAFETY: the linker script has it; only its address is taken.
 unsafe extern "C" {
     /// First byte behind the image, set by the linker script.
     static __image_end: u8;

@@ -86,6 +86,7 @@ fn lowcore<T: Copy>(offset: usize) -> T {
 }
 
 /// Called by the entries with the class; on return the CPU goes on at the old PSW.
+// SAFETY: nothing else has this name, which boot/interruptions.S calls.
 #[unsafe(no_mangle)]
 extern "C" fn kaput_interruption(class: u64) {
     let class = Class(class);
@@ -113,6 +114,7 @@ extern "C" fn kaput_interruption(class: u64) {
 
 /// Whether this is the CPU that runs the suites: the only one that expects program interruptions.
 fn is_first_cpu() -> bool {
+    // SAFETY: the linker script has it; only its address is taken.
     unsafe extern "C" {
         static __trap_stack_top: u8;
     }
@@ -216,6 +218,7 @@ fn program(psw: &Psw) -> Cause {
 
 /// Whether instructions can stand there, so that looking at them is no second interruption.
 fn in_image(address: u64) -> bool {
+    // SAFETY: the linker script has it; only its address is taken.
     unsafe extern "C" {
         static __image_end: u8;
     }

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Holds `docs/guest-cases.md` against the guest image's source: every case with what it asserts and where that stands,
-//! every row of the AP reference's tables 1.3, 2.3 and 5.2 with the cases that ask it, and every case with the rows and
-//! planted faults it is there for. The page is made from these; `KAPUT_WRITE_DOCS=1` writes it anew.
+//! Compares `docs/generated/guest-cases.md` with the guest image's source: every case with what it asserts and which
+//! section says so, every row of the AP reference's lists 1.3, 2.3 and 5.2 with the cases that ask it, and every case
+//! with the rows and planted faults it is there for. The page is made from these; `KAPUT_WRITE_DOCS=1` writes it anew.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
+
+use textwrap::{WordSeparator, WordSplitter};
+
+/// Columns of a page.
+const WIDTH: usize = 118;
+const PAGE: &str = "docs/generated/guest-cases.md";
 
 /// A case as its source states it.
 struct Case {
@@ -462,48 +468,56 @@ fn reasons(name: &str) -> Reasons {
     Reasons { rows, faults }
 }
 
-/// Each fault with the cases that notice it, as `docs/planted-faults.md` tells, which running them has written.
+/// Each fault with the cases that notice it, as `docs/generated/planted-faults.md` tells, which running them has written.
 fn noticed() -> Vec<(String, Vec<String>)> {
-    let page = read("docs/planted-faults.md");
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")).filter(|row| row.contains('/'));
-    rows.filter_map(|row| {
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let [fault, _, first, others, ..] = cells.as_slice() else { return None };
-        let cases = others.split(',').chain([*first]).map(str::trim).filter(|case| !case.is_empty());
-        Some(((*fault).to_owned(), cases.map(str::to_owned).collect()))
-    })
-    .collect()
+    let page = read("docs/generated/planted-faults.md");
+    let of = |section: &str| {
+        let cases = section.lines().filter_map(|line| line.strip_prefix("* ")).map(str::to_owned).collect();
+        Some((section.lines().next()?.to_owned(), cases))
+    };
+    page.split("\n## ").skip(1).filter_map(of).collect()
+}
+
+/// Adds an entry of a list, wrapped.
+fn entry(page: &mut String, text: &str) {
+    let options = textwrap::Options::new(WIDTH).initial_indent("* ").subsequent_indent("  ").break_words(false);
+    let options = options.word_splitter(WordSplitter::NoHyphenation).word_separator(WordSeparator::AsciiSpace);
+    let _ = writeln!(page, "{}", textwrap::fill(text, options));
 }
 
 fn page(cases: &[Case]) -> String {
     let mut page = String::from(
-        "# What the guest asks\n\nMade from the source by `crates/ap-arch/tests/guest_cases.rs`; `KAPUT_WRITE_DOCS=1 cargo test -p ap-arch \
-         --test guest_cases` makes it anew.\n\nSuites `migration-…`, `hot-unplug`, `outside`, `limits`, `reipl` and `bench` run only where the command line names them.\n",
+        "# What the guest asks\n\nMade from the source by `crates/ap-arch/tests/guest_cases.rs`; \
+         `KAPUT_WRITE_DOCS=1 cargo test -p ap-arch --test\nguest_cases` makes it anew. Each case has the sections that say \
+         what is right: of the [AP reference](../ap-reference.md)\nor of the \
+         [migration specification](../migration-specification.md).\n\nSuites `migration-...`, `hot-unplug`, `outside`, \
+         `limits`, `reipl` and `bench` run only where the command line names\nthem.\n",
     );
     let mut suite = "";
     for case in cases {
         if case.suite != suite {
             suite = &case.suite;
-            let _ = write!(page, "\n## {suite}\n\n| case | what it asserts | source |\n| --- | --- | --- |\n");
+            let _ = write!(page, "\n## {suite}\n\n");
         }
-        let _ = writeln!(page, "| {} | {} | {} |", case.name, case.asserts, case.source);
+        entry(&mut page, &format!("{}: {} {}", case.name, case.asserts, case.source));
     }
-    page.push_str("\n## Rows of the AP reference\n\n| section | row | cases |\n| --- | --- | --- |\n");
+    page.push_str("\n## Rows of the AP reference\n\n");
     for (section, row, cases) in ROWS {
-        let _ = writeln!(page, "| {section} | {row} | {} |", cases.join(", "));
+        entry(&mut page, &format!("{section}, {row}: {}", cases.join(", ")));
     }
-    page.push_str("\nOut of a guest's reach in 2.3:\n\n| row | why |\n| --- | --- |\n");
+    page.push_str("\nOut of a guest's reach in 2.3:\n\n");
     for (row, why) in OUT_OF_REACH {
-        let _ = writeln!(page, "| {row} | {why} |");
+        entry(&mut page, &format!("{row}: {why}"));
     }
     page.push_str(
-        "\n## What each case is there for\n\nRows of the AP reference or, with \"migration\", of the vfio-ap migration spec that it covers, and faults from\n\
-         [planted-faults.md](planted-faults.md) that no other suite notices. The cases of `bench` judge nothing: they measure.\n\n\
-         | case | rows | faults |\n| --- | --- | --- |\n",
+        "\n## What each case is there for\n\nRows of the AP reference or, with \"migration\", of the vfio-ap migration spec \
+         that it covers, and\n[faults](planted-faults.md) that no other suite notices. The cases of `bench` judge \
+         nothing: they measure.\n\n",
     );
     for case in cases.iter().filter(|case| case.suite != MEASURES) {
         let Reasons { rows, faults } = reasons(&format!("{}/{}", case.suite, case.name));
-        let _ = writeln!(page, "| {}/{} | {} | {} |", case.suite, case.name, rows.join("; "), faults.join(", "));
+        let faults = if faults.is_empty() { String::new() } else { format!("; faults: {}", faults.join(", ")) };
+        entry(&mut page, &format!("{}/{}: {}{faults}", case.suite, case.name, rows.join("; ")));
     }
     page
 }
@@ -511,12 +525,12 @@ fn page(cases: &[Case]) -> String {
 #[test]
 fn the_page_of_cases_is_what_the_source_says() {
     let made = page(&cases());
-    let path = root().join("docs/guest-cases.md");
+    let path = root().join(PAGE);
     if std::env::var_os("KAPUT_WRITE_DOCS").is_some() {
         fs::write(&path, &made).expect("the page can be written");
     }
     let stands = fs::read_to_string(&path).unwrap_or_default();
-    assert!(stands == made, "docs/guest-cases.md is not what the source says; KAPUT_WRITE_DOCS=1 writes it anew");
+    assert!(stands == made, "{PAGE} is not what the source says; KAPUT_WRITE_DOCS=1 writes it anew");
 }
 
 #[test]
@@ -553,7 +567,7 @@ fn every_planted_fault_is_on_its_page_with_the_case_that_notices_it() {
     let told = noticed();
     for [name, case, _] in faults() {
         let cases = told.iter().find(|(fault, _)| *fault == name).map(|(_, cases)| cases.as_slice());
-        assert!(cases.unwrap_or_default().contains(&case), "{name}: docs/planted-faults.md does not tell of {case}");
+        assert!(cases.unwrap_or_default().contains(&case), "{name}: the page of planted faults does not name {case}");
     }
 }
 

@@ -6,48 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use ap_arch::Matrix;
-use ap_machine::{Clock, Configuration, Instruction, Machine, MonotonicClock, Operands, Outcome, TopologyError};
+use ap_machine::{Clock, Configuration, Instruction, Machine, MonotonicClock, Operands, Outcome};
 use vfio_mig::{DeviceError, DeviceState, Errno, StreamId};
 
-use crate::HostConfig;
 use crate::behaviour::Behaviour;
 use crate::bus::Bus;
 use crate::config::{self, Filtering};
 use crate::context::{Assignment, Context, Counters, Security, Tables};
 use crate::control::Greeting;
-use crate::defect::{Defect, Defects, UnknownDefect};
+use crate::defect::{Defect, Defects};
 use crate::hardware::Hardware;
 use crate::lock::Lock;
 use crate::log::Log;
 use crate::migration::{Device, OpenedStream};
-use crate::profile::{Profile, UnknownProfile};
+use crate::profile::Profile;
 use crate::scripted::ScriptedGuest;
 use crate::trace::Trace;
-
-/// Why a host cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum HostError {
-    /// The configuration is not what [`HostConfig`] says.
-    #[error("host configuration: {0}")]
-    Json(#[from] serde_json::Error),
-    /// The hardware is impossible.
-    #[error("host configuration, topology: {0}")]
-    Topology(#[from] TopologyError),
-    /// A defect is unknown.
-    #[error("host configuration, defects: {0}")]
-    Defect(#[from] UnknownDefect),
-    /// A profile is unknown.
-    #[error("host configuration, profile: {0}")]
-    Profile(#[from] UnknownProfile),
-    /// A mediated device cannot be what it should be.
-    #[error("host configuration, mediated device `{uuid}`: {reason}")]
-    Mdev {
-        /// Its name.
-        uuid: String,
-        /// What the driver says.
-        reason: DeviceError,
-    },
-}
+use crate::{HostConfig, HostError};
 
 /// Streams open at once, on all devices of a host; far above what any test needs.
 const MAX_STREAMS: usize = 1024;

@@ -10,7 +10,7 @@ use ap_machine::topology::hex;
 use serde::{Deserialize, Serialize};
 
 use crate::HostError;
-use crate::control::QueueName;
+use crate::queue_name::QueueName;
 
 /// One host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

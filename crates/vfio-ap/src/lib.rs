@@ -17,6 +17,7 @@ pub mod defect;
 mod hardware;
 mod host;
 mod host_config;
+mod host_error;
 mod lock;
 mod log;
 mod machine;
@@ -25,6 +26,7 @@ mod migration;
 pub mod model;
 pub mod mutants;
 pub mod profile;
+mod queue_name;
 mod queue_set;
 mod scripted;
 mod serve;
@@ -43,6 +45,7 @@ pub fn is_compatible(source: ap_arch::HwInfo, target: u64) -> bool {
     migration::is_compatible(source, ap_arch::HwInfo(target), &defect::Defects::default())
 }
 
-pub use host::{Host, HostError};
+pub use host::Host;
 pub use host_config::{HostConfig, MdevConfig};
+pub use host_error::HostError;
 pub use session::Session;

@@ -10,9 +10,10 @@ use checks::{Outcome, all, ensure, kaput, output, root, run, trial};
 use libtest_mimic::{Failed, Trial};
 
 fn documents() -> Vec<(String, String)> {
-    let folder = std::fs::read_dir(root().join("docs")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = folder.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
-    files.push(root().join("README.md"));
+    let folders = [root(), root().join("docs"), root().join("docs/generated")];
+    let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    let files = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let mut files: Vec<PathBuf> = files.collect();
     files.sort();
     let read = |path: PathBuf| {
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());

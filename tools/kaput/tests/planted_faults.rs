@@ -2,7 +2,7 @@
 //! Every fault that can be planted in the AP machine, in the real QEMU: the case that is to notice it fails. One test a
 //! fault, `fault::qci-reserved-byte`, with the suite concerned only.
 //!
-//! `docs/planted-faults.md` says of all suites which cases notice which fault. With `KAPUT_WRITE_DOCS=1` every suite runs for
+//! `docs/generated/planted-faults.md` says of all suites which cases notice which fault. With `KAPUT_WRITE_DOCS=1` every suite runs for
 //! every fault, which takes minutes, and the page is written anew; without it the page is held against what the suite
 //! concerned shows.
 
@@ -25,6 +25,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Suites that run only where they are named and judge no fault of the machine.
 const ON_REQUEST: [&str; 5] = ["outside", "limits", "reipl", "hot-unplug", "bench"];
+
+const PAGE: &str = "docs/generated/planted-faults.md";
 
 /// The cases that failed, by fault.
 type Noticed = Mutex<BTreeMap<&'static str, Vec<String>>>;
@@ -78,29 +80,29 @@ fn noticed(tools: &Tools, planted: &PlantedFault, suites: &[&str]) -> Result<Vec
 }
 
 fn page_place() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/planted-faults.md")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(PAGE)
 }
 
 fn page(noticed: &BTreeMap<&'static str, Vec<String>>) -> String {
     let mut page = String::from(
         "# Faults that can be planted\n\nEach is a name for the topology's key `faults`: the machine then has it, and the guest \
-         must notice. Found out by running all suites\nwith each: `KAPUT_WRITE_DOCS=1 cargo xtask test harness` writes \
-         this page anew. `cargo xtask test` asks the suite of the first case.\n\n\
-         | fault | what is wrong | case that must fail | others that fail too |\n| --- | --- | --- | --- |\n",
+         must notice. The first case is\nthe one that must fail; the others fail too. This page is made by running all \
+         suites with each fault:\n`KAPUT_WRITE_DOCS=1 cargo xtask test harness` writes it anew \
+         (`tools/kaput/tests/planted_faults.rs`). `cargo xtask test`\nasks the suite of the first case.\n",
     );
     for planted in FAULTS {
         let others = noticed.get(planted.name).into_iter().flatten().filter(|name| *name != planted.case);
-        let others: Vec<&str> = others.map(String::as_str).collect();
-        _ = writeln!(page, "| {} | {} | {} | {} |", planted.name, planted.what, planted.case, others.join(", "));
+        _ = writeln!(page, "\n## {}\n\n{}\n\n* {}", planted.name, planted.what, planted.case);
+        others.for_each(|name| _ = writeln!(page, "* {name}"));
     }
     page
 }
 
 /// The cases of one suite that the page names for a fault.
 fn on_the_page(page: &str, planted: &PlantedFault, suite: &str) -> Vec<String> {
-    let row = page.lines().find(|line| line.starts_with(&format!("| {} |", planted.name))).unwrap_or_default();
-    let names = row.split(['|', ',']).map(str::trim);
-    names.filter(|word| word.split_once('/').is_some_and(|(its, _)| its == suite)).map(str::to_owned).collect()
+    let section = page.split("\n## ").find_map(|section| section.strip_prefix(&format!("{}\n", planted.name)));
+    let names = section.unwrap_or_default().lines().filter_map(|line| line.strip_prefix("* "));
+    names.filter(|name| name.split_once('/').is_some_and(|(its, _)| its == suite)).map(str::to_owned).collect()
 }
 
 fn trial(
@@ -118,7 +120,7 @@ fn trial(
             let listed = on_the_page(&page, planted, concerned);
             return match failed.iter().find(|name| !listed.contains(name)) {
                 None => Ok(()),
-                Some(name) => Err(format!("{name} failed too, which docs/planted-faults.md does not list").into()),
+                Some(name) => Err(format!("{name} failed too, which {PAGE} does not list").into()),
             };
         };
         let ours = |suite: &&str| {
@@ -156,7 +158,7 @@ fn main() -> ExitCode {
     if let Some(found) = all
         && let Err(error) = fs::write(page_place(), page(&found.lock().unwrap_or_else(PoisonError::into_inner)))
     {
-        eprintln!("docs/planted-faults.md: {error}");
+        eprintln!("{PAGE}: {error}");
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What each shipped scenario is there for: which single faults, one at a time, make it end other than expected. No two scenarios
-//! may be there for the same single fault only.
+//! What each shipped scenario is there for: which single faults, one at a time, make it end other than expected. No two
+//! scenarios may be there for the same single fault only.
 //!
-//! `docs/purposes.md` is that table. With `KAPUT_WRITE_DOCS=1` every fault is tried on every scenario, which takes minutes, and the page is written
-//! anew; a filter for the tests tries some scenarios and keeps the other rows. Without it the page is held against the scenarios and the faults there are, and one fault of each row is tried. A scenario
-//! that migrates is tried with the driver's defects, where one that it has itself is taken away; a scenario that stays is tried with the
-//! faults that can be planted in the AP machine.
+//! `docs/generated/purposes.md` says so. With `KAPUT_WRITE_DOCS=1` every fault is tried on every scenario, which takes
+//! minutes, and the page is written anew; a filter for the tests tries some scenarios and keeps the other sections.
+//! Without it the page is compared with the scenarios and the faults there are, and one fault of each section is tried.
+//! A scenario that migrates is tried with the driver's defects, where one that it has itself is taken away; a scenario
+//! that stays is tried with the faults that can be planted in the AP machine.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -76,34 +77,38 @@ fn notices(tools: &Tools, loaded: &Loaded, name: &str) -> Result<bool, Failed> {
 }
 
 fn page_place() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/purposes.md")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/generated/purposes.md")
 }
+
+/// Ends the sections of the scenarios.
+const TRIED: &str = "## How many faults are tried";
 
 /// How many faults there are to try.
 fn tried() -> String {
-    format!("Tried: {} defects of the driver, {} faults of the AP machine.", Defect::ALL.len(), FAULTS.len())
+    format!("{} defects of the driver, {} faults of the AP machine.", Defect::ALL.len(), FAULTS.len())
 }
 
 fn page(table: &Table) -> String {
     let mut page = String::from(
-        "# What each scenario is there for\n\nThe single faults, one at a time, with which a shipped scenario does not end as expected: defects of the driver for a \
-         scenario that\nmigrates, [faults of the AP machine](planted-faults.md) for one that stays. A scenario that shows a defect is tried without it.\nNo two \
-         scenarios are there for the same single fault only. `KAPUT_WRITE_DOCS=1 cargo xtask test harness` tries everything\nand writes this page \
-         anew; `cargo xtask test` tries one fault of each row.\n\n| scenario | what it notices |\n| --- | --- |\n",
+        "# What each scenario is there for\n\nThe single faults, one at a time, with which a shipped scenario does not end \
+         as expected: defects of the driver for a\nscenario that migrates, [faults of the AP machine](planted-faults.md) \
+         for one that stays. A scenario that shows a\ndefect is tried without it. No two scenarios are there for the same \
+         single fault only. This page is made by\n`tools/kaput/tests/purposes.rs`: `KAPUT_WRITE_DOCS=1 cargo xtask test \
+         harness` tries everything and writes it anew;\n`cargo xtask test` tries one fault of each section.\n",
     );
     for (scenario, noticed) in table {
-        _ = writeln!(page, "| {scenario} | {} |", noticed.join(", "));
+        _ = writeln!(page, "\n## {scenario}\n");
+        noticed.iter().for_each(|fault| _ = writeln!(page, "* {fault}"));
     }
-    _ = writeln!(page, "\n{}", tried());
+    _ = writeln!(page, "\n{TRIED}\n\n{}", tried());
     page
 }
 
 fn read_page() -> Table {
     let text = fs::read_to_string(page_place()).unwrap_or_default();
-    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
-    let rows = rows.filter(|(name, _)| !["scenario", "---"].contains(name));
-    let list = |noticed: &str| noticed.split(", ").filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    rows.map(|(scenario, noticed)| (scenario.to_owned(), list(noticed))).collect()
+    let sections = text.split(TRIED).next().unwrap_or_default().split("\n## ").skip(1);
+    let list = |section: &str| section.lines().filter_map(|line| line.strip_prefix("* ")).map(str::to_owned).collect();
+    sections.filter_map(|section| Some((section.lines().next()?.to_owned(), list(section)))).collect()
 }
 
 /// Whether the table is of these scenarios and these faults, and says of each scenario what no other says.
@@ -111,13 +116,13 @@ fn judge_table(table: &Table, scenarios: &[Loaded]) -> Result<(), Failed> {
     let shipped: Vec<&str> = scenarios.iter().map(|loaded| loaded.scenario.name.as_str()).collect();
     let told: Vec<&str> = table.keys().map(String::as_str).collect();
     if shipped != told {
-        return Err(format!("docs/purposes.md is of other scenarios: {told:?}, there are {shipped:?}").into());
+        return Err(format!("docs/generated/purposes.md is of other scenarios: {told:?}, there are {shipped:?}").into());
     }
     if shipped.len() < LEAST {
         return Err(format!("{} scenarios are shipped, expected {LEAST} at least", shipped.len()).into());
     }
     if !fs::read_to_string(page_place())?.contains(&tried()) {
-        return Err("docs/purposes.md was written when there were other faults".into());
+        return Err("docs/generated/purposes.md was written when there were other faults".into());
     }
     let mut of_one: BTreeMap<&str, &str> = BTreeMap::new();
     for loaded in scenarios {
@@ -125,7 +130,7 @@ fn judge_table(table: &Table, scenarios: &[Loaded]) -> Result<(), Failed> {
         let noticed = &table[name];
         let known = candidates(loaded);
         if let Some(unknown) = noticed.iter().find(|fault| !known.contains(&fault.as_str())) {
-            return Err(format!("docs/purposes.md: {name} cannot be tried with `{unknown}`").into());
+            return Err(format!("docs/generated/purposes.md: {name} cannot be tried with `{unknown}`").into());
         }
         if let [one] = noticed.as_slice()
             && let Some(other) = of_one.insert(one, name)
@@ -156,7 +161,7 @@ fn trial_checking(tools: &Arc<Tools>, loaded: Loaded, noticed: Option<&Vec<Strin
         if notices(&tools, &loaded, &fault)? {
             return Ok(());
         }
-        Err(format!("docs/purposes.md says that the scenario notices `{fault}`, and it does not").into())
+        Err(format!("docs/generated/purposes.md says that the scenario notices `{fault}`, and it does not").into())
     }))
 }
 
@@ -190,7 +195,7 @@ fn main() -> ExitCode {
     if found.len() == all.len()
         && let Err(error) = fs::write(page_place(), page(&found))
     {
-        eprintln!("docs/purposes.md: {error}");
+        eprintln!("docs/generated/purposes.md: {error}");
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()

@@ -113,6 +113,7 @@ pub(crate) type DiscontinuityCallback = extern "C" fn(c_uint, c_int, u64, u64, *
 /// `(userdata)`.
 pub(crate) type PlainCallback = extern "C" fn(*mut c_void);
 
+// SAFETY: the declarations are those of `qemu-plugin.h`, plugin API 7 (QEMU 11.1).
 unsafe extern "C" {
     fn qemu_plugin_register_vcpu_init_cb(id: u64, cb: VcpuCallback, userdata: *mut c_void);
     fn qemu_plugin_register_vcpu_idle_cb(id: u64, cb: VcpuCallback, userdata: *mut c_void);

@@ -63,7 +63,8 @@ impl Layout {
             .collect();
         let mut arrows: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
         for ((from, to), line) in &drawn {
-            if room(from) != room(to) {
+            // What all rooms share stands above them, in the root; that is no arrow up.
+            if room(from) != room(to) && room(to) != TOP {
                 arrows.entry((room(from), room(to))).or_default().push(text(from, *line, to));
             }
         }

@@ -107,10 +107,12 @@ fn paths_in_macros_attributes_and_functions_count() {
     let in_attribute = ("a.rs", "pub const A: u8 = 1; #[serde(with = \"crate::b::b\")] struct S;");
     assert_eq!(circles(&[("main.rs", "mod a; mod b;"), in_attribute, b]), ["a.rs b.rs"]);
     let macro_of_the_parent = [
-        ("main.rs", "macro_rules! m { () => { crate::a::A } }  mod a;"),
-        ("a.rs", "pub const A: u8 = 1; fn a() { m!() }"),
+        ("lib.rs", "mod p; mod d;"),
+        ("p/mod.rs", "macro_rules! m { () => { crate::d::d() } }  pub mod c;"),
+        ("p/c.rs", "pub fn c() { m!() }"),
+        ("d.rs", "pub fn d() { crate::p::c::c() }"),
     ];
-    assert_eq!(layout(&macro_of_the_parent).arrows.len(), 2);
+    assert_eq!(circles(&macro_of_the_parent), ["d.rs p/c.rs p/mod.rs"]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::artifacts::{self, guest_cargo, host_cargo, image_cargo};
 use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
-use crate::setup::{guest_library, linux};
+use crate::setup::{guest_library, linux, mdbook};
 use crate::state::State;
 use crate::{big_endian, dist, fuzz};
 
@@ -40,6 +40,8 @@ pub(crate) enum Step {
     Harness,
     /// What is printed and written, as strict readers, a browser and a terminal take it; the commands of the documents.
     Checks,
+    /// The documents as a book, without a warning.
+    Book,
     /// The archive for people without cargo, unpacked elsewhere and used with an empty environment.
     Dist,
     /// The tests of the libraries on an emulated big-endian machine; only where it is named.
@@ -154,6 +156,7 @@ impl Step {
                     Ok(Count { skipped: 1, ..Count::default() })
                 }
             },
+            Self::Book => book(layout),
             Self::Dist => dist::try_out(layout, state).map(|()| Count::PASSED),
             Self::Fuzz => {
                 let failed = fuzz::run(layout, &[], FUZZ_SECONDS, None)?;
@@ -176,6 +179,30 @@ pub(crate) fn tell_linux(layout: &Layout, state: &mut State, command: &mut Comma
         }
     }
     Ok(())
+}
+
+/// Builds the book; a warning fails it.
+fn book(layout: &Layout) -> Result<Count> {
+    let program = match mdbook::ready(layout) {
+        Ok(program) => program,
+        Err(error) => {
+            println!("SKIP: no mdBook: {error:#}");
+            return Ok(Count { skipped: 1, ..Count::default() });
+        }
+    };
+    let mut command = Command::new(program);
+    command.arg("build").arg(layout.root.join("docs")).arg("--dest-dir").arg(layout.target.join("book"));
+    let built = process::capture(&mut command, "", DEADLINE)?;
+    let complaints: Vec<&str> = built.stderr.lines().filter(|line| is_complaint(line)).collect();
+    if !built.status.success() || !complaints.is_empty() {
+        bail!("mdBook complains ({}): {}", built.status, complaints.join("; "));
+    }
+    Ok(Count::PASSED)
+}
+
+/// Whether mdBook says with this line that something is wrong.
+fn is_complaint(line: &str) -> bool {
+    !line.trim().is_empty() && !line.trim_start().starts_with("INFO ")
 }
 
 /// A command that is one test itself.
@@ -227,6 +254,13 @@ mod tests {
     fn the_closing_line_names_the_skipped_only_where_there_are_some() {
         assert_eq!(Count { passed: 3, failed: 0, skipped: 0 }.line(), "3 passed, 0 failed");
         assert_eq!(Count { passed: 3, failed: 1, skipped: 2 }.line(), "3 passed, 1 failed, 2 skipped");
+    }
+
+    #[test]
+    fn what_mdbook_says_beside_its_progress_is_a_complaint() {
+        assert!(!is_complaint(" INFO Book building has started"));
+        assert!(is_complaint(" WARN unclosed HTML tag `<b>` found in `guide.md`"));
+        assert!(is_complaint("ERROR failed to read chapter `zz.md`"));
     }
 
     #[test]

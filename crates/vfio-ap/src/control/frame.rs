@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The objects around requests and answers: greeting, request, reply, event.
+//! The objects around requests and answers: greeting, request, reply.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -169,16 +169,6 @@ impl Reply {
             desc: format!("unexpected reply: {error}"),
         })
     }
-}
-
-/// Something that happened without being asked for. A client ignores events it does not know.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Event {
-    /// Its name: `migration-state`, `guest-matrix`, `overflow`.
-    pub event: String,
-    /// What belongs to it.
-    #[serde(default)]
-    pub data: Value,
 }
 
 #[cfg(test)]

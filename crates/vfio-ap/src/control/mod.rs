@@ -3,20 +3,24 @@
 //! that asks; `docs/control-protocol.md` is its reference.
 
 mod call;
+mod event;
 mod frame;
 mod reply;
 mod request;
 mod trace;
 mod value;
 
-pub use frame::{ErrorReply, Event, Greeting, GreetingBody, Reply, RequestFrame};
+pub use event::Event;
+pub use frame::{ErrorReply, Greeting, GreetingBody, Reply, RequestFrame};
 pub use reply::{
     Counters, DataReply, DefectEntry, DefectList, Empty, GuestState, HostReply, LogReply, MdevReply, QueueList,
     QueueReply, SetStateReply, SizeReply, StateReply, ValueReply, WriteReply,
 };
 pub use request::{GuestInstruction, MemoryImage, Request};
 pub use trace::{TraceEntry, TraceReply, TracedInstruction};
-pub use value::{Hex64, HexBytes, QueueName};
+pub use value::{Hex64, HexBytes};
+
+pub use crate::queue_name::QueueName;
 
 /// Version of the protocol, in the greeting. It grows when something that a client relies on changes.
 pub const PROTOCOL_VERSION: u32 = 1;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Values of the protocol that JSON has no type for: bytes, 64-bit registers, queue names.
+//! Values of the protocol that JSON has no type for: bytes and 64-bit registers.
 
 use std::fmt;
 
-use ap_arch::Apqn;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::{Serialize, Serializer};
 
@@ -90,23 +89,6 @@ impl<'de> Deserialize<'de> for Hex64 {
     }
 }
 
-/// A queue as `"05.0033"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct QueueName(pub Apqn);
-
-impl Serialize for QueueName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for QueueName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|error| D::Error::custom(format!("`{text}`: {error}")))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +109,5 @@ mod tests {
             assert!(serde_json::from_str::<HexBytes>(bad).is_err(), "{bad} was read");
         }
         assert!(serde_json::from_str::<Hex64>(r#""0x+1""#).is_err());
-        let error = serde_json::from_str::<QueueName>(r#""5.100""#).unwrap_err().to_string();
-        assert!(error.contains("ADAPTER.DOMAIN"), "{error}");
     }
 }

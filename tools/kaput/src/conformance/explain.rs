@@ -10,7 +10,7 @@ use vfio_ap::profile::Profile;
 use vfio_mig::catalogue::{self, Finding, Group};
 use vfio_mig::conformance::{CaseResult, Options, Verdict, run};
 
-use crate::conformance::human;
+use crate::conformance::{human, unmodelled};
 use crate::report::text::paragraph;
 
 /// How like an id must be to be suggested, from 0 to 1.
@@ -101,21 +101,15 @@ fn reproduce(defect: Defect, cases: &[String]) -> Option<CaseResult> {
     named.min_by_key(|result| (result.verdict != Verdict::Fail, result.calls.len()))
 }
 
-/// What `docs/conformance.md` says of a finding that is not a switch.
+/// What is known of a finding that is not a switch.
 fn not_imitated(text: &mut String, id: &str) {
-    let docs = include_str!("../../../../docs/conformance.md");
-    let row = docs.lines().find_map(|line| line.strip_prefix(&format!("| `{id}` | ")));
-    let columns: Vec<&str> = row.map_or(Vec::new(), |row| row.trim_end_matches(" |").split(" | ").collect());
-    match columns[..] {
-        [rule, real] => {
-            let why =
-                "not imitated: a checker of races or lifetimes must judge, and safe Rust makes it impossible here";
-            paragraph(text, "reproducer", why);
-            paragraph(text, "rule", &format!("tested on the model: {}", rule.replace('`', "")));
-            paragraph(text, "real driver", &real.replace('`', ""));
-        }
-        _ => paragraph(text, "reproducer", "none on the model; docs/conformance.md says why"),
-    }
+    let Some(unmodelled) = unmodelled::all().remove(id) else {
+        return paragraph(text, "reproducer", "none on the model; docs/generated/conformance.md says why");
+    };
+    let why = "not imitated: a checker of races or lifetimes must judge, and safe Rust makes it impossible here";
+    paragraph(text, "reproducer", why);
+    paragraph(text, "rule", &format!("tested on the model: {}", unmodelled.rule.replace('`', "")));
+    paragraph(text, "real driver", &unmodelled.on_a_driver.replace('`', ""));
 }
 
 const fn seen_by(group: Group) -> &'static str {
@@ -155,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn the_documentation_has_the_rule_behind_every_finding_that_only_a_checker_sees() {
+    fn there_is_a_rule_behind_every_finding_that_only_a_checker_sees() {
         for finding in catalogue::findings().filter(|finding| finding.group == Group::Checker) {
             let screen = screen(finding, &[]);
-            assert!(screen.contains("tested on the model: "), "docs/conformance.md lacks {}", finding.id);
+            assert!(screen.contains("tested on the model: "), "`unmodelled` lacks {}", finding.id);
         }
     }
 

@@ -8,6 +8,7 @@ pub mod human;
 pub mod json;
 pub mod mutants;
 pub mod tap;
+pub mod unmodelled;
 
 use std::fmt;
 

@@ -3,9 +3,9 @@
 //! types by a test, which keeps them in the tree; the harness itself only prints them.
 
 /// The schema of a scenario file, as TOML's values.
-pub const SCENARIO: &str = include_str!("../../../../docs/scenario.schema.json");
+pub const SCENARIO: &str = include_str!("../../../../docs/generated/scenario.schema.json");
 /// The schema of one JSON report.
-pub const REPORT: &str = include_str!("../../../../docs/report.schema.json");
+pub const REPORT: &str = include_str!("../../../../docs/generated/report.schema.json");
 
 #[cfg(test)]
 pub(crate) use made::{errno, kind, numbers, one_or_more, seconds, topology, word};
@@ -81,12 +81,12 @@ mod made {
 
     /// Asserts that the file has this text; writes it where golden files are to be renewed.
     fn golden(name: &str, text: &str) {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/generated").join(name);
         if std::env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always") {
             std::fs::write(&path, text).expect("written");
         }
         let there = std::fs::read_to_string(&path).expect("the golden file");
-        assert_eq!(there, text, "docs/{name} is not what the types say: run this with INSTA_UPDATE=always");
+        assert_eq!(there, text, "docs/generated/{name} is not what the types say: run this with INSTA_UPDATE=always");
     }
 
     #[test]

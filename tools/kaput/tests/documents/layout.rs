@@ -7,14 +7,17 @@ use ap_arch::{Apqn, HwInfo, Mask256};
 /// A row of the table: offset, length, name of the field.
 type Row = (usize, usize, String);
 
-/// The rows under a heading of `docs/stream.md`.
-fn rows(text: &str, heading: &str) -> Vec<Row> {
-    let section = text.split(&format!("## {heading}\n")).nth(1).and_then(|rest| rest.split("\n## ").next());
+/// The rows of a table of a section of `docs/migration-specification.md`; the table is named by the head of its first
+/// column.
+fn rows(text: &str, section: &str, table: &str) -> Vec<Row> {
+    let section = text.split(&format!("### {section} ")).nth(1).and_then(|rest| rest.split("\n### ").next());
+    let table = section.and_then(|section| section.split(&format!("| {table} |")).nth(1));
     let row = |line: &str| {
         let mut cells = line.trim_matches('|').split('|').map(str::trim);
-        Some((cells.next()?.parse().ok()?, cells.next()?.parse().ok()?, cells.next()?.trim_matches('`').to_owned()))
+        let name = |cell: &str| cell.trim_matches('`').split('[').next().unwrap_or_default().to_owned();
+        Some((cells.next()?.parse().ok()?, cells.next()?.parse().ok()?, name(cells.next()?)))
     };
-    section.unwrap_or_default().lines().filter_map(row).collect()
+    table.and_then(|table| table.split("\n\n").next()).unwrap_or_default().lines().filter_map(row).collect()
 }
 
 /// The fields of a piece of a stream by its bytes: the table must name each where it stands, and nothing else.
@@ -44,34 +47,30 @@ fn check_all(text: &str) -> Result<(), String> {
         ("version", 1_u32.to_be_bytes().to_vec()),
         ("num_queues", 3_u32.to_be_bytes().to_vec()),
         ("reserved", zeros(4)),
-        ("control_domains", mask.to_bytes().to_vec()),
+        ("adm", mask.to_bytes().to_vec()),
     ];
-    check(&rows(text, "Header, format 1"), &header, &fields)?;
+    check(&rows(text, "3.3", "offset"), &header, &fields)?;
     let header = StreamHeader::new(StreamFormat::Posted, 3, mask).to_bytes();
     let fields = [
         ("num_queues", 3_u32.to_be_bytes().to_vec()),
         ("reserved", zeros(4)),
         ("config_sz", 64_u64.to_be_bytes().to_vec()),
     ];
-    check(&rows(text, "Header, format 0"), &header, &fields)?;
+    check(&rows(text, "3.1", "offset"), &header, &fields)?;
     let entry = QueueEntry { info: HwInfo(0x0102_0304_0506_0708), apqn: Apqn::new(5, 0x33) };
-    let fields = [
-        ("hwinfo", 0x0102_0304_0506_0708_u64.to_be_bytes().to_vec()),
-        ("apid", vec![5]),
-        ("apqi", vec![0x33]),
-        ("reserved", zeros(6)),
-    ];
-    check(&rows(text, "Queue"), &entry.to_bytes(), &fields)
+    let fields =
+        [("data", 0x0102_0304_0506_0708_u64.to_be_bytes().to_vec()), ("apqn", vec![5, 0x33]), ("reserved", zeros(6))];
+    check(&rows(text, "3.1", "offset in entry"), &entry.to_bytes(), &fields)
 }
 
 #[test]
 fn the_tables_of_the_stream_are_those_of_the_codec() {
-    let text = include_str!("../../../../docs/stream.md");
+    let text = include_str!("../../../../docs/migration-specification.md");
     assert_eq!(check_all(text), Ok(()));
     for (from, to) in [
         ("`config_sz`", "`size`"),
         ("| 8 | 4 | `num_queues`", "| 8 | 8 | `num_queues`"),
-        ("| 9 | 1 | `apqi`", "| 9 | 1 | `apid`"),
+        ("| 8 | 2 | `apqn`", "| 8 | 1 | `apqn`"),
     ] {
         assert!(text.contains(from), "{from}");
         assert!(check_all(&text.replacen(from, to, 1)).is_err(), "{to} was not noticed");

@@ -2,6 +2,7 @@
 //! A lint over the project's own documents and comments: the findings of the group "documentation" are rules here, each
 //! with a piece of text that breaks it.
 
+mod conformance;
 mod layout;
 mod markup;
 mod names;

@@ -2,11 +2,8 @@
 //! `doc-typos-and-inconsistent-names`, `doc-heading-says-not-incompatible`: one quantity has one name, and what is said of
 //! scenarios and findings is what the code has.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
 
-use kaput::conformance::mutants::shows_a_finding;
-use kaput::scenario::load::{find, names};
 use vfio_mig::catalogue;
 
 use super::{Faults, all_keep, documents};
@@ -68,27 +65,4 @@ fn nothing_is_said_by_two_negations() {
 fn findings_are_called_as_in_the_catalogue() {
     assert_eq!(unknown_findings("`x-dead-queues-accepted`").len(), 1);
     all_keep(unknown_findings, documents());
-}
-
-#[test]
-fn the_documents_know_every_scenario_that_shows_a_finding() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    let text = include_str!("../../../../docs/conformance.md");
-    let section = text.split("## Findings that a guest can see").nth(1).and_then(|rest| rest.split("\n## ").next());
-    let rows = section.expect("the section").lines().filter(|line| line.starts_with("| `"));
-    let first = rows.filter_map(|row| row.split(" | ").next());
-    let documented: BTreeSet<String> =
-        first.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned)).collect();
-    let mut shown = BTreeSet::new();
-    for name in names(&folder).expect("a folder") {
-        let loaded = find(&folder, &name).expect("a scenario");
-        if shows_a_finding(&loaded) {
-            shown.extend(loaded.scenario.expect.findings.clone());
-            assert!(loaded.scenario.expect.findings.contains(&name), "{name} is called after its finding");
-        }
-    }
-    assert_eq!(documented, shown);
-    for finding in shown {
-        assert!(catalogue::find(&finding).is_some(), "{finding}");
-    }
 }

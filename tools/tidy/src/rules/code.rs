@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rules about code: where assembly may stand, what `unsafe` must say, what may be an enum.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Attribute, GenericArgument, Item, PathArguments, Type};
 
@@ -66,22 +66,28 @@ fn for_macros(source: &Source, each: &mut impl FnMut(&str, &TokenStream, usize))
     go(tokens(source), each);
 }
 
-/// Every block, impl, function and attribute that is `unsafe` without a reason in the comment above it.
+/// Every block, impl, function and attribute that is `unsafe` without a reason in the comment above it. The functions of an
+/// `unsafe impl` have the contract of the trait, and types such as `unsafe fn(u8)` get their reason where they are called.
 pub(super) fn unsafe_reasons(source: &Source) -> Vec<Finding> {
-    fn go(tokens: TokenStream, found: &mut Vec<(usize, bool)>) {
+    fn go(tokens: TokenStream, in_impl: bool, found: &mut Vec<usize>) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+        let is = |at: usize, word: &str| matches!(tokens.get(at), Some(TokenTree::Ident(name)) if name == word);
+        let is_name = |at: usize| matches!(tokens.get(at), Some(TokenTree::Ident(_)));
+        let mut ends_impl = None;
         for (at, token) in tokens.iter().enumerate() {
             match token {
-                TokenTree::Group(group) => go(group.stream(), found),
+                TokenTree::Group(group) => {
+                    let is_body = group.delimiter() == Delimiter::Brace;
+                    go(group.stream(), is_body && ends_impl.take_if(|_| is_body).is_some(), found);
+                }
                 TokenTree::Ident(name) if name == "unsafe" => {
-                    let next = tokens.get(at + 1).map(ToString::to_string).unwrap_or_default();
-                    let is_type = next == "extern"
-                        && matches!(tokens.get(at + 3), Some(TokenTree::Ident(name)) if name == "fn")
-                        && !matches!(tokens.get(at + 4), Some(TokenTree::Ident(_)));
-                    // `unsafe fn(…)` and `unsafe extern "C" fn(…)` are types: who calls gives the reason.
-                    let is_type = is_type || (next == "fn" && matches!(tokens.get(at + 2), Some(TokenTree::Group(_))));
-                    if !is_type {
-                        found.push((name.span().start().line, next == "fn" || next == "extern"));
+                    if is(at + 1, "impl") {
+                        ends_impl = Some(());
+                    }
+                    let function = if is(at + 1, "extern") { at + 3 } else { at + 1 };
+                    let is_type = is(function, "fn") && !is_name(function + 1);
+                    if !(is_type || in_impl && is(function, "fn")) {
+                        found.push(name.span().start().line);
                     }
                 }
                 _ => {}
@@ -89,10 +95,10 @@ pub(super) fn unsafe_reasons(source: &Source) -> Vec<Finding> {
         }
     }
     let mut found = Vec::new();
-    go(tokens(source), &mut found);
+    go(tokens(source), false, &mut found);
     let lines: Vec<&str> = source.text.lines().collect();
-    let is_bare = |&(line, _): &(usize, bool)| !has_reason(&lines, line);
-    found.into_iter().filter(is_bare).map(|(line, _)| Finding::new(source, line, "no reason")).collect()
+    let bare = found.into_iter().filter(|line| !has_reason(&lines, *line));
+    bare.map(|line| Finding::new(source, line, "no reason")).collect()
 }
 
 /// Looks up from the line, over the statement it belongs to, for a comment that speaks of safety.
@@ -121,8 +127,8 @@ fn has_reason(lines: &[&str], line: usize) -> bool {
     false
 }
 
-/// Enums with numbers of their own, and enums that are made from a number: what a machine or a peer says may be a value
-/// that nobody has thought of, and must stay what it is.
+/// Enums that are laid out as a number, and enums that are made from one: what a machine or a peer says may be a value that
+/// nobody has thought of, and must stay what it is. An enum whose variants only have numbers goes outwards.
 pub(super) fn enums(source: &Source) -> Vec<Finding> {
     let Ok(file) = syn::parse_file(if source.is_a(&["rs"]) { &source.text } else { "" }) else { return Vec::new() };
     let mut reader = Enums::default();
@@ -145,10 +151,8 @@ impl<'ast> Visit<'ast> for Enums {
             Item::Enum(item) => {
                 let name = item.ident.to_string();
                 let line = item.ident.span().start().line;
-                if item.attrs.iter().any(has_number)
-                    || item.variants.iter().any(|variant| variant.discriminant.is_some())
-                {
-                    self.numbered.push((line, format!("{name} has numbers of its own")));
+                if item.attrs.iter().any(has_number) {
+                    self.numbered.push((line, format!("{name} is laid out as a number")));
                 }
                 self.names.push(name);
             }

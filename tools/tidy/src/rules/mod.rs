@@ -3,6 +3,7 @@
 
 mod code;
 mod crates;
+mod documents;
 mod facts;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,8 @@ pub(crate) fn check(sources: &[Source], crates: &[Crate]) -> Result<Vec<Broken>>
         each("lines end at 120 characters", text::width),
         Broken { rule: "a module with children is folder/mod.rs", at: text::folders(sources) },
         Broken { rule: "crates build on those that the architecture names", at: crates::order(sources, crates)? },
+        Broken { rule: "a section that is cited is there", at: documents::citations(sources) },
+        Broken { rule: "links of the documents lead somewhere", at: documents::links(sources) },
         Broken { rule: "the tree does not grow", at: text::size(sources) },
     ])
 }

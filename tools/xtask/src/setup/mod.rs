@@ -8,6 +8,7 @@
 pub(crate) mod apt;
 pub(crate) mod guest_library;
 pub(crate) mod linux;
+pub(crate) mod mdbook;
 pub(crate) mod probe;
 pub(crate) mod qemu;
 mod sources;
