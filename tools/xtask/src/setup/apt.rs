@@ -6,6 +6,8 @@
 //! weaken a signature check is then overridden. apt verifies every byte against the keyring of the system's package
 //! `debian-archive-keyring`. Which package and version to take is for the callers to say.
 
+mod output;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,12 +16,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
+pub(crate) use self::output::Offer;
+use self::output::{complaints_of, offer, percentage, planned_file};
 use super::sources;
 use crate::layout::in_path;
 use crate::process::{self, Captured};
 
-/// Debian suites that may hold what we need, in the order they are asked: backports leave most of a system alone.
-const STAGES: [&[&str]; 3] = [&["trixie", "trixie-backports"], &["forky", "forky-backports"], &["sid"]];
+/// Debian suites that may hold what we need, in the order in which they are taken: a suite's own packages are made for
+/// each other, backports leave most of a system alone. Those of one stage are asked together.
+pub(crate) const STAGES: [&[&str]; 3] =
+    [&["trixie", "trixie-updates", "trixie-backports"], &["forky", "forky-updates", "forky-backports"], &["sid"]];
 const KEYRINGS: [&str; 2] =
     ["/usr/share/keyrings/debian-archive-keyring.pgp", "/usr/share/keyrings/debian-archive-keyring.gpg"];
 /// Names a Debian mirror, for machines whose own apt sources name none.
@@ -31,22 +37,12 @@ const LISTS_DEADLINE: Duration = Duration::from_secs(300);
 const FETCH_DEADLINE: Duration = Duration::from_secs(1800);
 const LOCAL_DEADLINE: Duration = Duration::from_secs(120);
 
-/// A package version that a suite offers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Offer {
-    /// The binary package.
-    pub(crate) package: String,
-    /// Its full Debian version.
-    pub(crate) version: String,
-    /// The suite that has it.
-    pub(crate) suite: String,
-}
-
 /// apt, confined to one folder.
 #[derive(Debug)]
 pub(crate) struct Apt {
     folder: PathBuf,
-    keyring: &'static str,
+    /// Whom apt believes, as an option of sources.list(5).
+    trust: String,
     mirrors: Vec<String>,
 }
 
@@ -79,47 +75,86 @@ impl Apt {
         if mirrors.is_empty() {
             bail!("the apt sources of this system name no Debian mirror (name one by {MIRROR_VARIABLE}=ADDRESS)");
         }
+        Self::prepare(folder, architecture, format!("signed-by={keyring}"), mirrors)
+    }
+
+    /// For packages of a mirror that nobody has signed.
+    #[cfg(test)]
+    pub(super) fn of_unsigned(mirror: &str, folder: PathBuf) -> Result<Self> {
+        Self::prepare(folder, Some("s390x"), "trusted=yes".to_owned(), vec![mirror.to_owned()])
+    }
+
+    /// The mirrors that are asked.
+    #[cfg(test)]
+    pub(super) fn mirrors(&self) -> &[String] {
+        &self.mirrors
+    }
+
+    fn prepare(folder: PathBuf, architecture: Option<&str>, trust: String, mirrors: Vec<String>) -> Result<Self> {
         for part in ["lists/partial", "cache/archives/partial", "plan/partial", "state"] {
             let part = folder.join(part);
             fs::create_dir_all(&part).with_context(|| format!("cannot create {}", part.display()))?;
         }
-        let apt = Self { folder, keyring, mirrors };
+        let apt = Self { folder, trust, mirrors };
         apt.write("state/status", "")?;
         apt.write("apt.conf", &configuration(&apt.folder, architecture))?;
         Ok(apt)
     }
 
-    /// Asks suite after suite for `package` until `choose` takes one of the versions offered; reads lists anew.
+    /// Takes the first version of `package` that `fits` and that `take` can take: by mirror, then by stage, then by suite
+    /// in a stage's order. Lists and pool of a mirror can be of different days, so a version that the lists name is
+    /// perhaps not there; the next one then is tried, and the reason is told.
     ///
     /// # Errors
-    /// When no suite of any mirror offers a version that `choose` takes; the text says what they did offer.
-    pub(crate) fn find(&self, package: &str, choose: impl Fn(&[Offer]) -> Option<Offer>) -> Result<Offer> {
-        let mut seen = Vec::new();
-        let mut complaints = Vec::new();
+    /// One paragraph: which versions there are, and what kept each from being taken.
+    pub(crate) fn take<T>(
+        &self,
+        package: &str,
+        stages: &[&[&str]],
+        fits: impl Fn(&Offer) -> bool,
+        mut take: impl FnMut(&Offer) -> Result<T>,
+    ) -> Result<T> {
+        let (mut tried, mut unfit, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
         for mirror in self.mirrors.iter().take(MIRRORS) {
-            for suites in STAGES {
-                self.write("sources.list", &source_lines(self.keyring, mirror, suites))?;
+            for suites in stages {
+                self.write("sources.list", &source_lines(&self.trust, mirror, suites))?;
                 let what = format!("package lists of {}", suites.join(", "));
                 let update = self.fetch(&["-q", "update"], LISTS_DEADLINE, &what)?;
-                complaints.extend(complaints_of(&update.stderr));
-                let offers = self.offers(package)?;
+                let mut offers = self.offers(package)?;
                 if offers.is_empty() {
-                    // Every suite has the package in some version: this is no Debian mirror, or it is out of reach.
-                    break;
+                    complaints.extend(complaints_of(&update.stderr));
                 }
-                if let Some(offer) = choose(&offers) {
-                    return Ok(offer);
+                offers.sort_by_key(|offer| suites.iter().position(|suite| *suite == offer.suite));
+                for offer in offers {
+                    let name = format!("{} ({})", offer.version, offer.suite);
+                    if !fits(&offer) {
+                        unfit.push(name);
+                        continue;
+                    }
+                    match take(&offer) {
+                        Ok(taken) => return Ok(taken),
+                        Err(error) => {
+                            eprintln!("xtask: {package} {name} cannot be taken, looking for another: {error:#}");
+                            tried.push(format!("{name}: {error:#}"));
+                        }
+                    }
                 }
-                seen.extend(offers.into_iter().map(|offer| format!("{} ({})", offer.version, offer.suite)));
             }
         }
+        unfit.dedup();
         complaints.dedup();
         complaints.truncate(3);
-        match (seen.is_empty(), complaints.is_empty()) {
-            (false, _) => bail!("Debian's {package} is there only as {}", seen.join(", ")),
-            (true, false) => bail!("apt could not read {} ({})", self.mirrors.join(", "), complaints.join("; ")),
-            (true, true) => bail!("{} has no package {package}", self.mirrors.join(", ")),
+        let mirrors = self.mirrors.join(", ");
+        let mut text = match (tried.is_empty(), unfit.is_empty(), complaints.is_empty()) {
+            (false, ..) => format!("none of Debian's {package} can be taken: {}", tried.join("; ")),
+            (true, false, _) => format!("Debian's {package} is there only as {}", unfit.join(", ")),
+            (true, true, false) => format!("apt could not read {mirrors}"),
+            (true, true, true) => format!("{mirrors} has no package {package}"),
+        };
+        if tried.is_empty() && !complaints.is_empty() {
+            text += &format!(" ({})", complaints.join("; "));
         }
+        bail!(text)
     }
 
     /// Fetches `offer` with all it depends on and unpacks everything into `target`. What is already fetched stays
@@ -156,16 +191,7 @@ impl Apt {
         Ok(())
     }
 
-    /// The version of `package` in a suite that [`Self::find`] has read.
-    ///
-    /// # Errors
-    /// When the suite has none.
-    pub(crate) fn offered(&self, package: &str, suite: &str) -> Result<Offer> {
-        let offer = self.offers(package)?.into_iter().find(|offer| offer.suite == suite);
-        offer.with_context(|| format!("Debian {suite} has no package {package}"))
-    }
-
-    /// The packages that `offer` depends on, by name alone.
+    /// The packages that `offer` depends on, with the bounds of their versions: `libc6 (>= 2.38)`.
     ///
     /// # Errors
     /// When apt does not know the package.
@@ -173,8 +199,15 @@ impl Apt {
         let wanted = format!("{}={}", offer.package, offer.version);
         let text = output(self.apt("apt-cache").args(["show", &wanted]))?;
         let list = text.lines().find_map(|line| line.strip_prefix("Depends: ")).unwrap_or_default();
-        let names = list.split([',', '|']).filter_map(|word| word.split_whitespace().next());
-        Ok(names.map(str::to_owned).collect())
+        Ok(list.split([',', '|']).map(|one| one.trim().to_owned()).collect())
+    }
+
+    /// The version of `package` in a suite that [`Self::take`] has read last.
+    ///
+    /// # Errors
+    /// When apt cannot be asked.
+    pub(crate) fn offered(&self, package: &str, suite: &str) -> Result<Option<Offer>> {
+        Ok(self.offers(package)?.into_iter().find(|offer| offer.suite == suite))
     }
 
     /// Fetches `offer` alone, without what it depends on, and unpacks it into `target`.
@@ -195,6 +228,11 @@ impl Apt {
             bail!("apt could not fetch {wanted}: {}", complaints_of(&fetched.stderr).join("; "));
         }
         output(Command::new("dpkg-deb").arg("-x").arg(folder.join(file)).arg(target)).map(drop)
+    }
+
+    /// The folder; what is made there can be moved to the rest of the cache.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Drops the fetched packages; what was unpacked of them stays, and so do the lists.
@@ -264,41 +302,8 @@ fn progress(label: &str) -> ProgressBar {
     bar
 }
 
-/// `dlstatus:FILE:PERCENT:TEXT`
-fn percentage(line: &str) -> Option<u64> {
-    let percent: f64 = line.strip_prefix("dlstatus:")?.split(':').nth(1)?.parse().ok()?;
-    (0.0..=100.0).contains(&percent).then_some(percent as u64)
-}
-
-/// `'ADDRESS' FILE SIZE HASH`
-fn planned_file(line: &str) -> Option<(&str, u64)> {
-    let mut words = line.strip_prefix('\'')?.split_once("' ")?.1.split_whitespace();
-    let (file, size) = (words.next()?, words.next()?.parse().ok()?);
-    (!file.contains('/')).then_some((file, size))
-}
-
-/// `package | version | address suite/component arch Packages`
-fn offer(line: &str) -> Option<Offer> {
-    let mut columns = line.split('|').map(str::trim);
-    let (package, version, origin) = (columns.next()?, columns.next()?, columns.next()?);
-    let suite = origin.split_whitespace().nth(1)?.split('/').next()?;
-    Some(Offer { package: package.to_owned(), version: version.to_owned(), suite: suite.to_owned() })
-}
-
-/// What apt says went wrong. An address it cannot reach is but a warning to it.
-fn complaints_of(stderr: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for line in stderr.lines() {
-        let unreached =
-            line.strip_prefix("W: Failed to fetch ").map(|rest| rest.split_once("  ").map_or(rest, |parts| parts.1));
-        let complaint = unreached.or(line.strip_prefix("E: ")).map(|text| text.trim().to_owned());
-        found.extend(complaint.filter(|complaint| !found.contains(complaint)));
-    }
-    found
-}
-
-fn source_lines(keyring: &str, mirror: &str, suites: &[&str]) -> String {
-    suites.iter().map(|suite| format!("deb [signed-by={keyring} target=Packages] {mirror} {suite} main\n")).collect()
+fn source_lines(trust: &str, mirror: &str, suites: &[&str]) -> String {
+    suites.iter().map(|suite| format!("deb [{trust} target=Packages] {mirror} {suite} main\n")).collect()
 }
 
 /// `#clear` and the settings below come after the system's own configuration and win. The sandbox user of apt, which
@@ -333,6 +338,7 @@ fn configuration(folder: &Path, architecture: Option<&str>) -> String {
         "APT::Install-Suggests \"false\";\n",
         "APT::Default-Release \"\";\n",
         "APT::Sandbox::User \"root\";\n",
+        "APT::Get::List-Cleanup \"false\";\n",
         "APT::Get::AllowUnauthenticated \"false\";\n",
         "Acquire::AllowInsecureRepositories \"false\";\n",
         "Acquire::AllowWeakRepositories \"false\";\n",
@@ -349,41 +355,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_offer_is_read_from_the_table_of_apt_cache() {
-        let line = " rust-src | 1.95.0+dfsg1-2~bpo13+1 | http://m.example/debian trixie-backports/main amd64 Packages";
-        let expected = Offer {
-            package: "rust-src".into(),
-            version: "1.95.0+dfsg1-2~bpo13+1".into(),
-            suite: "trixie-backports".into(),
-        };
-        assert_eq!(offer(line), Some(expected));
-        assert_eq!(offer("N: Unable to locate package"), None);
-    }
-
-    #[test]
-    fn a_planned_file_has_a_name_and_a_size() {
-        let line = "'http://m.example/pool/libc6_2.41-12%2bdeb13u4_amd64.deb' libc6_2.41-12+deb13u4_amd64.deb 2846580 MD5Sum:55";
-        assert_eq!(planned_file(line), Some(("libc6_2.41-12+deb13u4_amd64.deb", 2_846_580)));
-        assert_eq!(planned_file("'http://m.example/x' ../escape.deb 1 MD5Sum:55"), None);
-        assert_eq!(planned_file("W: something"), None);
-    }
-
-    #[test]
-    fn progress_is_read_from_status_lines_only() {
-        assert_eq!(percentage("dlstatus:86:84.6862:Retrieving file 86 of 87"), Some(84));
-        assert_eq!(percentage("dlstatus:1:nan:x"), None);
-        assert_eq!(percentage("Reading package lists..."), None);
-    }
-
-    #[test]
-    fn complaints_name_the_reason_once() {
-        let stderr = "W: Failed to fetch http://m.example/dists/a/InRelease  Temporary failure resolving 'm.example'\n\
-                      W: Failed to fetch http://m.example/dists/b/InRelease  Temporary failure resolving 'm.example'\n\
-                      W: Some index files failed to download.\nE: The repository is not signed.\n";
-        assert_eq!(complaints_of(stderr), ["Temporary failure resolving 'm.example'", "The repository is not signed."]);
-    }
-
-    #[test]
     fn nothing_unsigned_and_no_hook_of_the_system_is_allowed() {
         let text = configuration(Path::new("/cache/apt"), None);
         for line in [
@@ -397,7 +368,7 @@ mod tests {
         assert!(!text.contains("Architecture"));
         let foreign = configuration(Path::new("/cache/apt"), Some("s390x"));
         assert!(foreign.contains("APT::Architectures { \"s390x\"; };") && foreign.ends_with(&text));
-        let sources = source_lines("/keys.gpg", "http://m.example/debian", &["trixie", "trixie-backports"]);
+        let sources = source_lines("signed-by=/keys.gpg", "http://m.example/debian", &["trixie", "trixie-backports"]);
         assert_eq!(sources.lines().count(), 2);
         assert!(sources.lines().all(|line| line.starts_with("deb [signed-by=/keys.gpg ")));
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::apt::{Apt, Offer};
+use super::apt::{Apt, Offer, STAGES};
 use crate::layout::{Layout, Toolchain, in_path};
 use crate::process;
 use crate::state::State;
@@ -134,28 +134,32 @@ fn add_target(toolchain: &Toolchain) -> Result<()> {
 
 fn from_debian(cache: &Path, release: &str) -> Result<GuestLibrary> {
     let apt = Apt::new(cache.join("apt"))?;
-    let offer = apt.find(PACKAGE, |offers| choose(offers, release))?;
-    let name = cache_name(release);
-    super::replace(cache, &name, |folder| {
+    let library = cache.join(cache_name(release)).join("library");
+    apt.take(
+        PACKAGE,
+        &STAGES,
+        |offer| is_of(&offer.version, release),
+        |offer| {
+            place(cache, &apt, offer, release)?;
+            let complete = library.join(WITNESS).is_file();
+            if complete { Ok(()) } else { bail!("it does not hold what was expected") }
+        },
+    )?;
+    apt.clean()?;
+    Ok(GuestLibrary::Sources(library))
+}
+
+fn place(cache: &Path, apt: &Apt, offer: &Offer, release: &str) -> Result<()> {
+    super::replace(cache, &cache_name(release), |folder| {
         let unpacked = tempfile::tempdir_in(cache)?;
-        apt.unpack(&offer, unpacked.path())?;
+        apt.unpack(offer, unpacked.path())?;
         let sources = unpacked.path().join("usr/src").join(format!("rustc-{release}"));
         // The compiler's own sources, three quarters of the package, are not needed.
         for part in ["library", "Cargo.lock", "COPYRIGHT"] {
             fs::rename(sources.join(part), folder.join(part)).with_context(|| format!("{PACKAGE} has no {part}"))?;
         }
         Ok(())
-    })?;
-    apt.clean()?;
-    let library = cache.join(name).join("library");
-    if !library.join(WITNESS).is_file() {
-        bail!("Debian's {PACKAGE} {} does not hold what was expected", offer.version);
-    }
-    Ok(GuestLibrary::Sources(library))
-}
-
-fn choose(offers: &[Offer], release: &str) -> Option<Offer> {
-    offers.iter().find(|offer| is_of(&offer.version, release)).cloned()
+    })
 }
 
 /// Is this Debian version of a package made from that very release? `1.95.0+dfsg1-2~bpo13+1` is made from `1.95.0`.
@@ -178,14 +182,6 @@ mod tests {
             assert!(!is_of(bad, "1.95.0"), "{bad}");
         }
         assert!(!is_of("1.97.0+dfsg1-1", "1.97.0-nightly"));
-    }
-
-    #[test]
-    fn the_matching_offer_is_chosen_not_the_newest() {
-        let offer = |version: &str| Offer { package: PACKAGE.into(), version: version.into(), suite: "s".into() };
-        let offers = [offer("1.96.1+dfsg1-2~bpo13+1"), offer("1.95.0+dfsg1-2~bpo13+1"), offer("1.85.1+dfsg1-1")];
-        assert_eq!(choose(&offers, "1.95.0"), Some(offers[1].clone()));
-        assert_eq!(choose(&offers, "1.91.0"), None);
     }
 
     #[test]

@@ -1,124 +1,185 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Debian's Linux for s390x, the independent witness of the tests: kernel, crypto drivers, and the few programs that the
 //! tests run in it. The packages are unpacked into the cache; nothing of them runs on this machine.
+//!
+//! Kernel, programs and C library may come from different suites, each from the first that can be had. What is in a
+//! package decides, not its name: Debian's kernel is in one package up to 6.12 and in several from 7.2 on.
 
+use std::collections::BTreeSet;
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::apt::{Apt, Offer};
+use super::apt::{Apt, Offer, STAGES};
+use crate::process;
 
+/// Names the suite whose kernel is wanted, and no other; such a kernel stands beside the usual one in the cache.
+pub(crate) const VARIABLE: &str = "KAPUT_LINUX_SUITE";
 const ARCHITECTURE: &str = "s390x";
 const FOLDER: &str = "linux-s390x";
-/// Depends on the kernel of the suite.
+/// Depends on the kernel of its suite.
 const KERNEL: &str = "linux-image-s390x";
-const PROGRAMS: [&str; 3] = ["busybox-static", "s390-tools", "libc6"];
-/// What the tests use, by name; each once in the packages.
-const FILES: [&str; 6] = ["busybox", "lszcrypt", "libc.so.6", "ld64.so.1", "zcrypt.ko.xz", "zcrypt_cex4.ko.xz"];
 /// The kernel, whatever its version.
 const VMLINUZ: &str = "vmlinuz";
-/// Written last, for people: which kernel it is.
+const KERNEL_FILES: [&str; 3] = [VMLINUZ, "zcrypt.ko.xz", "zcrypt_cex4.ko.xz"];
+/// How many packages a kernel may be spread over.
+const KERNEL_PACKAGES: usize = 12;
+const LIBRARY: &str = "libc6";
+/// What else is wanted: packages and what the tests use of them. The library comes last: it must do for the others.
+const OTHERS: [(&str, &[&str]); 3] =
+    [("busybox-static", &["busybox"]), ("s390-tools", &["lszcrypt"]), (LIBRARY, &["libc.so.6", "ld64.so.1"])];
+/// Written last, for people: which versions they are.
 const VERSION: &str = "version";
+const COMPARE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The folder with the files, from the cache or from Debian.
 ///
 /// # Errors
 /// When it cannot be had; the text says why.
 pub(crate) fn ready(cache: &Path) -> Result<PathBuf> {
-    match here(cache) {
+    let suite = suite()?;
+    match here(cache, suite.as_deref()) {
         Some(folder) => Ok(folder),
-        None => super::locked(cache, || here(cache).map_or_else(|| fetch(cache), Ok)),
+        None => super::locked(cache, || match here(cache, suite.as_deref()) {
+            Some(folder) => Ok(folder),
+            None => {
+                eprintln!("xtask: getting Debian's Linux for s390x into {}", cache.display());
+                let apt = Apt::of(Some(ARCHITECTURE), cache.join("apt-s390x"))?;
+                fetch(&apt, cache, suite.as_deref()).context("no Linux for s390x")
+            }
+        }),
     }
 }
 
-fn here(cache: &Path) -> Option<PathBuf> {
-    let folder = cache.join(FOLDER);
-    let complete = FILES.iter().chain(&[VMLINUZ, VERSION]).all(|name| folder.join(name).is_file());
-    complete.then_some(folder)
+/// The versions that are in the cache.
+///
+/// # Errors
+/// When the variable names no suite.
+pub(crate) fn cached(cache: &Path) -> Result<Option<String>> {
+    let folder = here(cache, suite()?.as_deref());
+    Ok(folder.and_then(|folder| fs::read_to_string(folder.join(VERSION)).ok()).map(|text| text.trim().to_owned()))
 }
 
-fn fetch(cache: &Path) -> Result<PathBuf> {
-    eprintln!("xtask: getting Debian's Linux for s390x into {}", cache.display());
-    let apt = Apt::of(Some(ARCHITECTURE), cache.join("apt-s390x"))?;
-    let newest = apt.find(KERNEL, choose)?;
-    let prefix = KERNEL.trim_end_matches(ARCHITECTURE);
-    let kernel = apt.depends(&newest)?.into_iter().find(|name| name.starts_with(prefix));
-    let kernel = kernel.with_context(|| format!("Debian's {KERNEL} {} names no kernel", newest.version))?;
-    super::replace(cache, FOLDER, |folder| {
-        let root = tempfile::tempdir_in(cache)?;
-        for package in PROGRAMS.iter().copied().chain([kernel.as_str()]) {
-            apt.unpack_alone(&apt.offered(package, &newest.suite)?, root.path())?;
+/// The suite that the user names.
+fn suite() -> Result<Option<String>> {
+    let Ok(suite) = env::var(VARIABLE) else { return Ok(None) };
+    if suite.is_empty() || !suite.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        bail!("{VARIABLE}={suite} names no suite of Debian, as trixie-backports is one");
+    }
+    Ok(Some(suite))
+}
+
+fn name(suite: Option<&str>) -> String {
+    suite.map_or_else(|| FOLDER.to_owned(), |suite| format!("{FOLDER}-{suite}"))
+}
+
+fn here(cache: &Path, suite: Option<&str>) -> Option<PathBuf> {
+    let folder = cache.join(name(suite));
+    let mut files = KERNEL_FILES.iter().chain(OTHERS.iter().flat_map(|(_, files)| *files)).chain(&[VERSION]);
+    files.all(|name| folder.join(name).is_file()).then_some(folder)
+}
+
+fn fetch(apt: &Apt, cache: &Path, suite: Option<&str>) -> Result<PathBuf> {
+    let named: Vec<&str> = suite.into_iter().collect();
+    let only = [&named[..]];
+    super::replace(cache, &name(suite), |folder| {
+        let stages = if suite.is_some() { &only[..] } else { &STAGES };
+        let mut versions = vec![apt.take(KERNEL, stages, |_| true, |offer| kernel(apt, offer, folder))?];
+        // The oldest library that does for the programs taken so far.
+        let mut least = None;
+        for (package, files) in OTHERS {
+            let fits =
+                |offer: &Offer| package != LIBRARY || least.as_deref().is_none_or(|least| is_at_least(offer, least));
+            let taken = apt.take(package, &STAGES, fits, |offer| {
+                let root = tempfile::tempdir_in(cache)?;
+                apt.unpack_alone(offer, root.path())?;
+                collect(root.path(), folder, files)?;
+                Ok((version(offer), apt.depends(offer)?))
+            })?;
+            versions.push(taken.0);
+            least = least.or(taken.1.iter().find_map(|one| bound(one)));
         }
-        collect(root.path(), folder)?;
-        fs::write(folder.join(VERSION), format!("{kernel} {}\n", newest.version))?;
+        fs::write(folder.join(VERSION), format!("{}\n", versions.join(", ")))?;
         Ok(())
     })?;
     apt.clean()?;
-    here(cache).context("the packages of Linux do not hold what was expected")
+    here(cache, suite).context("the packages of Linux do not hold what was expected")
 }
 
-/// That of the suite itself: backports bring a newer kernel than the programs are made for.
-fn choose(offers: &[Offer]) -> Option<Offer> {
-    offers.iter().find(|offer| !offer.suite.ends_with("-backports")).cloned()
+/// For people.
+fn version(offer: &Offer) -> String {
+    format!("{} {} ({})", offer.package, offer.version, offer.suite)
 }
 
-/// Takes the files that are wanted out of the unpacked packages.
-fn collect(root: &Path, folder: &Path) -> Result<()> {
+/// `libc6 (>= 2.38)`
+fn bound(dependency: &str) -> Option<String> {
+    let bound = dependency.strip_prefix(LIBRARY)?.trim().strip_prefix("(>= ")?;
+    Some(bound.trim_end_matches(')').to_owned())
+}
+
+fn is_at_least(offer: &Offer, least: &str) -> bool {
+    let mut compare = Command::new("dpkg");
+    compare.args(["--compare-versions", &offer.version, "ge", least]);
+    process::capture(&mut compare, "", COMPARE_DEADLINE).is_ok_and(|compared| compared.status.success())
+}
+
+/// Takes the kernel out of a package, or out of the packages of Linux that it depends on.
+fn kernel(apt: &Apt, offer: &Offer, folder: &Path) -> Result<String> {
+    // What an earlier version left when it could not be taken as a whole must not mix with this one.
+    let found = tempfile::tempdir_in(apt.folder())?;
+    let (mut pending, mut seen) = (vec![offer.clone()], BTreeSet::new());
+    while let Some(next) = pending.pop() {
+        if !seen.insert(next.package.clone()) || seen.len() > KERNEL_PACKAGES {
+            continue;
+        }
+        let root = tempfile::tempdir_in(apt.folder())?;
+        apt.unpack_alone(&next, root.path())?;
+        if collect(root.path(), found.path(), &KERNEL_FILES).is_ok() {
+            KERNEL_FILES.iter().try_for_each(|name| fs::rename(found.path().join(name), folder.join(name)))?;
+            return Ok(version(&next));
+        }
+        for dependency in apt.depends(&next)? {
+            let package = dependency.split(' ').next().unwrap_or_default();
+            if package.starts_with("linux-") {
+                pending.extend(apt.offered(package, &offer.suite)?);
+            }
+        }
+    }
+    let missing: Vec<&str> = KERNEL_FILES.into_iter().filter(|name| !found.path().join(name).is_file()).collect();
+    bail!("neither it nor what it depends on has {}", missing.join(", "))
+}
+
+/// Moves the wanted files from an unpacked package to the folder.
+///
+/// # Errors
+/// When one of them is not there either, neither now nor from an earlier package.
+fn collect(root: &Path, folder: &Path, wanted: &[&str]) -> Result<()> {
     let mut pending = vec![root.to_path_buf()];
     while let Some(next) = pending.pop() {
         for entry in fs::read_dir(&next).with_context(|| format!("cannot read {}", next.display()))? {
             let entry = entry?;
             let (kind, name) = (entry.file_type()?, entry.file_name());
             let name = name.to_string_lossy();
+            let name = if name.starts_with("vmlinuz-") { VMLINUZ } else { &name };
+            // Hooks of the installation are called like the program they serve.
+            let hook = next.ends_with("conf-hooks.d");
             if kind.is_dir() {
                 pending.push(entry.path());
-            } else if kind.is_file() {
-                let kernel = name.starts_with("vmlinuz-").then_some(VMLINUZ);
-                let wanted = kernel.or_else(|| FILES.into_iter().find(|file| *file == name));
-                // Hooks of the installation are called like the program they serve.
-                let hook = next.ends_with("conf-hooks.d");
-                if let Some(wanted) = wanted.filter(|_| !hook) {
-                    fs::rename(entry.path(), folder.join(wanted))?;
-                }
+            } else if kind.is_file() && wanted.contains(&name) && !hook {
+                fs::rename(entry.path(), folder.join(name))?;
             }
         }
     }
-    if let Some(missing) = FILES.iter().chain(&[VMLINUZ]).find(|name| !folder.join(name).is_file()) {
-        bail!("Debian's packages for s390x have no {missing}");
+    match wanted.iter().find(|name| !folder.join(name).is_file()) {
+        Some(missing) => bail!("it has no {missing}"),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_suites_own_kernel_is_chosen() {
-        let offer = |suite: &str| Offer { package: KERNEL.into(), version: suite.into(), suite: suite.into() };
-        let (own, newer) = (offer("trixie"), offer("trixie-backports"));
-        assert_eq!(choose(&[newer.clone(), own.clone()]), Some(own));
-        assert_eq!(choose(&[newer]), None);
-    }
-
-    #[test]
-    fn files_are_found_wherever_the_packages_have_them() -> Result<()> {
-        let (root, folder) = (tempfile::tempdir()?, tempfile::tempdir()?);
-        let write = |path: &str| -> Result<()> {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap_or(root.path()))?;
-            Ok(fs::write(&path, path.display().to_string())?)
-        };
-        write("usr/share/initramfs-tools/conf-hooks.d/busybox")?;
-        for name in FILES {
-            write(&format!("usr/lib/somewhere/{name}"))?;
-        }
-        assert!(collect(root.path(), folder.path()).is_err_and(|error| error.to_string().ends_with("no vmlinuz")));
-        write("boot/vmlinuz-6.12.1+deb13-s390x")?;
-        write("usr/lib/somewhere/busybox")?;
-        collect(root.path(), folder.path())?;
-        assert!(fs::read_to_string(folder.path().join("busybox"))?.ends_with("somewhere/busybox"));
-        Ok(())
-    }
-}
+#[path = "linux/tests.rs"]
+mod tests;

@@ -9,6 +9,8 @@ pub(crate) mod apt;
 pub(crate) mod guest_library;
 pub(crate) mod linux;
 pub(crate) mod mdbook;
+#[cfg(test)]
+mod mirror;
 pub(crate) mod probe;
 pub(crate) mod qemu;
 mod sources;

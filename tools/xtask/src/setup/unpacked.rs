@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::apt::{Apt, Offer};
+use super::apt::{Apt, Offer, STAGES};
 
 const PACKAGE: &str = "qemu-system-s390x";
 const PROGRAM: &str = "qemu-system-s390x";
@@ -34,11 +34,16 @@ pub(crate) fn command(cache: &Path) -> Option<PathBuf> {
 /// When none can be had; the text says why.
 pub(crate) fn fetch(cache: &Path) -> Result<PathBuf> {
     let apt = Apt::new(cache.join("apt"))?;
-    let offer = apt.find(PACKAGE, choose)?;
+    apt.take(PACKAGE, &STAGES, is_new_enough, |offer| place(cache, &apt, offer))?;
+    apt.clean()?;
+    command(cache).context("the packages of QEMU do not hold what was expected")
+}
+
+fn place(cache: &Path, apt: &Apt, offer: &Offer) -> Result<()> {
     super::replace(cache, "qemu", |folder| {
         let root = folder.join("root");
         fs::create_dir(&root)?;
-        apt.unpack(&offer, &root)?;
+        apt.unpack(offer, &root)?;
         let libraries = library_folder(&root)?;
         fill_module_gaps(&root.join("usr/bin").join(PROGRAM), &libraries.join("qemu"))?;
         let command = folder.join(PROGRAM);
@@ -46,13 +51,11 @@ pub(crate) fn fetch(cache: &Path) -> Result<PathBuf> {
         fs::set_permissions(&command, fs::Permissions::from_mode(0o755))?;
         fs::write(folder.join("version"), format!("{}\n", offer.version))?;
         Ok(())
-    })?;
-    apt.clean()?;
-    command(cache).context("the packages of QEMU do not hold what was expected")
+    })
 }
 
-fn choose(offers: &[Offer]) -> Option<Offer> {
-    offers.iter().find(|offer| version(&offer.version).is_some_and(|version| version >= OLDEST)).cloned()
+fn is_new_enough(offer: &Offer) -> bool {
+    version(&offer.version).is_some_and(|version| version >= OLDEST)
 }
 
 /// Major and minor number of a Debian version like `1:11.1.3+ds-1~bpo13+1`.
@@ -134,13 +137,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_new_enough_version_is_chosen() {
-        let offer = |version: &str| Offer { package: PACKAGE.into(), version: version.into(), suite: "s".into() };
-        let old = offer("1:10.0.13+ds-0+deb13u1");
-        let new = offer("1:11.1.3+ds-1~bpo13+1");
-        assert_eq!(choose(&[old.clone(), new.clone()]), Some(new));
-        assert_eq!(choose(&[old, offer("1:11.0.9+ds-1"), offer("odd")]), None);
-        assert_eq!(choose(&[offer("2:12.0~rc1")]), Some(offer("2:12.0~rc1")));
+    fn only_a_version_that_is_new_enough_fits() {
+        let fits = |version: &str| {
+            is_new_enough(&Offer { package: PACKAGE.into(), version: version.into(), suite: "s".into() })
+        };
+        assert!(["1:11.1.3+ds-1~bpo13+1", "2:12.0~rc1"].into_iter().all(fits));
+        assert!(!["1:10.0.13+ds-0+deb13u1", "1:11.0.9+ds-1", "odd"].into_iter().any(fits));
     }
 
     #[test]
