@@ -42,7 +42,7 @@ const LEFT_OUT: [&str; 9] = [
 /// When the compiler's sources are wanted and not to be had.
 pub(crate) fn command(layout: &Layout, state: &mut State) -> Result<Result<Command, String>> {
     if cfg!(target_endian = "big") {
-        return Ok(Err("this one is, and the other steps show it".to_owned()));
+        return Ok(Err("this machine is big-endian, and the other steps show it".to_owned()));
     }
     let (Some(linker), Some(emulator)) = (in_path(LINKER), in_path(EMULATOR)) else {
         return Ok(Err(format!("there is no {LINKER} or no {EMULATOR}: {PACKAGES}")));

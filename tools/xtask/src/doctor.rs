@@ -14,8 +14,8 @@ use crate::artifacts::{self, Host};
 use crate::layout::{Layout, in_path};
 use crate::process;
 use crate::setup::guest_library::{self, GuestLibrary, TARGET};
-use crate::setup::probe;
 use crate::setup::qemu::{self, Origin};
+use crate::setup::{linux, probe};
 use crate::state::State;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -65,6 +65,7 @@ pub(crate) fn run(layout: &Layout, state: &mut State) -> Result<bool> {
         true => report.good("image", &image.display().to_string()),
         false => report.note("image", "not built yet; the first `cargo xtask run` does it"),
     }
+    linux(&report, layout);
     report.note("cache", &layout.cache.display().to_string());
     Ok(report.missing == 0)
 }
@@ -133,6 +134,15 @@ fn qemus(report: &mut Report, layout: &Layout, state: &mut State, host: &Host) {
         let named = refused.iter().any(|(candidate, _)| candidate.origin == Origin::Variable);
         let unset = format!("unset {}", qemu::VARIABLE);
         report.missing("QEMU", &qemu::paragraph(&refused, None), if named { &unset } else { "cargo xtask setup" });
+    }
+}
+
+/// Only the tests want it, so it is no fault where it is not there.
+fn linux(report: &Report, layout: &Layout) {
+    match linux::cached(&layout.cache) {
+        Ok(Some(versions)) => report.good("Linux", &versions),
+        Ok(None) => report.note("Linux", "not here; only tests want it, and `cargo xtask test linux` fetches it"),
+        Err(error) => report.note("Linux", &format!("{error:#}")),
     }
 }
 

@@ -11,10 +11,12 @@ mod big_endian;
 mod dist;
 mod doctor;
 mod fuzz;
+mod installation;
 mod launch;
 mod layout;
 mod process;
 mod setup;
+mod skips;
 mod state;
 mod test;
 
@@ -36,6 +38,7 @@ Examples:
   cargo xtask run ping-pong         the same with another scenario
   cargo xtask kaput list            any other command of the harness
   cargo xtask test                  everything, as CI does it
+  cargo xtask test linux            Debian's Linux as a guest
   cargo xtask test big-endian       the libraries' tests on an emulated big-endian machine
   cargo xtask bench                 what the emulation costs
   cargo xtask fuzz --seconds 60     damaged input for every reader, a minute each
@@ -45,6 +48,7 @@ Examples:
 Environment:
   KAPUT_QEMU           the qemu-system-s390x to use (else: PATH, the cache, Debian)
   KAPUT_CACHE          where fetched things are kept (else: XDG_CACHE_HOME/kaput, ~/.cache/kaput)
+  KAPUT_LINUX_SUITE    the Debian suite whose Linux the tests take (else: the first that can be had)
   KAPUT_DEBIAN_MIRROR  the Debian mirror to fetch from (else: that of the system's apt sources)";
 
 /// Sets up, builds, runs and tests kaput.
@@ -77,6 +81,9 @@ enum Verb {
         /// Only these.
         #[arg(value_enum)]
         steps: Vec<test::Step>,
+        /// As CI: try the installation too, and take every skip for a failure that is not on the list of allowed ones.
+        #[arg(long)]
+        ci: bool,
     },
     /// Measure what the emulation costs and print a table of ratios with the raw numbers beside.
     Bench {
@@ -129,7 +136,7 @@ fn act(arguments: Arguments) -> Result<ExitCode> {
             kaput(&layout, &mut state, args, arguments.timings)
         }
         Verb::Kaput { args } => kaput(&layout, &mut state, args, arguments.timings),
-        Verb::Test { steps } => test::run(&layout, &mut state, &steps),
+        Verb::Test { steps, ci } => test::run(&layout, &mut state, &steps, ci),
         Verb::Bench { runs } => bench::run(&layout, &mut state, runs),
         Verb::Fuzz { targets, seconds, input } => {
             fuzz::run(&layout, &targets, seconds, input.as_deref()).map(|wrong| wrong == 0)

@@ -95,13 +95,14 @@ mod tests {
     #[test]
     fn a_damaged_state_is_an_empty_one() -> std::io::Result<()> {
         let folder = tempfile::tempdir()?;
-        let qemu = folder.path().join("xtask.json");
-        fs::write(&qemu, "{\"findings\":[")?;
+        let qemu = folder.path().join("qemu");
+        fs::write(&qemu, "one")?;
+        fs::write(folder.path().join("xtask.json"), "{\"findings\":[")?;
         let mut state = State::load(folder.path());
         assert_eq!(state.recall::<u8>("answer", &qemu), None);
-        state.remember("answer", folder.path(), &42);
+        state.remember("answer", &qemu, &42);
         state.save();
-        assert_eq!(State::load(folder.path()).recall("answer", folder.path()), Some(42));
+        assert_eq!(State::load(folder.path()).recall("answer", &qemu), Some(42));
         Ok(())
     }
 }

@@ -15,8 +15,9 @@ use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
 use crate::setup::{guest_library, linux, mdbook};
+use crate::skips::Skips;
 use crate::state::State;
-use crate::{big_endian, dist, fuzz};
+use crate::{big_endian, dist, fuzz, installation};
 
 const DEADLINE: Duration = Duration::from_secs(1800);
 
@@ -44,8 +45,13 @@ pub(crate) enum Step {
     Book,
     /// The archive for people without cargo, unpacked elsewhere and used with an empty environment.
     Dist,
+    /// Debian's Linux as a guest: a part of the tests of the harness, alone; only where it is named.
+    Linux,
     /// The tests of the libraries on an emulated big-endian machine; only where it is named.
     BigEndian,
+    /// What CI installs, on a Debian with nothing on it: then every tool answers, and two hosts come up with a libvirt on
+    /// each. In CI, or where it is named.
+    Installation,
     /// Damaged input for every reader of input from outside, 20 seconds each, at the same time.
     Fuzz,
 }
@@ -74,40 +80,47 @@ impl Count {
     }
 }
 
-/// Runs `steps`, or all but those on request; true when nothing failed.
+/// Runs `steps`, or all but those on request; true when nothing failed. In CI what is skipped without leave has failed.
 ///
 /// # Errors
 /// Never for a failing step; those are counted.
-pub(crate) fn run(layout: &Layout, state: &mut State, steps: &[Step]) -> Result<bool> {
-    let all: Vec<Step> = Step::value_variants().iter().copied().filter(|step| !step.is_on_request()).collect();
+pub(crate) fn run(layout: &Layout, state: &mut State, steps: &[Step], ci: bool) -> Result<bool> {
+    let all = Step::value_variants().iter().copied();
+    let all: Vec<Step> = all.filter(|step| !step.is_on_request() || (ci && *step == Step::Installation)).collect();
     let steps = if steps.is_empty() { &all } else { steps };
     let mut total = Count::default();
+    let mut skips = Skips::default();
     let mut report = Vec::new();
     for step in steps {
         let name = step.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         println!("== {name}");
         let begin = Instant::now();
-        let (count, verdict) = match step.run(layout, state) {
+        let (count, verdict) = match step.run(layout, state, &mut skips) {
             Ok(count) if count.failed == 0 => (count, "passed".to_owned()),
             Ok(count) => (count, "FAILED".to_owned()),
             Err(error) => (Count { failed: 1, ..Count::default() }, format!("FAILED: {error:#}")),
         };
         state.save();
         total.add(count);
-        report.push(format!("  {name:<11} {:>6.1} s  {:<30} {verdict}", begin.elapsed().as_secs_f64(), count.line()));
+        report.push(format!("  {name:<12} {:>6.1} s  {:<30} {verdict}", begin.elapsed().as_secs_f64(), count.line()));
     }
-    println!("\n{}\n\n{}", report.join("\n"), total.line());
+    if ci {
+        let wrong = skips.not_allowed();
+        total.failed += wrong.len();
+        report.extend(wrong.iter().map(|group| format!("  FAILED: skipped without leave: {group}")));
+    }
+    println!("\n{}\n{}\n{}", report.join("\n"), skips.block(), total.line());
     Ok(total.failed == 0)
 }
 
 impl Step {
     /// Whether it runs only where it is named.
     const fn is_on_request(self) -> bool {
-        // It builds everything once more, for another machine.
-        matches!(self, Self::BigEndian)
+        // One is a part of another, one builds everything once more, and one fetches a whole system.
+        matches!(self, Self::Linux | Self::BigEndian | Self::Installation)
     }
 
-    fn run(self, layout: &Layout, state: &mut State) -> Result<Count> {
+    fn run(self, layout: &Layout, state: &mut State, skips: &mut Skips) -> Result<Count> {
         match self {
             Self::Format => plain(host_cargo(layout, "fmt").args(["--all", "--check"])),
             Self::Tidy => {
@@ -133,30 +146,37 @@ impl Step {
             Self::Libraries => {
                 let mut command = host_cargo(layout, "test");
                 let others = ["--exclude", "kaput-image", "--exclude", "kaput", "--exclude", "checks"];
-                tests(command.arg("--workspace").args(others).arg("--no-fail-fast"))
+                tests(command.arg("--workspace").args(others).arg("--no-fail-fast"), skips)
             }
-            Self::Harness => {
+            Self::Harness | Self::Linux => {
                 let ready = Ready::make(layout, state)?;
                 artifacts::raw(layout, ready.image())?;
                 let mut command = host_cargo(layout, "test");
                 command.args(["--release", "--package", "kaput", "--no-fail-fast"]);
+                if self == Self::Linux {
+                    command.args(["--test", "linux"]);
+                }
                 tell_linux(layout, state, ready.tell(layout, &mut command))?;
-                tests(&mut command)
+                tests(&mut command, skips)
             }
             Self::Checks => {
                 let ready = Ready::make(layout, state)?;
                 let mut command = host_cargo(layout, "test");
                 command.args(["--package", "checks", "--no-fail-fast"]).env("KAPUT_PROGRAM", ready.harness());
-                tests(ready.tell(layout, &mut command))
+                tests(ready.tell(layout, &mut command), skips)
             }
             Self::BigEndian => match big_endian::command(layout, state)? {
-                Ok(mut command) => tests(&mut command),
-                Err(reason) => {
-                    println!("SKIP: no emulated big-endian machine: {reason}");
-                    Ok(Count { skipped: 1, ..Count::default() })
-                }
+                Ok(mut command) => tests(&mut command, skips),
+                Err(reason) => Ok(skipped(skips, "big-endian", &reason)),
             },
-            Self::Book => book(layout),
+            Self::Book => book(layout, skips),
+            Self::Installation => {
+                let ready = Ready::make(layout, state)?;
+                match installation::command(layout, &ready)? {
+                    Ok(mut command) => tests(&mut command, skips),
+                    Err(reason) => Ok(skipped(skips, "installation", &reason)),
+                }
+            }
             Self::Dist => dist::try_out(layout, state).map(|()| Count::PASSED),
             Self::Fuzz => {
                 let failed = fuzz::run(layout, &[], FUZZ_SECONDS, None)?;
@@ -182,13 +202,10 @@ pub(crate) fn tell_linux(layout: &Layout, state: &mut State, command: &mut Comma
 }
 
 /// Builds the book; a warning fails it.
-fn book(layout: &Layout) -> Result<Count> {
+fn book(layout: &Layout, skips: &mut Skips) -> Result<Count> {
     let program = match mdbook::ready(layout) {
         Ok(program) => program,
-        Err(error) => {
-            println!("SKIP: no mdBook: {error:#}");
-            return Ok(Count { skipped: 1, ..Count::default() });
-        }
+        Err(error) => return Ok(skipped(skips, "book", &format!("{error:#}"))),
     };
     let mut command = Command::new(program);
     command.arg("build").arg(layout.root.join("docs")).arg("--dest-dir").arg(layout.target.join("book"));
@@ -214,11 +231,19 @@ fn plain(command: &mut Command) -> Result<Count> {
     Ok(Count::PASSED)
 }
 
+/// A step that cannot be taken here.
+fn skipped(skips: &mut Skips, group: &str, reason: &str) -> Count {
+    println!("SKIP {group}: {reason}");
+    skips.add(group, reason);
+    Count { skipped: 1, ..Count::default() }
+}
+
 /// A `cargo test`, whose programs count their tests themselves.
-fn tests(command: &mut Command) -> Result<Count> {
+fn tests(command: &mut Command, skips: &mut Skips) -> Result<Count> {
     let mut count = Count::default();
     let status = process::lines(command, DEADLINE, |line| {
         println!("{line}");
+        skips.read(line);
         count.add(result_line(line).unwrap_or_default());
     })?;
     if !status.success() && count.failed == 0 {
@@ -265,9 +290,13 @@ mod tests {
 
     #[test]
     fn a_test_program_that_dies_uncounted_is_a_failure() -> Result<()> {
-        assert_eq!(tests(Command::new("sh").args(["-c", "exit 101"]))?.failed, 1);
+        let mut skips = Skips::default();
+        assert_eq!(tests(Command::new("sh").args(["-c", "exit 101"]), &mut skips)?.failed, 1);
         let counted = "echo 'test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured'; exit 101";
-        assert_eq!(tests(Command::new("sh").args(["-c", counted]))?, Count { passed: 1, failed: 2, skipped: 0 });
+        assert_eq!(
+            tests(Command::new("sh").args(["-c", counted]), &mut skips)?,
+            Count { passed: 1, failed: 2, skipped: 0 }
+        );
         Ok(())
     }
 }

@@ -65,17 +65,7 @@ impl Apt {
                 bail!("this system has no {tool}, so nothing can be taken from Debian");
             }
         }
-        let Some(keyring) = KEYRINGS.into_iter().find(|file| Path::new(file).exists()) else {
-            bail!("Debian's keyring is missing (apt-get install debian-archive-keyring)");
-        };
-        let mirrors = match std::env::var(MIRROR_VARIABLE) {
-            Ok(mirror) => vec![mirror],
-            Err(_) => sources::mirrors(Path::new("/etc/apt")),
-        };
-        if mirrors.is_empty() {
-            bail!("the apt sources of this system name no Debian mirror (name one by {MIRROR_VARIABLE}=ADDRESS)");
-        }
-        Self::prepare(folder, architecture, format!("signed-by={keyring}"), mirrors)
+        Self::prepare(folder, architecture, format!("signed-by={}", keyring()?), mirrors()?)
     }
 
     /// For packages of a mirror that nobody has signed.
@@ -115,7 +105,7 @@ impl Apt {
         mut take: impl FnMut(&Offer) -> Result<T>,
     ) -> Result<T> {
         let (mut tried, mut unfit, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
-        for mirror in self.mirrors.iter().take(MIRRORS) {
+        for mirror in &self.mirrors {
             for suites in stages {
                 self.write("sources.list", &source_lines(&self.trust, mirror, suites))?;
                 let what = format!("package lists of {}", suites.join(", "));
@@ -277,6 +267,31 @@ impl Apt {
         bar.finish_and_clear();
         Ok(done)
     }
+}
+
+/// The keys of Debian's archive.
+///
+/// # Errors
+/// When this system has none.
+pub(crate) fn keyring() -> Result<&'static str> {
+    let keyring = KEYRINGS.into_iter().find(|file| Path::new(file).exists());
+    keyring.context("Debian's keyring is missing (apt-get install debian-archive-keyring)")
+}
+
+/// The mirrors to ask, likeliest first; at least one.
+///
+/// # Errors
+/// When neither the environment nor the system names one.
+pub(crate) fn mirrors() -> Result<Vec<String>> {
+    let mut mirrors = match std::env::var(MIRROR_VARIABLE) {
+        Ok(mirror) => vec![mirror],
+        Err(_) => sources::mirrors(Path::new("/etc/apt")),
+    };
+    mirrors.truncate(MIRRORS);
+    if mirrors.is_empty() {
+        bail!("the apt sources of this system name no Debian mirror (name one by {MIRROR_VARIABLE}=ADDRESS)");
+    }
+    Ok(mirrors)
 }
 
 /// Runs a quick local command and returns its output.

@@ -5,7 +5,8 @@
 //! The system is never changed but by rustup, asked for the guest's target. Several checkouts and several calls may
 //! share the cache: who fetches holds its lock, and everything arrives in one step.
 
-pub(crate) mod apt;
+mod apt;
+pub(crate) mod bare;
 pub(crate) mod guest_library;
 pub(crate) mod linux;
 pub(crate) mod mdbook;
