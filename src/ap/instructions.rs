@@ -3,6 +3,7 @@
 //! [`Ap`] has executed one and found AP installed, so that none of these ends in an operation exception.
 
 use crate::ap::log;
+use crate::case::outcome::{Stop, failed};
 use crate::machine::Machine;
 use crate::machine::clock::Deadline;
 use crate::machine::trap::{ProgramInterruption, expect_exception};
@@ -116,14 +117,12 @@ impl Ap {
         Gr0::pqap(FunctionCode::TAPQ, apqn).with(self.tapq_bits)
     }
 
-    /// RAPQ or ZAPQ with these bits set besides the queue.
-    pub(crate) fn reset(
-        &self,
-        apqn: Apqn,
-        function: FunctionCode,
-        bits: u64,
-    ) -> Result<QueueStatus, ProgramInterruption> {
-        self.execute(Gr0::pqap(function, apqn).with(bits)).map(|answer| answer.status)
+    /// RAPQ or ZAPQ with these bits set besides the queue. A program interruption fails the case.
+    pub(crate) fn reset(&self, apqn: Apqn, function: FunctionCode, bits: u64) -> Result<QueueStatus, Stop> {
+        match self.execute(Gr0::pqap(function, apqn).with(bits)) {
+            Ok(answer) => Ok(answer.status),
+            Err(ended) => Err(failed!("{apqn}: {function} ended in program interruption {}", ended.code)),
+        }
     }
 
     /// RAPQ or ZAPQ, not logged: for whole ranges.

@@ -126,10 +126,7 @@ fn gone_queues_not_available(unplugged: &Unplugged) -> Outcome {
 fn gone_queues_refuse_resets(unplugged: &Unplugged) -> Outcome {
     for apqn in unplugged.gone() {
         for function in [FunctionCode::RAPQ, FunctionCode::ZAPQ] {
-            let status = unplugged
-                .ap
-                .reset(apqn, function, 0)
-                .map_err(|ended| failed!("{apqn}: {function} ended in program interruption {}", ended.code))?;
+            let status = unplugged.ap.reset(apqn, function, 0)?;
             require!(status.response() == ResponseCode::Q_NOT_AVAIL, "{apqn}: {function} answered {status}");
         }
     }

@@ -167,7 +167,7 @@ fn refused_address_changes_nothing(guest: &Guest) -> Outcome {
 }
 
 fn reset(ap: &Ap, apqn: Apqn, function: FunctionCode) -> Outcome {
-    ap.reset(apqn, function, 0).map_err(|ended| failed!("{apqn}: {function} ended in {}", ended.code))?;
+    ap.reset(apqn, function, 0)?;
     let status = observe::settled(ap, apqn).status;
     require!(status.response() == ResponseCode::NORMAL, "{apqn} answered {status} after {function}");
     Ok(())

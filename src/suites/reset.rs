@@ -7,7 +7,7 @@ use crate::ap::instructions::Ap;
 use crate::ap::interruption::Nib;
 use crate::ap::observe;
 use crate::ap::request::Request;
-use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
+use crate::case::outcome::{Outcome, failed, require, skipped};
 use crate::case::suite::cases;
 use ap_arch::{Apqn, FunctionCode, Gr0, QueueStatus, ResponseCode};
 
@@ -34,9 +34,7 @@ const ISC: u8 = 3;
 
 /// Starts a reset; it must be accepted.
 fn start(ap: &Ap, apqn: Apqn, function: FunctionCode, bits: u64) -> Outcome {
-    let status = ap
-        .reset(apqn, function, bits)
-        .map_err(|ended| failed!("{apqn}: {function} ended in program interruption {}", ended.code))?;
+    let status = ap.reset(apqn, function, bits)?;
     match status.response() {
         ResponseCode::NORMAL | ResponseCode::RESET_IN_PROGRESS => Ok(()),
         _ => Err(failed!("{apqn}: {function} answered {status}")),
@@ -198,12 +196,8 @@ fn other_queues_keep_their_replies(guest: &Guest) -> Outcome {
 fn outside_the_matrix_not_available(guest: &Guest) -> Outcome {
     let (ap, apqn) = (guest.ap()?, guest.queue_outside()?);
     for function in [FunctionCode::RAPQ, FunctionCode::ZAPQ] {
-        let status = ap.reset(apqn, function, 0).map_err(|ended| stop(apqn, function, ended.code))?;
+        let status = ap.reset(apqn, function, 0)?;
         require!(status.response() == ResponseCode::Q_NOT_AVAIL, "{apqn}: {function} answered {status}");
     }
     Ok(())
-}
-
-fn stop(apqn: Apqn, function: FunctionCode, code: ap_arch::ProgramCode) -> Stop {
-    failed!("{apqn}: {function} ended in program interruption {code}")
 }
