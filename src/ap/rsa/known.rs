@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Keys of 1024, 2048 and 4096 bits, each with a message and its cipher. A Python program computed them, without any code
-//! of this project. They are no secrets: they follow from the labels.
+//! Keys of 1024, 2048 and 4096 bits, each with a message and its cipher. A Python program computed them, without any
+//! code of this project. They are no secrets: they follow from the labels.
 //!
 //! ```python
 //! def stream(label, n):                       # n bytes
