@@ -16,7 +16,7 @@ kaput_entry:
 
         .section .text.boot, "ax"
 start:
-        # z/Architecture and 64-bit addressing, whoever started us. Where both hold already nothing changes.
+        # z/Architecture and 64-bit addressing, whatever loader started the image. Where both hold nothing changes.
         lghi    %r0, 0
         lghi    %r1, 2
         sigp    %r1, %r0, 0x12          # SET ARCHITECTURE

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The end of a guest that cannot go on: an interruption that nobody expected, or a panic. Whatever runs has failed,
+//! The end of a guest that cannot go on: an unexpected interruption, or a panic. Whatever runs has failed,
 //! and what there is to know stands in INFO lines.
 
 use super::report;
@@ -7,7 +7,7 @@ use crate::machine::console;
 use crate::machine::trap::{Cause, Unexpected};
 use core::panic::PanicInfo;
 
-/// Reports an interruption that nobody expected.
+/// Reports an unexpected interruption.
 pub(crate) fn unexpected(interruption: &Unexpected) -> ! {
     let Unexpected { class, psw, registers, cause } = interruption;
     break_locks();

@@ -28,7 +28,7 @@ impl Stop {
         Self::Skip(alloc::fmt::format(text))
     }
 
-    /// In words, for whoever decides later what it means.
+    /// The reason in words.
     pub(crate) fn reason(self) -> String {
         match self {
             Self::Fail(reason) | Self::Skip(reason) => reason,

@@ -65,7 +65,7 @@ pub(crate) fn summary() -> ExitStatus {
     summary.exit_status()
 }
 
-/// Gives up.
+/// Ends the guest without going on, for this reason.
 pub(crate) fn abort(reason: Arguments<'_>) -> ! {
     console::print(format_args!("ABORT: {reason}\n"));
     summary();

@@ -33,7 +33,7 @@ pub(crate) fn start(memory: u64) -> Option<()> {
     if size < MINIMUM {
         return None;
     }
-    // SAFETY: the storage from the end of the image to the last page of main storage belongs to nobody else, for ever.
+    // SAFETY: the storage from the end of the image to the last page of main storage is used by nothing else.
     unsafe { HEAP.0.lock().init(bottom.cast_mut(), size) };
     Some(())
 }

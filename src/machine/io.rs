@@ -127,7 +127,7 @@ pub(super) fn came(words: [u32; 3]) -> bool {
         for (word, value) in WORDS.iter().zip(words) {
             word.store(value, Ordering::SeqCst);
         }
-        // Whoever waits has let go of the lock; a handler never waits for it.
+        // The code that waits has released the lock; a handler never waits for it.
         let watched = WATCHED.try_lock().and_then(|watched| *watched);
         BYTE.store(watched.map_or(0, |byte| byte.load(Ordering::SeqCst)), Ordering::SeqCst);
         CAME.store(true, Ordering::SeqCst);

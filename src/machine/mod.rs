@@ -72,7 +72,7 @@ impl core::fmt::Display for StartError {
     }
 }
 
-/// Log, console, storage, heap, facilities, in this order. An interruption that nobody expects goes to `reporter`.
+/// Log, console, storage, heap, facilities, in this order. An unexpected interruption goes to `reporter`.
 pub(crate) fn start(reporter: trap::Reporter) -> Result<Machine, StartError> {
     trap::start(reporter);
     log_ring::start();

@@ -81,7 +81,7 @@ pub(crate) fn read_info() -> Result<u64, Error> {
     })
 }
 
-/// Gives the block up to whoever asks next. Only for a guest that is about to end and may have been interrupted in a
+/// Releases the block. Only for a guest that is about to end and may have been interrupted in a
 /// call.
 pub(crate) fn break_lock() {
     if PAGE.is_locked() {

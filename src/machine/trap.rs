@@ -141,12 +141,12 @@ fn change_old_psw(class: Class, change: impl FnOnce(&mut Psw)) {
     unsafe { core::ptr::with_exposed_provenance_mut::<Psw>(at).write_volatile(psw) };
 }
 
-/// Reports an interruption that nobody expected, and ends the guest.
+/// Reports an unexpected interruption, and ends the guest.
 pub(crate) type Reporter = fn(&Unexpected) -> !;
 
 static REPORTER: Once<Reporter> = Once::new();
 
-/// An interruption that nobody expected, as the CPU stored it.
+/// An unexpected interruption, as the CPU stored it.
 pub(crate) struct Unexpected {
     /// The name of its class.
     pub(crate) class: &'static str,
@@ -168,7 +168,7 @@ pub(crate) enum Cause {
     Io { words: [u32; 3] },
 }
 
-/// Sets who reports what nobody expected.
+/// Sets who reports unexpected interruptions.
 pub(super) fn start(reporter: Reporter) {
     REPORTER.call_once(|| reporter);
 }

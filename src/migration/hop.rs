@@ -159,7 +159,7 @@ fn start_continuous(guest: &Guest, ap: Ap) -> Result<Continuous, String> {
     Continuous::start(ap, *queue).map_err(|error| format!("{error}"))
 }
 
-/// Nobody pressed a key in time.
+/// No key was pressed in time.
 struct NoKey;
 
 fn hop(ap: &Ap, needs: Needs, continuous: &mut Result<Continuous, String>, timeout: u16) -> Result<Hop, NoKey> {

@@ -35,7 +35,7 @@ fn on_each(guest: &Guest, act: &dyn Fn(&Ap, &Queue) -> Outcome) -> Outcome {
     queues.iter().try_for_each(|queue| act(&ap, queue))
 }
 
-/// So many random bytes, after everything about the reply was judged.
+/// This many random bytes, after everything about the reply was judged.
 fn fetch(ap: &Ap, queue: &Queue, wanted: u32) -> Result<Vec<u8>, Stop> {
     let apqn = queue.apqn;
     let mut request = vec![0; 512];

@@ -22,7 +22,7 @@
 /// A key with a message and its cipher. Big-endian numbers, as long as the modulus or half as long.
 pub(crate) struct Key {
     pub(crate) modulus: &'static [u8],
-    /// Empty where nobody computes with it: that takes long.
+    /// Empty where it is not used: computing with it takes long.
     pub(crate) private_exponent: &'static [u8],
     pub(crate) p: &'static [u8],
     pub(crate) q: &'static [u8],
