@@ -92,6 +92,12 @@ impl Layout {
         self.arrows.iter().filter(|(pair, _)| is_up(pair)).map(|(pair, drawn)| (pair, &**drawn)).collect()
     }
 
+    /// Whether nothing is in a circle, no arrow runs up, and the header lists all rooms where it lists any.
+    pub(crate) fn is_tidy(&self) -> bool {
+        let has_circle = !self.circles.is_empty() || !self.room_circles.is_empty();
+        !has_circle && self.up().is_empty() && self.unlisted().is_empty()
+    }
+
     /// Rooms that the header does not list, where it lists any.
     pub(crate) fn unlisted(&self) -> Vec<&str> {
         let listed = |room: &&String| *room == TOP || self.order.contains(room);

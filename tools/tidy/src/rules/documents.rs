@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The documents: sections that are cited anywhere are headings there, and links lead to a file and a heading.
+//! The documents: sections that are cited anywhere are headings there, links lead to a file and a heading, and the files
+//! that are named exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -12,6 +13,10 @@ const CITED: [(&str, &str); 2] =
     [("AP reference ", "docs/ap-reference.md"), ("migration spec ", "docs/migration-specification.md")];
 /// Between two numbers of one citation.
 const JOINTS: [&str; 5] = [", ", " and ", " to ", " or ", "; "];
+/// Folders of the checkout.
+const OURS: [&str; 7] = ["src/", "crates/", "tools/", "docs/", "boot/", "kvm-unit-tests/", ".github/"];
+/// Names what was once.
+const HISTORY: &str = "CHANGELOG.md";
 /// The folder of the book; a link out of it leads nowhere in the book.
 const BOOK: &str = "docs";
 
@@ -106,6 +111,27 @@ pub(super) fn links(sources: &[Source]) -> Vec<Finding> {
     found
 }
 
+/// Files and folders that a document names in backquotes, and that are not there.
+pub(super) fn paths(sources: &[Source]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for source in sources.iter().filter(|source| source.is_a(&["md"]) && source.path != Path::new(HISTORY)) {
+        for (number, line) in source.lines() {
+            let named = line.split('`').skip(1).step_by(2).filter(|name| is_path(name));
+            let is_there =
+                |name: &&str| sources.iter().any(|source| source.path.starts_with(name.trim_end_matches('/')));
+            let missing = named.filter(|name| !is_there(name));
+            found.extend(missing.map(|name| Finding::new(source, number, format!("there is no `{name}`"))));
+        }
+    }
+    found
+}
+
+/// Whether it is a path of the checkout, and no pattern or a path of Linux.
+fn is_path(name: &str) -> bool {
+    let begins = OURS.iter().any(|folder| name.starts_with(folder));
+    begins && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter))
+}
+
 /// What the links of a line lead to, those into the web left out.
 fn targets(line: &str) -> impl Iterator<Item = &str> {
     let links = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
@@ -165,6 +191,18 @@ mod tests {
                 "src/a.rs:1: docs/ap-reference.md has no section 2.4",
                 "src/a.rs:2: docs/ap-reference.md has no section 3.1",
             ]
+        );
+    }
+
+    #[test]
+    fn files_that_are_named_exist() {
+        let files = [
+            source("README.md", "`src/a.rs` `src/b.rs` `src/` `crates/x` `src/*.rs` `s390x/ap.c`"),
+            source("src/a.rs", ""),
+        ];
+        assert_eq!(
+            shown(&paths(&files)),
+            ["README.md:1: there is no `src/b.rs`", "README.md:1: there is no `crates/x`"]
         );
     }
 
