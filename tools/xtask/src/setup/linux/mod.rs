@@ -181,5 +181,4 @@ fn collect(root: &Path, folder: &Path, wanted: &[&str]) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "linux/tests.rs"]
 mod tests;
