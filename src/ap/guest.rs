@@ -10,7 +10,7 @@ use crate::case::suite::Subject;
 use crate::machine::Machine;
 use crate::machine::trap::ProgramInterruption;
 use alloc::vec::Vec;
-use ap_arch::{Apqn, FunctionCode, Matrix, QciBlock, ResponseCode};
+use ap_arch::{Apqn, CardMode, FunctionCode, Matrix, QciBlock, ResponseCode};
 use s390x_asm::FacilityList;
 
 /// The guest's view of itself.
@@ -82,6 +82,25 @@ impl Guest {
         let nameable = |apqn: &Apqn| apqn.apid.0 <= max_adapter && apqn.apqi.0 <= max_domain;
         let outside = Apqn::all().filter(nameable).find(|apqn| !block.matrix.contains(*apqn));
         outside.ok_or_else(|| skipped!("every queue is in the matrix"))
+    }
+
+    /// The usable queues of the cards in this mode; without one a case is not judged.
+    pub(crate) fn queues_of(&self, mode: CardMode) -> Result<Vec<Queue>, Stop> {
+        let mut queues = self.usable_queues()?;
+        queues.retain(|queue| queue.mode == mode);
+        let what = match mode {
+            CardMode::Accelerator => "accelerator",
+            CardMode::Cca => "CCA coprocessor",
+            CardMode::Ep11 => "EP11 coprocessor",
+        };
+        if queues.is_empty() { Err(skipped!("no {what} in the matrix")) } else { Ok(queues) }
+    }
+
+    /// The first one of each adapter in this mode.
+    pub(crate) fn one_queue_a_card_of(&self, mode: CardMode) -> Result<Vec<Queue>, Stop> {
+        let mut queues = self.queues_of(mode)?;
+        queues.dedup_by_key(|queue| queue.apqn.apid);
+        Ok(queues)
     }
 
     /// Runs `act` on the first usable queue of each adapter.

@@ -38,10 +38,7 @@ cases!("card-info" for Guest:
 const UNSUPPORTED: (u16, u16) = (8, 66);
 
 fn of_mode(guest: &Guest, mode: CardMode) -> Result<(Ap, Vec<Queue>), Stop> {
-    let mut queues = guest.usable_queues()?;
-    queues.retain(|queue| queue.mode == mode);
-    let letter = mode.letter();
-    if queues.is_empty() { Err(skipped!("no card of mode {letter} in the matrix")) } else { Ok((guest.ap()?, queues)) }
+    Ok((guest.ap()?, guest.queues_of(mode)?))
 }
 
 fn answered<'a>(queue: &Queue, reply: &'a [u8]) -> Result<Answered<'a>, Stop> {

@@ -3,6 +3,7 @@
 //! all of its queues, and nothing else is. Runs only where the command line names it, because an administrator must do
 //! it once the guest has announced that it waits. AP reference 9.4 and 9.5.
 
+use super::queues::require_01;
 use crate::ap::exchange;
 use crate::ap::guest::Guest;
 use crate::ap::instructions::Ap;
@@ -99,12 +100,6 @@ fn only_masks_change(unplugged: &Unplugged) -> Outcome {
     let (before, after) = (unplugged.before, unplugged.after);
     require!(before.flags == after.flags, "flags {:08x} became {:08x}", before.flags, after.flags);
     require!(before.limits() == after.limits(), "the maxima changed");
-    Ok(())
-}
-
-fn require_01(apqn: Apqn, what: &str, cc: ConditionCode, status: QueueStatus) -> Outcome {
-    let gone = status.response() == ResponseCode::Q_NOT_AVAIL && cc == ConditionCode::CC3;
-    require!(gone, "{apqn}: {what} answered {status} with condition code {}", cc.bits());
     Ok(())
 }
 

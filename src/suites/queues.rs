@@ -79,7 +79,8 @@ fn on_queues_outside(guest: &Guest, one_in: usize, act: &dyn Fn(&Ap, Apqn) -> Ou
     outside.filter(is_outside).try_for_each(|apqn| act(&ap, apqn))
 }
 
-fn require_01(apqn: Apqn, what: &str, cc: ConditionCode, status: QueueStatus) -> Outcome {
+/// Fails unless this is the answer of a queue that is not available.
+pub(super) fn require_01(apqn: Apqn, what: &str, cc: ConditionCode, status: QueueStatus) -> Outcome {
     let refused = status.response() == ResponseCode::Q_NOT_AVAIL && cc == ConditionCode::CC3;
     require!(refused, "{apqn}: {what} answered {status} with condition code {}", cc.bits());
     Ok(())

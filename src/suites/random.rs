@@ -7,7 +7,7 @@ use crate::ap::exchange;
 use crate::ap::guest::Guest;
 use crate::ap::instructions::Ap;
 use crate::ap::queue::Queue;
-use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
+use crate::case::outcome::{Outcome, Stop, failed, require};
 use crate::case::suite::cases;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -27,12 +27,7 @@ const BUFFER: u32 = 4096;
 
 fn on_each(guest: &Guest, act: &dyn Fn(&Ap, &Queue) -> Outcome) -> Outcome {
     let ap = guest.ap()?;
-    let mut queues = guest.one_queue_a_card()?;
-    queues.retain(|queue| queue.mode == CardMode::Cca);
-    if queues.is_empty() {
-        return Err(skipped!("no CCA coprocessor in the matrix"));
-    }
-    queues.iter().try_for_each(|queue| act(&ap, queue))
+    guest.one_queue_a_card_of(CardMode::Cca)?.iter().try_for_each(|queue| act(&ap, queue))
 }
 
 /// This many random bytes, after everything about the reply was judged.

@@ -7,7 +7,7 @@ use crate::ap::guest::Guest;
 use crate::ap::instructions::Ap;
 use crate::ap::queue::Queue;
 use crate::ap::rsa::{self, Bits, Operation, Vector};
-use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
+use crate::case::outcome::{Outcome, failed, require, skipped};
 use crate::case::suite::cases;
 use alloc::vec::Vec;
 use ap_arch::CardMode;
@@ -34,28 +34,14 @@ cases!("rsa" for Guest:
     unknown_format_refused,
 );
 
-/// The queues of the cards in this mode, all or one of each.
-fn queues(guest: &Guest, mode: CardMode, each: bool) -> Result<Vec<Queue>, Stop> {
-    let all = if each { guest.usable_queues()? } else { guest.one_queue_a_card()? };
-    let queues: Vec<Queue> = all.into_iter().filter(|queue| queue.mode == mode).collect();
-    let what = match mode {
-        CardMode::Accelerator => "accelerator",
-        CardMode::Cca => "CCA coprocessor",
-        CardMode::Ep11 => "EP11 coprocessor",
-    };
-    if queues.is_empty() { Err(skipped!("no {what} in the matrix")) } else { Ok(queues) }
-}
-
 fn computes(guest: &Guest, mode: CardMode, vector: Vector, each: bool) -> Outcome {
     let ap = guest.ap()?;
-    let mut able = queues(guest, mode, each)?;
+    let mut able = if each { guest.queues_of(mode)? } else { guest.one_queue_a_card_of(mode)? };
     able.retain(|queue| vector.is_for(mode, queue.info));
-    require_some(&able)?;
+    if able.is_empty() {
+        return Err(skipped!("no card has the facility"));
+    }
     able.iter().try_for_each(|queue| Ok(rsa::compute_on(&ap, queue, vector)?))
-}
-
-fn require_some(queues: &[Queue]) -> Outcome {
-    if queues.is_empty() { Err(skipped!("no card has the facility")) } else { Ok(()) }
 }
 
 const fn vector(bits: Bits, operation: Operation) -> Vector {
@@ -136,7 +122,10 @@ fn pd_4096(guest: &Guest) -> Outcome {
 /// The error reply that one accelerator of each card gives to a message.
 fn refusal(guest: &Guest, message: &[u8], expected: &[ErrorCode]) -> Outcome {
     let ap = guest.ap()?;
-    queues(guest, CardMode::Accelerator, false)?.iter().try_for_each(|queue| refused(&ap, queue, message, expected))
+    guest
+        .one_queue_a_card_of(CardMode::Accelerator)?
+        .iter()
+        .try_for_each(|queue| refused(&ap, queue, message, expected))
 }
 
 /// The queue answers the message with an error reply of one of these codes.
