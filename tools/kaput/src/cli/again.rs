@@ -37,15 +37,17 @@ pub(super) struct Options {
     report: Vec<Target>,
 }
 
-pub(super) fn report(options: &Options) -> Result<Exit> {
+pub(super) async fn report(options: &Options) -> Result<Exit> {
     let mut runs = Vec::new();
     for file in &options.files {
         runs.extend(read(file).wrap_err_with(|| format!("cannot read the report {}", file.display()))?);
     }
     let reports = Reports::open(&options.report)?;
     let told: Vec<Told<'_>> = runs.iter().map(|(loaded, finished)| Told { loaded, finished }).collect();
-    told.iter().try_for_each(|told| reports.ended(*told))?;
-    reports.close(&told)?;
+    for told in &told {
+        reports.ended(*told).await?;
+    }
+    reports.close(&told).await?;
     let exits = runs.iter().map(|(_, finished)| finished.verdict.kind.exit());
     Ok(exits.max().unwrap_or(Exit::AsExpected))
 }

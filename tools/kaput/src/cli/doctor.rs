@@ -9,7 +9,7 @@ use kaput::outcome::verdict::Exit;
 use kaput::run::tools::Named;
 use miette::Result;
 
-use super::print::print;
+use super::print::{complain, print};
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -40,7 +40,7 @@ pub(super) async fn look(named: &Named, options: &Options) -> Result<u8> {
         return hosts(options).await;
     }
     let checks = look_here(named).await;
-    print(checks.iter().map(ToString::to_string).collect::<String>())?;
+    print(checks.iter().map(ToString::to_string).collect::<String>()).await?;
     let missing = checks.iter().any(|check| check.mend.is_some());
     Ok(if missing { Exit::Usage } else { Exit::AsExpected }.status())
 }
@@ -59,11 +59,11 @@ async fn hosts(options: &Options) -> Result<u8> {
             Ok(items) => {
                 worst = worst.max(host::overall(&items));
                 let lines: String = items.iter().map(ToString::to_string).collect();
-                print(format!("host {site}\n{lines}"))?;
+                print(format!("host {site}\n{lines}")).await?;
             }
             Err(error) => {
                 worst = Answer::No;
-                eprintln!("{:?}", miette::Report::from(error));
+                complain(miette::Report::from(error)).await;
             }
         }
     }

@@ -17,7 +17,8 @@ use vfio_ap::model::ModelFactory;
 use vfio_ap::profile::Profile;
 use vfio_mig::conformance::{DeviceFactory, Options, run};
 
-use super::print::print;
+use super::interrupts::Interrupts;
+use super::print::{print, tell};
 use super::reports::{self, Reports, Target};
 
 const CONFORMANCE: &str = "\
@@ -122,7 +123,7 @@ fn defect(name: &str) -> Result<Defect, String> {
 }
 
 impl Conformance {
-    pub(super) fn start(&self) -> Result<Exit> {
+    pub(super) async fn start(&self) -> Result<Exit> {
         let options = Options { only: self.only.clone(), dangerous: self.dangerous };
         let driver = ModelFactory { profile: self.profile, defects: self.defects.clone() };
         let factory: Box<dyn DeviceFactory> = match &self.device {
@@ -130,7 +131,7 @@ impl Conformance {
             Device::Control(socket) => match RemoteFactory::connect(socket, driver) {
                 Ok(factory) => Box::new(factory),
                 Err(error) => {
-                    eprintln!("{error}");
+                    tell(format!("{error}\n")).await;
                     return Ok(Exit::Infrastructure);
                 }
             },
@@ -149,7 +150,7 @@ impl Conformance {
             Form::Tap => tap::document(&judged),
             Form::Json => json::lines(&judged),
         };
-        print(report)?;
+        print(report).await?;
         Ok(judged.exit())
     }
 }
@@ -170,12 +171,18 @@ impl Mutants {
     pub(super) async fn start(&self, named: &Named) -> Result<Exit> {
         let reports =
             Reports::open_of(&self.report, &[reports::Form::Human, reports::Form::Json, reports::Form::Html])?;
-        let guests = if self.without_qemu { None } else { Some(prepare(named).await?) };
+        let scenarios = if self.without_qemu { None } else { Some(with_finding(named)?) };
+        let interrupts = Interrupts::listen().into_diagnostic()?;
+        interrupts.unless(self.show(named, scenarios, reports)).await
+    }
+
+    async fn show(&self, named: &Named, scenarios: Option<Vec<Loaded>>, reports: Reports) -> Result<Exit> {
         // The suite has its own threads; the guests keep this one.
         let suite =
             tokio::task::spawn_blocking(|| vfio_ap::mutants::mutants(&Options { only: Vec::new(), dangerous: true }));
-        let guests = match guests {
-            Some((tools, scenarios)) => {
+        let guests = match scenarios {
+            Some(scenarios) => {
+                let tools = prepare(named, &scenarios).await?;
                 let mut seen = Vec::new();
                 for loaded in &scenarios {
                     seen.push(mutants::show(&tools, loaded).await?);
@@ -185,23 +192,23 @@ impl Mutants {
             None => None,
         };
         let outcome = Outcome { mutants: suite.await.into_diagnostic()?, guests };
-        reports.deliver(|form| match form {
+        let render = |form| match form {
             reports::Form::Json => Ok(outcome.lines()),
             reports::Form::Html => outcome.page().map_err(|error| miette!("the HTML report: {error}")),
             _ => Ok(outcome.table()),
-        })?;
+        };
+        reports.deliver(render).await?;
         Ok(outcome.exit())
     }
 }
 
-/// The scenarios that show a finding, and what they need.
-async fn prepare(named: &Named) -> Result<(Tools, Vec<Loaded>)> {
-    let scenarios = with_finding(named)?;
+/// What the scenarios that show a finding need.
+async fn prepare(named: &Named, scenarios: &[Loaded]) -> Result<Tools> {
     let tools = named.find().await?;
-    for loaded in &scenarios {
+    for loaded in scenarios {
         loaded.check_against(&tools.image)?;
     }
-    Ok((tools, scenarios))
+    Ok(tools)
 }
 
 fn with_finding(named: &Named) -> Result<Vec<Loaded>> {
@@ -224,9 +231,9 @@ pub(super) struct Explain {
 }
 
 impl Explain {
-    pub(super) fn start(&self, named: &Named) -> Result<Exit> {
+    pub(super) async fn start(&self, named: &Named) -> Result<Exit> {
         let Some(id) = &self.id else {
-            print(explain::list())?;
+            print(explain::list()).await?;
             return Ok(Exit::AsExpected);
         };
         let finding = explain::find(id)?;
@@ -234,7 +241,7 @@ impl Explain {
         let scenarios = with_finding(named).unwrap_or_default().into_iter().map(|loaded| loaded.scenario);
         let showing = scenarios.filter(|scenario| scenario.expect.findings.iter().any(|shown| shown == finding.id));
         let names: Vec<String> = showing.map(|scenario| scenario.name).collect();
-        print(explain::screen(finding, &names))?;
+        print(explain::screen(finding, &names)).await?;
         Ok(Exit::AsExpected)
     }
 }

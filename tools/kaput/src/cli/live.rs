@@ -38,8 +38,14 @@ impl Live {
     }
 
     /// Does something that prints, with the lines out of the way.
-    pub(super) fn pause<T>(&self, print: impl FnOnce() -> T) -> T {
-        self.lines.suspend(print)
+    pub(super) async fn pause<T>(&self, print: impl Future<Output = T>) -> T {
+        _ = self.lines.clear();
+        self.lines.set_draw_target(ProgressDrawTarget::hidden());
+        let done = print.await;
+        if self.is_drawn {
+            self.lines.set_draw_target(ProgressDrawTarget::stderr_with_hz(HERTZ));
+        }
+        done
     }
 
     /// A line of its own.

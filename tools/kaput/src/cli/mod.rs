@@ -3,6 +3,7 @@
 
 mod again;
 mod doctor;
+mod interrupts;
 mod judge;
 mod live;
 mod paint;
@@ -15,17 +16,24 @@ mod run;
 mod shell;
 mod soak;
 
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use kaput::hosts::ssh::all_closed;
+use kaput::machine::all_ended;
 use kaput::outcome::verdict::Exit;
 use kaput::run::tools::Named;
 use kaput::scenario::load;
 use kaput::scenario::schema;
 use miette::{IntoDiagnostic, Result};
-use tokio::signal::unix::{SignalKind, signal};
 
-use print::print;
+use interrupts::{Interrupted, Interrupts};
+use print::{complain, print};
+
+/// How long what was started may take to end, and a host to tidy up.
+const LAST_GOODBYE: Duration = Duration::from_secs(5);
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -34,6 +42,7 @@ Exit status:
   2  usage or set-up: nothing was started
   3  infrastructure: a QEMU died, a connection was lost, a deadline passed
   77 nothing was shown: the hosts cannot migrate such a guest, and say so
+  129, 130, 143: ended by SIGHUP, SIGINT, SIGTERM; everything is put back
 ";
 
 const EXAMPLES: &str = "\
@@ -165,62 +174,61 @@ pub(crate) fn main() -> ExitCode {
     match start(&cli) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("{error:?}");
-            ExitCode::from(Exit::Usage.status())
+            _ = writeln!(std::io::stderr(), "{error}");
+            ExitCode::FAILURE
         }
     }
 }
 
 /// One runtime on this thread: children die with the thread that started them.
-fn start(cli: &Cli) -> Result<u8> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
-    runtime.block_on(async {
-        tokio::select! {
-            status = carry_out(cli) => status,
-            // Dropping a run ends its QEMUs and removes its folder.
-            signal = interrupted() => {
-                resources::put_back_ours().await;
-                Err(miette::miette!("interrupted by {}", signal.into_diagnostic()?))
+fn start(cli: &Cli) -> std::io::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let status = runtime.block_on(async {
+        let done = carry_out(cli).await;
+        // Whatever ended the command: what it started ends, and what it made elsewhere goes, before it does.
+        all_ended(LAST_GOODBYE).await;
+        all_closed(LAST_GOODBYE).await;
+        match done {
+            Ok(status) => status,
+            Err(error) => {
+                let interrupted = error.downcast_ref::<Interrupted>().map(|Interrupted(signal)| signal.status());
+                complain(error).await;
+                interrupted.unwrap_or(Exit::Usage.status())
             }
         }
-    })
+    });
+    // Who waits for a reader on another thread does not keep the program.
+    runtime.shutdown_background();
+    Ok(status)
 }
 
 async fn carry_out(cli: &Cli) -> Result<u8> {
+    let listen = || Interrupts::listen().into_diagnostic();
     match &cli.command {
-        Command::List(options) => list(&cli.named, options),
-        Command::Report(options) => again::report(options).map(Exit::status),
-        Command::Doctor(options) => doctor::look(&cli.named, options).await,
-        Command::Schema(SchemaOptions { what: What::Scenario }) => print(schema::SCENARIO),
-        Command::Schema(SchemaOptions { what: What::Report }) => print(schema::REPORT),
-        Command::Completions(options) => print(options.text(Cli::command())),
-        Command::Man(options) => print(options.text(Cli::command())?),
+        Command::List(options) => list(&cli.named, options).await,
+        Command::Report(options) => again::report(options).await.map(Exit::status),
+        Command::Doctor(options) => listen()?.unless(doctor::look(&cli.named, options)).await,
+        Command::Schema(SchemaOptions { what: What::Scenario }) => print(schema::SCENARIO).await,
+        Command::Schema(SchemaOptions { what: What::Report }) => print(schema::REPORT).await,
+        Command::Completions(options) => print(options.text(Cli::command())).await,
+        Command::Man(options) => print(options.text(Cli::command())?).await,
         Command::Soak(options) => soak::soak(&cli.named, options).await.map(Exit::status),
         Command::Run(options) => run::run(&cli.named, options).await.map(Exit::status),
-        Command::Collect(options) => preflight::collect(options).await,
-        Command::Preflight(options) => preflight::preflight(options).await,
-        Command::Restore(options) => resources::restore(options).await,
+        Command::Collect(options) => listen()?.unless(preflight::collect(options)).await,
+        Command::Preflight(options) => listen()?.unless(preflight::preflight(options)).await,
+        Command::Restore(options) => listen()?.unless(resources::restore(options)).await,
         Command::Qemu(options) => qemu::start(&cli.named, options).await.map(Exit::status),
-        Command::Conformance(options) => options.start().map(Exit::status),
+        Command::Conformance(options) => options.start().await.map(Exit::status),
         Command::Mutants(options) => options.start(&cli.named).await.map(Exit::status),
-        Command::Explain(options) => options.start(&cli.named).map(Exit::status),
+        Command::Explain(options) => options.start(&cli.named).await.map(Exit::status),
     }
 }
 
-/// Waits for a signal that asks to end; its name.
-async fn interrupted() -> std::io::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt.map(|()| "SIGINT"),
-        _ = terminate.recv() => Ok("SIGTERM"),
-    }
-}
-
-fn list(named: &Named, options: &ListOptions) -> Result<u8> {
+async fn list(named: &Named, options: &ListOptions) -> Result<u8> {
     let all = load::choose(&named.scenarios()?, &options.chosen)?;
     let width = all.iter().map(|loaded| loaded.scenario.name.len()).max().unwrap_or(0);
     let lines = all.iter().map(|loaded| format!("{:<width$} {}\n", loaded.scenario.name, loaded.scenario.summary));
-    print(lines.collect::<String>())
+    print(lines.collect::<String>()).await
 }
 
 #[cfg(test)]

@@ -34,11 +34,11 @@ fn painted(text: &str) -> String {
 }
 
 /// Prints a report for people.
-pub(super) fn print(text: &str) -> Result<()> {
+pub(super) async fn print(text: &str) -> Result<()> {
     let mut kept = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&std::io::stdout()));
     // A vector takes whatever is written.
     _ = kept.write_all(painted(text).as_bytes());
-    super::print::print(kept.into_inner()).map(|_| ())
+    super::print::print(kept.into_inner()).await.map(|_| ())
 }
 
 #[cfg(test)]

@@ -91,12 +91,12 @@ pub(super) struct PreflightOptions {
 
 pub(super) async fn collect(options: &CollectOptions) -> Result<u8> {
     if options.script {
-        return print(preflight::collect::SCRIPT);
+        return print(preflight::collect::SCRIPT).await;
     }
     let snapshot = load(&options.host, options.ssh.file(), options.monitor.as_deref()).await?;
     let text = snapshot.to_json().into_diagnostic()?;
     match &options.output {
-        None => print(&text),
+        None => print(text).await,
         Some(file) => {
             std::fs::write(file, text)
                 .into_diagnostic()
@@ -120,18 +120,19 @@ pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
     let judgement = preflight::judge(&pair, RULES, options.strict);
     let (from, to) = (options.source.to_string(), options.destination.to_string());
     if options.fix {
-        print(fix(&judgement))?;
+        print(fix(&judgement)).await?;
     } else if options.matrix {
-        print(picture::tables(&pair, &judgement))?;
+        print(picture::tables(&pair, &judgement)).await?;
     } else {
-        reports.deliver(|form| match form {
+        let render = |form| match form {
             Form::Json => json::line(&judgement, &from, &to).into_diagnostic(),
             Form::Tap => Ok(page::tap(&judgement)),
             Form::Html => {
                 page::page(&pair, &judgement, &from, &to).map_err(|error| miette!("the HTML report: {error}"))
             }
             _ => Ok(human::screen(&judgement, &from, &to)),
-        })?;
+        };
+        reports.deliver(render).await?;
     }
     Ok(judgement.verdict().exit_status())
 }

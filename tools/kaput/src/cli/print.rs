@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What several commands read and print alike.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::time::Duration;
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 use preflight::text::is_device_name;
+
+/// How long somebody may take to hear what is said beside a report.
+const SHORTLY: Duration = Duration::from_millis(500);
 
 /// The name of a mediated device.
 pub(super) fn device_name(text: &str) -> std::result::Result<String, &'static str> {
@@ -24,15 +27,30 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     seconds.or_else(|_| humantime::parse_duration(text)).map_err(|error| format!("{error}: 90s, 10m, 1h30m"))
 }
 
-/// Prints, and is content. A reader that went away wants no more, and is no reason to complain.
-pub(super) fn print(text: impl AsRef<[u8]>) -> Result<u8> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+/// Prints, and is content. A reader that went away wants no more, and is no reason to complain; one that does not read is
+/// waited for on another thread.
+pub(super) async fn print(text: impl Into<Vec<u8>>) -> Result<u8> {
+    match write_to(std::io::stdout(), text.into()).await {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(error).into_diagnostic().wrap_err("cannot write to standard output")
         }
         _ => Ok(0),
     }
+}
+
+/// Says what went wrong, to whoever may hear it: a terminal that was closed takes nothing any more.
+pub(super) async fn complain(error: impl std::fmt::Debug) {
+    tell(format!("{error:?}\n")).await;
+}
+
+/// Says something beside what is reported.
+pub(super) async fn tell(text: impl Into<Vec<u8>>) {
+    _ = tokio::time::timeout(SHORTLY, write_to(std::io::stderr(), text.into())).await;
+}
+
+async fn write_to(mut place: impl Write + Send + 'static, text: Vec<u8>) -> std::io::Result<()> {
+    let written = tokio::task::spawn_blocking(move || place.write_all(&text).and_then(|()| place.flush()));
+    written.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }
 
 #[cfg(test)]

@@ -93,10 +93,10 @@ impl Reports {
     }
 
     /// A run has ended.
-    pub(super) fn ended(&self, told: Told<'_>) -> Result<()> {
+    pub(super) async fn ended(&self, told: Told<'_>) -> Result<()> {
         match self.screen {
-            Some(Form::Human) => paint::print(&one(Form::Human, told)),
-            Some(Form::Json) => print(one(Form::Json, told)).map(|_| ()),
+            Some(Form::Human) => paint::print(&one(Form::Human, told)).await,
+            Some(Form::Json) => print(one(Form::Json, told)).await.map(|_| ()),
             _ => Ok(()),
         }
     }
@@ -107,16 +107,16 @@ impl Reports {
     }
 
     /// All runs have ended.
-    pub(super) fn close(self, runs: &[Told<'_>]) -> Result<()> {
+    pub(super) async fn close(self, runs: &[Told<'_>]) -> Result<()> {
         let as_they_ended = matches!(self.screen, Some(Form::Human | Form::Json));
         let rest = Self { screen: self.screen.filter(|_| !as_they_ended), files: self.files };
-        rest.deliver(|form| all(form, runs))
+        rest.deliver(|form| all(form, runs)).await
     }
 
     /// What is reported at the end only.
-    pub(super) fn deliver(self, render: impl Fn(Form) -> Result<String>) -> Result<()> {
+    pub(super) async fn deliver(self, render: impl Fn(Form) -> Result<String>) -> Result<()> {
         if let Some(form) = self.screen {
-            print(render(form)?)?;
+            print(render(form)?).await?;
         }
         for (form, path, mut file) in self.files {
             let written = file.write_all(render(form)?.as_bytes()).into_diagnostic();

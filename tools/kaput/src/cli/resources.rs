@@ -24,7 +24,7 @@ use kaput::scenario::Outcome;
 use kaput::scenario::load::Loaded;
 use miette::{Result, miette};
 
-use super::print::print;
+use super::print::{complain, print};
 
 pub(super) const RESTORE_HELP: &str = "\
 Examples:
@@ -140,14 +140,14 @@ impl Options {
         Ok(())
     }
 
-    /// Takes what the guest is to have, and tells the tools.
-    pub(super) async fn take(&self, sites: &Sites, all: &[Loaded], tools: &mut Tools) -> Result<Held> {
+    /// Takes what the guest is to have, and tells the tools. What is taken is `held` from then on, whatever happens next.
+    pub(super) async fn take(&self, sites: &Sites, all: &[Loaded], tools: &mut Tools, held: &mut Held) -> Result<()> {
         if self.engine != Name::Libvirt {
-            return self.take_queues(sites, all, tools).await;
+            return self.take_queues(sites, all, tools, held).await;
         }
         // Before anything is changed.
         let (source, destination) = libvirt(sites, tools).await?;
-        let held = self.take_queues(sites, all, tools).await?;
+        self.take_queues(sites, all, tools, held).await?;
         let kvm = match std::mem::take(&mut tools.engine) {
             Engine::Kvm(kvm) => Some(kvm),
             _ => None,
@@ -155,44 +155,28 @@ impl Options {
         let device = kvm.as_ref().and_then(|kvm| kvm.source.rsplit('/').next().map(str::to_owned));
         let mark = mark_of(&device.unwrap_or_else(queues::random_uuid)).to_owned();
         tools.engine = Engine::Libvirt(Libvirt { source, destination, kvm, mark });
-        Ok(held)
+        Ok(())
     }
 
-    async fn take_queues(&self, sites: &Sites, all: &[Loaded], tools: &mut Tools) -> Result<Held> {
+    async fn take_queues(&self, sites: &Sites, all: &[Loaded], tools: &mut Tools, held: &mut Held) -> Result<()> {
+        let Some(device) = self.device() else { return Ok(()) };
         let refusal_is_expected = all.iter().any(|loaded| loaded.scenario.expect.outcome() == Outcome::Refused);
-        let Some(device) = self.device() else { return Ok(Held::default()) };
         let one_host = sites.source == sites.destination;
-        let mut held = Held::default();
-        let taken = self.take_all(sites, tools, &device, &mut held).await;
-        let foreseen = match (&taken, &held.taken[..]) {
-            (Ok(_), [source, destination]) if !refusal_is_expected => queues::foresee(source, destination).await,
-            _ => Ok(None),
-        };
-        let taken = match foreseen {
-            Ok(None) => taken,
-            Ok(Some(text)) => {
-                held.give_back().await?;
-                return Err(miette!(help = "`kaput preflight` tells the same before", "nothing was started\n{text}"));
-            }
-            Err(error) => Err(error),
-        };
-        match taken {
-            Ok(cpu) => {
-                let mut folders = held.taken.iter().map(|taken| taken.device.clone());
-                let source = folders.next().unwrap_or_default();
-                let destination = if one_host { source.clone() } else { folders.next().unwrap_or_default() };
-                if let [source, destination] = &held.taken[..] {
-                    let (source, destination) = (source.witness(), destination.witness());
-                    tools.kernel_logs = Some(KernelLogs { source, destination });
-                }
-                tools.engine = Engine::Kvm(Kvm { cpu, source, destination });
-                Ok(held)
-            }
-            Err(error) => {
-                held.give_back().await?;
-                Err(error.into())
-            }
+        let cpu = self.take_all(sites, tools, &device, held).await?;
+        if let ([source, destination], false) = (&held.taken[..], refusal_is_expected)
+            && let Some(text) = queues::foresee(source, destination).await?
+        {
+            return Err(miette!(help = "`kaput preflight` tells the same before", "nothing was started\n{text}"));
         }
+        let mut folders = held.taken.iter().map(|taken| taken.device.clone());
+        let source = folders.next().unwrap_or_default();
+        let destination = if one_host { source.clone() } else { folders.next().unwrap_or_default() };
+        if let [source, destination] = &held.taken[..] {
+            let (source, destination) = (source.witness(), destination.witness());
+            tools.kernel_logs = Some(KernelLogs { source, destination });
+        }
+        tools.engine = Engine::Kvm(Kvm { cpu, source, destination });
+        Ok(())
     }
 
     fn device(&self) -> Option<Device> {
@@ -219,7 +203,10 @@ impl Options {
                 Some(far) => Arc::clone(far),
                 None => Far::connect(&Site::Local, None).await?,
             };
-            held.taken.push(queues::take(Arc::clone(&far), device, &uuid).await?);
+            held.taken.push(queues::claim(Arc::clone(&far), device, &uuid).await?);
+            if let Some(taken) = held.taken.last() {
+                taken.take().await?;
+            }
             connected.push(far);
         }
         match &self.cpu {
@@ -255,43 +242,28 @@ pub(super) async fn close(engine: Engine) {
 }
 
 impl Held {
-    /// Puts everything back; the first host that is not as it was is told, after all were tried.
+    /// Puts everything back, on both hosts at once; the first that is not as it was is told.
     pub(super) async fn give_back(self) -> Result<()> {
-        let mut first = Ok(());
-        for taken in self.taken {
-            let given = taken.give_back().await;
-            first = first.and(given);
-        }
-        first.map_err(Into::into)
+        let given = futures::future::join_all(self.taken.into_iter().map(Taken::give_back)).await;
+        given.into_iter().collect::<std::result::Result<Vec<()>, _>>()?;
+        Ok(())
     }
 }
 
 pub(super) async fn restore(options: &RestoreOptions) -> Result<u8> {
-    let told = queues::restore(None, options.ssh_config.clone()).await?;
+    let told = queues::restore(options.ssh_config.clone()).await?;
     if told.is_empty() {
-        return print("nothing is to be put back\n");
+        return print("nothing is to be put back\n").await;
     }
     let mut exit = Exit::AsExpected;
     for (host, result) in told {
         match result {
-            Ok(()) => _ = print(format!("{host} is as it was\n"))?,
+            Ok(()) => _ = print(format!("{host} is as it was\n")).await?,
             Err(error) => {
-                eprintln!("{:?}", miette::Report::from(error));
+                complain(miette::Report::from(error)).await;
                 exit = Exit::Infrastructure;
             }
         }
     }
     Ok(exit.status())
-}
-
-/// After a signal: what this program changed is put back.
-pub(super) async fn put_back_ours() {
-    match queues::restore(Some(std::process::id()), None).await {
-        Ok(told) => {
-            for error in told.into_iter().filter_map(|(_, result)| result.err()) {
-                eprintln!("{:?}", miette::Report::from(error));
-            }
-        }
-        Err(error) => eprintln!("{:?}", miette::Report::from(error)),
-    }
 }

@@ -3,21 +3,27 @@
 //! file is opened, before anything is started.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use futures::StreamExt;
 use kaput::hosts::pair::Sites;
+use kaput::machine::all_ended;
 use kaput::outcome::finished::Finished;
 use kaput::outcome::verdict::Exit;
 use kaput::report::{Told, human};
 use kaput::run::tools::{Named, Tools};
 use kaput::run::{self, Wishes};
 use kaput::scenario::load::{self, Loaded};
-use miette::{Result, miette};
+use miette::{IntoDiagnostic, Result, miette};
 
+use super::interrupts::Interrupts;
 use super::live::Live;
-use super::print::print;
+use super::print::{complain, print, tell};
 use super::reports::{Form, Reports, Target};
-use super::resources;
+use super::resources::{self, Held};
+
+/// How long guests that are ended may take.
+const LAST_GOODBYE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -50,14 +56,22 @@ pub(super) struct Options {
 }
 
 pub(super) async fn run(named: &Named, options: &Options) -> Result<Exit> {
-    let (mut tools, all) = prepare(named, options).await?;
+    let all = read(named, options)?;
+    let interrupts = Interrupts::listen().into_diagnostic()?;
+    let mut tools = interrupts.unless(prepare(named, options, &all)).await?;
     let reports = Reports::open(&options.report)?;
     if options.repeat.is_some() && reports.has_files() {
         let help = "--repeat tells figures, or with --report json each run; leave the file out";
         return Err(miette!(help = help, "--repeat keeps no runs for a report in a file"));
     }
-    let held = options.resources.take(&options.sites, &all, &mut tools).await?;
-    let exit = all_runs(&tools, &all, options, reports).await;
+    let mut held = Held::default();
+    let runs = async {
+        options.resources.take(&options.sites, &all, &mut tools, &mut held).await?;
+        all_runs(&tools, &all, options, reports).await
+    };
+    let exit = interrupts.unless(runs).await;
+    // Guests that were interrupted have the queues until they have ended.
+    all_ended(LAST_GOODBYE).await;
     let given_back = held.give_back().await;
     // The connections end with the last who has them.
     tools.kernel_logs = None;
@@ -66,7 +80,7 @@ pub(super) async fn run(named: &Named, options: &Options) -> Result<Exit> {
     match given_back {
         Ok(()) => exit,
         Err(error) => {
-            eprintln!("{error:?}");
+            complain(error).await;
             exit.map(|_| Exit::Infrastructure)
         }
     }
@@ -81,8 +95,8 @@ async fn all_runs(tools: &Tools, all: &[Loaded], options: &Options, reports: Rep
     Ok(exit)
 }
 
-/// Reads and checks everything there is to read and check.
-async fn prepare(named: &Named, options: &Options) -> Result<(Tools, Vec<Loaded>)> {
+/// Reads and checks what is to be run.
+fn read(named: &Named, options: &Options) -> Result<Vec<Loaded>> {
     let words = &options.chosen;
     let folder = if words.iter().all(|word| load::is_file(word)) { Default::default() } else { named.scenarios()? };
     let mut all = load::choose(&folder, words)?;
@@ -90,11 +104,16 @@ async fn prepare(named: &Named, options: &Options) -> Result<(Tools, Vec<Loaded>
         all.iter_mut().for_each(|loaded| loaded.scenario.sow(seed));
     }
     options.resources.check(&options.sites, &all)?;
+    Ok(all)
+}
+
+/// Finds and checks everything else.
+async fn prepare(named: &Named, options: &Options, all: &[Loaded]) -> Result<Tools> {
     let tools = named.find_on(&options.sites, options.resources.is_emulated()).await?;
-    for loaded in &all {
+    for loaded in all {
         loaded.check_against(&tools.image)?;
     }
-    Ok((tools, all))
+    Ok(tools)
 }
 
 /// Runs each scenario once, some at the same time; reports keep the order in which they were chosen.
@@ -107,25 +126,25 @@ async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Rep
     while let Some(run) = running.next().await {
         let ended = run?;
         if let Some(trace) = &ended.trace {
-            live.pause(|| tell_trace(&reports, trace.lines(&ended.events)))?;
+            live.pause(tell_trace(&reports, trace.lines(&ended.events))).await?;
         }
         finished.push(ended);
         if let (Some(finished), Some(loaded)) = (finished.last(), all.get(finished.len() - 1)) {
-            live.pause(|| reports.ended(Told { loaded, finished }))?;
+            live.pause(reports.ended(Told { loaded, finished })).await?;
         }
     }
     let exit = finished.iter().map(|finished| finished.verdict.kind.exit()).max();
     let told = all.iter().zip(&finished).map(|(loaded, finished)| Told { loaded, finished });
-    reports.close(&told.collect::<Vec<_>>())?;
+    reports.close(&told.collect::<Vec<_>>()).await?;
     Ok(exit.unwrap_or(Exit::AsExpected))
 }
 
 /// Before a report for people, and out of the way of one for programs.
-fn tell_trace(reports: &Reports, lines: String) -> Result<()> {
+async fn tell_trace(reports: &Reports, lines: String) -> Result<()> {
     if reports.screen.is_none_or(|form| form == Form::Human) {
-        return print(lines).map(|_| ());
+        return print(lines).await.map(|_| ());
     }
-    eprint!("{lines}");
+    tell(lines).await;
     Ok(())
 }
 
@@ -145,17 +164,17 @@ async fn repeat(tools: &Tools, loaded: &Loaded, options: &Options, reports: &Rep
         right += u32::from(finished.verdict.is_as_expected());
         let wrong = !finished.verdict.is_as_expected();
         if reports.screen == Some(Form::Json) || (wrong && right + 1 == number) {
-            reports.ended(Told { loaded, finished: &finished })?;
+            reports.ended(Told { loaded, finished: &finished }).await?;
         } else if wrong {
-            print(human::line(&finished))?;
+            print(human::line(&finished)).await?;
         }
         exit = exit.max(finished.verdict.kind.exit());
     }
     let statistics = human::statistics(&loaded.scenario.name, times, right, seconds);
     if reports.screen == Some(Form::Json) {
-        eprint!("{statistics}");
+        tell(statistics).await;
     } else {
-        print(statistics)?;
+        print(statistics).await?;
     }
     Ok(exit)
 }

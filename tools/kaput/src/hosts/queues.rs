@@ -66,6 +66,8 @@ pub struct Taken {
     pub device: String,
     /// What is to be put back.
     journal: Option<(PathBuf, Record)>,
+    /// What is changed before, in this order.
+    writes: Vec<Write>,
 }
 
 /// A name for a mediated device: a UUID of version 4.
@@ -78,11 +80,12 @@ pub fn random_uuid() -> String {
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
-/// Gives a run what it is to have on a host. `uuid` names the mediated device, if one is made.
+/// Looks whether a host can give a run what it is to have there, and writes down what is to be put back. Nothing is changed
+/// yet. `uuid` names the mediated device, if one is made.
 ///
 /// # Errors
-/// [`ResourceError`]; then everything is as it was.
-pub async fn take(far: Arc<Far>, device: &Device, uuid: &str) -> Result<Taken, ResourceError> {
+/// [`ResourceError`].
+pub async fn claim(far: Arc<Far>, device: &Device, uuid: &str) -> Result<Taken, ResourceError> {
     let refused = |far: &Far, refusal: Refusal| FarError::Refused {
         host: far.name().to_owned(),
         doing: "give its queues to a guest".to_owned(),
@@ -94,7 +97,7 @@ pub async fn take(far: Arc<Far>, device: &Device, uuid: &str) -> Result<Taken, R
         Device::Existing(uuid) => {
             let snapshot = look(&far).await?;
             ap_admin::existing(&snapshot, uuid).map_err(|refusal| refused(&far, refusal))?;
-            return Ok(Taken { far, device: folder(uuid), journal: None });
+            return Ok(Taken { far, device: folder(uuid), journal: None, writes: Vec::new() });
         }
         Device::Assigned(matrix) => *matrix,
     };
@@ -104,14 +107,7 @@ pub async fn take(far: Arc<Far>, device: &Device, uuid: &str) -> Result<Taken, R
     let plan = ap_admin::plan(&snapshot, &wanted).map_err(|refusal| refused(&far, refusal))?;
     let entry = Entry::new(far.name().to_owned(), far.ssh_config().map(PathBuf::from), plan.record.clone());
     let journal = journal::write(&journal::folder(), &entry)?;
-    let taken = Taken { far, device: folder(uuid), journal: Some((journal, plan.record)) };
-    for write in &plan.writes {
-        if let Err(error) = carry_out(&taken.far, write).await {
-            taken.give_back().await?;
-            return Err(error.into());
-        }
-    }
-    Ok(taken)
+    Ok(Taken { far, device: folder(uuid), journal: Some((journal, plan.record)), writes: plan.writes })
 }
 
 /// Writes, and reads back what must have come of it: a write can be taken and change nothing.
@@ -146,6 +142,17 @@ impl Taken {
         Witness::new(Arc::clone(&self.far), self.mdev().to_owned())
     }
 
+    /// Changes what is to be changed. Whether it comes to its end or not, [`Taken::give_back`] undoes it.
+    ///
+    /// # Errors
+    /// [`ResourceError`].
+    pub async fn take(&self) -> Result<(), ResourceError> {
+        for write in &self.writes {
+            carry_out(&self.far, write).await?;
+        }
+        Ok(())
+    }
+
     /// Puts everything back.
     ///
     /// # Errors
@@ -161,6 +168,8 @@ impl Taken {
 /// Puts back what a journal says, and removes the journal once the host is seen to be as it was.
 async fn put_back(far: &Far, journal: PathBuf, record: &Record) -> Result<(), ResourceError> {
     let left = |what: String| ResourceError::Left { host: far.name().to_owned(), what, journal: journal.clone() };
+    // A guest of a run that was interrupted would keep the device.
+    far.stop().await.map_err(|error| left(error.to_string()))?;
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let now = look(far).await.map_err(|error| left(error.to_string()))?;
@@ -179,30 +188,23 @@ async fn put_back(far: &Far, journal: PathBuf, record: &Record) -> Result<(), Re
     Err(left(last.map_or("what was written to it does not stay".to_owned(), |error| error.to_string())))
 }
 
-/// Puts back whatever journals say, of one program or of all. Tells each host's name, and how it went; a journal that cannot
-/// be read is told by its file, after the others, where all are wanted.
+/// Puts back whatever journals say. Tells each host's name, and how it went; a journal that cannot be read is told by its
+/// file, after the others.
 ///
 /// # Errors
 /// [`JournalError`] if the folder of the journals cannot be read.
-pub async fn restore(
-    of: Option<u32>,
-    ssh_config: Option<PathBuf>,
-) -> Result<Vec<(String, Result<(), ResourceError>)>, JournalError> {
+pub async fn restore(ssh_config: Option<PathBuf>) -> Result<Vec<(String, Result<(), ResourceError>)>, JournalError> {
     let (mut told, mut unreadable) = (Vec::new(), Vec::new());
     for (path, entry) in journal::all(&journal::folder())? {
         match entry {
-            Ok(entry) if of.is_none_or(|pid| pid == entry.pid) => {
+            Ok(entry) => {
                 let result = restore_one(path, &entry, ssh_config.clone()).await;
                 told.push((entry.host, result));
             }
-            Ok(_) => {}
             Err(error) => unreadable.push((path.display().to_string(), Err(error.into()))),
         }
     }
-    // Whose they are nobody knows; who asks for his own has just written them.
-    if of.is_none() {
-        told.append(&mut unreadable);
-    }
+    told.append(&mut unreadable);
     Ok(told)
 }
 

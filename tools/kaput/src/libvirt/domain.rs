@@ -24,7 +24,7 @@ use crate::machine::error::MachineError;
 use crate::machine::launch::Records;
 use crate::machine::monitor::Monitor;
 use crate::machine::observed::{Observed, State};
-use crate::machine::process::{Names, Process};
+use crate::machine::process::{Names, Process, look_after};
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::events::What;
 use crate::protocol::socket_path;
@@ -64,7 +64,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) kvm: Option<(&'a str, &'a str)>,
     /// The plugin and what it is told, where AP is emulated.
     pub(crate) emulated: Option<(&'a Path, &'a HostSpec)>,
-    pub(crate) folder: &'a RunFolder,
+    pub(crate) folder: &'a Arc<RunFolder>,
     pub(crate) started: Instant,
     pub(crate) answer: Duration,
 }
@@ -128,7 +128,7 @@ impl Domain {
     }
 
     /// From here on it is watched, until it has stopped or is to be destroyed.
-    async fn live(self: Arc<Self>, killed: oneshot::Receiver<()>, mut said: File) {
+    async fn live(self: Arc<Self>, killed: oneshot::Receiver<()>, mut said: File, _folder: Arc<RunFolder>) {
         let (observed, index) = (&self.observed, self.index);
         let stopped = |state: &State| state.machines[index].qmp_closed.then_some(());
         tokio::select! {
@@ -217,7 +217,7 @@ impl Pending {
         far.put(&format!("{}.xml", domain.stem), xml.into_bytes()).await?;
         plan.daemon.hear(plan.name, observed, index);
         let (kill, killed) = oneshot::channel();
-        tokio::spawn(Arc::clone(&domain).live(killed, said));
+        look_after(Arc::clone(&domain).live(killed, said, Arc::clone(plan.folder)));
         let process = Process::new(kill);
         let console =
             plan.daemon.forward(console, plan.folder.file(&format!("{prefix}.{}", socket_path::CONSOLE))).await?;

@@ -69,7 +69,7 @@ pub struct Plan<'a> {
     /// Whether it waits for a guest instead of booting one.
     pub incoming: bool,
     /// The run's folder.
-    pub folder: &'a RunFolder,
+    pub folder: &'a Arc<RunFolder>,
     /// When the run began.
     pub started: Instant,
     /// Whether the host keeps the guest's AP instructions.
@@ -125,12 +125,14 @@ impl Launching {
             None => {
                 let child = process::start_here(plan.setup.qemu, &arguments, stderr)?;
                 observed.event(Some(index), What::Launched { pid: child.id().unwrap_or_default() });
-                tokio::spawn(reap(process::here(child, killed), observed.clone(), index));
+                let life = process::here(child, killed);
+                process::look_after(reap(life, observed.clone(), index, Arc::clone(plan.folder)));
             }
             Some(far) => {
                 let (far, names, control) = (Arc::clone(far), names.clone(), control.clone());
                 let process = process::RemoteProcess { far, names, command: command_line, stderr, control };
-                tokio::spawn(reap(process.run(killed, observed.clone(), index), observed.clone(), index));
+                let life = process.run(killed, observed.clone(), index);
+                process::look_after(reap(life, observed.clone(), index, Arc::clone(plan.folder)));
             }
         }
         let transcript = || Transcript::new(plan.started);
@@ -231,8 +233,8 @@ impl Launching {
     }
 }
 
-/// Notes the end of a process.
-async fn reap(life: impl Future<Output = String>, observed: Observed, index: usize) {
+/// Notes the end of a process. Until then its folder stays.
+async fn reap(life: impl Future<Output = String>, observed: Observed, index: usize, _folder: Arc<RunFolder>) {
     let how = life.await;
     observed.write(|state| {
         if !state.machines[index].dismissed {

@@ -29,6 +29,7 @@ use console::Console;
 use error::MachineError;
 use monitor::Monitor;
 use observed::Observed;
+pub use process::all_ended;
 use process::{Names, Process};
 
 /// How long after its connections' end a process may be seen to end.

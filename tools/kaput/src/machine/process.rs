@@ -6,10 +6,12 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::process::Child;
 use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
 
 use super::error::MachineError;
 use super::observed::Observed;
@@ -18,13 +20,28 @@ use crate::hosts::ssh::{Far, FarError, Forward};
 use crate::outcome::events::What;
 use crate::protocol::socket_path;
 
+/// Those who look after processes: each ends its process when it is not needed any more, and tidies up after it. They outlive
+/// who had the process started.
+static TASKS: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+
+/// Has a process looked after.
+pub(crate) fn look_after(task: impl Future<Output = ()> + Send + 'static) {
+    TASKS.spawn(task);
+}
+
+/// Waits until every process that was started has ended, here and on other hosts, and is tidied up after.
+pub async fn all_ended(patience: Duration) {
+    TASKS.close();
+    _ = tokio::time::timeout(patience, TASKS.wait()).await;
+}
+
 /// The names of a machine's files as its QEMU sees them.
 #[derive(Clone)]
 pub(crate) struct Names {
     /// The other host, where it is one.
     pub(super) far: Option<Arc<Far>>,
     /// The folder here.
-    folder: PathBuf,
+    folder: Arc<RunFolder>,
     /// What the names begin with here.
     prefix: String,
     /// What they begin with there, where runs share a folder.
@@ -32,13 +49,13 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn new(far: Option<&Arc<Far>>, folder: &RunFolder, prefix: &str) -> Self {
+    pub(crate) fn new(far: Option<&Arc<Far>>, folder: &Arc<RunFolder>, prefix: &str) -> Self {
         let stem = format!("{}-{prefix}", folder.tag());
-        Self { far: far.cloned(), folder: folder.path().to_owned(), prefix: prefix.to_owned(), stem }
+        Self { far: far.cloned(), folder: Arc::clone(folder), prefix: prefix.to_owned(), stem }
     }
 
     fn here(&self, kind: &str) -> PathBuf {
-        self.folder.join(format!("{}.{kind}", self.prefix))
+        self.folder.file(&format!("{}.{kind}", self.prefix))
     }
 
     pub(crate) fn path(&self, kind: &str) -> PathBuf {

@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
@@ -40,10 +42,19 @@ pub enum FolderError {
     },
 }
 
-/// A run's folder; removed on drop unless it is kept.
+/// A run's folder; removed on drop unless it is kept. Whoever looks after a process that uses it has a part in it.
 #[derive(Debug)]
 pub struct RunFolder {
-    folder: tempfile::TempDir,
+    path: PathBuf,
+    is_kept: AtomicBool,
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        if !self.is_kept.load(Ordering::Relaxed) {
+            _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
 }
 
 impl RunFolder {
@@ -51,7 +62,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`FolderError`].
-    pub fn create() -> Result<Self, FolderError> {
+    pub fn create() -> Result<Arc<Self>, FolderError> {
         Self::create_in(&Self::base())
     }
 
@@ -65,7 +76,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`FolderError`].
-    pub fn create_in(base: &Path) -> Result<Self, FolderError> {
+    pub fn create_in(base: &Path) -> Result<Arc<Self>, FolderError> {
         let create = |source| FolderError::Create { base: base.to_owned(), source };
         let base_path = std::path::absolute(base).map_err(create)?;
         let folder = tempfile::Builder::new().prefix(PREFIX).rand_bytes(TAG).tempdir_in(base_path).map_err(create)?;
@@ -73,13 +84,13 @@ impl RunFolder {
         if length + LONGEST_NAME > LONGEST {
             return Err(FolderError::TooLong { path: folder.path().to_owned(), length });
         }
-        Ok(Self { folder })
+        Ok(Arc::new(Self { path: folder.keep(), is_kept: AtomicBool::new(false) }))
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        &self.path
     }
 
     /// What tells it from the folders of other runs, in a few characters.
@@ -121,16 +132,14 @@ impl RunFolder {
         self.write(name, text)
     }
 
-    /// Keeps it; returns its path. Sockets, which are of no use any more, are removed.
-    #[must_use]
-    pub fn keep(self) -> PathBuf {
-        let path = self.folder.keep();
-        for entry in std::fs::read_dir(&path).into_iter().flatten().flatten() {
+    /// Keeps it. Sockets, which are of no use any more, are removed.
+    pub fn keep(&self) {
+        self.is_kept.store(true, Ordering::Relaxed);
+        for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| !kind.is_file() && !kind.is_dir()) {
                 _ = std::fs::remove_file(entry.path());
             }
         }
-        path
     }
 }
 
@@ -147,7 +156,9 @@ mod tests {
         let folder = RunFolder::create().expect("a folder");
         folder.write("note", "text").expect("written");
         _ = std::os::unix::net::UnixListener::bind(folder.file("socket")).expect("a socket");
-        let path = folder.keep();
+        let path = folder.path().to_owned();
+        folder.keep();
+        drop(folder);
         assert!(path.join("note").exists() && !path.join("socket").exists());
         std::fs::remove_dir_all(path).expect("removed");
     }

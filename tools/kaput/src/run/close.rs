@@ -69,7 +69,7 @@ impl Run<'_> {
             if let Err(error) = self.write_folder(loaded, &finished, &log_text) {
                 _ = write!(finished.verdict.seen, "\n(the run folder is incomplete: {error})");
             }
-            _ = self.folder.keep();
+            self.folder.keep();
         }
         finished
     }

@@ -16,6 +16,7 @@ mod wait;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_util::task::AbortOnDropHandle;
@@ -87,7 +88,7 @@ pub async fn run_in(base: &Path, tools: &Tools, loaded: &Loaded, wishes: Wishes)
 }
 
 async fn carry_out(
-    folder: RunFolder,
+    folder: Arc<RunFolder>,
     tools: &Tools,
     loaded: &Loaded,
     wishes: Wishes,
@@ -106,7 +107,7 @@ struct Run<'a> {
     tools: &'a Tools,
     scenario: &'a Scenario,
     append: String,
-    folder: RunFolder,
+    folder: Arc<RunFolder>,
     started: Instant,
     observed: Observed,
     records: Vec<Records>,
@@ -133,7 +134,7 @@ struct Run<'a> {
 type Preparing = AbortOnDropHandle<Result<Machine, MachineError>>;
 
 impl<'a> Run<'a> {
-    fn new(tools: &'a Tools, scenario: &'a Scenario, folder: RunFolder, trace: bool) -> Self {
+    fn new(tools: &'a Tools, scenario: &'a Scenario, folder: Arc<RunFolder>, trace: bool) -> Self {
         let started = Instant::now();
         let append = scenario.command_line();
         let observed = Observed::new(started);

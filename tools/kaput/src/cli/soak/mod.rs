@@ -6,10 +6,12 @@ mod held;
 
 use std::fs;
 use std::num::NonZeroU64;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use held::Held;
+use kaput::machine::all_ended;
 use kaput::machine::run_folder::RunFolder;
 use kaput::outcome::events::Event;
 use kaput::outcome::verdict::Exit;
@@ -20,6 +22,7 @@ use kaput::run::{self, Wishes};
 use kaput::scenario::random::Generator;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
+use super::interrupts::Interrupts;
 use super::live::Live;
 use super::paint;
 use super::print::print;
@@ -38,6 +41,9 @@ Examples:
 At the first run that is not as expected its scenario is written to soak-SEED-NUMBER.toml, for `kaput run`. It also ends where
 the harness holds more memory, descriptors, files or processes than after its first runs.
 ";
+
+/// How long guests that are ended may take.
+const LAST_GOODBYE: Duration = Duration::from_secs(10);
 
 /// How often the figures are told, at most.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -108,15 +114,30 @@ impl Figures {
         )
     }
 
-    fn report(&self, reports: Reports, seed: u64, since: Instant, surprise: Option<&str>) -> Result<()> {
-        reports.deliver(|_| {
+    async fn report(&self, reports: Reports, seed: u64, since: Instant, surprise: Option<&str>) -> Result<()> {
+        let render = |_| {
             let page = page::page(&format!("{seed:x}"), self.migrations, &self.line(since), &self.measured, surprise);
             page.map_err(|error| miette!("the HTML report: {error}"))
-        })
+        };
+        reports.deliver(render).await
     }
 }
 
 pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
+    let folder = tempfile::Builder::new().prefix("kaput-soak-").tempdir_in(RunFolder::base()).into_diagnostic()?;
+    let interrupts = Interrupts::listen().into_diagnostic()?;
+    let exit = interrupts.unless(runs(named, options, folder.path())).await;
+    // Until then their folders are in use.
+    all_ended(LAST_GOODBYE).await;
+    if matches!(exit, Ok(Exit::NotAsExpected | Exit::Infrastructure))
+        && fs::read_dir(folder.path()).is_ok_and(|mut runs| runs.next().is_some())
+    {
+        _ = folder.keep();
+    }
+    exit
+}
+
+async fn runs(named: &Named, options: &Options, folder: &Path) -> Result<Exit> {
     let tools: Tools = named.find().await?;
     let reports = Reports::open_of(&options.report, &[Form::Html])?;
     if reports.screen.is_some() {
@@ -124,7 +145,7 @@ pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
         return Err(miette!(help = help, "standard output is for the figures, not for a page"));
     }
     let seed = options.seed.unwrap_or_else(rand::random);
-    print(format!("seed {seed:x}\n"))?;
+    print(format!("seed {seed:x}\n")).await?;
     let live = Live::new();
     let figures_live = live.line("soak");
     let mut generator = Generator::new(seed);
@@ -142,11 +163,9 @@ pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
             loaded
         })
     });
-    let folder = tempfile::Builder::new().prefix("kaput-soak-").tempdir_in(RunFolder::base()).into_diagnostic()?;
-    let runs = folder.path().to_owned();
     let start = |loaded| async {
         let loaded = loaded?;
-        let finished = run::run_in(&runs, &tools, &loaded, Wishes::default()).await?;
+        let finished = run::run_in(folder, &tools, &loaded, Wishes::default()).await?;
         Ok::<_, miette::Report>((loaded, finished))
     };
     let mut figures = Figures::default();
@@ -161,39 +180,38 @@ pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
             let (loaded, finished) = run?;
             figures.count(&finished.events);
             if !finished.verdict.is_as_expected() {
-                _ = folder.keep();
                 let file = loaded.path.clone();
                 let written = fs::write(&file, &loaded.text).into_diagnostic();
                 written.wrap_err_with(|| format!("the scenario {} cannot be written", file.display()))?;
                 figures_live.finish_and_clear();
                 let screen = human::screen(&loaded.scenario, &finished);
-                paint::print(&screen)?;
-                print(format!("{}\nagain: kaput run ./{}\n", figures.line(begun), file.display()))?;
-                figures.report(reports, seed, begun, Some(&screen))?;
+                paint::print(&screen).await?;
+                print(format!("{}\nagain: kaput run ./{}\n", figures.line(begun), file.display())).await?;
+                figures.report(reports, seed, begun, Some(&screen)).await?;
                 return Ok(finished.verdict.kind.exit());
             }
             if live.is_drawn() {
                 figures_live.set_message(figures.brief());
             } else if told.elapsed() >= INTERVAL {
                 told = Instant::now();
-                print(figures.line(begun) + "\n")?;
+                print(figures.line(begun) + "\n").await?;
             }
         }
         drop(running);
-        let held = Held::now(&runs);
+        let held = Held::now(folder);
         if let Some(growth) = first.as_ref().and_then(|first| held.growth(first)) {
             let again = format!("again: kaput soak --seed {seed:x} --migrations {}", figures.migrations);
             let surprise = format!("the harness grows: {growth}\n{again}\n");
             figures_live.finish_and_clear();
-            print(format!("{}\n{surprise}", figures.line(begun)))?;
-            figures.report(reports, seed, begun, Some(&surprise))?;
+            print(format!("{}\n{surprise}", figures.line(begun))).await?;
+            figures.report(reports, seed, begun, Some(&surprise)).await?;
             return Ok(Exit::Infrastructure);
         }
         first.get_or_insert(held);
         if figures.runs == before {
             figures_live.finish_and_clear();
-            print(format!("{}; every verdict as expected; the harness holds {held}\n", figures.line(begun)))?;
-            figures.report(reports, seed, begun, None)?;
+            print(format!("{}; every verdict as expected; the harness holds {held}\n", figures.line(begun))).await?;
+            figures.report(reports, seed, begun, None).await?;
             return Ok(Exit::AsExpected);
         }
     }

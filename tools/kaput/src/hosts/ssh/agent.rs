@@ -3,7 +3,7 @@
 //! A task of its own holds both ends, so a caller that gives up leaves nothing half said.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStdin};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Interval;
+use tokio_util::task::TaskTracker;
 
 use super::client::{LOGIN, Ssh, last_line};
 
@@ -28,6 +29,15 @@ const LAST_GOODBYE: Duration = Duration::from_secs(5);
 /// Bytes of the longest line and of the largest file that are taken from the far side.
 const LONGEST_LINE: u64 = 64 << 10;
 const LARGEST_FILE: u64 = 64 << 20;
+
+/// The connections that there are. Each takes its leave when nobody needs it any more.
+static CONNECTIONS: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+
+/// Waits until every connection that nobody needs any more has ended, and its host is tidied up.
+pub async fn all_closed(patience: Duration) {
+    CONNECTIONS.close();
+    _ = tokio::time::timeout(patience, CONNECTIONS.wait()).await;
+}
 
 /// What the far side says of itself.
 #[derive(Clone, Debug, Default)]
@@ -109,7 +119,7 @@ impl Agent {
         let (requests, requested) = mpsc::channel(16);
         let beat = tokio::time::interval(silence / 5);
         let line = Line { child, stdin, said, beat, words, lost: Arc::clone(&lost), watchers: Arc::clone(&watchers) };
-        let task = tokio::spawn(line.serve(requested));
+        let task = CONNECTIONS.spawn(line.serve(requested));
         Ok((Self { requests, watchers, lost, task }, hello))
     }
 

@@ -20,9 +20,9 @@ use tokio::sync::oneshot;
 use crate::guest::image::Image;
 use crate::hosts::name::Site;
 use crate::protocol::socket_path::{LONGEST, LONGEST_SHARED_NAME};
-pub use agent::Hello;
 pub(crate) use agent::SILENCE;
 use agent::{Agent, Answer};
+pub use agent::{Hello, all_closed};
 pub use client::Forward;
 use client::Ssh;
 
