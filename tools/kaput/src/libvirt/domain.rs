@@ -15,6 +15,7 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use super::daemon::Daemon;
+use super::events::life;
 use super::xml::{self, Ap, Description};
 use crate::hosts::virsh::destroy;
 use crate::machine::Machine;
@@ -257,8 +258,24 @@ impl Pending {
 impl Domain {
     /// Lets a domain that was created run, once its events are heard.
     pub(crate) async fn resume(&self, patience: Duration) -> Result<(), MachineError> {
-        self.heard(patience, ["resume", "suspend"]).await?;
-        self.virsh("let a domain run", "resume", &[]).await.map(|_| ())
+        let resumed = async {
+            self.heard(patience, ["resume", "suspend"]).await?;
+            self.virsh("let a domain run", "resume", &[]).await.map(|_| ())
+        };
+        match resumed.await {
+            Err(_) if self.is_gone().await => Ok(()),
+            resumed => resumed,
+        }
+    }
+
+    /// Whether it is not there any more. It goes with its guest's end, of which nothing may have been heard.
+    async fn is_gone(&self) -> bool {
+        let listed = self.daemon.ask("list its domains", &["list", "--all", "--name"]).await;
+        let is_gone = listed.is_ok_and(|names| names.lines().all(|name| name.trim() != self.name));
+        if is_gone {
+            self.observed.write(|state| life(state, self.index, "Stopped Shutdown"));
+        }
+        is_gone
     }
 
     /// Waits until its events are heard: those who listen do not say when they begin to. What is done meanwhile, twice in

@@ -96,7 +96,7 @@ async fn listen(stdout: impl AsyncRead + Unpin, known: &Known) {
 }
 
 /// What libvirt says of a domain, as far as QEMU's events do not tell it.
-fn life(state: &mut State, index: usize, what: &str) {
+pub(super) fn life(state: &mut State, index: usize, what: &str) {
     let known = &mut state.machines[index];
     known.life_heard = true;
     let Some(how) = what.strip_prefix("Stopped ") else { return };

@@ -9,6 +9,7 @@ mod far;
 mod needs;
 mod real;
 mod relay;
+mod signals;
 mod standin;
 mod tcp;
 mod virt;
@@ -66,9 +67,10 @@ fn main() -> ExitCode {
         };
         Trial::test(*name, run).with_kind(group).with_ignored_flag(skipped)
     };
-    let hosts = far::STEPS.iter().chain(real::STEPS).chain(doctor::STEPS).chain(tcp::STEPS);
+    let hosts = far::STEPS.iter().chain(real::STEPS).chain(doctor::STEPS).chain(tcp::STEPS).chain(signals::STEPS);
     let mut trials: Vec<Trial> = hosts.map(|step| trial("hosts", step, no_hosts.is_some())).collect();
-    trials.extend(virt::STEPS.iter().map(|step| trial("libvirt", step, no_libvirt.is_some())));
+    let by_libvirt = virt::STEPS.iter().chain(signals::LIBVIRT_STEPS);
+    trials.extend(by_libvirt.map(|step| trial("libvirt", step, no_libvirt.is_some())));
     trials.push(virt::schema());
     trials.extend(daemon::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);

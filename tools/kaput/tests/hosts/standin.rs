@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ap_arch::{Apqn, Mask256};
@@ -30,6 +30,8 @@ pub(crate) struct StandIn {
     state: Arc<Mutex<Arc<Host>>>,
     /// Whether it refuses every write, as to a user who may not.
     closed: Arc<AtomicBool>,
+    /// How often somebody wrote.
+    writes: Arc<AtomicUsize>,
 }
 
 impl StandIn {
@@ -45,14 +47,17 @@ impl StandIn {
         let listener = UnixListener::bind(root.with_extension("socket")).map_err(|error| error.to_string())?;
         let state = Arc::new(Mutex::new(host));
         let closed = Arc::new(AtomicBool::new(false));
+        let writes = Arc::new(AtomicUsize::new(0));
         let (served, refuses, folder) = (Arc::clone(&state), Arc::clone(&closed), root.to_owned());
+        let counted = Arc::clone(&writes);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let host = Arc::clone(&served.lock().expect("unpoisoned"));
+                counted.fetch_add(1, Ordering::Relaxed);
                 _ = serve(&stream, &folder, &host, refuses.load(Ordering::Relaxed));
             }
         });
-        Ok(Self { root: root.to_owned(), state, closed })
+        Ok(Self { root: root.to_owned(), state, closed, writes })
     }
 
     /// Makes it another one, on which queues are reserved by masks or by overrides.
@@ -74,6 +79,11 @@ impl StandIn {
     /// Whether every write is refused from now on.
     pub(crate) fn close(&self, closed: bool) {
         self.closed.store(closed, Ordering::Relaxed);
+    }
+
+    /// How often the host's shell has written to it.
+    pub(crate) fn writes(&self) -> usize {
+        self.writes.load(Ordering::Relaxed)
     }
 
     /// What an administrator does.

@@ -102,7 +102,7 @@ fn domains(bed: &Bed, host: &str) -> Result<Vec<String>, String> {
 }
 
 /// Nothing on the hosts, in libvirt's eyes either.
-fn clear(bed: &Bed) -> Result<(), String> {
+pub(crate) fn clear(bed: &Bed) -> Result<(), String> {
     bed.cleared(SOON)?;
     for host in ["a", "b"] {
         let domains = domains(bed, host)?;
