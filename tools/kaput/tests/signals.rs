@@ -154,9 +154,8 @@ fn ends_at_signals(name: &str, command: impl Fn(&Place) -> Command) {
         let mut said = String::new();
         process.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
         // QEMU ends in order, and its status does not tell why.
-        let by_signal = status.signal() == Some(code)
-            || status.code() == Some(128 + code)
-            || (name == "qemu" && status.success());
+        let by_signal =
+            status.signal() == Some(code) || status.code() == Some(128 + code) || (name == "qemu" && status.success());
         assert!(by_signal, "{told}: {status}: {said}");
         while !place.left_behind().is_empty() {
             assert!(sent.elapsed() < PATIENCE, "{told}: {:?} left behind; {said}", place.left_behind());

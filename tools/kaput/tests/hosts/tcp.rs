@@ -35,7 +35,8 @@ fn told_qemu(bed: &Bed, arguments: &[&str], file: &str) -> Result<String, String
 /// The port to which a source was told to migrate, at this address.
 fn port(transcript: &str, address: &str) -> Result<u16, String> {
     let words = format!("tcp:{address}:");
-    let after = transcript.split_once("\"migrate\"").and_then(|(_, rest)| rest.split_once(&words));
+    let told = transcript.lines().find(|line| line.contains("\"execute\":\"migrate\""));
+    let after = told.and_then(|line| line.split_once(&words));
     let digits: Option<String> = after.map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect());
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| format!("no {words} in {transcript}"))
 }
