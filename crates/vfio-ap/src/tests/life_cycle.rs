@@ -31,6 +31,16 @@ fn a_closed_device_takes_the_queues_from_its_guest_and_resets_them() {
 }
 
 #[test]
+fn a_second_open_is_refused_as_busy_and_changes_nothing() {
+    let host = host();
+    host.go(DeviceState::STOP).unwrap();
+    for guest in [None, Some(A), Some(B)] {
+        assert_eq!(host.find(Some(A)).unwrap().open(guest).map_err(errno), Err(Errno::EBUSY));
+    }
+    assert_eq!((host.now(), host.guest_of(A)), (DeviceState::STOP, matrix_a()));
+}
+
+#[test]
 fn a_reopened_device_does_not_know_the_streams_of_before() {
     let host = host();
     let old = host.open_stream(DeviceState::RESUMING);

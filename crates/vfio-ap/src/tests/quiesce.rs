@@ -133,3 +133,16 @@ fn a_reply_of_before_a_reset_of_the_guest_stores_nothing_afterwards() {
     assert!(!status(&host).has(QueueStatus::INTERRUPT_ENABLED));
     assert_eq!(nib(&host), 0);
 }
+
+#[test]
+fn a_destination_that_was_armed_before_it_received_is_not_armed_afterwards() {
+    let (host, _clock) = slow_host();
+    let configuration = host.full();
+    arm_and_send(&host);
+    let stream = host.open_stream(DeviceState::RESUMING);
+    assert_eq!(host.w(stream, &configuration), Ok(configuration.len()));
+    host.go(DeviceState::STOP).unwrap();
+    host.go(DeviceState::RUNNING).unwrap();
+    assert_eq!(host.guest_of(A), matrix_a());
+    assert_eq!(host.machine().interruption(QUEUE), None, "the guest that came has not enabled it");
+}

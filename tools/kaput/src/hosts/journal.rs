@@ -74,17 +74,26 @@ pub fn folder() -> PathBuf {
 /// # Errors
 /// [`JournalError`].
 pub fn write(folder: &Path, entry: &Entry) -> Result<PathBuf, JournalError> {
+    write_with(folder, entry, File::sync_all)
+}
+
+/// `sync` brings a file or a folder to the disk: the text before it gets its name, the name before this returns.
+fn write_with(
+    folder: &Path,
+    entry: &Entry,
+    mut sync: impl FnMut(&File) -> io::Result<()>,
+) -> Result<PathBuf, JournalError> {
     let host: String = entry.host.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let path = folder.join(format!("{}-{host}.json", entry.record.uuid));
-    let written = || -> io::Result<()> {
+    let mut written = || -> io::Result<()> {
         fs::create_dir_all(folder)?;
         let prefix = format!("{UNFINISHED}{}-", std::process::id());
         let mut file = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder)?;
         serde_json::to_writer_pretty(&mut file, entry)?;
         file.write_all(b"\n")?;
-        file.as_file().sync_all()?;
+        sync(file.as_file())?;
         file.persist_noclobber(&path)?;
-        File::open(folder)?.sync_all()
+        sync(&File::open(folder)?)
     };
     written().map_err(|error| wrong(&path, error))?;
     Ok(path)
@@ -144,6 +153,23 @@ mod tests {
             None,
             Record { uuid: "u".to_owned(), changes: Vec::new(), queues: Default::default() },
         )
+    }
+
+    #[test]
+    fn a_journal_is_on_the_disk_before_it_has_its_name_and_its_name_is_before_the_host_is_changed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut synced = Vec::new();
+        let path = write_with(folder.path(), &entry("ssh:b"), |file| {
+            let metadata = file.metadata()?;
+            let named = all(folder.path()).expect("readable").len();
+            synced.push((metadata.is_dir(), metadata.len() > 0, named));
+            Ok(())
+        });
+        let length = fs::metadata(path.expect("written")).expect("there").len();
+        assert!(length > 0);
+        assert_eq!(synced, [(false, true, 0), (true, true, 1)]);
+        let no_disk = |_: &File| Err(io::ErrorKind::StorageFull.into());
+        assert!(write_with(folder.path(), &entry("ssh:c"), no_disk).is_err());
     }
 
     #[test]
