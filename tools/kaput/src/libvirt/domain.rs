@@ -22,10 +22,10 @@ use crate::machine::Machine;
 use crate::machine::backoff::Pace;
 use crate::machine::console::Console;
 use crate::machine::error::MachineError;
-use crate::machine::launch::Records;
 use crate::machine::monitor::Monitor;
 use crate::machine::observed::{Observed, State};
 use crate::machine::process::{Names, Process, look_after};
+use crate::machine::records::Records;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::events::What;
 use crate::protocol::socket_path;
@@ -159,7 +159,7 @@ impl Domain {
 
 impl Pending {
     /// Tells the host everything, and has it watched.
-    pub(crate) async fn prepare(plan: &Plan<'_>, observed: &Observed) -> Result<(Self, Records), MachineError> {
+    pub(crate) async fn prepare(plan: &Plan<'_>, observed: &Observed) -> Result<Self, MachineError> {
         let index = observed.add_machine(plan.host);
         let prepared = Self::describe(plan, observed, index).await;
         if prepared.is_err() {
@@ -168,7 +168,7 @@ impl Pending {
         prepared
     }
 
-    async fn describe(plan: &Plan<'_>, observed: &Observed, index: usize) -> Result<(Self, Records), MachineError> {
+    async fn describe(plan: &Plan<'_>, observed: &Observed, index: usize) -> Result<Self, MachineError> {
         let prefix = format!("{index:02}-{}", plan.host);
         let stem = format!("{}-{prefix}", plan.folder.tag());
         let far = &plan.daemon.far;
@@ -205,6 +205,7 @@ impl Pending {
         let transcript = Transcript::new(plan.started);
         let records =
             Records { prefix: prefix.clone(), qmp: transcript.clone(), control: Transcript::new(plan.started) };
+        observed.write(|state| state.machines[index].records = Some(records));
         let domain = Arc::new(Domain {
             daemon: Arc::clone(plan.daemon),
             name: plan.name.to_owned(),
@@ -223,7 +224,7 @@ impl Pending {
         let console =
             plan.daemon.forward(console, plan.folder.file(&format!("{prefix}.{}", socket_path::CONSOLE))).await?;
         let (host, observed, answer) = (plan.host.to_owned(), observed.clone(), plan.answer);
-        Ok((Self { index, domain, host, process, console, observed, answer, names }, records))
+        Ok(Self { index, domain, host, process, console, observed, answer, names })
     }
 
     /// Has libvirt create it, stopped before its first instruction.

@@ -15,6 +15,7 @@ use super::console::Console;
 use super::error::MachineError;
 use super::observed::Observed;
 use super::process::{self, Names, Process};
+use super::records::Records;
 use super::run_folder::RunFolder;
 use super::{MOMENT, Machine};
 use crate::hosts::ssh::Far;
@@ -45,17 +46,6 @@ pub struct Launching {
     incoming: bool,
 }
 
-/// What was said to and by a machine.
-#[derive(Clone)]
-pub struct Records {
-    /// File name prefix in the run folder, `00-A`.
-    pub prefix: String,
-    /// QMP.
-    pub qmp: Transcript,
-    /// The control socket.
-    pub control: Transcript,
-}
-
 /// Everything about a machine that is to be started.
 pub struct Plan<'a> {
     /// The host's name.
@@ -83,7 +73,7 @@ impl Launching {
     ///
     /// # Errors
     /// [`MachineError::Io`].
-    pub fn launch(plan: &Plan<'_>, observed: &Observed) -> Result<(Self, Records), MachineError> {
+    pub fn launch(plan: &Plan<'_>, observed: &Observed) -> Result<Self, MachineError> {
         let index = observed.add_machine(plan.host);
         let launched = Self::spawn(plan, observed, index);
         if launched.is_err() {
@@ -92,7 +82,7 @@ impl Launching {
         launched
     }
 
-    fn spawn(plan: &Plan<'_>, observed: &Observed, index: usize) -> Result<(Self, Records), MachineError> {
+    fn spawn(plan: &Plan<'_>, observed: &Observed, index: usize) -> Result<Self, MachineError> {
         let prefix = format!("{index:02}-{}", plan.host);
         let file = |kind: &str| plan.folder.file(&format!("{prefix}.{kind}"));
         let console =
@@ -138,6 +128,7 @@ impl Launching {
         let transcript = || Transcript::new(plan.started);
         let records = Records { prefix: prefix.clone(), qmp: transcript(), control: transcript() };
         let process = Process::new(kill);
+        observed.write(|state| state.machines[index].records = Some(records.clone()));
         let launching = Self {
             index,
             process,
@@ -146,13 +137,13 @@ impl Launching {
             control,
             observed: observed.clone(),
             host: plan.host.to_owned(),
-            records: records.clone(),
+            records,
             answer: plan.answer,
             names,
             real_driver: plan.setup.kvm.is_some(),
             incoming: plan.incoming,
         };
-        Ok((launching, records))
+        Ok(launching)
     }
 
     /// Ends it, as a crash would.

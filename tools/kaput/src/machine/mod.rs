@@ -11,6 +11,7 @@ pub mod launch;
 pub(crate) mod monitor;
 pub mod observed;
 pub(crate) mod process;
+pub mod records;
 pub mod run_folder;
 
 use std::io;

@@ -10,7 +10,10 @@ use tokio::sync::watch;
 
 use crate::guest::console::{self, Console, Line};
 use crate::guest::report::Guest;
+use crate::machine::records::Records;
 use crate::outcome::events::{Events, What};
+use crate::outcome::trace::Trace;
+use crate::outcome::verdict::KernelLine;
 use crate::protocol::qmp::command::{MigrationStatus, Status};
 use crate::protocol::qmp::{Event, Version};
 
@@ -33,6 +36,10 @@ pub struct State {
     pub guest: Guest,
     /// Everything that happened.
     pub events: Events,
+    /// The guest's AP instructions on machines that are gone, if they are wanted.
+    pub trace: Option<Trace>,
+    /// What the kernel of a host that refused logged about the driver.
+    pub kernel_log: Vec<KernelLine>,
     console: Console,
 }
 
@@ -63,6 +70,8 @@ pub struct MachineState {
     pub dismissed: bool,
     /// Everything it printed, of the guest or not.
     pub console: Vec<u8>,
+    /// What was said to it and by it, once it is started.
+    pub records: Option<Records>,
     events: usize,
 }
 
@@ -78,6 +87,8 @@ impl Observed {
             machines: Vec::new(),
             guest: Guest::default(),
             events: Events::new(started),
+            trace: None,
+            kernel_log: Vec::new(),
             console: Console::default(),
         };
         Self { state: Arc::new(Mutex::new(state)), changed: Arc::new(watch::Sender::new(())) }

@@ -90,6 +90,9 @@ pub enum What {
     Refused {
         /// The error's name.
         errno: String,
+        /// What the destination says about it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
         /// What the destination's driver logged meanwhile.
         messages: Vec<String>,
     },

@@ -1,32 +1,47 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What became of the AP configuration in one migration.
+//! What became of the AP configuration, migration by migration, as the events of a run tell it.
 
 use vfio_mig::Errno;
 
-/// What went over, or did not.
+use crate::outcome::events::{Event, What};
+
+/// What went over in one migration, or did not.
 #[derive(Clone, Debug, Default)]
 pub struct Transfer {
-    /// Where it went.
+    /// The host it went to.
     pub to: String,
-    /// Bytes of the stream.
-    pub bytes: usize,
-    /// Pieces it was written in.
-    pub writes: usize,
     /// Why the destination did not take it.
     pub refused: Option<Refused>,
-    /// Somebody cancelled the migration, before this or afterwards.
-    pub cancelled: bool,
 }
 
 /// A refusal of the destination's device.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// What was asked of it when it refused.
-    pub during: &'static str,
     /// The error.
     pub errno: Errno,
     /// The host's explanation.
     pub desc: String,
     /// Errors and warnings that the driver logged during the transfer.
     pub messages: Vec<String>,
+}
+
+impl Transfer {
+    /// One for each migration that was begun.
+    #[must_use]
+    pub fn all(events: &[Event]) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for event in events {
+            match &event.what {
+                What::MigrationBegun { to, .. } => all.push(Self { to: to.clone(), refused: None }),
+                What::Refused { errno, reason, messages } => {
+                    if let (Some(last), Some(errno)) = (all.last_mut(), Errno::from_name(errno)) {
+                        let (desc, messages) = (reason.clone(), messages.clone());
+                        last.refused = Some(Refused { errno, desc, messages });
+                    }
+                }
+                _ => {}
+            }
+        }
+        all
+    }
 }

@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the scenario wants done at a moment is done: processes killed, connections cut, an administrator's deeds at one of the hosts.
 
-use super::{Run, wait};
+use super::Run;
+use super::blame::Ended;
 use crate::machine::Machine;
-use crate::machine::error::MachineError;
 use crate::outcome::events::What;
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::protocol::qmp::command::{MigrateCancel, Stop};
 use crate::scenario::{Action, Deed, Moment};
 
 impl Run<'_> {
-    /// Carries out what the scenario wants done at this moment of the present migration, then asks what it wants to know.
+    /// Carries out what the scenario wants done at this moment of a migration, then asks what it wants to know.
     pub(super) async fn moment(
         &self,
         moment: Moment,
+        number: usize,
         source: &Machine,
         destination: &Machine,
-    ) -> Result<(), Box<Verdict>> {
-        for action in self.actions(moment) {
+    ) -> Result<(), Ended> {
+        for action in self.actions(moment, number) {
             self.carry_out(action, source, destination).await?;
         }
-        self.ask_around(moment, source, destination).await
+        self.ask_around(moment, number, source, destination).await
     }
 
-    async fn carry_out(&self, action: &Action, source: &Machine, destination: &Machine) -> Result<(), Box<Verdict>> {
+    async fn carry_out(&self, action: &Action, source: &Machine, destination: &Machine) -> Result<(), Ended> {
         let home = if action.at == Moment::Over && self.went_over() { destination } else { source };
         let machine = match &action.host {
             Some(name) => [destination, source].into_iter().find(|machine| machine.host == *name.get_ref()),
@@ -39,41 +40,43 @@ impl Run<'_> {
             Deed::CutQmp => machine.cut_qmp(),
             Deed::CutControl => machine.cut_control(),
             Deed::CancelMigration => {
-                _ = self.ask(source, "an administrator cancels the migration", MigrateCancel {}).await?;
+                _ = self.waits.ask(source, "an administrator cancels the migration", MigrateCancel {}).await?;
             }
-            Deed::StopGuest => _ = self.ask(machine, "the guest is stopped", Stop {}).await?,
-            Deed::GarbageOnConsole => self.observed.console(home.index, b"\xff\xfe\x00 no text \x1b[0m\n"),
+            Deed::StopGuest => _ = self.waits.ask(machine, "the guest is stopped", Stop {}).await?,
+            Deed::GarbageOnConsole => self.observed().console(home.index, b"\xff\xfe\x00 no text \x1b[0m\n"),
             _ => self.administer(machine, action).await?,
         }
         let whose = action.host.as_ref().map(|_| machine.index);
-        self.observed.event(whose, What::Action { action: action.to_string() });
+        self.observed().event(whose, What::Action { action: action.to_string() });
         Ok(())
     }
 
     /// What an administrator does to a host whose guests run.
-    async fn administer(&self, machine: &Machine, action: &Action) -> Result<(), Box<Verdict>> {
+    async fn administer(&self, machine: &Machine, action: &Action) -> Result<(), Ended> {
         let uuid = self.scenario.host(&machine.host).map_or("", |host| host.mdev.uuid.as_str());
         let Some(request) = action.request(uuid) else { return Ok(()) };
         let done = machine.call(|control| control.ask(request)).await.map(|_| ());
-        done.map_err(|trouble: MachineError| {
-            wait::verdict(&self.observed, machine, &format!("`{action}` was carried out"), trouble)
-        })
+        self.waits.done(machine, &format!("`{action}` was carried out"), done)
     }
 
-    /// Whether the scenario cancels the present migration at this moment.
-    pub(super) fn cancels(&self, moment: Moment) -> bool {
-        self.actions(moment).any(|action| *action.deed.get_ref() == Deed::CancelMigration)
+    /// Whether the scenario cancels the migration at this moment.
+    pub(super) fn cancels(&self, moment: Moment, number: usize) -> bool {
+        self.actions(moment, number).any(|action| *action.deed.get_ref() == Deed::CancelMigration)
     }
 
-    /// What is to be done at this moment of the present migration.
-    pub(super) fn actions(&self, moment: Moment) -> impl Iterator<Item = &Action> {
-        let number = self.hop + 1;
+    /// What is to be done at this moment of a migration.
+    pub(super) fn actions(&self, moment: Moment, number: usize) -> impl Iterator<Item = &Action> {
         let now = move |action: &&Action| action.at == moment && action.migration.get_ref().get() == number;
         self.scenario.actions.iter().filter(now)
     }
 
     /// Whether the guest is at the destination of the last migration.
     fn went_over(&self) -> bool {
-        self.transfers.last().is_some_and(|transfer| transfer.refused.is_none() && !transfer.cancelled)
+        let state = self.observed().look();
+        let done = state.events.list().iter().rev().find_map(|event| match event.what {
+            What::MigrationDone { accepted, .. } => Some(accepted),
+            _ => None,
+        });
+        done == Some(true)
     }
 }

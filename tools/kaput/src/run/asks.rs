@@ -8,6 +8,7 @@ use serde_json::Value;
 use vfio_mig::Errno;
 
 use super::Run;
+use super::blame::Ended;
 use crate::machine::Machine;
 use crate::machine::backoff::Pace;
 use crate::machine::error::MachineError;
@@ -18,14 +19,15 @@ use crate::scenario::Moment;
 use crate::scenario::ask::Ask;
 
 impl Run<'_> {
-    /// Asks everything that the scenario asks at this moment of the present migration, in its order.
+    /// Asks everything that the scenario asks at this moment of a migration, in its order.
     pub(super) async fn ask_around(
         &self,
         moment: Moment,
+        number: usize,
         source: &Machine,
         destination: &Machine,
-    ) -> Result<(), Box<Verdict>> {
-        let now = |ask: &&Ask| ask.at == moment && ask.migration.get_ref().get() == self.hop + 1;
+    ) -> Result<(), Ended> {
+        let now = |ask: &&Ask| ask.at == moment && ask.migration.get_ref().get() == number;
         for ask in self.scenario.asks.iter().filter(now) {
             let machine = [destination, source].into_iter().find(|machine| machine.host == *ask.host.get_ref());
             match machine {
@@ -36,21 +38,20 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn ask_host(&self, machine: &Machine, ask: &Ask) -> Result<(), Box<Verdict>> {
-        let mut pace = Pace::until(Instant::now() + self.scenario.deadlines.answer);
+    async fn ask_host(&self, machine: &Machine, ask: &Ask) -> Result<(), Ended> {
+        let mut pace = Pace::until(Instant::now() + self.waits.answer());
         let request = ask.to_request().map_err(|reason| wrong(machine, ask, &reason))?;
         loop {
             let seen = match machine.call(|control| control.ask(request.clone())).await {
                 Ok(answer) => Ok(ask.seen(answer)),
                 Err(MachineError::Control(ControlError::Errno { errno, .. })) => Err(errno),
-                Err(trouble) => {
-                    let doing = format!("it was asked {ask}");
-                    return Err(super::wait::verdict(&self.observed, machine, &doing, trouble));
+                Err(error) => {
+                    return self.waits.done(machine, &format!("it was asked {ask}"), Err(error));
                 }
             };
             let right = ask.is_right(&seen);
             if right || !ask.repeat || !pace.again().await {
-                self.observed.event(Some(machine.index), What::Action { action: format!("{ask}: {}", words(&seen)) });
+                self.observed().event(Some(machine.index), What::Action { action: format!("{ask}: {}", words(&seen)) });
                 return if right { Ok(()) } else { Err(wrong(machine, ask, &words(&seen))) };
             }
         }
@@ -65,7 +66,7 @@ fn words(seen: &Result<Value, Errno>) -> String {
     }
 }
 
-fn wrong(machine: &Machine, ask: &Ask, seen: &str) -> Box<Verdict> {
+fn wrong(machine: &Machine, ask: &Ask, seen: &str) -> Ended {
     let expected = match (&ask.error, &ask.answer) {
         (Some(errno), _) => errno.to_string(),
         (None, Some(answer)) => answer.to_string(),
@@ -81,7 +82,7 @@ fn wrong(machine: &Machine, ask: &Ask, seen: &str) -> Box<Verdict> {
     .ended()
 }
 
-fn absent(ask: &Ask) -> Box<Verdict> {
+fn absent(ask: &Ask) -> Ended {
     let host = ask.host.get_ref();
     Verdict::new(Kind::HarnessFailed, format!("host {host} has no QEMU at the moment in which it is asked {ask}"))
         .ended()

@@ -6,8 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Run;
+use super::blame::{self, Ended};
 use super::channel::address;
-use super::{Run, wait};
+use super::story::Migrator;
+use crate::hosts::queues::random_uuid;
 use crate::hosts::transport::{Tcp, Way, bracketed};
 use crate::libvirt::daemon::{Daemon, Libvirt};
 use crate::libvirt::domain::{Domain, Pending, Plan};
@@ -16,7 +19,6 @@ use crate::machine::Machine;
 use crate::machine::error::MachineError;
 use crate::machine::observed::State;
 use crate::outcome::events::What;
-use crate::outcome::transfer::Transfer;
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::protocol::qmp::command::MigrationStatus;
 use crate::scenario::{Hop, How};
@@ -27,96 +29,94 @@ const TIGHT: [(&str, &str); 2] = [("migrate-setmaxdowntime", "1"), ("migrate-set
 /// A machine, and the domain that libvirt has of it.
 type Guest = (Machine, Arc<Domain>);
 
-impl Run<'_> {
-    /// From the creation of the first domain to the guest's end.
-    pub(super) async fn story_by_libvirt(&mut self, libvirt: &Libvirt) -> Result<(), Box<Verdict>> {
-        let name = format!("kaput-{}-{}", libvirt.mark, self.folder.tag());
-        let uuid = crate::hosts::queues::random_uuid();
-        let (home, mut domain) = self.created(libvirt, &name, &uuid).await?;
-        self.home = Some(home);
-        self.the_guest_speaks().await?;
-        let hops = self.scenario.hops();
-        for (number, hop) in hops.iter().enumerate() {
-            self.hop = number;
-            if !self.the_guest_asks(number).await? {
-                return self.heard_out().await;
-            }
-            let Some(mut source) = self.home.take() else { break };
-            match self.migrated(libvirt, &mut source, &domain, hop, &uuid).await {
-                Ok((destination, there)) => {
-                    source.dismiss();
-                    domain = there;
-                    self.home = Some(destination);
-                }
-                Err(verdict) => {
-                    self.home = Some(source);
-                    return Err(verdict);
-                }
-            }
-            let Some(home) = &self.home else { break };
-            let pressed = home.press_key().await;
-            pressed.map_err(|trouble| wait::verdict(&self.observed, home, "the key is pressed", trouble))?;
-        }
-        self.the_guest_ends().await?;
-        self.heard_out().await
+/// The libvirt of both hosts.
+pub(super) struct ByLibvirt<'a> {
+    run: &'a Run<'a>,
+    libvirt: &'a Libvirt,
+    name: String,
+    uuid: String,
+    /// What the machine that has the guest is there.
+    domain: Option<Arc<Domain>>,
+}
+
+impl<'a> ByLibvirt<'a> {
+    pub(super) fn new(run: &'a Run<'a>, libvirt: &'a Libvirt) -> Self {
+        let name = format!("kaput-{}-{}", libvirt.mark, run.folder.tag());
+        Self { run, libvirt, name, uuid: random_uuid(), domain: None }
+    }
+}
+
+impl Migrator for ByLibvirt<'_> {
+    async fn start(&mut self) -> Result<Machine, Ended> {
+        let (home, domain) = self.created().await?;
+        self.domain = Some(domain);
+        Ok(home)
     }
 
-    /// What the guest said last is still on its way when its end is told.
-    async fn heard_out(&mut self) -> Result<(), Box<Verdict>> {
-        if let Some(home) = self.home.as_mut()
-            && self.observed.look().machines[home.index].guest_ended.is_some()
-        {
-            home.hear_out().await;
-        }
+    /// libvirt starts the destination itself.
+    fn prepare(&mut self, _number: usize) -> Result<(), Ended> {
         Ok(())
     }
 
+    async fn migrate(&mut self, number: usize, hop: Hop<'_>, home: &mut Machine) -> Result<(), Ended> {
+        let Some(domain) = self.domain.clone() else {
+            return Err(Verdict::new(Kind::HarnessFailed, "libvirt has no domain of the guest").ended());
+        };
+        let (destination, there) = self.migrated(home, &domain, number, &hop).await?;
+        self.domain = Some(there);
+        std::mem::replace(home, destination).dismiss();
+        Ok(())
+    }
+
+    /// What the guest said last is still on its way when its end is told.
+    async fn hear_out(&mut self, home: &mut Machine) {
+        if self.run.observed().look().machines[home.index].guest_ended.is_some() {
+            home.hear_out().await;
+        }
+    }
+}
+
+impl ByLibvirt<'_> {
     /// Describes the guest to a host.
-    async fn describe(
-        &mut self,
-        libvirt: &Libvirt,
-        host: &str,
-        name: &str,
-        uuid: &str,
-    ) -> Result<Pending, MachineError> {
-        let starts_here = host == self.scenario.start();
-        let daemon = daemon(libvirt, starts_here);
-        let far = if starts_here { &self.tools.hosts.source } else { &self.tools.hosts.destination };
+    async fn describe(&self, host: &str) -> Result<Pending, MachineError> {
+        let run = self.run;
+        let starts_here = host == run.scenario.start();
+        let daemon = daemon(self.libvirt, starts_here);
+        let far = if starts_here { &run.tools.hosts.source } else { &run.tools.hosts.destination };
         let (qemu, plugin) = match far {
             Some(far) => (Path::new(&far.hello.qemu), Path::new(&far.hello.plugin)),
-            None => (&*self.tools.qemu, &*self.tools.plugin),
+            None => (&*run.tools.qemu, &*run.tools.plugin),
         };
-        let kvm = libvirt.kvm.as_ref().map(|kvm| {
+        let kvm = self.libvirt.kvm.as_ref().map(|kvm| {
             let device = if starts_here { &kvm.source } else { &kvm.destination };
             (&*kvm.cpu, device.rsplit('/').next().unwrap_or_default())
         });
         // Nothing brings the device's configuration along: both hosts have been given that of the first.
-        let spec = self.scenario.host(self.scenario.start()).filter(|_| self.scenario.plugin);
+        let spec = run.scenario.host(run.scenario.start()).filter(|_| run.scenario.plugin);
         let plan = Plan {
             host,
             daemon,
-            name,
-            uuid,
-            machine: &self.tools.machine,
+            name: &self.name,
+            uuid: &self.uuid,
+            machine: &run.tools.machine,
             qemu,
-            append: &self.append,
-            cpus: self.scenario.guest.cpus.get_ref().get(),
+            append: &run.scenario.command_line(),
+            cpus: run.scenario.guest.cpus.get_ref().get(),
             kvm,
             emulated: spec.map(|spec| (plugin, spec)),
-            folder: &self.folder,
-            started: self.started,
-            answer: self.scenario.deadlines.answer,
+            folder: &run.folder,
+            started: run.started,
+            answer: run.scenario.deadlines.answer,
         };
-        let (coming, records) = Pending::prepare(&plan, &self.observed).await?;
-        self.records.push(records);
-        Ok(coming)
+        Pending::prepare(&plan, run.observed()).await
     }
 
     /// The domain on the first host, from its description to its first instruction.
-    async fn created(&mut self, libvirt: &Libvirt, name: &str, uuid: &str) -> Result<Guest, Box<Verdict>> {
-        let (host, patience) = (self.scenario.start(), self.scenario.deadlines.start);
+    async fn created(&self) -> Result<Guest, Ended> {
+        let run = self.run;
+        let (host, patience) = (run.scenario.start(), run.scenario.deadlines.start);
         let create = async {
-            let coming = self.describe(libvirt, host, name, uuid).await?;
+            let coming = self.describe(host).await?;
             let created = tokio::time::timeout(patience, coming.create()).await;
             created.unwrap_or(Err(MachineError::Late("libvirt's word that the domain is there")))?;
             // Before its first instruction: what it says while nobody is connected is lost.
@@ -124,11 +124,11 @@ impl Run<'_> {
             domain.resume(patience).await?;
             Ok((home, domain))
         };
-        create.await.map_err(|trouble: MachineError| {
+        create.await.map_err(|error: MachineError| {
             Verdict::new(Kind::SourceNeverStarted, format!("libvirt of host {host} did not start the guest"))
                 .on(host)
                 .expected(format!("the guest runs within {patience:?}"))
-                .seen(trouble.to_string())
+                .seen(error.to_string())
                 .next("its description, and what its QEMU said, are in the run folder")
                 .ended()
         })
@@ -136,30 +136,27 @@ impl Run<'_> {
 
     /// One migration; the guest is on the machine that is returned.
     async fn migrated(
-        &mut self,
-        libvirt: &Libvirt,
+        &self,
         source: &mut Machine,
         domain: &Domain,
+        number: usize,
         hop: &Hop<'_>,
-        uuid: &str,
-    ) -> Result<Guest, Box<Verdict>> {
-        self.migratable(source).await?;
-        let (number, to) = (self.hop + 1, hop.to.to_owned());
-        self.observed.event(Some(source.index), What::MigrationBegun { migration: number, to });
-        let coming = self.describe(libvirt, hop.to, &domain.name, uuid).await;
-        let coming = self.device(source, "the guest is described to the destination", coming)?;
-        let there = daemon(libvirt, hop.to == self.scenario.start());
-        let address = domain.daemon.address_of(there, &self.folder, number).await.map_err(Into::into);
-        let address = self.device(source, "a way to the other libvirt is made", address)?;
+    ) -> Result<Guest, Ended> {
+        let run = self.run;
+        run.begin_migration(number, hop, source).await?;
+        let coming = self.describe(hop.to).await;
+        let coming = run.waits.done(source, "the guest is described to the destination", coming)?;
+        let there = daemon(self.libvirt, hop.to == run.scenario.start());
+        let address = domain.daemon.address_of(there, &run.folder, number).await.map_err(Into::into);
+        let address = run.waits.done(source, "a way to the other libvirt is made", address)?;
         if hop.with.mid_run {
             self.limit(source, domain, &TIGHT).await?;
         } else {
             self.limit(source, domain, &as_limits(&limits(hop.with))).await?;
         }
         self.carry_over(source, domain, &coming, hop, &address, there).await?;
-        let (destination, domain) = self.device(source, "its console is connected", coming.ready().await)?;
-        self.end_states_by_libvirt(source, &destination, &domain).await?;
-        self.transfers.push(Transfer { to: destination.host.clone(), ..Transfer::default() });
+        let (destination, domain) = run.waits.done(source, "its console is connected", coming.ready().await)?;
+        self.end_states(source, &destination, &domain, number).await?;
         Ok((destination, domain))
     }
 
@@ -172,44 +169,46 @@ impl Run<'_> {
         hop: &Hop<'_>,
         address: &str,
         there: &Daemon,
-    ) -> Result<(), Box<Verdict>> {
+    ) -> Result<(), Ended> {
+        let run = self.run;
         let doing = "the migration is started";
         // What there is to read of it on the host of the source is the description that the destination's has.
-        let xml = self.folder.file(&format!("{:02}-{}.xml", coming.index, hop.to));
+        let xml = run.folder.file(&format!("{:02}-{}.xml", coming.index, hop.to));
         let xml = std::fs::read(xml).map_err(|error| MachineError::Io("domain description", error));
         let file = format!("{}.to-xml", domain.stem);
-        let put = domain.daemon.far.put(&file, self.device(source, doing, xml)?).await.map_err(Into::into);
-        self.device(source, doing, put)?;
+        let put = domain.daemon.far.put(&file, run.waits.done(source, doing, xml)?).await.map_err(Into::into);
+        run.waits.done(source, doing, put)?;
         let file = domain.daemon.far.path(&file).display().to_string();
-        let way = self.device(source, doing, self.way(domain, there, hop))?;
+        let way = run.waits.done(source, doing, self.way(domain, there, hop))?;
         let mut arguments = vec!["migrate", "--live", "--p2p", "--xml", &file];
         arguments.extend(way.iter().map(String::as_str));
         arguments.extend([&*domain.name, address]);
-        let mut ended = self.device(source, doing, domain.begin("migrate", &arguments).await)?;
-        let deadline = tokio::time::Instant::now() + self.scenario.deadlines.migration;
+        let mut ended = run.waits.done(source, doing, domain.begin("migrate", &arguments).await)?;
+        let deadline = tokio::time::Instant::now() + run.scenario.deadlines.migration;
         tokio::select! {
             proven = tokio::time::timeout_at(deadline, self.proof(source, domain, hop)) => match proven {
                 Ok(proven) => proven?,
-                Err(_) => return Err(self.stuck(source, "its guest is to be seen at work")),
+                Err(_) => return Err(run.waits.stuck(source, "its guest is to be seen at work")),
             },
             status = &mut ended => {
                 self.outcome(domain, source, there, status.ok(), hop).await?;
-                return if hop.with.mid_run { Err(self.not_mid_run(source)) } else { Ok(()) };
+                return if hop.with.mid_run { Err(blame::not_mid_run(source)) } else { Ok(()) };
             }
         }
         match tokio::time::timeout_at(deadline, ended).await {
             Ok(status) => self.outcome(domain, source, there, status.ok(), hop).await,
-            Err(_) => Err(self.stuck(source, "libvirt migrates the guest")),
+            Err(_) => Err(run.waits.stuck(source, "libvirt migrates the guest")),
         }
     }
 
     /// The way the guest's memory goes: through libvirt's own connection, or by TCP to an address of the destination.
     fn way(&self, domain: &Domain, there: &Daemon, hop: &Hop<'_>) -> Result<Vec<String>, MachineError> {
-        let Way::Tcp(Tcp { address: named, ports }) = &self.tools.hosts.way else {
+        let run = self.run;
+        let Way::Tcp(Tcp { address: named, ports }) = &run.tools.hosts.way else {
             return Ok(vec!["--tunnelled".to_owned()]);
         };
         // The address that was named is the destination's; who goes back to where he started goes elsewhere.
-        let named = named.clone().filter(|_| hop.to != self.scenario.start());
+        let named = named.clone().filter(|_| hop.to != run.scenario.start());
         let address = named.map_or_else(|| address(domain.daemon.elsewhere(), there.elsewhere()), Ok)?;
         let port = ports.map_or(String::new(), |(first, _)| format!(":{first}"));
         let uri = format!("tcp://{}{port}", bracketed(&address));
@@ -217,31 +216,33 @@ impl Run<'_> {
     }
 
     /// That the guest works while memory moves, where the scenario wants that.
-    async fn proof(&self, source: &Machine, domain: &Domain, hop: &Hop<'_>) -> Result<(), Box<Verdict>> {
+    async fn proof(&self, source: &Machine, domain: &Domain, hop: &Hop<'_>) -> Result<(), Ended> {
+        let run = self.run;
         if !hop.with.mid_run {
             return Ok(());
         }
         let active = |state: &State| (state.machines[source.index].migration == MigrationStatus::ACTIVE).then_some(());
-        self.wait(source, "memory moves", active).await?;
-        self.prove_by_libvirt(source).await?;
+        run.waits.soon(source, "memory moves", active).await?;
+        self.prove(source).await?;
         // A migration that is over has no limits any more.
         _ = self.limit(source, domain, &as_limits(&limits(hop.with))).await;
         Ok(())
     }
 
     /// Each look takes a while, and the first pass over memory is the long one: nothing is waited for between two looks.
-    async fn prove_by_libvirt(&self, source: &Machine) -> Result<(), Box<Verdict>> {
+    async fn prove(&self, source: &Machine) -> Result<(), Ended> {
+        let run = self.run;
         let mut before = None;
-        while self.observed.look().machines[source.index].migration == MigrationStatus::ACTIVE {
+        while run.observed().look().machines[source.index].migration == MigrationStatus::ACTIVE {
             // A guest that has gone over cannot be looked at any more, and was not seen.
-            let Ok(now) = source.read_doubleword(self.tools.image.progress.address).await else { break };
+            let Ok(now) = source.read_doubleword(run.tools.image.progress.address).await else { break };
             let operations = now.wrapping_sub(*before.get_or_insert(now));
             if operations > 0 {
-                self.observed.event(Some(source.index), What::MidRun { operations });
+                run.observed().event(Some(source.index), What::MidRun { operations });
                 return Ok(());
             }
         }
-        Err(self.not_mid_run(source))
+        Err(blame::not_mid_run(source))
     }
 
     /// What libvirt says about a migration that has ended.
@@ -252,11 +253,11 @@ impl Run<'_> {
         there: &Daemon,
         status: Option<String>,
         hop: &Hop<'_>,
-    ) -> Result<(), Box<Verdict>> {
-        let Err(trouble) = domain.outcome("migrate the guest", "migrate", status.as_deref()).await else {
+    ) -> Result<(), Ended> {
+        let Err(error) = domain.outcome("migrate the guest", "migrate", status.as_deref()).await else {
             return Ok(());
         };
-        let mut seen = trouble.to_string();
+        let mut seen = error.to_string();
         // A destination that does not answer is the likelier cause, and the source cannot tell.
         if let Err(error) = there.ask("say whether it is there", &["list"]).await {
             seen = format!("{error}\n{seen}");
@@ -273,32 +274,35 @@ impl Run<'_> {
     }
 
     /// Sets what libvirt sets of a migration's limits.
-    async fn limit(&self, source: &Machine, domain: &Domain, limits: &[(&str, &str)]) -> Result<(), Box<Verdict>> {
+    async fn limit(&self, source: &Machine, domain: &Domain, limits: &[(&str, &str)]) -> Result<(), Ended> {
+        let run = self.run;
         for (verb, value) in limits {
             let set = domain.virsh("limit a migration", verb, &[value]).await;
-            self.device(source, "the limits are set", set)?;
+            run.waits.done(source, "the limits are set", set)?;
         }
         Ok(())
     }
 
     /// The source has no domain any more, and the destination's runs because it was migrated.
-    async fn end_states_by_libvirt(
+    async fn end_states(
         &self,
         source: &mut Machine,
         destination: &Machine,
         domain: &Domain,
-    ) -> Result<(), Box<Verdict>> {
+        number: usize,
+    ) -> Result<(), Ended> {
+        let run = self.run;
         let doing = "its end state is asked";
         let stopped = |state: &State| state.machines[source.index].stopped.clone();
-        let left = self.observed.until(Instant::now() + self.scenario.deadlines.answer, stopped).await;
+        let left = run.observed().until(Instant::now() + run.scenario.deadlines.answer, stopped).await;
         source.hear_out().await;
-        let arrived = self.device(destination, doing, domain.virsh(doing, "domstate", &["--reason"]).await)?;
+        let arrived = run.waits.done(destination, doing, domain.virsh(doing, "domstate", &["--reason"]).await)?;
         let left = left.unwrap_or("still there".to_owned());
         let expected = ["gone", "Migrated", "running", "migrated"];
         let (running, reason) = arrived.trim().split_once(' ').unwrap_or((arrived.trim(), ""));
         let seen = ["gone", &left, running, reason.trim_matches(['(', ')'])];
         if seen != expected {
-            return Err(self.wrong_end_states(source, destination, &expected, &seen));
+            return Err(blame::wrong_end_states(source, destination, &expected, &seen));
         }
         let told = domain.virsh(doing, "domjobinfo", &["--completed", "--rawstats"]).await.unwrap_or_default();
         let figure = |name: &str| {
@@ -306,10 +310,10 @@ impl Run<'_> {
             lines.filter(|(key, _)| *key == name).find_map(|(_, value)| value.trim().parse().ok())
         };
         let (downtime, transferred) = (figure("downtime"), figure("data_processed"));
-        let done = What::MigrationDone { migration: self.hop + 1, accepted: true, downtime, transferred };
-        self.observed.event(Some(source.index), done);
+        let done = What::MigrationDone { migration: number, accepted: true, downtime, transferred };
+        run.observed().event(Some(source.index), done);
         // The guest waits for its key.
-        self.device(destination, doing, domain.heard(self.scenario.deadlines.start, ["suspend", "resume"]).await)
+        run.waits.done(destination, doing, domain.heard(run.scenario.deadlines.start, ["suspend", "resume"]).await)
     }
 }
 

@@ -5,14 +5,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Run;
+use super::blame::Ended;
+use super::migration::Migration;
 use crate::hosts::ssh::{Far, FarError, Forward};
 use crate::hosts::transport::{Tcp, Way, bracketed};
 use crate::machine::Machine;
 use crate::machine::error::MachineError;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::verdict::{Kind, Verdict};
-use crate::protocol::qmp::command::{MigrateIncoming, Migration, QueryMigrate};
+use crate::protocol::qmp::command::{MigrateIncoming, Migration as QueriedMigration, QueryMigrate};
 use crate::protocol::socket_path;
 
 /// Both ends of the way, as QEMU is told them.
@@ -71,7 +72,7 @@ impl Channel {
     }
 
     /// Where the source is to connect, as the destination that listens by now tells.
-    fn connect(self, listening: &Migration) -> Option<String> {
+    fn connect(self, listening: &QueriedMigration) -> Option<String> {
         match self.connect {
             Connect::To(uri) => Some(uri),
             Connect::Host(host) => {
@@ -104,56 +105,63 @@ pub(super) fn address(source: Option<&Arc<Far>>, destination: Option<&Arc<Far>>)
     }
 }
 
-impl Run<'_> {
-    /// Has the destination listen; where the source is to connect.
-    pub(super) async fn open_way(
-        &mut self,
-        source: &Machine,
-        destination: &Machine,
-        number: usize,
-    ) -> Result<String, Box<Verdict>> {
-        let channel = match &self.tools.hosts.way {
-            Way::Ssh => Channel::sockets(&self.folder, source, destination, number).await,
+/// The way that a migration's memory goes, once the destination listens.
+pub(super) struct Opened {
+    /// Where the source is to connect.
+    pub(super) uri: String,
+    is_tcp: bool,
+}
+
+impl Migration<'_> {
+    /// Has the destination listen.
+    pub(super) async fn open_channel(self) -> Result<Opened, Ended> {
+        let Self { run, number, source, destination, .. } = self;
+        let channel = match &run.tools.hosts.way {
+            Way::Ssh => Channel::sockets(&run.folder, source, destination, number).await,
             Way::Tcp(Tcp { address: named, ports }) => {
                 // The address that was named is the destination's; who goes back to where he started goes elsewhere.
-                let named = named.clone().filter(|_| destination.host != self.scenario.start());
+                let named = named.clone().filter(|_| destination.host != run.scenario.start());
                 let address = named.map_or_else(|| address(source.far(), destination.far()), Ok);
                 address.map(|address| Channel::tcp(&address, *ports)).map_err(MachineError::from)
             }
         };
         let doing = "a way for its memory is made";
-        let channel = self.device(destination, doing, channel)?;
+        let channel = run.waits.done(destination, doing, channel)?;
         let listen = MigrateIncoming { uri: channel.listen.clone(), exit_on_error: false };
         let is_tcp = matches!(channel.connect, Connect::Host(_));
-        let listening = self.ask(destination, &format!("it is made to listen at {}", channel.listen), listen).await;
+        let listening = format!("it is made to listen at {}", channel.listen);
+        let listening = run.waits.ask(destination, &listening, listen).await;
         listening.map_err(|ended| match is_tcp {
             true => Box::new(Verdict { next: OWN_ADDRESS.to_owned(), ..*ended }),
             false => ended,
         })?;
-        let listening =
-            if is_tcp { self.ask(destination, doing, QueryMigrate {}).await? } else { Migration::default() };
-        let connect = channel.connect(&listening).ok_or_else(|| {
+        let listening = if is_tcp {
+            run.waits.ask(destination, doing, QueryMigrate {}).await?
+        } else {
+            QueriedMigration::default()
+        };
+        let uri = channel.connect(&listening).ok_or_else(|| {
             let happened = format!("QEMU of host {} does not tell the port at which it listens", destination.host);
             Verdict::new(Kind::QmpLost, happened).on(&destination.host).ended()
         })?;
-        self.link = is_tcp.then(|| connect.clone());
-        Ok(connect)
+        Ok(Opened { uri, is_tcp })
     }
 
     /// A migration that ended like this: where it goes by TCP, the link between the hosts is the likely cause.
-    pub(super) fn blame_link(&self, source: &Machine, destination: &Machine, ended: Box<Verdict>) -> Box<Verdict> {
-        let Some(link) = &self.link else { return ended };
-        if ![Kind::MigrationFailed, Kind::MigrationStuck].contains(&ended.kind) {
+    pub(super) fn blame_link(self, channel: &Opened, ended: Ended) -> Ended {
+        let Self { run, source, destination, .. } = self;
+        if !channel.is_tcp || ![Kind::MigrationFailed, Kind::MigrationStuck].contains(&ended.kind) {
             return ended;
         }
         let site = |machine: &Machine| machine.far().map_or("local", |far| far.name()).to_owned();
         let (from, to) = (site(source), site(destination));
         let look = format!(
-            "{link} must be reachable from {from}: look at the firewalls of {from} and {to}, and between them; \
+            "{} must be reachable from {from}: look at the firewalls of {from} and {to}, and between them; \
              --migrate-over tcp:ADDRESS:FIRST-LAST names another address of {to} and its open ports, --migrate-over ssh \
-             needs none"
+             needs none",
+            channel.uri
         );
-        if self.observed.look().machines[source.index].passes > 0 {
+        if run.observed().look().machines[source.index].passes > 0 {
             return Box::new(Verdict { next: format!("{}; {look}", ended.next), ..*ended });
         }
         let happened = format!("host {} ({from}) cannot reach host {} ({to}) by TCP", source.host, destination.host);

@@ -9,16 +9,21 @@ use std::time::{Duration, Instant};
 
 use ap_arch::report::Verdict as CaseVerdict;
 
-use super::{Evidence, Loaded, Run, Wishes, judge};
+use super::blame::Ended;
+use super::{Run, Wishes};
 use crate::guest::log::Log;
 use crate::guest::report::Case;
 use crate::machine::Machine;
+use crate::machine::observed::State;
 use crate::outcome::events::What;
 use crate::outcome::finished::Finished;
+use crate::outcome::judge::{self, Evidence};
 use crate::outcome::symptoms;
+use crate::outcome::transfer::Transfer;
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::report::Told;
 use crate::report::json::Report;
+use crate::scenario::load::Loaded;
 
 /// How many of the guest's last AP instructions a verdict shows.
 const SHOWN_INSTRUCTIONS: usize = 8;
@@ -26,80 +31,89 @@ const SHOWN_INSTRUCTIONS: usize = 8;
 /// How long killed processes may take to be gone.
 const LAST_GOODBYE: Duration = Duration::from_secs(20);
 
-impl Run<'_> {
-    pub(super) async fn close(mut self, story: Result<(), Box<Verdict>>, loaded: &Loaded, wishes: Wishes) -> Finished {
-        let home = self.home.take();
-        let mut verdict = story.map_or_else(|ended| *ended, |()| self.judged(home.as_ref()));
-        let kernel_log = std::mem::take(&mut self.kernel_log);
-        let symptoms = symptoms::of_log(&kernel_log).into_iter().map(str::to_owned);
-        verdict.suspects.extend(symptoms);
-        verdict.kernel_log = kernel_log;
-        let keep = !wishes.discard && (wishes.keep || !verdict.is_as_expected());
-        let mut log_text = String::new();
-        if keep {
-            match self.log(home.as_ref()).await {
-                Ok(log) => {
-                    if !verdict.is_as_expected() {
-                        verdict.last_instructions = self.last_instructions(&log);
-                    }
-                    log_text = log.text();
+/// Judges a run whose story is over, keeps what is wanted of it, and ends everything.
+pub(super) async fn close(
+    run: Run<'_>,
+    home: Option<Machine>,
+    story: Result<(), Ended>,
+    loaded: &Loaded,
+    wishes: Wishes,
+) -> Finished {
+    let mut verdict = story.map_or_else(|ended| *ended, |()| run.judged(home.as_ref()));
+    let kernel_log = std::mem::take(&mut run.observed().look().kernel_log);
+    let symptoms = symptoms::of_log(&kernel_log).into_iter().map(str::to_owned);
+    verdict.suspects.extend(symptoms);
+    verdict.kernel_log = kernel_log;
+    let keep = !wishes.discard && (wishes.keep || !verdict.is_as_expected());
+    let mut log_text = String::new();
+    if keep {
+        match run.log(home.as_ref()).await {
+            Ok(log) => {
+                if !verdict.is_as_expected() {
+                    verdict.last_instructions = run.last_instructions(&log);
                 }
-                Err(reason) => log_text = format!("(no log: {reason})\n"),
+                log_text = log.text();
             }
-        }
-        if let Some(home) = home {
-            self.fetch_trace(&home).await;
-            home.dismiss();
-        }
-        self.everybody_gone().await;
-        if !verdict.is_as_expected() {
-            self.add_last_errors(&mut verdict);
-        }
-        if keep {
-            verdict.run_folder = Some(self.folder.path().to_owned());
-        }
-        self.observed.event(None, What::Judged { verdict: Box::new(verdict.clone()) });
-        let mut finished = {
-            let state = self.observed.look();
-            let (events, cases) = (state.events.list().to_vec(), state.guest.cases.clone());
-            let (scenario, info, trace) = (self.scenario.name.clone(), state.guest.info.clone(), self.trace.take());
-            Finished { scenario, verdict, events, cases, info, trace }
-        };
-        if keep {
-            if let Err(error) = self.write_folder(loaded, &finished, &log_text) {
-                _ = write!(finished.verdict.seen, "\n(the run folder is incomplete: {error})");
-            }
-            self.folder.keep();
-        }
-        finished
-    }
-
-    /// Fetches what the guest did on a machine that will not be there much longer. Who cannot be asked any more is not.
-    pub(super) async fn fetch_trace(&mut self, machine: &Machine) {
-        let gone = self.is_gone(machine) || !self.has_plugin();
-        if let Some(trace) = self.trace.as_mut().filter(|_| !gone) {
-            let ask = async |since| machine.call(|control| control.trace(since)).await;
-            _ = trace.fetch(&machine.host, ask).await;
+            Err(reason) => log_text = format!("(no log: {reason})\n"),
         }
     }
+    if let Some(home) = home {
+        run.fetch_trace(&home).await;
+        home.dismiss();
+    }
+    run.everybody_gone().await;
+    if !verdict.is_as_expected() {
+        run.add_last_errors(&mut verdict);
+    }
+    if keep {
+        verdict.run_folder = Some(run.folder.path().to_owned());
+    }
+    run.observed().event(None, What::Judged { verdict: Box::new(verdict.clone()) });
+    let mut finished = {
+        let mut state = run.observed().look();
+        let (events, cases) = (state.events.list().to_vec(), state.guest.cases.clone());
+        let (scenario, info, trace) = (run.scenario.name.clone(), state.guest.info.clone(), state.trace.take());
+        Finished { scenario, verdict, events, cases, info, trace }
+    };
+    if keep {
+        if let Err(error) = run.write_folder(loaded, &finished, &log_text) {
+            _ = write!(finished.verdict.seen, "\n(the run folder is incomplete: {error})");
+        }
+        run.folder.keep();
+    }
+    finished
+}
 
+impl Run<'_> {
     fn judged(&self, home: Option<&Machine>) -> Verdict {
         let cases = self.tools.image.cases_of(&self.scenario.suites());
-        let state = self.observed.look();
+        let state = self.observed().look();
+        let transfers = Transfer::all(state.events.list());
         judge::judge(&Evidence {
             scenario: self.scenario,
             cases: &cases,
             guest: &state.guest,
-            transfers: &self.transfers,
+            transfers: &transfers,
             host: home.map_or("", |home| home.host.as_str()),
             unfinished_line: &state.unfinished_line(),
         })
     }
 
+    /// Fetches what the guest did on a machine that will not be there much longer. Who cannot be asked any more is not.
+    pub(super) async fn fetch_trace(&self, machine: &Machine) {
+        let gone = self.waits.is_gone(machine) || !self.has_plugin();
+        let trace = if gone { None } else { self.observed().look().trace.take() };
+        if let Some(mut trace) = trace {
+            let ask = async |since| machine.call(|control| control.trace(since)).await;
+            _ = trace.fetch(&machine.host, ask).await;
+            self.observed().look().trace = Some(trace);
+        }
+    }
+
     /// The guest's last AP instructions, each with the host it was executed on: before the first case that failed and should not
     /// have, or before the end.
     fn last_instructions(&self, log: &Log) -> Vec<String> {
-        let state = self.observed.look();
+        let state = self.observed().look();
         let expected = |name: &str| self.scenario.expect.failing.iter().any(|failing| failing.get_ref() == name);
         let failed = |case: &&Case| case.verdict == CaseVerdict::Fail && !expected(&case.name);
         let failed = state.guest.cases.iter().find(failed).map(|case| case.name.as_str());
@@ -112,16 +126,15 @@ impl Run<'_> {
     }
 
     async fn log(&self, home: Option<&Machine>) -> Result<Log, String> {
-        let home = home.filter(|home| !self.is_gone(home)).ok_or("the QEMU that had the guest is gone")?;
+        let home = home.filter(|home| !self.waits.is_gone(home)).ok_or("the QEMU that had the guest is gone")?;
         let memory = home.read_memory(self.tools.image.log).await.map_err(|trouble| trouble.to_string())?;
         Log::decode(&self.tools.image.elf, &memory).map_err(|error| error.to_string())
     }
 
     /// Waits until every process is reaped. Whoever is still there was dropped by now, and so killed.
     async fn everybody_gone(&self) {
-        let gone =
-            |state: &crate::machine::observed::State| state.machines.iter().all(|m| m.exit.is_some()).then_some(());
-        _ = self.observed.until(Instant::now() + LAST_GOODBYE, gone).await;
+        let gone = |state: &State| state.machines.iter().all(|m| m.exit.is_some()).then_some(());
+        _ = self.observed().until(Instant::now() + LAST_GOODBYE, gone).await;
     }
 
     /// What a QEMU that ended by itself said last belongs to the verdict.
@@ -130,7 +143,8 @@ impl Run<'_> {
         if !by_qemu.contains(&verdict.kind) {
             return;
         }
-        for records in &self.records {
+        let state = self.observed().look();
+        for records in state.machines.iter().filter_map(|machine| machine.records.as_ref()) {
             let last = last_lines(&self.folder.file(&format!("{}.stderr", records.prefix)));
             if !last.is_empty() {
                 let gap = if verdict.seen.is_empty() { "" } else { "\n" };
@@ -141,8 +155,9 @@ impl Run<'_> {
 
     fn write_folder(&self, loaded: &Loaded, finished: &Finished, log: &str) -> io::Result<()> {
         let folder = &self.folder;
-        let state = self.observed.look();
-        for (records, machine) in self.records.iter().zip(&state.machines) {
+        let state = self.observed().look();
+        for machine in &state.machines {
+            let Some(records) = &machine.records else { continue };
             let prefix = &records.prefix;
             folder.write(&format!("{prefix}.console"), &machine.console)?;
             folder.write(&format!("{prefix}.qmp"), records.qmp.text())?;

@@ -5,14 +5,14 @@
 use std::time::Instant;
 
 use vfio_ap::control::{MAX_READ, Request, SetStateReply};
-use vfio_mig::{DeviceState, LogLevel, StreamId};
+use vfio_mig::{DeviceState, Errno, LogLevel, StreamId};
 
-use super::Run;
+use super::blame::Ended;
+use super::wait::Waits;
 use crate::machine::Machine;
 use crate::machine::backoff::Pace;
 use crate::machine::error::MachineError;
 use crate::outcome::events::What;
-use crate::outcome::transfer::{Refused, Transfer};
 use crate::outcome::verdict::{Kind, Verdict};
 use crate::protocol::control::ControlError;
 use crate::scenario::{Flip, How};
@@ -36,60 +36,66 @@ impl How {
     }
 }
 
-impl Run<'_> {
-    /// Steps 2 to 5 of the sequence. A destination that refuses is an outcome; a source that fails is a verdict.
-    pub(super) async fn hand_over(
-        &self,
-        source: &Machine,
-        destination: &Machine,
-        how: &How,
-    ) -> Result<Transfer, Box<Verdict>> {
+/// One hand-over, from the source's device to the destination's.
+pub(super) struct Handover<'a> {
+    pub(super) waits: &'a Waits,
+    pub(super) source: &'a Machine,
+    pub(super) destination: &'a Machine,
+    pub(super) how: &'a How,
+}
+
+impl Handover<'_> {
+    /// Steps 2 to 5 of the sequence. Returns whether the destination accepted; a source that fails is a verdict.
+    pub(super) async fn carry_out(&self) -> Result<bool, Ended> {
+        let Self { waits, source, destination, how } = *self;
         self.state(source, DeviceState::STOP).await?;
         let stream = self.state(source, DeviceState::STOP_COPY).await?;
         let stream = stream.ok_or_else(|| no_stream(source, DeviceState::STOP_COPY))?;
-        let mut data = self.read_to_end(source, stream, how).await?;
+        let mut data = self.read_to_end(stream).await?;
         if let Some(other) = &how.stream_of {
-            data = self.stream_of(source, other.get_ref(), how).await?;
+            data = self.stream_of(other.get_ref()).await?;
         }
 
-        let mut transfer = Transfer { to: destination.host.clone(), bytes: data.len(), ..Transfer::default() };
-        let log_before = self.device(destination, "its log is read", destination.call(|c| c.log(u64::MAX)).await)?.next;
-        match self.deliver(destination, &how.spoiled(data), how, &mut transfer.writes).await? {
+        let (bytes, mut writes) = (data.len(), 0);
+        let doing = "its log is read";
+        let log_before = waits.done(destination, doing, destination.call(|c| c.log(u64::MAX)).await)?.next;
+        match self.deliver(&how.spoiled(data), &mut writes).await? {
             Ok(()) => {
                 self.state(source, DeviceState::STOP).await?;
-                let (bytes, writes) = (transfer.bytes, transfer.writes);
-                self.observed.event(Some(destination.index), What::HandedOver { bytes, writes });
+                waits.observed.event(Some(destination.index), What::HandedOver { bytes, writes });
+                Ok(true)
             }
-            Err(mut refused) => {
-                let log = self.device(destination, "its log is read", destination.call(|c| c.log(log_before)).await)?;
+            Err((errno, reason)) => {
+                let log = waits.done(destination, doing, destination.call(|c| c.log(log_before)).await)?;
                 let for_people = log.lines.into_iter().filter(|line| line.level <= LogLevel::Warning);
-                refused.messages = for_people.map(|line| line.text).collect();
-                let (errno, messages) = (refused.errno.to_string(), refused.messages.clone());
-                self.observed.event(Some(destination.index), What::Refused { errno, messages });
-                transfer.refused = Some(refused);
+                let messages = for_people.map(|line| line.text).collect();
+                let refused = What::Refused { errno: errno.to_string(), reason, messages };
+                waits.observed.event(Some(destination.index), refused);
+                Ok(false)
             }
         }
-        Ok(transfer)
     }
 
     /// The stream of another mediated device on the source, which runs on afterwards.
-    async fn stream_of(&self, source: &Machine, mdev: &str, how: &How) -> Result<Vec<u8>, Box<Verdict>> {
+    async fn stream_of(&self, mdev: &str) -> Result<Vec<u8>, Ended> {
+        let source = self.source;
         let go = |state: DeviceState| async move {
             let request = Request::MigrationSetState { state, mdev: Some(mdev.to_owned()) };
-            let reply = self.device(source, "another device is stopped", source.call(|c| c.ask(request)).await)?;
-            Ok::<_, Box<Verdict>>(serde_json::from_value::<SetStateReply>(reply).ok().and_then(|reply| reply.stream))
+            let reply = self.waits.done(source, "another device is stopped", source.call(|c| c.ask(request)).await)?;
+            Ok::<_, Ended>(serde_json::from_value::<SetStateReply>(reply).ok().and_then(|reply| reply.stream))
         };
         let stream = go(DeviceState::STOP_COPY).await?.ok_or_else(|| no_stream(source, DeviceState::STOP_COPY))?;
-        let data = self.read_to_end(source, stream, how).await?;
+        let data = self.read_to_end(stream).await?;
         go(DeviceState::RUNNING).await?;
         Ok(data)
     }
 
     /// Waits until the source's device is back to what it was. Nothing tells the harness when a vCPU has done that.
-    pub(super) async fn device_runs(&self, source: &Machine) -> Result<(), Box<Verdict>> {
-        let mut pace = Pace::until(Instant::now() + self.scenario.deadlines.answer);
+    pub(super) async fn source_runs(&self) -> Result<(), Ended> {
+        let source = self.source;
+        let mut pace = Pace::until(Instant::now() + self.waits.answer());
         loop {
-            let state = self.device(source, "its device's state is asked", source.call(|c| c.state()).await)?;
+            let state = self.waits.done(source, "its device's state is asked", source.call(|c| c.state()).await)?;
             if state == DeviceState::RUNNING {
                 return Ok(());
             }
@@ -102,104 +108,111 @@ impl Run<'_> {
     }
 
     /// Brings the source's device back to what it was: the guest will run on here.
-    pub(super) async fn restore_source(&self, source: &Machine) -> Result<(), Box<Verdict>> {
-        self.state(source, DeviceState::STOP).await?;
-        self.state(source, DeviceState::RUNNING).await.map(|_| ())
+    pub(super) async fn restore_source(&self) -> Result<(), Ended> {
+        self.state(self.source, DeviceState::STOP).await?;
+        self.state(self.source, DeviceState::RUNNING).await.map(|_| ())
     }
 
-    async fn read_to_end(&self, source: &Machine, stream: StreamId, how: &How) -> Result<Vec<u8>, Box<Verdict>> {
-        let doing = "its stream is read";
-        let length = how.read_chunk.map_or(MAX_READ, std::num::NonZeroUsize::get).min(MAX_READ);
-        let mut data = Vec::new();
-        loop {
-            let piece = self.device(source, doing, source.call(|c| c.read(stream, length)).await)?;
-            if piece.is_empty() {
-                break;
-            }
-            data.extend_from_slice(&piece);
-            if data.len() > LARGEST_STREAM {
-                let verdict = Verdict::new(
-                    Kind::DeviceFailed,
-                    format!("the device's stream on host {} does not end", source.host),
-                );
-                return Err(verdict.on(&source.host).expected(format!("at most {LARGEST_STREAM} bytes")).ended());
-            }
-        }
-        self.device(source, doing, source.call(|c| c.close(stream)).await)?;
+    async fn read_to_end(&self, stream: StreamId) -> Result<Vec<u8>, Ended> {
+        let (source, doing) = (self.source, "its stream is read");
+        let length = self.how.read_chunk.map_or(MAX_READ, std::num::NonZeroUsize::get).min(MAX_READ);
+        let piece = async || self.waits.done(source, doing, source.call(|c| c.read(stream, length)).await);
+        let Some(data) = to_end(piece).await? else {
+            let happened = format!("the device's stream on host {} does not end", source.host);
+            let verdict = Verdict::new(Kind::DeviceFailed, happened).on(&source.host);
+            return Err(verdict.expected(format!("at most {LARGEST_STREAM} bytes")).ended());
+        };
+        self.waits.done(source, doing, source.call(|c| c.close(stream)).await)?;
         Ok(data)
     }
 
     /// Everything that is asked of the destination; the inner error is its refusal.
-    async fn deliver(
-        &self,
-        destination: &Machine,
-        data: &[u8],
-        how: &How,
-        writes: &mut usize,
-    ) -> Result<Result<(), Refused>, Box<Verdict>> {
+    async fn deliver(&self, data: &[u8], writes: &mut usize) -> Result<Result<(), (Errno, String)>, Ended> {
+        let destination = self.destination;
         let state = |state: DeviceState| async move {
             let reply = destination.call(|c| c.set_state(state)).await?;
-            self.observed.event(Some(destination.index), What::Device { state: reply.state.to_string() });
+            self.waits.observed.event(Some(destination.index), What::Device { state: reply.state.to_string() });
             Ok::<_, MachineError>(reply.stream)
         };
         let steps = async {
-            let resuming = state(DeviceState::RESUMING).await.map_err(|t| ("set state resuming", t))?;
+            let resuming = state(DeviceState::RESUMING).await?;
             let Some(stream) = resuming else { return Ok(Err(no_stream(destination, DeviceState::RESUMING))) };
-            let length = how.write_chunk.map_or(data.len(), std::num::NonZeroUsize::get).max(1);
+            let length = self.how.write_chunk.map_or(data.len(), std::num::NonZeroUsize::get).max(1);
             let mut rest = data;
             while !rest.is_empty() {
                 let piece = &rest[..length.min(rest.len())];
-                let taken = destination.call(|c| c.write(stream, piece)).await.map_err(|t| ("write", t))?;
+                let taken = destination.call(|c| c.write(stream, piece)).await?;
                 *writes += 1;
                 if taken == 0 || taken > piece.len() {
                     return Ok(Err(odd_write(destination, taken, piece.len())));
                 }
                 rest = &rest[taken..];
             }
-            state(DeviceState::STOP).await.map_err(|t| ("set state stop", t))?;
-            destination.call(|c| c.close(stream)).await.map_err(|t| ("close", t))?;
-            state(DeviceState::RUNNING).await.map_err(|t| ("set state running", t))?;
+            state(DeviceState::STOP).await?;
+            destination.call(|c| c.close(stream)).await?;
+            state(DeviceState::RUNNING).await?;
             Ok(Ok(()))
         };
         match steps.await {
             Ok(Ok(())) => Ok(Ok(())),
             Ok(Err(verdict)) => Err(verdict),
-            Err((during, MachineError::Control(ControlError::Errno { errno, desc }))) => {
-                Ok(Err(Refused { during, errno, desc, messages: Vec::new() }))
-            }
-            Err((_, trouble)) => {
-                Err(super::wait::verdict(&self.observed, destination, "the AP configuration goes over", trouble))
-            }
+            Err(MachineError::Control(ControlError::Errno { errno, desc })) => Ok(Err((errno, desc))),
+            Err(error) => self.waits.done(destination, "the AP configuration goes over", Err(error)),
         }
     }
 
     /// Requests a state of a device that has no reason to refuse.
-    async fn state(&self, machine: &Machine, state: DeviceState) -> Result<Option<StreamId>, Box<Verdict>> {
-        let reply = self.device(machine, "its device changes its state", machine.call(|c| c.set_state(state)).await)?;
-        self.observed.event(Some(machine.index), What::Device { state: reply.state.to_string() });
+    async fn state(&self, machine: &Machine, state: DeviceState) -> Result<Option<StreamId>, Ended> {
+        let reply =
+            self.waits.done(machine, "its device changes its state", machine.call(|c| c.set_state(state)).await)?;
+        self.waits.observed.event(Some(machine.index), What::Device { state: reply.state.to_string() });
         Ok(reply.stream)
-    }
-
-    /// An answer of a device that has no reason to refuse.
-    pub(super) fn device<T>(
-        &self,
-        machine: &Machine,
-        doing: &str,
-        answer: Result<T, MachineError>,
-    ) -> Result<T, Box<Verdict>> {
-        answer.map_err(|trouble| super::wait::verdict(&self.observed, machine, doing, trouble))
     }
 }
 
-fn no_stream(machine: &Machine, state: DeviceState) -> Box<Verdict> {
+/// What pieces make together, up to one that is empty; `None` for more than [`LARGEST_STREAM`].
+async fn to_end<E>(piece: impl AsyncFn() -> Result<Vec<u8>, E>) -> Result<Option<Vec<u8>>, E> {
+    let mut data = Vec::new();
+    while data.len() <= LARGEST_STREAM {
+        let piece = piece().await?;
+        if piece.is_empty() {
+            return Ok(Some(data));
+        }
+        data.extend_from_slice(&piece);
+    }
+    Ok(None)
+}
+
+fn no_stream(machine: &Machine, state: DeviceState) -> Ended {
     let happened = format!("the device on host {} went to {state} and gave no stream", machine.host);
     Verdict::new(Kind::DeviceFailed, happened).on(&machine.host).expected("a stream goes with this state").ended()
 }
 
-fn odd_write(machine: &Machine, taken: usize, offered: usize) -> Box<Verdict> {
+fn odd_write(machine: &Machine, taken: usize, offered: usize) -> Ended {
     let happened = format!("the device on host {} took {taken} of {offered} bytes", machine.host);
     Verdict::new(Kind::DeviceFailed, happened)
         .on(&machine.host)
         .expected("at least one byte and at most all of them")
         .ended()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_without_an_end_is_read_up_to_the_bound_and_no_further() {
+        let read = Cell::new(0);
+        let piece = async || {
+            read.set(read.get() + MAX_READ);
+            assert!(read.get() <= LARGEST_STREAM + MAX_READ, "it goes on");
+            Ok::<_, ()>(vec![0; MAX_READ])
+        };
+        assert_eq!(to_end(piece).await, Ok(None));
+        let largest = Cell::new(LARGEST_STREAM);
+        let piece = async || Ok::<_, ()>(vec![0; largest.replace(0)]);
+        assert_eq!(to_end(piece).await.map(|data| data.map(|data| data.len())), Ok(Some(LARGEST_STREAM)));
+    }
 }

@@ -38,12 +38,12 @@ const FAILS: &str = "result = \"guest-fails\"\nfailing = [\"migration-apcb/same\
 const REFUSED: &str = "result = \"refused\"\nrefused = { errno = \"ENODEV\", messages = [\"Queue * missing\"] }";
 
 fn accepted() -> Transfer {
-    Transfer { to: "B".into(), bytes: 112, writes: 1, refused: None, cancelled: false }
+    Transfer { to: "B".into(), refused: None }
 }
 
 fn refused(errno: Errno, messages: &[&str]) -> Transfer {
     let messages = messages.iter().map(|message| (*message).to_owned()).collect();
-    let refused = Some(Refused { during: "write", errno, desc: "no".into(), messages });
+    let refused = Some(Refused { errno, desc: "no".into(), messages });
     Transfer { refused, ..accepted() }
 }
 
