@@ -38,7 +38,10 @@ pub struct Lowcore {
     pub io_parameter: u32,
     /// Interruption-identification word of an I/O interruption.
     pub io_identification: u32,
-    reserved_c4: [u8; 0x24],
+    reserved_c4: [u8; 4],
+    /// The facility list as STORE FACILITY LIST stores it.
+    pub facility_list: u32,
+    reserved_cc: [u8; 0x1c],
     /// Machine-check-interruption code.
     pub machine_check_code: u64,
     reserved_f0: [u8; 0x20],
@@ -103,6 +106,7 @@ mod tests {
             (offset_of!(Lowcore, translation_exception), 0xa8),
             (offset_of!(Lowcore, io_subsystem), 0xb8),
             (offset_of!(Lowcore, io_identification), 0xc0),
+            (offset_of!(Lowcore, facility_list), 0xc8),
             (offset_of!(Lowcore, machine_check_code), 0xe8),
             (offset_of!(Lowcore, breaking_event_address), 0x110),
             (offset_of!(Lowcore, restart_old), 0x120),

@@ -298,14 +298,33 @@ impl Insn {
     }
 }
 
-/// Where a store that was just observed went: its absolute address, unless it went to a device.
-pub(crate) fn stored_at(access: u32, vaddr: u64) -> Option<u64> {
-    // SAFETY: called inside a memory callback with that callback's own arguments.
-    let handle = NonNull::new(unsafe { qemu_plugin_get_hwaddr(access, vaddr) })?;
-    // SAFETY: the handle is valid during the memory callback.
-    let io = unsafe { qemu_plugin_hwaddr_is_io(handle.as_ptr()) };
-    // SAFETY: as above.
-    (!io).then(|| unsafe { qemu_plugin_hwaddr_phys_addr(handle.as_ptr()) })
+/// A store that a memory callback observes.
+pub(crate) struct Stored {
+    access: u32,
+    vaddr: u64,
+}
+
+impl Stored {
+    /// # Safety
+    /// The arguments are those of the memory callback that is running, and the value does not outlive it.
+    pub(crate) const unsafe fn from_raw(access: u32, vaddr: u64) -> Self {
+        Self { access, vaddr }
+    }
+
+    /// The logical address.
+    pub(crate) const fn logical(&self) -> u64 {
+        self.vaddr
+    }
+
+    /// The absolute address, unless the store went to a device.
+    pub(crate) fn absolute(&self) -> Option<u64> {
+        // SAFETY: inside a memory callback with that callback's own arguments, see `from_raw`.
+        let handle = NonNull::new(unsafe { qemu_plugin_get_hwaddr(self.access, self.vaddr) })?;
+        // SAFETY: the handle is valid during the memory callback.
+        let io = unsafe { qemu_plugin_hwaddr_is_io(handle.as_ptr()) };
+        // SAFETY: as above.
+        (!io).then(|| unsafe { qemu_plugin_hwaddr_phys_addr(handle.as_ptr()) })
+    }
 }
 
 /// One word per vCPU that generated code looks at.

@@ -8,11 +8,11 @@
 //! This crate recognises instructions and moves values; what they mean stands in the crates below it. Only `ffi.rs`
 //! knows QEMU's ABI.
 
+mod callbacks;
 mod control_socket;
 mod cpu;
 mod emulation;
 mod ffi;
-mod plugin;
 mod state;
 
 use std::ffi::{CStr, c_char, c_int};
@@ -103,7 +103,7 @@ fn install<'a>(id: u64, emulator: &Emulator, words: impl Iterator<Item = &'a str
     if owner.is_some() && host.guest().facilities().apqi {
         return Err("a machine that another process owns (machine=SOCKET) has no interruptions: leave apqi away".into());
     }
-    plugin::install(id, host, owner, emulator.max_vcpus)
+    callbacks::install(id, host, owner, emulator.max_vcpus)
 }
 
 fn read_config(path: &Path) -> Result<HostConfig, String> {

@@ -9,14 +9,13 @@
 
 use ap_arch::ProgramCode;
 use ap_machine::ProgramException;
+use s390x_asm::PswMask;
 
 /// Bytes of a page.
 pub(crate) const PAGE: u64 = 4096;
 const PAGE_MASK: u64 = !(PAGE - 1);
 
-const PSW_DAT: u64 = 1 << 58;
 const PSW_SPACE_SHIFT: u32 = 46;
-const PSW_64_BIT: u64 = 0x1_8000_0000;
 const PSW_31_BIT: u64 = 0x8000_0000;
 
 const CR0_LOW_ADDRESS_PROTECTION: u64 = 1 << 28;
@@ -36,7 +35,7 @@ const PAGE_TABLE_ORIGIN: u64 = !0x7ff;
 /// What the CPU says about addresses, as far as translation depends on it.
 pub(crate) trait CpuState {
     /// The PSW mask.
-    fn psw_mask(&self) -> u64;
+    fn psw_mask(&self) -> PswMask;
     /// A control register: 0 (controls), 1 (primary ASCE), 7 (secondary ASCE) or 13 (home ASCE).
     fn control(&mut self, number: usize) -> u64;
     /// The prefix.
@@ -76,11 +75,11 @@ pub(crate) enum Space {
 impl Space {
     /// From the PSW mask; `None` in access-register mode, in which AP instructions are left to QEMU, which gives an
     /// operation exception.
-    pub(crate) const fn of(psw_mask: u64) -> Option<Self> {
-        if psw_mask & PSW_DAT == 0 {
+    pub(crate) const fn of(psw_mask: PswMask) -> Option<Self> {
+        if !psw_mask.contains(PswMask::DAT) {
             return Some(Self::Real);
         }
-        match psw_mask >> PSW_SPACE_SHIFT & 3 {
+        match psw_mask.bits() >> PSW_SPACE_SHIFT & 3 {
             0 => Some(Self::Virtual(1)),
             2 => Some(Self::Virtual(7)),
             3 => Some(Self::Virtual(13)),
@@ -90,10 +89,10 @@ impl Space {
 }
 
 /// An address as the addressing mode sees it: 64, 31 or 24 bits.
-pub(crate) const fn wrap(psw_mask: u64, address: u64) -> u64 {
-    if psw_mask & PSW_64_BIT == PSW_64_BIT {
+pub(crate) const fn wrap(psw_mask: PswMask, address: u64) -> u64 {
+    if psw_mask.contains(PswMask::MODE_64) {
         address
-    } else if psw_mask & PSW_31_BIT != 0 {
+    } else if psw_mask.bits() & PSW_31_BIT != 0 {
         address & 0x7fff_ffff
     } else {
         address & 0x00ff_ffff
@@ -115,7 +114,7 @@ pub(crate) fn translate(cpu: &mut impl CpuState, address: u64, access: Access) -
     let Some(space) = Space::of(psw_mask) else {
         return Err(ProgramException { code: ProgramCode::OPERATION, translation_address: 0 });
     };
-    let identification = (address & PAGE_MASK) | access.identification() | (psw_mask >> PSW_SPACE_SHIFT & 3);
+    let identification = (address & PAGE_MASK) | access.identification() | (psw_mask.bits() >> PSW_SPACE_SHIFT & 3);
     let fault = |code| ProgramException { code, translation_address: identification };
 
     let asce = match space {
@@ -202,18 +201,17 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    const DAT_PRIMARY_64: u64 = PSW_DAT | PSW_64_BIT;
+    const DAT_PRIMARY_64: PswMask = PswMask::DAT.union(PswMask::MODE_64);
 
-    #[derive(Default)]
     struct Cpu {
-        psw_mask: u64,
+        psw_mask: PswMask,
         control: HashMap<usize, u64>,
         prefix: u64,
         storage: HashMap<u64, u64>,
     }
 
     impl CpuState for Cpu {
-        fn psw_mask(&self) -> u64 {
+        fn psw_mask(&self) -> PswMask {
             self.psw_mask
         }
         fn control(&mut self, number: usize) -> u64 {
@@ -228,6 +226,10 @@ mod tests {
     }
 
     impl Cpu {
+        fn new() -> Self {
+            Self { psw_mask: PswMask::empty(), control: HashMap::new(), prefix: 0, storage: HashMap::new() }
+        }
+
         fn code(&mut self, address: u64, access: Access) -> ProgramCode {
             translate(self, address, access).expect_err("it translated").code
         }
@@ -235,7 +237,7 @@ mod tests {
 
     /// A segment table at 0x10000 for the first 2 GiB, with one page table at 0x20000 for the first MiB.
     fn paged() -> Cpu {
-        let mut cpu = Cpu { psw_mask: DAT_PRIMARY_64, prefix: 0x8_0000, ..Cpu::default() };
+        let mut cpu = Cpu { psw_mask: DAT_PRIMARY_64, prefix: 0x8_0000, ..Cpu::new() };
         cpu.control.insert(1, 0x1_0000 | TABLE_LENGTH);
         cpu.storage.insert(0x1_0000, 0x2_0000);
         cpu.storage.insert(0x2_0000 + 5 * 8, 0x77_7000);
@@ -279,7 +281,7 @@ mod tests {
 
     #[test]
     fn five_levels_are_walked_from_a_region_first_table() {
-        let mut cpu = Cpu { psw_mask: DAT_PRIMARY_64, ..Cpu::default() };
+        let mut cpu = Cpu { psw_mask: DAT_PRIMARY_64, ..Cpu::new() };
         cpu.control.insert(1, 0x1_0000 | 0xc | TABLE_LENGTH);
         let address = (1 << 53) | (2 << 42) | (3 << 31) | (4 << 20) | (5 << 12) | 0x678;
         cpu.storage.insert(0x1_0000 + 8, 0x1_4000 | 0xc | TABLE_LENGTH);
@@ -301,7 +303,7 @@ mod tests {
 
     #[test]
     fn real_addresses_are_prefixed_both_ways() {
-        let mut cpu = Cpu { psw_mask: PSW_64_BIT, prefix: 0x8_0000, ..Cpu::default() };
+        let mut cpu = Cpu { psw_mask: PswMask::MODE_64, prefix: 0x8_0000, ..Cpu::new() };
         assert_eq!(translate(&mut cpu, 0x1fff, Access::Fetch), Ok(0x8_1fff));
         assert_eq!(translate(&mut cpu, 0x8_0010, Access::Fetch), Ok(0x10));
         assert_eq!(translate(&mut cpu, 0x2000, Access::Fetch), Ok(0x2000));
@@ -309,7 +311,7 @@ mod tests {
 
     #[test]
     fn low_address_protection_covers_two_half_kilobytes_for_stores() {
-        let mut cpu = Cpu { psw_mask: PSW_64_BIT, ..Cpu::default() };
+        let mut cpu = Cpu { psw_mask: PswMask::MODE_64, ..Cpu::new() };
         cpu.control.insert(0, CR0_LOW_ADDRESS_PROTECTION);
         for protected in [0, 511, 4096, 4607] {
             assert_eq!(cpu.code(protected, Access::Store), ProgramCode::PROTECTION, "{protected}");
@@ -335,21 +337,21 @@ mod tests {
         let mut cpu = paged();
         let asce = cpu.control(1);
         cpu.control = HashMap::from([(13, asce)]);
-        cpu.psw_mask |= 3 << PSW_SPACE_SHIFT;
+        cpu.psw_mask |= PswMask::from_bits_retain(3 << PSW_SPACE_SHIFT);
         assert_eq!(translate(&mut cpu, 0x5000, Access::Fetch), Ok(0x77_7000));
     }
 
     #[test]
     fn access_register_mode_is_left_alone() {
         let mut cpu = paged();
-        cpu.psw_mask |= 1 << PSW_SPACE_SHIFT;
+        cpu.psw_mask |= PswMask::from_bits_retain(1 << PSW_SPACE_SHIFT);
         assert_eq!(cpu.code(0x5000, Access::Fetch), ProgramCode::OPERATION);
     }
 
     #[test]
     fn addresses_wrap_as_the_addressing_mode_says() {
-        assert_eq!(wrap(PSW_64_BIT, u64::MAX), u64::MAX);
-        assert_eq!(wrap(PSW_31_BIT, 0x1_8000_0010), 0x10);
-        assert_eq!(wrap(0, 0x0123_4567), 0x23_4567);
+        assert_eq!(wrap(PswMask::MODE_64, u64::MAX), u64::MAX);
+        assert_eq!(wrap(PswMask::from_bits_retain(PSW_31_BIT), 0x1_8000_0010), 0x10);
+        assert_eq!(wrap(PswMask::empty(), 0x0123_4567), 0x23_4567);
     }
 }

@@ -5,22 +5,22 @@
 
 use ap_arch::ProgramCode;
 use ap_machine::{OperandMemory, ProgramException};
+use s390x_asm::PswMask;
 
-use crate::cpu::dat::{self, Access, CpuState, PAGE};
-use crate::cpu::vcpu::Registers;
+use super::dat::{self, Access, CpuState, PAGE};
+use super::vcpu::Cpu;
 use crate::ffi::Exchange;
 
 /// The storage of the vCPU whose callback is running, for the length of one instruction.
-pub(crate) struct GuestStorage<'a> {
-    exchange: &'a mut Exchange,
-    registers: &'a Registers,
-    psw_mask: u64,
+pub(crate) struct GuestStorage<'a, 'b> {
+    cpu: &'a mut Cpu<'b>,
+    psw_mask: PswMask,
     prefix: Option<u64>,
 }
 
-impl<'a> GuestStorage<'a> {
-    pub(crate) const fn new(exchange: &'a mut Exchange, registers: &'a Registers, psw_mask: u64) -> Self {
-        Self { exchange, registers, psw_mask, prefix: None }
+impl<'a, 'b> GuestStorage<'a, 'b> {
+    pub(crate) const fn new(cpu: &'a mut Cpu<'b>, psw_mask: PswMask) -> Self {
+        Self { cpu, psw_mask, prefix: None }
     }
 
     /// Calls `act` with each page's absolute address and its part of the operand.
@@ -37,7 +37,7 @@ impl<'a> GuestStorage<'a> {
             let in_page = (PAGE - at % PAGE) as usize;
             let part = done..len.min(done + in_page);
             let absolute = dat::translate(self, at, access)?;
-            if !act(self.exchange, absolute, part.clone()) {
+            if !act(self.cpu.exchange, absolute, part.clone()) {
                 return Err(ProgramException { code: ProgramCode::ADDRESSING, translation_address: 0 });
             }
             done = part.end;
@@ -46,26 +46,26 @@ impl<'a> GuestStorage<'a> {
     }
 }
 
-impl CpuState for GuestStorage<'_> {
-    fn psw_mask(&self) -> u64 {
+impl CpuState for GuestStorage<'_, '_> {
+    fn psw_mask(&self) -> PswMask {
         self.psw_mask
     }
 
     fn control(&mut self, number: usize) -> u64 {
-        self.exchange.read_register(self.registers.control[number & 15])
+        self.cpu.control(number)
     }
 
     fn prefix(&mut self) -> u64 {
-        *self.prefix.get_or_insert_with(|| self.exchange.read_register(self.registers.prefix))
+        *self.prefix.get_or_insert_with(|| self.cpu.prefix())
     }
 
     fn doubleword(&mut self, absolute: u64) -> Option<u64> {
         let mut bytes = [0; 8];
-        self.exchange.read_absolute(absolute, &mut bytes).then(|| u64::from_be_bytes(bytes))
+        self.cpu.exchange.read_absolute(absolute, &mut bytes).then(|| u64::from_be_bytes(bytes))
     }
 }
 
-impl OperandMemory for GuestStorage<'_> {
+impl OperandMemory for GuestStorage<'_, '_> {
     fn fetch(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), ProgramException> {
         self.for_each_page(address, buffer.len(), Access::Fetch, |exchange, absolute, part| {
             exchange.read_absolute(absolute, &mut buffer[part])
@@ -89,6 +89,6 @@ impl OperandMemory for GuestStorage<'_> {
     }
 
     fn absolute_is_valid(&mut self, address: u64) -> bool {
-        self.exchange.read_absolute(address, &mut [0])
+        self.cpu.exchange.read_absolute(address, &mut [0])
     }
 }

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the plugin keeps for each vCPU, and the register handles all of them share.
 //!
-//! A vCPU's context is used by that vCPU's callbacks only, which QEMU runs one after the other on one thread; so it
-//! needs no lock, and two vCPUs never wait for each other here.
+//! A vCPU's own values are used by that vCPU's callbacks only, which QEMU runs one after the other on one thread; so
+//! they need no lock, and two vCPUs never wait for each other here.
 
 use std::cell::UnsafeCell;
 use std::sync::OnceLock;
 
 use ap_machine::ProgramException;
+use s390x_asm::{Psw, PswMask};
 
 use crate::ffi::{self, Exchange, Register};
 
 /// Handles of the registers an AP instruction or an interruption concerns.
 pub(crate) struct Registers {
-    pub(crate) general: [Register; 16],
-    pub(crate) control: [Register; 16],
-    pub(crate) psw_mask: Register,
-    pub(crate) prefix: Register,
+    general: [Register; 16],
+    control: [Register; 16],
+    psw_mask: Register,
+    prefix: Register,
 }
 
 impl Registers {
@@ -51,12 +52,11 @@ pub(crate) struct Raised {
     pub(crate) address: u64,
 }
 
-/// One vCPU's own things.
-pub(crate) struct Vcpu {
-    pub(crate) exchange: Exchange,
-    pub(crate) raised: Option<Raised>,
-    /// Operand address of the STFLE that is executing.
-    pub(crate) stfle_operand: u64,
+/// One vCPU's own values, kept between its callbacks.
+struct Vcpu {
+    exchange: Exchange,
+    raised: Option<Raised>,
+    stfle_operand: u64,
 }
 
 #[derive(Default)]
@@ -101,11 +101,84 @@ impl Vcpus {
     /// The vCPU whose callback is running, `None` before its init callback.
     ///
     /// # Safety
-    /// Called from a callback of that vCPU, on its thread, and the reference is gone when the callback ends.
-    #[allow(clippy::mut_from_ref, reason = "one thread per slot, see the safety contract")]
-    pub(crate) unsafe fn current(&self, index: usize) -> Option<(&mut Vcpu, &Registers)> {
+    /// Called from a callback of that vCPU, on its thread, and the value is gone when the callback ends.
+    pub(crate) unsafe fn current(&self, index: usize) -> Option<Cpu<'_>> {
         let cell = self.slots.get(index)?.0.get()?;
         // SAFETY: callbacks of one vCPU run one after the other, by this function's contract.
-        Some((unsafe { &mut *cell.get() }, self.registers.get()?))
+        let Vcpu { exchange, raised, stfle_operand } = unsafe { &mut *cell.get() };
+        Some(Cpu { index, exchange, raised, stfle_operand, registers: self.registers.get()? })
     }
+}
+
+/// The vCPU whose callback is running.
+pub(crate) struct Cpu<'a> {
+    pub(crate) index: usize,
+    pub(crate) exchange: &'a mut Exchange,
+    /// The exception that QEMU is about to raise for an AP instruction.
+    pub(crate) raised: &'a mut Option<Raised>,
+    /// Operand address of the STFLE that is executing.
+    pub(crate) stfle_operand: &'a mut u64,
+    registers: &'a Registers,
+}
+
+impl Cpu<'_> {
+    /// General register `number`, of which the low four bits count.
+    pub(crate) fn general(&mut self, number: u8) -> u64 {
+        self.exchange.read_register(self.registers.general[usize::from(number & 15)])
+    }
+
+    pub(crate) fn set_general(&mut self, number: u8, value: u64) {
+        self.exchange.write_register(self.registers.general[usize::from(number & 15)], value);
+    }
+
+    /// Control register `number`, of which the low four bits count.
+    pub(crate) fn control(&mut self, number: usize) -> u64 {
+        self.exchange.read_register(self.registers.control[number & 15])
+    }
+
+    /// The PSW's first half. Inside a block its condition code is stale.
+    pub(crate) fn psw_mask(&mut self) -> PswMask {
+        PswMask::from_bits_retain(self.exchange.read_register(self.registers.psw_mask))
+    }
+
+    pub(crate) fn set_psw_mask(&mut self, mask: PswMask) {
+        self.exchange.write_register(self.registers.psw_mask, mask.bits());
+    }
+
+    /// Where the lowcore stands in absolute storage.
+    pub(crate) fn prefix(&mut self) -> u64 {
+        self.exchange.read_register(self.registers.prefix)
+    }
+
+    /// The address that a base register (0: none) and a displacement make, before it is wrapped.
+    pub(crate) fn operand_address(&mut self, base: u8, displacement: i64) -> u64 {
+        let base = if base == 0 { 0 } else { self.general(base) };
+        base.wrapping_add_signed(displacement)
+    }
+
+    /// Stores into the lowcore, at an offset of `s390x_asm::Lowcore`. The prefix area always has storage behind it, so
+    /// this cannot fail.
+    pub(crate) fn store_lowcore(&mut self, offset: usize, bytes: &[u8]) {
+        let at = self.prefix() + offset as u64;
+        self.exchange.write_absolute(at, bytes);
+    }
+
+    /// Fetches from the lowcore, as [`Self::store_lowcore`] stores.
+    pub(crate) fn fetch_lowcore<const N: usize>(&mut self, offset: usize) -> [u8; N] {
+        let mut bytes = [0; N];
+        let at = self.prefix() + offset as u64;
+        self.exchange.read_absolute(at, &mut bytes);
+        bytes
+    }
+}
+
+/// A PSW as it stands in storage.
+pub(crate) fn psw_bytes(psw: Psw) -> [u8; 16] {
+    (u128::from(psw.mask.bits()) << 64 | u128::from(psw.address)).to_be_bytes()
+}
+
+/// The PSW that stands in storage.
+pub(crate) fn psw_from(bytes: [u8; 16]) -> Psw {
+    let whole = u128::from_be_bytes(bytes);
+    Psw { mask: PswMask::from_bits_retain((whole >> 64) as u64), address: whole as u64 }
 }

@@ -5,20 +5,32 @@
 //! callback: its word is patched before the next instruction of the same block. STFL as the last instruction of a block
 //! is therefore not patched; Linux overwrites the word with STFLE's.
 
-use std::ffi::{c_uint, c_void};
+use std::mem::offset_of;
 
-use ap_arch::facility;
+use s390x_asm::Lowcore;
 
 use crate::cpu::dat;
-use crate::ffi::{self, Insn};
-use crate::plugin::plugin;
+use crate::cpu::vcpu::Cpu;
+use crate::ffi::Stored;
+use crate::state::plugin::Plugin;
 
-/// Where STFL stores its word, relative to the prefix.
-const STFL_WORD: u64 = 0xc8;
+/// STFLE: its operand's base register and displacement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stfle {
+    base: u8,
+    displacement: u16,
+}
 
-/// STFLE: `B2B0` with base register and displacement.
-pub(crate) const fn is_stfle(bytes: [u8; 6]) -> bool {
-    matches!(bytes, [0xb2, 0xb0, ..])
+impl Stfle {
+    /// `B2B0` with base register and displacement; `None` for anything else.
+    pub(crate) const fn decode(bytes: [u8; 6]) -> Option<Self> {
+        match bytes {
+            [0xb2, 0xb0, high, low, ..] => {
+                Some(Self { base: high >> 4, displacement: (high as u16 & 0xf) << 8 | low as u16 })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// STFL: `B2B1`.
@@ -26,63 +38,48 @@ pub(crate) const fn is_stfl(bytes: [u8; 6]) -> bool {
     matches!(bytes, [0xb2, 0xb1, ..])
 }
 
-/// Watches an STFLE.
-pub(crate) fn watch_stfle(insn: Insn, bytes: [u8; 6]) {
-    let operand = usize::from(u16::from_be_bytes([bytes[2], bytes[3]]));
-    insn.on_execution_reading(before_stfle, operand as *mut c_void);
-    insn.on_store(after_stfle_store);
-}
-
-/// Patches the word of an STFL that stands right before `insn`.
-pub(crate) fn watch_after_stfl(insn: Insn) {
-    insn.on_execution_reading(after_stfl, std::ptr::null_mut());
-}
-
 /// Byte `index` of the facility list as far as AP is concerned.
-fn ap_byte(index: u64) -> u8 {
-    let Some(plugin) = plugin() else { return 0 };
-    let shown = plugin.host.guest().facilities();
-    [(facility::APQCI, shown.apqci), (facility::APFT, shown.apft), (facility::APQI, shown.apqi)]
-        .into_iter()
-        .filter(|(bit, on)| *on && u64::from(bit / 8) == index)
-        .fold(0, |byte, (bit, _)| byte | 0x80 >> (bit % 8))
+fn ap_byte(plugin: &Plugin, index: u64) -> u8 {
+    let bits = plugin.host.guest().facilities().bits().filter(|bit| u64::from(bit / 8) == index);
+    bits.fold(0, |byte, bit| byte | 0x80 >> (bit % 8))
 }
 
-extern "C" fn before_stfle(vcpu: c_uint, operand: *mut c_void) {
-    let Some(plugin) = plugin() else { return };
-    // SAFETY: this is a callback of that vCPU, and the borrow ends with it.
-    let Some((vcpu, registers)) = (unsafe { plugin.vcpus.current(vcpu as usize) }) else { return };
-    let (base, displacement) = (operand as usize >> 12 & 15, operand as u64 & 0xfff);
-    let base = if base == 0 { 0 } else { vcpu.exchange.read_register(registers.general[base]) };
-    let psw_mask = vcpu.exchange.read_register(registers.psw_mask);
-    vcpu.stfle_operand = dat::wrap(psw_mask, base.wrapping_add(displacement));
+/// Before an STFLE: remembers where it stores.
+pub(crate) fn before_stfle(cpu: &mut Cpu<'_>, stfle: Stfle) {
+    let psw_mask = cpu.psw_mask();
+    *cpu.stfle_operand = dat::wrap(psw_mask, cpu.operand_address(stfle.base, stfle.displacement.into()));
 }
 
-extern "C" fn after_stfle_store(vcpu: c_uint, access: u32, vaddr: u64, _: *mut c_void) {
-    let Some(plugin) = plugin() else { return };
-    // SAFETY: as in `before_stfle`.
-    let Some((vcpu, _)) = (unsafe { plugin.vcpus.current(vcpu as usize) }) else { return };
-    let bits = ap_byte(vaddr.wrapping_sub(vcpu.stfle_operand));
+/// After each byte that an STFLE stores.
+pub(crate) fn after_stfle_store(plugin: &Plugin, cpu: &mut Cpu<'_>, stored: &Stored) {
+    let bits = ap_byte(plugin, stored.logical().wrapping_sub(*cpu.stfle_operand));
     if bits == 0 {
         return;
     }
-    let Some(absolute) = ffi::stored_at(access, vaddr) else { return };
+    let Some(absolute) = stored.absolute() else { return };
     let mut byte = [0];
-    if vcpu.exchange.read_absolute(absolute, &mut byte) {
-        vcpu.exchange.write_absolute(absolute, &[byte[0] | bits]);
+    if cpu.exchange.read_absolute(absolute, &mut byte) {
+        cpu.exchange.write_absolute(absolute, &[byte[0] | bits]);
     }
 }
 
-extern "C" fn after_stfl(vcpu: c_uint, _: *mut c_void) {
-    let Some(plugin) = plugin() else { return };
-    // SAFETY: as in `before_stfle`.
-    let Some((vcpu, registers)) = (unsafe { plugin.vcpus.current(vcpu as usize) }) else { return };
-    let at = vcpu.exchange.read_register(registers.prefix) + STFL_WORD;
-    let mut word = [0; 4];
-    if vcpu.exchange.read_absolute(at, &mut word) {
-        for (index, byte) in (0..).zip(&mut word) {
-            *byte |= ap_byte(index);
-        }
-        vcpu.exchange.write_absolute(at, &word);
+/// After an STFL, before the next instruction.
+pub(crate) fn after_stfl(plugin: &Plugin, cpu: &mut Cpu<'_>) {
+    let mut word: [u8; 4] = cpu.fetch_lowcore(offset_of!(Lowcore, facility_list));
+    for (index, byte) in (0..).zip(&mut word) {
+        *byte |= ap_byte(plugin, index);
+    }
+    cpu.store_lowcore(offset_of!(Lowcore, facility_list), &word);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_stfle_decodes() {
+        assert_eq!(Stfle::decode([0xb2, 0xb0, 0x12, 0x34, 0, 0]), Some(Stfle { base: 1, displacement: 0x234 }));
+        assert_eq!(Stfle::decode([0xb2, 0xb1, 0x12, 0x34, 0, 0]), None);
+        assert!(is_stfl([0xb2, 0xb1, 0, 0, 0, 0]) && !is_stfl([0xb2, 0xb0, 0, 0, 0, 0]));
     }
 }

@@ -5,3 +5,4 @@ pub(crate) mod delivery;
 pub(crate) mod facilities;
 pub(crate) mod instruction;
 pub(crate) mod reset;
+pub(crate) mod wait;

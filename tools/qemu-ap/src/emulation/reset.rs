@@ -3,24 +3,24 @@
 //! from outside (`system_reset`) stops all CPUs and lets the first one go on, which then looks as after a reset. Both end
 //! in the same call, as VFIO_DEVICE_RESET does.
 
-use std::ffi::{c_uint, c_void};
 use std::sync::atomic::Ordering;
 
-use crate::cpu::vcpu::{Registers, Vcpu};
-use crate::plugin::{Plugin, plugin};
-use crate::state::sites::Site;
+use s390x_asm::PswMask;
 
-const PSW_PROBLEM_STATE: u64 = 1 << 48;
+use crate::cpu::vcpu::Cpu;
+use crate::state::plugin::Plugin;
+
+/// Function code of the DIAGNOSE that resets and loads. Linux, `arch/s390/include/asm/diag.h`.
 const RESET_AND_IPL: u64 = 0x308;
 
 /// Subcodes of DIAGNOSE 308 that reset the subsystem: modified clear, normal, IPL with and without clear.
 const RESETTING: [u64; 4] = [0, 1, 3, 4];
 
 /// The vCPU that a reset from outside lets go on.
-pub(crate) const FIRST: c_uint = 0;
+const FIRST: usize = 0;
 
 /// The PSW mask that QEMU starts a guest with: 64-bit addressing and nothing else.
-const PSW_AT_START: u64 = 0x1_8000_0000;
+const PSW_AT_START: PswMask = PswMask::MODE_64;
 /// Control registers 0 and 14 after an initial CPU reset (Principles of Operation, "Resets"); the others are 0.
 const CR0_AT_RESET: u64 = 0xe0;
 const CR14_AT_RESET: u64 = 0xc200_0000;
@@ -47,64 +47,41 @@ impl Diagnose {
     }
 }
 
-/// Execution callback of a DIAGNOSE; `site` is its [`Site`].
-pub(crate) extern "C" fn on_diagnose(vcpu: c_uint, site: *mut c_void) {
-    let Some(plugin) = plugin() else { return };
-    // SAFETY: the table of sites keeps each site until the code cache, and with it this callback, is thrown away.
-    let site = unsafe { &*site.cast::<Site<Diagnose>>() };
-    // SAFETY: this is a callback of that vCPU, and the borrow ends with it.
-    let Some((vcpu, registers)) = (unsafe { plugin.vcpus.current(vcpu as usize) }) else { return };
-    reset_if_asked(plugin, vcpu, registers, site.instruction);
-}
-
-fn reset_if_asked(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers, diagnose: Diagnose) {
+/// Before a DIAGNOSE executes.
+pub(crate) fn before_diagnose(plugin: &Plugin, cpu: &mut Cpu<'_>, diagnose: Diagnose) {
     let Diagnose { subcode, base, displacement } = diagnose;
-    let mut read = |number: u8| vcpu.exchange.read_register(registers.general[usize::from(number & 15)]);
-    let base = if base == 0 { 0 } else { read(base) };
-    let function = base.wrapping_add(u64::from(displacement)) & 0xffff;
-    let resets = function == RESET_AND_IPL && RESETTING.contains(&read(subcode));
-    if resets && vcpu.exchange.read_register(registers.psw_mask) & PSW_PROBLEM_STATE == 0 {
+    let function = cpu.operand_address(base, displacement.into()) & 0xffff;
+    let resets = function == RESET_AND_IPL && RESETTING.contains(&cpu.general(subcode));
+    if resets && !cpu.psw_mask().contains(PswMask::PROBLEM) {
         reset(plugin);
     }
 }
 
-/// The first vCPU goes on after it stood still, or is about to execute its first block since: was the guest reset? QEMU
-/// starts a guest in a state that no running guest has; and unless AP was used since the last reset there is nothing to
-/// reset.
+/// A vCPU goes on after it stood still, or is about to execute its first block since: if it is the first one, was the
+/// guest reset? QEMU starts a guest in a state that no running guest has; and unless AP was used since the last reset
+/// there is nothing to reset.
 ///
 /// Both are looked at, because a vCPU that is let go on before it has noticed its own standstill has no resume callback.
-pub(crate) fn notice(plugin: &Plugin, vcpu: &mut Vcpu, registers: &Registers) {
-    if !plugin.used.load(Ordering::SeqCst) {
+pub(crate) fn notice(plugin: &Plugin, cpu: &mut Cpu<'_>) {
+    if cpu.index != FIRST || !plugin.used.load(Ordering::SeqCst) {
         return;
     }
-    let mut read = |register| vcpu.exchange.read_register(register);
-    let fresh = read(registers.psw_mask) == PSW_AT_START
-        && read(registers.prefix) == 0
-        && registers.general.iter().all(|register| read(*register) == 0)
-        && (0..16).zip(&registers.control).all(|(number, register)| read(*register) == control_at_reset(number));
+    let fresh = cpu.psw_mask() == PSW_AT_START
+        && cpu.prefix() == 0
+        && (0..16).all(|number| cpu.general(number) == 0)
+        && (0..16).all(|number| cpu.control(number) == control_at_reset(number));
     if fresh {
         reset(plugin);
     }
 }
 
-/// Resume callback of a vCPU.
-pub(crate) fn on_resume(plugin: &Plugin, index: c_uint) {
-    if index != FIRST {
-        return;
-    }
-    // SAFETY: this is a callback of that vCPU, and the borrow ends with it.
-    if let Some((vcpu, registers)) = unsafe { plugin.vcpus.current(index as usize) } {
-        notice(plugin, vcpu, registers);
-    }
-}
-
-/// Idle callback of a vCPU, which every standstill begins with: the first one looks at itself before its next block.
-pub(crate) fn on_idle(plugin: &Plugin, index: c_uint) {
-    if index == FIRST
+/// A vCPU stands still, with which every reset from outside begins: the first one looks at itself before its next block.
+pub(crate) fn stands_still(plugin: &Plugin, cpu: &Cpu<'_>) {
+    if cpu.index == FIRST
         && plugin.used.load(Ordering::SeqCst)
         && let Some(interruptions) = &plugin.interruptions
     {
-        interruptions.look(index as usize);
+        interruptions.look_again(cpu);
     }
 }
 
