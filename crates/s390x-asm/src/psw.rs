@@ -18,6 +18,8 @@ bitflags::bitflags! {
         const WAIT = 1 << 49;
         /// Bit 15: problem state.
         const PROBLEM = 1 << 48;
+        /// Bits 18 and 19: the condition code.
+        const CONDITION_CODE = 3 << 44;
         /// Bits 31 and 32: 64-bit addressing.
         const MODE_64 = 1 << 32 | 1 << 31;
         /// All other bits.

@@ -54,6 +54,7 @@ pub(crate) fn install(id: u64, host: Arc<Host>, owner: Option<Owner>, max_vcpus:
     qemu.on_vcpu_idle(on_vcpu_idle);
     qemu.on_translation(on_translation);
     qemu.on_exception(on_exception);
+    qemu.on_interruption(on_interruption);
     qemu.on_flush(on_flush);
     Ok(())
 }
@@ -104,6 +105,7 @@ extern "C" fn on_vcpu_resume(vcpu: c_uint, _: *mut c_void) {
 
 extern "C" fn on_vcpu_idle(vcpu: c_uint, _: *mut c_void) {
     with_cpu(vcpu, |plugin, cpu| {
+        wait::stands_still(cpu);
         reset::stands_still(plugin, cpu);
         Some(())
     });
@@ -121,6 +123,13 @@ extern "C" fn on_flush(_: *mut c_void) {
 extern "C" fn on_exception(vcpu: c_uint, _kind: c_int, _from: u64, _to: u64, _: *mut c_void) {
     with_cpu(vcpu, |_, cpu| {
         instruction::after_exception(cpu);
+        Some(())
+    });
+}
+
+extern "C" fn on_interruption(vcpu: c_uint, _kind: c_int, _from: u64, _to: u64, _: *mut c_void) {
+    with_cpu(vcpu, |_, cpu| {
+        wait::after_interruption(cpu);
         Some(())
     });
 }

@@ -98,6 +98,7 @@ const CB_NO_REGS: c_int = 0;
 const CB_R_REGS: c_int = 1;
 const CB_RW_REGS_PC: c_int = 3;
 const MEM_W: c_int = 2;
+const DISCON_INTERRUPT: c_int = 1;
 const DISCON_EXCEPTION: c_int = 2;
 const COND_NE: c_int = 3;
 const HWADDR_OK: c_int = 0;
@@ -209,6 +210,12 @@ impl Plugin {
     pub(crate) fn on_exception(self, callback: DiscontinuityCallback) {
         // SAFETY: as in `on_vcpu_init`; version 7 passes (vcpu, type, from, to, userdata).
         unsafe { qemu_plugin_register_vcpu_discon_cb(self.0, DISCON_EXCEPTION, callback, std::ptr::null_mut()) }
+    }
+
+    /// Each interruption that no instruction caused, at the same moment.
+    pub(crate) fn on_interruption(self, callback: DiscontinuityCallback) {
+        // SAFETY: as in `on_exception`.
+        unsafe { qemu_plugin_register_vcpu_discon_cb(self.0, DISCON_INTERRUPT, callback, std::ptr::null_mut()) }
     }
 }
 

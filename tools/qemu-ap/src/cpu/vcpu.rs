@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use ap_machine::ProgramException;
 use s390x_asm::{Psw, PswMask};
 
+use super::held_wait::HeldWait;
 use crate::ffi::{self, Exchange, Register};
 
 /// Handles of the registers an AP instruction or an interruption concerns.
@@ -57,6 +58,7 @@ struct Vcpu {
     exchange: Exchange,
     raised: Option<Raised>,
     stfle_operand: u64,
+    held_wait: Option<HeldWait>,
 }
 
 #[derive(Default)]
@@ -89,7 +91,7 @@ impl Vcpus {
             drop(self.registers.set(found));
         }
         let exchange = Exchange::new().ok_or("no memory")?;
-        slot.0.get_or_init(|| UnsafeCell::new(Vcpu { exchange, raised: None, stfle_operand: 0 }));
+        slot.0.get_or_init(|| UnsafeCell::new(Vcpu { exchange, raised: None, stfle_operand: 0, held_wait: None }));
         Ok(())
     }
 
@@ -105,8 +107,8 @@ impl Vcpus {
     pub(crate) unsafe fn current(&self, index: usize) -> Option<Cpu<'_>> {
         let cell = self.slots.get(index)?.0.get()?;
         // SAFETY: callbacks of one vCPU run one after the other, by this function's contract.
-        let Vcpu { exchange, raised, stfle_operand } = unsafe { &mut *cell.get() };
-        Some(Cpu { index, exchange, raised, stfle_operand, registers: self.registers.get()? })
+        let Vcpu { exchange, raised, stfle_operand, held_wait } = unsafe { &mut *cell.get() };
+        Some(Cpu { index, exchange, raised, stfle_operand, held_wait, registers: self.registers.get()? })
     }
 }
 
@@ -118,6 +120,8 @@ pub(crate) struct Cpu<'a> {
     pub(crate) raised: &'a mut Option<Raised>,
     /// Operand address of the STFLE that is executing.
     pub(crate) stfle_operand: &'a mut u64,
+    /// The wait that is being held off.
+    pub(crate) held_wait: &'a mut Option<HeldWait>,
     registers: &'a Registers,
 }
 

@@ -44,7 +44,9 @@ pub(crate) fn at_block(plugin: &Plugin, cpu: &mut Cpu<'_>, block: u64) -> Option
         return None;
     }
     let mask = cpu.psw_mask();
-    let next = deliver(interruptions, cpu, Psw { mask, address: block });
+    let psw = Psw { mask, address: block };
+    let shown = cpu.held_wait.and_then(|held| held.shown(psw)).unwrap_or(psw);
+    let next = deliver(interruptions, cpu, shown);
     if interruptions.is_pending() {
         interruptions.look_again(cpu);
     }

@@ -2,20 +2,21 @@
 //! The way into an enabled wait, out of which a plugin cannot wake a CPU.
 //!
 //! An LPSW, LPSWE or LPSWEY that would wait with an adapter interruption pending takes the interruption at once, with
-//! the waiting PSW as the old one. With a request still in an engine it is executed again in slices of at most
-//! [`WAIT_SLICE`], so that the monitor can stop the machine in between.
+//! the waiting PSW as the old one. With a request still in an engine the wait is held off: the instruction is executed
+//! again in slices of at most [`WAIT_SLICE`], between which the monitor can stop the machine and QEMU interrupts it.
 
+use std::mem::offset_of;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use std::sync::atomic::Ordering;
-
 use ap_machine::OperandMemory;
-use s390x_asm::{Psw, PswMask};
+use s390x_asm::{Lowcore, Psw, PswMask};
 
 use super::delivery::{collect, deliver};
 use crate::cpu::dat;
+use crate::cpu::held_wait::HeldWait;
 use crate::cpu::storage::GuestStorage;
-use crate::cpu::vcpu::{Cpu, psw_from};
+use crate::cpu::vcpu::{Cpu, psw_bytes, psw_from};
 use crate::state::plugin::Plugin;
 use crate::state::sites::Site;
 
@@ -53,6 +54,7 @@ pub(crate) fn enter(plugin: &Plugin, cpu: &mut Cpu<'_>, site: &Site<PswLoad>) ->
     let interruptions = plugin.interruptions.as_ref()?;
     let guest = plugin.host.guest();
     interruptions.looks_before_waiting(cpu);
+    let held = cpu.held_wait.take();
     // Looked at before what is pending: a notification that is made in between is seen there.
     let expected = guest.machine().expects_notification();
     let nothing = !interruptions.is_pending() && guest.pending().load(Ordering::SeqCst) == 0;
@@ -60,7 +62,7 @@ pub(crate) fn enter(plugin: &Plugin, cpu: &mut Cpu<'_>, site: &Site<PswLoad>) ->
         return None;
     }
     interruptions.look_again_before_waiting(cpu);
-    let psw_mask = cpu.psw_mask();
+    let psw_mask = held.map_or_else(|| cpu.psw_mask(), |held| held.original);
     if psw_mask.contains(PswMask::PROBLEM) {
         return None;
     }
@@ -77,8 +79,33 @@ pub(crate) fn enter(plugin: &Plugin, cpu: &mut Cpu<'_>, site: &Site<PswLoad>) ->
     }
     interruptions.wait(guest, WAIT_SLICE);
     // Executed again. The PSW written back may carry a stale condition code, but the next one comes from storage.
-    cpu.set_psw_mask(psw_mask);
+    let held = HeldWait::new(psw_mask, site.address, psw);
+    cpu.set_psw_mask(held.executing.mask);
+    *cpu.held_wait = Some(held);
     Some(site.address)
+}
+
+/// After QEMU has interrupted a vCPU: an old PSW that shows how a wait was held off becomes the waiting one.
+pub(crate) fn after_interruption(cpu: &mut Cpu<'_>) {
+    let Some(held) = cpu.held_wait.take() else { return };
+    for old in [
+        offset_of!(Lowcore, external_old),
+        offset_of!(Lowcore, io_old),
+        offset_of!(Lowcore, machine_check_old),
+        offset_of!(Lowcore, restart_old),
+    ] {
+        if let Some(shown) = held.shown(psw_from(cpu.fetch_lowcore(old))) {
+            cpu.store_lowcore(old, &psw_bytes(shown));
+        }
+    }
+}
+
+/// A vCPU stands still, perhaps to migrate: what goes on later, perhaps elsewhere, is the instruction as it was
+/// reached.
+pub(crate) fn stands_still(cpu: &mut Cpu<'_>) {
+    if let Some(held) = cpu.held_wait.take() {
+        cpu.set_psw_mask(held.original);
+    }
 }
 
 /// The PSW that is about to be loaded; `None` if it cannot be fetched, which QEMU then says itself.
