@@ -87,18 +87,19 @@ fn module_info(serial: &str) -> Vec<u8> {
     info
 }
 
-/// A domain with a current wrapping key, whose verification pattern depends on the domain and on how often it was changed,
-/// and out of imprint mode.
+/// A domain out of imprint mode with a current wrapping key. Its verification pattern depends on the domain and on how
+/// often the key was changed; as on real cards, 16 bytes count and 16 zeros follow.
 fn domain_info(domain: u32, key_changes: u8) -> Vec<u8> {
     const CURRENT_VALID: u32 = 0x02;
     const LEFT_IMPRINT: u32 = 0x10;
     let mut info = vec![0; ep11::DOMAIN_INFO_LEN];
     info[0..4].copy_from_slice(&domain.to_be_bytes());
+    let domain = domain as u8;
     let pattern = match key_changes {
-        0 => format!("KAPUT-EP11-WRAPPING-KEY-{domain:08x}"),
-        _ => format!("KAPUT-EP11-WRAPPING-{key_changes:03}-{domain:08x}"),
+        0 => format!("KAPUT-EP11-CUR{domain:02x}"),
+        _ => format!("KAPUT-EP11-{key_changes:03}{domain:02x}"),
     };
-    info[4..36].copy_from_slice(pattern.as_bytes());
+    info[4..20].copy_from_slice(pattern.as_bytes());
     info[68..72].copy_from_slice(&(CURRENT_VALID | LEFT_IMPRINT).to_be_bytes());
     info
 }

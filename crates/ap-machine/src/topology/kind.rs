@@ -22,7 +22,7 @@ impl CardKind {
                                         accelerator, c for a CCA coprocessor or p for an EP11 coprocessor";
 
     /// Bits 0 to 15 of the hardware information with extended addressing and the special-command facility, as the
-    /// reference composes them. AP reference 2.4.
+    /// reference composes them. AP reference 2.4. Stateless-command filtering came with CEX8.
     #[must_use]
     pub const fn facilities(self) -> u64 {
         let mode = match self.mode {
@@ -30,7 +30,8 @@ impl CardKind {
             CardMode::Cca => HwInfo::CCA | HwInfo::APSC,
             CardMode::Ep11 => HwInfo::EP11,
         };
-        mode | HwInfo::APXA | HwInfo::NATIVE
+        let filtering = if self.ap_type.0 >= ApType::CEX8.0 { HwInfo::SLCF } else { 0 };
+        mode | HwInfo::APXA | HwInfo::NATIVE | filtering
     }
 }
 
@@ -94,7 +95,14 @@ mod tests {
 
     #[test]
     fn the_facilities_are_those_the_reference_composes() {
-        for (name, word) in [("cex8a", 0x6a80_u64), ("cex8c", 0x9280), ("cex8p", 0x0680)] {
+        for (name, word) in [
+            ("cex7a", 0x6a80_u64),
+            ("cex7c", 0x9280),
+            ("cex7p", 0x0680),
+            ("cex8a", 0x6b80),
+            ("cex8c", 0x9380),
+            ("cex8p", 0x0780),
+        ] {
             assert_eq!(name.parse::<CardKind>().unwrap().facilities(), word << 48, "{name}");
         }
     }

@@ -43,6 +43,12 @@ fn reply(cpu: &mut Cpu, message: &[u8]) -> (Type86Header, Cprbx, Vec<u8>) {
     assert_eq!(cprbx.rpld_parml + 220, header.blocks[0].0);
     let (count, offset) = if header.blocks[1].0 == 0 { header.blocks[0] } else { header.blocks[1] };
     assert_eq!((count + offset) as usize, bytes.len(), "the length that Linux expects");
+    // RSA goes another way in Linux, which adds its fixed structure to the length field of the first block. AP
+    // reference 7.10.
+    if matches!(&bytes[268..270], b"PK" | b"PD") {
+        let length = u16::from_be_bytes([bytes[272], bytes[273]]);
+        assert_eq!(274 + usize::from(length), bytes.len(), "the length that Linux expects of RSA");
+    }
     (header, cprbx, bytes)
 }
 

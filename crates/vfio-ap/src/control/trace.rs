@@ -242,10 +242,10 @@ mod tests {
         let apqn = Apqn::new(5, 0x33);
         let tapq = Operands { gr0: Gr0::pqap(FunctionCode::TAPQ, apqn).with(Gr0::T).0, ..Operands::default() };
         let status = u64::from(QueueStatus::new(QueueStatus::EMPTY, ResponseCode::NORMAL).0);
-        let info = 0x6a80_0000_0eff_0007;
+        let info = 0x6b80_0000_0eff_0007;
         assert_eq!(
             entry(Instruction::Pqap, tapq, &[(1, status), (2, info)], ConditionCode::CC0),
-            "TAPQ 05.0033: cc 0, E---- rc 00 (normal), CEX8A 6a8000000eff0007"
+            "TAPQ 05.0033: cc 0, E---- rc 00 (normal), CEX8A 6b8000000eff0007"
         );
         let nqap = Operands { gr0: Gr0::nqap(apqn).0, r1: [0, 7], r2: [0x1000, 64], ..Operands::default() };
         assert_eq!(

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 /// The guest's only queue, on both hosts.
 const QUEUE: Apqn = Apqn::new(5, 0x33);
 /// What TAPQ says of it: an accelerator of generation 8.
-const INFO: u64 = 0x6a80_0000_0eff_0007;
+const INFO: u64 = 0x6b80_0000_0eff_0007;
 /// Nothing, as a mask.
 const NONE: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -85,7 +85,7 @@ fn stream() -> Vec<u8> {
 
 /// That of the guest with four queues on two cards, where a damaged entry is one of several.
 fn four() -> Vec<u8> {
-    stream_of(&[(5, INFO), (6, 0x9280_0000_0eff_0007)], &[0x33, 0x3a])
+    stream_of(&[(5, INFO), (6, 0x9380_0000_0eff_0007)], &[0x33, 0x3a])
 }
 
 /// Random bits of random entries.

@@ -213,7 +213,7 @@ fn refuse(root: &Path, host: &Host, mdev: &str) -> Result<(), String> {
     if !defect.is_empty() {
         ask(host, Request::DefectSet { name: defect.clone(), on: true })?;
     }
-    let older = Some(Hex64(if defect.is_empty() { 0x6a80_0000_0dff_0007 } else { 0x6a90_0000_0eff_0007 }));
+    let older = Some(Hex64(if defect.is_empty() { 0x6b80_0000_0dff_0007 } else { 0x6b90_0000_0eff_0007 }));
     let queue = QueueName(first);
     ask(host, Request::QueueAnswer { queue, response: Some(0), asynchronous: false, hw_info: older })?;
     ask(host, Request::DeviceOpen { mdev: named.clone(), guest: None })?;
