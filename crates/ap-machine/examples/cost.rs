@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the machine costs in process: TAPQ, NQAP with DQAP, RSA-2048 CRT against the big-integer crate alone, and a
-//! machine of 65,536 queues. Run it in a release build; nine interleaved rounds, a line for each figure of each round, as the
-//! guest's suite `bench` prints them: `cargo xtask bench` makes a table of both.
+//! machine of 65,536 queues. Run it in a release build; nine interleaved rounds, a line for each figure of each round,
+//! as the guest's suite `bench` prints them: `cargo xtask bench` makes a table of both.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -104,8 +104,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Checkstops one queue, or brings it back: response code 04 for every instruction. It is as after a reset either way; a
-    /// change of its adapter's state brings it back too.
+    /// Checkstops one queue, or brings it back: response code 04 for every instruction. It is as after a reset either
+    /// way; a change of its adapter's state brings it back too.
     ///
     /// # Errors
     /// [`TopologyError::NoQueue`].
@@ -117,8 +117,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Changes the master keys of a queue's domain on its card: other verification patterns from now on, and those of before
-    /// as the old ones. AP reference 7.9.
+    /// Changes the master keys of a queue's domain on its card: other verification patterns from now on, and those of
+    /// before as the old ones. AP reference 7.9.
     ///
     /// # Errors
     /// [`TopologyError::NoQueue`].

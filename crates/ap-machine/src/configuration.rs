@@ -105,9 +105,9 @@ impl Configuration {
         self.notifications.set_waker(waker)
     }
 
-    /// Has AQIC answer 01 for every queue that `knows` says no to: a hypervisor intercepts AQIC and looks the queue up in
-    /// tables of its own. It is called on the CPU's thread with no queue held and must not wait. Only the first one is
-    /// taken; says whether this was it.
+    /// Has AQIC answer 01 for every queue that `knows` says no to: a hypervisor intercepts AQIC and looks the queue up
+    /// in tables of its own. It is called on the CPU's thread with no queue held and must not wait. Only the first one
+    /// is taken; says whether this was it.
     pub fn set_aqic_lookup(&self, knows: Box<dyn Fn(Apqn) -> bool + Send + Sync>) -> bool {
         self.aqic_lookup.set(knows).is_ok()
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Faults planted in the machine, to see whether a guest's tests notice: the topology's key `faults` names them, and each
-//! stands in [`FAULTS`] with the case of the guest image that must fail for it.
+//! Faults planted in the machine, to see whether a guest's tests notice: the topology's key `faults` names them, and
+//! each stands in [`FAULTS`] with the case of the guest image that must fail for it.
 //!
 //! A fault acts from outside, around the sound machine: on the operands before an instruction, on its storage accesses,
 //! on its outcome, on notifications. So the sound machine has no trace of them but one question at its door.
@@ -27,8 +27,8 @@ pub struct PlantedFault {
     /// What the topology calls it.
     pub name: &'static str,
     /// The case of the guest image that fails for it, as `suite/case`. The machine needs all three facilities, one
-    /// accelerator and one CCA coprocessor with two domains each, and the guest an `expect=`; a suite `migration-*` needs
-    /// a migration besides.
+    /// accelerator and one CCA coprocessor with two domains each, and the guest an `expect=`; a suite `migration-*`
+    /// needs a migration besides.
     pub case: &'static str,
     /// What is wrong then.
     pub what: &'static str,

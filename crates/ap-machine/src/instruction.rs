@@ -92,8 +92,8 @@ impl ProgramException {
     }
 }
 
-/// Specification exceptions that NQAP and DQAP have in common. AP reference 1.3: odd registers, bits of GR0 that must be
-/// zero, a length of 0 or above the `longest` message of the queue's card in bytes; `None` if the APQN cannot exist.
+/// Specification exceptions that NQAP and DQAP have in common. AP reference 1.3: odd registers, bits of GR0 that must
+/// be zero, a length of 0 or above the `longest` message of the queue's card in bytes; `None` if the APQN cannot exist.
 pub(crate) fn check_message(
     gr0: Gr0,
     must_be_zero: u64,
@@ -181,7 +181,8 @@ pub trait OperandMemory {
     fn absolute_is_valid(&mut self, address: u64) -> bool;
 }
 
-/// The simplest storage: these bytes from address 0 on, all of which may be fetched and stored, and nothing beyond them.
+/// The simplest storage: these bytes from address 0 on, all of which may be fetched and stored, and nothing beyond
+/// them.
 impl OperandMemory for Vec<u8> {
     fn fetch(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), ProgramException> {
         let range = range(address, buffer.len(), self.len())?;

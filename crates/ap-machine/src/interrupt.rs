@@ -2,8 +2,8 @@
 //! Interruption of a guest when a reply becomes available: who armed a queue, and what waits for the CPU side.
 //! AP reference 5.
 //!
-//! The machine cannot write guest storage: it notes (NIB, ISC) and sets a pending word. The CPU side stores the byte and
-//! makes the adapter interruption, in this order, in the context of a CPU.
+//! The machine cannot write guest storage: it notes (NIB, ISC) and sets a pending word. The CPU side stores the byte
+//! and makes the adapter interruption, in this order, in the context of a CPU.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A machine that another process owns: [`Configuration::execute`] as lines of JSON. An instruction goes to the owner, who
-//! asks back for storage as often as it needs, and answers with what the CPU is to do.
+//! A machine that another process owns: [`Configuration::execute`] as lines of JSON. An instruction goes to the owner,
+//! who asks back for storage as often as it needs, and answers with what the CPU is to do.
 //!
-//! For the lab, where several QEMUs share one machine. Each question is a round trip, and notifications do not come over:
-//! such a guest polls. In process nobody comes by here.
+//! For the lab, where several QEMUs share one machine. Each question is a round trip, and notifications do not come
+//! over: such a guest polls. In process nobody comes by here.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -15,6 +15,7 @@ thread_local! {
 
 // SAFETY: every call goes to the system's allocator unchanged; counting touches no memory that it hands out.
 unsafe impl GlobalAlloc for Counting {
+    // SAFETY: the caller keeps the contract of GlobalAlloc.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // Nobody counts while the thread's locals are being destroyed.
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
@@ -22,6 +23,7 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: as in `alloc`.
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: as above; the pointer comes from `alloc`, hence from the system's allocator.
         unsafe { System.dealloc(pointer, layout) }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One machine for the guests of several processes. `Configuration::execute` takes and returns plain data and asks for
-//! storage by a trait, so a process can own the machine and others can execute on it from afar: here two child processes
-//! do, each with a guest's memory of its own, as two QEMUs would. Nothing of the way in process changes for that.
+//! storage by a trait, so a process can own the machine and others can execute on it from afar: here two child
+//! processes do, each with a guest's memory of its own, as two QEMUs would. Nothing of the way in process changes for
+//! that.
 
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;

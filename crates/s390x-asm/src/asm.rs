@@ -2,6 +2,9 @@
 //! One function per instruction, named as the mnemonic. Those that can end in a program interruption say so; the
 //! image's trap handler decides what becomes of it, and the registers then come back as they went in.
 //!
+//! Principles of Operation, "General Instructions", "Control Instructions" and "Input/Output Instructions"; for SERVICE
+//! CALL see `sccb.rs`, for the three AP instructions AP reference 1.1.
+//!
 //! The AP instructions set the condition code to a value of their own first, so that an instruction that was skipped or
 //! left the condition code alone is told from one that was executed.
 
@@ -348,8 +351,8 @@ pub unsafe fn pqap_with_key_1(gr0: u64, gr1: u64, gr2: u64) -> Pqap {
     Pqap { cc: cc_of(cc), gr0: out0, gr1: out1, gr2: out2 }
 }
 
-/// As [`pqap`], in secondary-space mode, with this ASCE for the secondary space; instructions are fetched from a primary
-/// space that is real storage.
+/// As [`pqap`], in secondary-space mode, with this ASCE for the secondary space; instructions are fetched from a
+/// primary space that is real storage.
 ///
 /// # Safety
 /// As for [`pqap`], in the secondary space.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A program of Linux without a C library: its entry, its system calls, its threads.
 //!
-//! Registers are those of Linux's s390x system call interface: number in GR1, arguments in GR2 to GR7, result in GR2, an
-//! error as its negated number.
+//! Registers are those of Linux's s390x system call interface: number in GR1, arguments in GR2 to GR7, result in GR2,
+//! an error as its negated number.
 
 use core::arch::asm;
 
@@ -36,12 +36,12 @@ pub unsafe fn syscall(number: u64, arguments: [u64; 6]) -> i64 {
     result
 }
 
-/// Starts a thread by `clone` with `flags`; it runs `work` on `stack` and ends with it. Returns its id or an error as its
-/// negated number. With `CLONE_CHILD_CLEARTID` the word at `running` becomes 0 when it ends.
+/// Starts a thread by `clone` with `flags`; it runs `work` on `stack` and ends with it. Returns its id or an error as
+/// its negated number. With `CLONE_CHILD_CLEARTID` the word at `running` becomes 0 when it ends.
 ///
 /// # Safety
-/// `stack` and `running` are used by nobody else until the thread has ended, and `work(argument)` may run at the same time
-/// as the caller.
+/// `stack` and `running` are used by nobody else until the thread has ended, and `work(argument)` may run at the same
+/// time as the caller.
 pub unsafe fn spawn(
     flags: u64,
     stack: &'static mut [u64],
@@ -78,8 +78,8 @@ pub unsafe fn spawn(
     result
 }
 
-/// Defines the program's entry: calls a function `extern "C" fn(*const u64) -> !` with the address of the argument count,
-/// behind which the addresses of the arguments stand.
+/// Defines the program's entry: calls a function `extern "C" fn(*const u64) -> !` with the address of the argument
+/// count, behind which the addresses of the arguments stand.
 #[macro_export]
 macro_rules! linux_entry {
     ($main:path) => {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Service-call control blocks: what SERVICE CALL takes and answers. The architecture is not published; commands,
-//! layouts and codes are those that QEMU's SCLP, Linux and kvm-unit-tests agree on. A block is at most one page and
-//! crosses no page boundary; every field is big-endian.
+//! layouts and codes are those that Linux (`drivers/s390/char/sclp.h`, `sclp_early.c`), QEMU
+//! (`include/hw/s390x/sclp.h`) and kvm-unit-tests (`lib/s390x/sclp.h`) agree on. A block is at most one page and crosses
+//! no page boundary; every field is big-endian.
 
 /// The command word of SERVICE CALL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

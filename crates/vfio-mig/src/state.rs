@@ -78,7 +78,8 @@ impl fmt::Debug for DeviceState {
 /// Not a migration state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no migration state: expected a number, or one of error, stop, running, stop-copy, resuming, running-p2p, pre-copy, pre-copy-p2p"
+    "`{0}` is no migration state: expected a number, or one of error, stop, running, stop-copy, resuming, running-p2p, \
+     pre-copy, pre-copy-p2p"
 )]
 pub struct ParseStateError(String);
 

@@ -2,8 +2,9 @@
 //! The QEMU plugin: gives a stock QEMU (11.1 or newer, TCG) the AP machine of `ap-machine`, owned by the host model of
 //! `vfio-ap`.
 //!
-//! `-plugin libqemu_ap.so,config=HOST.json,control=SOCKET`: the host as JSON (`vfio_ap::HostConfig`) and, optionally, the
-//! path of the control socket to listen on. `probe=on` prints the plugin API range of this QEMU and does nothing else.
+//! `-plugin libqemu_ap.so,config=HOST.json,control=SOCKET`: the host as JSON (`vfio_ap::HostConfig`) and, optionally,
+//! the path of the control socket to listen on. `probe=on` prints the plugin API range of this QEMU and does nothing
+//! else.
 //!
 //! This crate recognises instructions and moves values; what they mean stands in the crates below it. Only `ffi.rs`
 //! knows QEMU's ABI.

@@ -2,9 +2,9 @@
 //! What a CCA coprocessor says of itself: FQ with STATICSA (serial number, states and verification patterns of the
 //! asymmetric and AES master keys) and STATICSB (the same for APKA). AP reference 7.9.
 //!
-//! Every domain has its current master keys set and no new ones; old ones only once the keys were changed. The patterns depend
-//! on the domain and the number of changes alone, so that two machines agree on them as two hosts do whose keys were loaded
-//! alike. They are readable: `KAPUTASYM-CUR-33`, after the first change `KAPUTASYM-001-33`.
+//! Every domain has its current master keys set and no new ones; old ones only once the keys were changed. The patterns
+//! depend on the domain and the number of changes alone, so that two machines agree on them as two hosts do whose keys
+//! were loaded alike. They are readable: `KAPUTASYM-CUR-33`, after the first change `KAPUTASYM-001-33`.
 
 use ap_arch::Apqi;
 

@@ -62,14 +62,14 @@ pub struct Topology {
     pub secrets: u32,
     /// How long things take.
     pub timing: Timing,
-    /// Makes it as hard for guests as the architecture allows: what [`Timing`] leaves at zero takes about as long as on a real
-    /// machine, a queue that was reset is busy (05) for a while afterwards, and only the first reply in a queue without
-    /// one interrupts.
+    /// Makes it as hard for guests as the architecture allows: what [`Timing`] leaves at zero takes about as long as on
+    /// a real machine, a queue that was reset is busy (05) for a while afterwards, and only the first reply in a queue
+    /// without one interrupts.
     pub strict: bool,
     /// The most bytes that one NQAP or DQAP moves before it ends with condition code 2; no limit if missing.
     pub segment: Option<u32>,
-    /// How many bytes of messages may wait in all queues together before NQAP answers as if its queue were full; 256 MiB
-    /// by default.
+    /// How many bytes of messages may wait in all queues together before NQAP answers as if its queue were full; 256
+    /// MiB by default.
     pub message_memory: u64,
     /// Makes random numbers reproducible; without it they are the operating system's.
     pub seed: Option<u64>,

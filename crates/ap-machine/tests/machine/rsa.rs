@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! RSA by an accelerator, held against published vectors and against another big-integer crate. AP reference 7.2 to 7.4.
+//! RSA by an accelerator, held against published vectors and against another big-integer crate. AP reference 7.2 to
+//! 7.4.
 
 use ap_arch::message::type50::{self, CrtKey};
 use ap_arch::message::{ErrorCode, ErrorReply, Reply, parse_reply};
@@ -194,7 +195,10 @@ proptest! {
     }
 
     #[test]
-    fn any_crt_operands_give_a_reply(parts in prop::array::uniform5(prop::collection::vec(any::<u8>(), 0..=64)), input in prop::collection::vec(any::<u8>(), 0..=128)) {
+    fn any_crt_operands_give_a_reply(
+        parts in prop::array::uniform5(prop::collection::vec(any::<u8>(), 0..=64)),
+        input in prop::collection::vec(any::<u8>(), 0..=128),
+    ) {
         let mut cpu = Cpu::new(&topology());
         let reply = cpu.exchange(QUEUE, &crt_message(&parts, &input));
         prop_assert!(matches!(parse_reply(&reply), Ok(Reply::Rsa(_) | Reply::Error(_))));

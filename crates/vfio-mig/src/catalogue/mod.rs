@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is known to be wrong with vfio-ap migration drivers: the findings of the review, those beyond it, and those seen
-//! in the code after the posted series. For people who ask what a finding is; the cases refer to these ids.
+//! What is known to be wrong with vfio-ap migration drivers: the findings of the review, those beyond it, and those
+//! seen in the code after the posted series. For people who ask what a finding is; the cases refer to these ids.
 
 mod beyond;
 mod later;

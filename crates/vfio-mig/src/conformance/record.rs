@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is kept of one run of a case: its calls with their answers, and what differs from the specification in a way that
-//! is accepted; and why a case ends early.
+//! What is kept of one run of a case: its calls with their answers, and what differs from the specification in a way
+//! that is accepted; and why a case ends early.
 
 use std::cell::RefCell;
 use std::fmt;

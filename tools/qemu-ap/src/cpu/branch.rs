@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Relative branches by their direction (Principles of Operation, "Branch Instructions"): a guest that stays anywhere goes
-//! back now and then, or to where a register points.
+//! Relative branches by their direction (Principles of Operation, "Branch Instructions"): a guest that stays anywhere
+//! goes back now and then, or to where a register points.
 
 /// Whether the instruction goes on behind itself, taken or not. `false` also for whatever is not known to.
 pub(crate) const fn is_forward(bytes: [u8; 6]) -> bool {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Guest resets, of which QEMU tells a plugin nothing. DIAGNOSE 308 is recognised before it executes; a reset that comes
-//! from outside (`system_reset`) stops all CPUs and lets the first one go on, which then looks as after a reset. Both end
-//! in the same call, as VFIO_DEVICE_RESET does.
+//! Guest resets, of which QEMU tells a plugin nothing. DIAGNOSE 308 is recognised before it executes; a reset that
+//! comes from outside (`system_reset`) stops all CPUs and lets the first one go on, which then looks as after a reset.
+//! Both end in the same call, as VFIO_DEVICE_RESET does.
 
 use std::sync::atomic::Ordering;
 
@@ -61,7 +61,8 @@ pub(crate) fn before_diagnose(plugin: &Plugin, cpu: &mut Cpu<'_>, diagnose: Diag
 /// guest reset? QEMU starts a guest in a state that no running guest has; and unless AP was used since the last reset
 /// there is nothing to reset.
 ///
-/// Both are looked at, because a vCPU that is let go on before it has noticed its own standstill has no resume callback.
+/// Both are looked at, because a vCPU that is let go on before it has noticed its own standstill has no resume
+/// callback.
 pub(crate) fn notice(plugin: &Plugin, cpu: &mut Cpu<'_>) {
     if cpu.index != FIRST || !plugin.used.load(Ordering::SeqCst) {
         return;
@@ -75,7 +76,8 @@ pub(crate) fn notice(plugin: &Plugin, cpu: &mut Cpu<'_>) {
     }
 }
 
-/// A vCPU stands still, with which every reset from outside begins: the first one looks at itself before its next block.
+/// A vCPU stands still, with which every reset from outside begins: the first one looks at itself before its next
+/// block.
 pub(crate) fn stands_still(plugin: &Plugin, cpu: &Cpu<'_>) {
     if cpu.index == FIRST
         && plugin.used.load(Ordering::SeqCst)

@@ -93,9 +93,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_key_block_makes_the_reader_panic(mut block in prop::collection::vec(any::<u8>(), 0..300), at in 0..8usize) {
+        fn no_key_block_makes_the_reader_panic(
+            mut block in prop::collection::vec(any::<u8>(), 0..300),
+            at in 0..8usize,
+        ) {
             let _ = RsaKey::public(&block);
-            for (target, byte) in block.iter_mut().skip(4).zip([0x1e, 0, 0, 200, 0, 0, 0, 0, 0x08, 0, 0, 150]).skip(at) {
+            let token = [0x1e, 0, 0, 200, 0, 0, 0, 0, 0x08, 0, 0, 150];
+            for (target, byte) in block.iter_mut().skip(4).zip(token).skip(at) {
                 *target = byte;
             }
             let _ = RsaKey::private(&block);
