@@ -131,3 +131,20 @@ fn what_cannot_be_is_told_before_anything_is_started() {
     place.refuses(&["qemu", "--ap", "05=cex8a/33", "--control", "/", "--"], &["there is something at / already"]);
     place.refuses(&["qemu", "--ap", "05=cex8a/33", "--plugin", "/nowhere.so", "--"], &["there is no plugin"]);
 }
+
+#[test]
+fn doctor_warns_of_a_qemu_whose_plugins_are_known_to_be_faulty() {
+    let place = Place::new();
+    for (version, faulty) in [("11.1.0", true), ("11.1.1", true), ("11.1.2", false)] {
+        let told = format!("#!/bin/sh\n[ \"$*\" = --version ] && echo 'QEMU emulator version {version} (x)' && exit\n");
+        place.program("qemu", &(told + QEMU.trim_start_matches("#!/bin/sh\n")));
+        let output = place.kaput(&["doctor"]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(&format!("QEMU emulator version {version}")), "{said}");
+        assert_eq!(said.contains("which 11.1.2 fixed"), faulty, "{version}: {said}");
+        // Who runs guests by it may take a line on stderr for a failure, as kvm-unit-tests does.
+        let started = place.kaput(&["qemu", "--ap", "05=cex8a/33", "--", "-S"]);
+        assert!(String::from_utf8_lossy(&started.stdout).contains("-S"), "it was started");
+        assert!(!String::from_utf8_lossy(&started.stderr).contains("11.1.2"), "{version}");
+    }
+}

@@ -26,13 +26,15 @@ pub struct Check {
     pub text: String,
     /// What mends it; `None` where nothing is missing.
     pub mend: Option<String>,
+    /// What is known to be wrong with it, though it can be used.
+    pub warning: Option<&'static str>,
 }
 
 impl Check {
     fn of(what: &'static str, found: Result<String, String>, mend: impl FnOnce() -> String) -> Self {
         match found {
-            Ok(text) => Self { what, text, mend: None },
-            Err(text) => Self { what, text, mend: Some(mend()) },
+            Ok(text) => Self { what, text, mend: None, warning: None },
+            Err(text) => Self { what, text, mend: Some(mend()), warning: None },
         }
     }
 }
@@ -41,6 +43,9 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.mend.is_some() { "MISSING" } else { "ok" };
         writeln!(f, "  {word:<8} {:<12} {}", self.what, self.text)?;
+        if let Some(warning) = self.warning {
+            writeln!(f, "  {:<8} {:<12} {warning}", "warning", "")?;
+        }
         self.mend.as_ref().map_or(Ok(()), |mend| writeln!(f, "  {:<8} {:<12} mend it by: {mend}", "", ""))
     }
 }
@@ -48,9 +53,11 @@ impl fmt::Display for Check {
 /// Looks at everything a run needs.
 pub async fn look(named: &Named) -> Vec<Check> {
     let qemu = named.qemu();
-    let version = qemu::version(&qemu).await.map(|version| format!("{version}, {}", qemu.display()));
+    let version = qemu::version(&qemu).await;
     let started = version.is_ok();
-    let mut checks = vec![Check::of("QEMU", version.map_err(|error| error.to_string()), || QEMU_MEND.to_owned())];
+    let warning = version.as_deref().ok().and_then(qemu::numbers).and_then(qemu::known_fault);
+    let found = version.map(|version| format!("{version}, {}", qemu.display())).map_err(|error| error.to_string());
+    let mut checks = vec![Check { warning, ..Check::of("QEMU", found, || QEMU_MEND.to_owned()) }];
     if started {
         let machine = qemu::machine_type(&qemu).await.map_err(|error| error.to_string());
         checks.push(Check::of("machine", machine, || QEMU_MEND.to_owned()));

@@ -80,6 +80,27 @@ pub async fn version(qemu: &Path) -> Result<String, QemuError> {
     Ok(line.split(" (").next().unwrap_or(line).to_owned())
 }
 
+/// What is known to be wrong with the plugins of QEMU in this version (major, minor, micro), for people. QEMU's changelog
+/// of 11.1.2, "plugins".
+#[must_use]
+pub const fn known_fault(version: (u64, u64, u64)) -> Option<&'static str> {
+    match version {
+        (11, 1, 0 | 1) => Some(
+            "QEMU 11.1.0 and 11.1.1 take every access for one to storage when a plugin asks, which 11.1.2 fixed: use \
+             11.1.2 or newer where a result looks wrong",
+        ),
+        _ => None,
+    }
+}
+
+/// The numbers in what [`version`] says.
+#[must_use]
+pub fn numbers(version: &str) -> Option<(u64, u64, u64)> {
+    let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
+    let mut parts = version.strip_prefix("QEMU emulator version ")?.split('.').map(number);
+    Some((parts.next()??, parts.next()??, parts.next()??))
+}
+
 /// Shows QEMU the plugin; what it says of its plugin API, for people.
 ///
 /// # Errors
@@ -214,6 +235,14 @@ mod tests {
 
     const HELP: &str = "Supported machines are:\nnone    empty machine\ns390-ccw-virtio-10.2 Virtual s390x machine\n\
                         s390-ccw-virtio Virtual s390x machine (alias)\ns390-ccw-virtio-11.1 Virtual s390x machine (default)\n";
+
+    #[test]
+    fn two_versions_are_known_to_be_faulty() {
+        let fault = |text: &str| numbers(text).and_then(known_fault).is_some();
+        assert!(fault("QEMU emulator version 11.1.0") && fault("QEMU emulator version 11.1.1-rc2"));
+        assert!(!fault("QEMU emulator version 11.1.2") && !fault("QEMU emulator version 11.1.10"));
+        assert_eq!(numbers("QEMU emulator version 12"), None);
+    }
 
     #[test]
     fn our_machine_is_taken_where_it_is_and_the_newest_where_it_is_not() {

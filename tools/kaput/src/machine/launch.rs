@@ -18,6 +18,7 @@ use super::process::{self, Names, Process};
 use super::records::Records;
 use super::run_folder::RunFolder;
 use super::{MOMENT, Machine};
+use crate::hosts::qemu;
 use crate::hosts::ssh::Far;
 use crate::outcome::events::What;
 use crate::protocol::control::Control;
@@ -210,6 +211,10 @@ impl Launching {
             qmp.execute(Cont {}).await?;
         }
         self.observed.event(Some(index), What::Ready);
+        let version = self.observed.write(|state| state.machines[index].version);
+        if let Some(fault) = version.filter(|_| self.control.is_some()).and_then(qemu::known_fault) {
+            self.observed.event(Some(index), What::Warned { text: fault.to_owned() });
+        }
         Ok(Machine {
             index,
             host: self.host,

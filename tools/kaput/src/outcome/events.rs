@@ -121,6 +121,11 @@ pub enum What {
         /// What was done.
         action: String,
     },
+    /// Something that does not count against the run, but whoever judges its result should know.
+    Warned {
+        /// What, in a sentence.
+        text: String,
+    },
     /// QEMU said something that no part of the harness waits for.
     Unheeded {
         /// The event's name.

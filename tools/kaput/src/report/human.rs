@@ -8,6 +8,7 @@ use ap_arch::report::Verdict as CaseVerdict;
 
 use super::timeline::Timeline;
 use crate::guest::report::Case;
+use crate::outcome::events::{Event, What};
 use crate::outcome::finished::Finished;
 use crate::outcome::verdict::KernelLine;
 use crate::outcome::verdict::Verdict;
@@ -29,6 +30,7 @@ pub fn screen(scenario: &Scenario, finished: &Finished) -> String {
     for migration in &timeline.migrations {
         _ = writeln!(text, "  {migration}");
     }
+    warnings(&mut text, &finished.events);
     if !timeline.split.is_empty() {
         _ = writeln!(text, "  time           {}", timeline.split);
     }
@@ -86,6 +88,23 @@ fn numbers(mask: Mask256) -> String {
     let all: Vec<String> = mask.runs().take(8).map(run).collect();
     let more = if mask.runs().count() > 8 { format!(",… ({})", mask.len()) } else { String::new() };
     format!("{}{more}", all.join(","))
+}
+
+/// One line a warning, with all hosts it is about.
+fn warnings(text: &mut String, events: &[Event]) {
+    let mut warned: Vec<(&str, Vec<&str>)> = Vec::new();
+    for event in events {
+        let What::Warned { text } = &event.what else { continue };
+        let host = event.host.as_deref().unwrap_or_default();
+        match warned.iter_mut().find(|(known, _)| known == text) {
+            Some((_, hosts)) if !hosts.contains(&host) => hosts.push(host),
+            Some(_) => {}
+            None => warned.push((text, vec![host])),
+        }
+    }
+    for (warning, hosts) in warned {
+        _ = writeln!(text, "  warning        {}: {warning}", hosts.join(", "));
+    }
 }
 
 /// One line a suite, with a case named only where it did not pass.
@@ -180,6 +199,18 @@ pub fn statistics(scenario: &str, times: u32, right: u32, mut seconds: Vec<f64>)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_warning_is_reported_once_with_all_hosts_it_is_about() {
+        let event = |host: &str, text: &str| Event {
+            at: 0.0,
+            host: Some(host.to_owned()),
+            what: What::Warned { text: text.to_owned() },
+        };
+        let mut text = String::new();
+        warnings(&mut text, &[event("A", "old"), event("B", "old"), event("A", "old"), event("B", "slow")]);
+        assert_eq!(text, "  warning        A, B: old\n  warning        B: slow\n");
+    }
 
     #[test]
     fn statistics_do_not_depend_on_the_order_of_the_runs() {
