@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attributes of the AP bus itself, and the way to those of its cards, queues and drivers.
 
-use ap_arch::{Apid, Apqn, Mask256, Matrix, QciBlock};
+use ap_arch::{Apid, Mask256, Matrix, QciBlock};
 use vfio_mig::{DeviceError, Errno, LogLevel};
 
 use super::attribute::{Access, Attribute, access, line};
-use super::{AP_BUS, ap_card, ap_driver, ap_queue, mask, no_such};
+use super::{AP_BUS, ap_card, ap_driver, ap_queue, mask, no_such, queue};
 use crate::Host;
 use crate::bus::Driver;
 use crate::message;
@@ -79,13 +79,6 @@ pub(super) fn list(host: &Host, path: &str) -> Result<Vec<String>, DeviceError> 
 /// A card of a host without domains has no queue to ask, and is not found.
 fn is_card(matrix: &Matrix, apid: Apid) -> bool {
     matrix.adapters.contains(apid.0) && !matrix.domains.is_empty()
-}
-
-/// The queue of this name, if the host has it. A name is compared as `sysfs_streq` does.
-pub(super) fn queue(matrix: &Matrix, name: &str) -> Option<Apqn> {
-    let name = name.strip_suffix('\n').unwrap_or(name);
-    let is_name = |apqn: &Apqn| apqn.to_string() == name;
-    name.parse().ok().filter(is_name).filter(|apqn| matrix.contains(*apqn))
 }
 
 fn masks(host: &Host) -> (Mask256, Mask256) {

@@ -3,8 +3,8 @@
 
 use vfio_mig::{DeviceError, Errno};
 
-use super::ap_bus::queue;
 use super::attribute::{Access, Attribute, access};
+use super::queue;
 use crate::Host;
 use crate::bus::Driver;
 

@@ -10,6 +10,7 @@ mod attribute;
 mod mask;
 mod vfio_ap;
 
+use ap_arch::{Apqn, Matrix};
 use vfio_mig::{DeviceError, Errno};
 
 use crate::Host;
@@ -95,6 +96,13 @@ fn number(value: &str) -> Result<u64, DeviceError> {
     }
     let too_large = |_| DeviceError::refused(Errno::ERANGE, format!("`{value}` is too large a number"));
     u64::from_str_radix(digits, radix).map_err(too_large)
+}
+
+/// The queue of this name, if the host has it. A name is compared as `sysfs_streq` does.
+fn queue(matrix: &Matrix, name: &str) -> Option<Apqn> {
+    let name = name.strip_suffix('\n').unwrap_or(name);
+    let is_name = |apqn: &Apqn| apqn.to_string() == name;
+    name.parse().ok().filter(is_name).filter(|apqn| matrix.contains(*apqn))
 }
 
 #[cfg(test)]
