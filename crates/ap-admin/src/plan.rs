@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What to write to give a guest the queues that it is to have, or why it must not be done. How a queue comes to vfio_ap, by
-//! the masks of the AP bus or by an override of its driver, is `preflight::reserve`'s to say.
+//! What to write to give a guest the queues that it is to have, or why it must not be done. How a queue comes to
+//! vfio_ap, by the masks of the AP bus or by an override of its driver, is `preflight::reserve`'s to say.
 
 use std::collections::BTreeMap;
 

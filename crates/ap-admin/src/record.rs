@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a host was like before anything was changed, so far as it is changed; and from that, at any later moment, what is
-//! to be put back. It does not matter how far the work had come: what still is as it was needs nothing. Of a mask only the
-//! numbers that were taken are given back: what others changed in it meanwhile stays.
+//! What a host was like before anything was changed, so far as it is changed; and from that, at any later moment, what
+//! is to be put back. It does not matter how far the work had come: what still is as it was needs nothing. Of a mask
+//! only the numbers that were taken are given back: what others changed in it meanwhile stays.
 
 use std::collections::BTreeMap;
 
@@ -126,8 +126,8 @@ fn give_back(change: &Change, mask: Mask, now: &Snapshot) -> Option<Write> {
     if missing.is_empty() { None } else { Some(fix::change_mask(mask, missing.iter(), true)) }
 }
 
-/// The way of a queue back to the driver that it had, and offline there. A change of the masks takes a queue from vfio_ap,
-/// but does not bind one on every kernel that has no driver.
+/// The way of a queue back to the driver that it had, and offline there. A change of the masks takes a queue from
+/// vfio_ap, but does not bind one on every kernel that has no driver.
 fn rebind(queue: Apqn, driver: &str, is_masked: bool, now: &Snapshot) -> Vec<Write> {
     let name = queue.to_string();
     let Some((_, files)) = now.queues.entries().find(|(there, _)| **there == name) else { return Vec::new() };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Plans carried out on the model of the driver: every write is accepted, the guest gets what it is to have, nobody else
-//! loses anything, and wherever the work is interrupted the host can be made what it was.
+//! Plans carried out on the model of the driver: every write is accepted, the guest gets what it is to have, nobody
+//! else loses anything, and wherever the work is interrupted the host can be made what it was.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -36,8 +36,8 @@ open_value! {
 }
 
 impl ProgramCode {
-    /// Whether the interruption nullifies its instruction: the old PSW then points at the instruction itself, not behind
-    /// it. Principles of Operation, "Types of Instruction Ending" and "Program-Interruption Conditions".
+    /// Whether the interruption nullifies its instruction: the old PSW then points at the instruction itself, not
+    /// behind it. Principles of Operation, "Types of Instruction Ending" and "Program-Interruption Conditions".
     #[must_use]
     pub const fn is_nullifying(self) -> bool {
         matches!(

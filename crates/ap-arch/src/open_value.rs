@@ -2,9 +2,12 @@
 //! One macro for integers that come from outside: a newtype with named constants whose `Debug` and `Display` print the
 //! name where there is one and the number where there is none.
 
-/// Declares an open enumeration: `open_value! { /// docs pub struct Name(u8) { /// docs CONST = 1, "what people read"; } }`.
+/// Declares an open enumeration: `open_value! { /// docs pub struct Name(u8) { /// docs CONST = 1, "what people read";
+/// } }`.
 macro_rules! open_value {
-    ($(#[$meta:meta])* pub struct $name:ident($int:ty) { $($(#[$cmeta:meta])* $konst:ident = $value:expr, $text:literal;)* }) => {
+    ($(#[$meta:meta])* pub struct $name:ident($int:ty) {
+        $($(#[$cmeta:meta])* $konst:ident = $value:expr, $text:literal;)*
+    }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub $int);

@@ -468,7 +468,8 @@ fn reasons(name: &str) -> Reasons {
     Reasons { rows, faults }
 }
 
-/// Each fault with the cases that notice it, as `docs/generated/planted-faults.md` tells, which running them has written.
+/// Each fault with the cases that notice it, as `docs/generated/planted-faults.md` tells, which running them has
+/// written.
 fn noticed() -> Vec<(String, Vec<String>)> {
     let page = read("docs/generated/planted-faults.md");
     let of = |section: &str| {
@@ -488,7 +489,8 @@ fn entry(page: &mut String, text: &str) {
 fn page(cases: &[Case]) -> String {
     let mut page = String::from(
         "# What the guest asks\n\nMade from the source by `crates/ap-arch/tests/guest_cases.rs`; \
-         `KAPUT_WRITE_DOCS=1 cargo test -p ap-arch --test\nguest_cases` makes it anew. Each case has the sections that say \
+         `KAPUT_WRITE_DOCS=1 cargo test -p ap-arch --test\nguest_cases` makes it anew. Each case has the sections \
+         that say \
          what is right: of the [AP reference](../ap-reference.md)\nor of the \
          [migration specification](../migration-specification.md).\n\nSuites `migration-...`, `hot-unplug`, `outside`, \
          `limits`, `reipl` and `bench` run only where the command line names\nthem.\n",
@@ -510,7 +512,8 @@ fn page(cases: &[Case]) -> String {
         entry(&mut page, &format!("{row}: {why}"));
     }
     page.push_str(
-        "\n## What each case is there for\n\nRows of the AP reference or, with \"migration\", of the vfio-ap migration spec \
+        "\n## What each case is there for\n\nRows of the AP reference or, with \"migration\", of the vfio-ap \
+         migration spec \
          that it covers, and\n[faults](planted-faults.md) that no other suite notices. The cases of `bench` judge \
          nothing: they measure.\n\n",
     );

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One file of sysfs as it was read: its text, or why there is none. That a value could not be read is a fact of its own
-//! and is kept as such; a rule that needs the value then answers "unknown", never "yes".
+//! One file of sysfs as it was read: its text, or why there is none. That a value could not be read is a fact of its
+//! own and is kept as such; a rule that needs the value then answers "unknown", never "yes".
 
 use std::borrow::Cow;
 use std::fmt;

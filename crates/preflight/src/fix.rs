@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an administrator of the destination can do about a finding, as writes into sysfs with what must be read afterwards.
-//! Printed as a script, never run here; `ap-admin` carries the same writes out.
+//! What an administrator of the destination can do about a finding, as writes into sysfs with what must be read
+//! afterwards. Printed as a script, never run here; `ap-admin` carries the same writes out.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -283,16 +283,16 @@ fn check_line(check: &Check) -> String {
     }
 }
 
-/// A shell script that looks at what came of a write, on a host whose files are below `root`; it fails, and says why, where
-/// the write changed nothing.
+/// A shell script that looks at what came of a write, on a host whose files are below `root`; it fails, and says why,
+/// where the write changed nothing.
 #[must_use]
 pub fn check_script(root: &str, checks: &[Check]) -> String {
     let lines: String = checks.iter().map(|check| check_line(check) + "\n").collect();
     format!("root={}\n{READERS}{lines}", shell_word(root))
 }
 
-/// A shell script that does everything that can be done by commands, and looks after each write what came of it. What takes
-/// something from another guest or from the host, and what no command does, stands in it as a comment.
+/// A shell script that does everything that can be done by commands, and looks after each write what came of it. What
+/// takes something from another guest or from the host, and what no command does, stands in it as a comment.
 #[must_use]
 pub fn script<'a>(title: &str, fixes: impl IntoIterator<Item = &'a Fix>) -> String {
     let steps: BTreeSet<&Fix> = fixes.into_iter().collect();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One host as the rules see it: the texts of a snapshot, read. What a host did not say is [`Unknown`], with the reason, and
-//! so is what it said in a form that this program does not know: one odd file hides nothing else. Only names that go into
-//! commands are refused if they are odd.
+//! One host as the rules see it: the texts of a snapshot, read. What a host did not say is [`Unknown`], with the
+//! reason, and so is what it said in a form that this program does not know: one odd file hides nothing else. Only
+//! names that go into commands are refused if they are odd.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -124,7 +124,8 @@ pub struct Mdev {
 }
 
 /// Which kernels do not show bit 7: the series that were alive when it was unmasked show it since then.
-const MASKED_SLCF: &str = "a card's ap_functions may lack bit 7: kernels before 6.17 mask it, but for 6.12.42, 6.15.10, 6.16.1 and later ones";
+const MASKED_SLCF: &str = "a card's ap_functions may lack bit 7: kernels before 6.17 mask it, but for 6.12.42, \
+    6.15.10, 6.16.1 and later ones";
 
 impl Card {
     /// A function bit, `bit` being a mask in GR2. Bit 7 may have been masked by the kernel.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Applies the rules to a pair of hosts: everything that is wrong and everything that is not known, never just the first.
+//! Applies the rules to a pair of hosts: everything that is wrong and everything that is not known, never just the
+//! first.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -178,8 +179,8 @@ impl Judgement {
         first.filter(|(_, is_unknown)| !is_unknown).map(|(step, _)| step)
     }
 
-    /// What the destination's kernel would log when it refuses, line by line in its order. Steps that are not reached log
-    /// nothing; where an input of this step is not known, there may be more lines.
+    /// What the destination's kernel would log when it refuses, line by line in its order. Steps that are not reached
+    /// log nothing; where an input of this step is not known, there may be more lines.
     #[must_use]
     pub fn kernel_log(&self) -> Vec<String> {
         let Some(step) = self.refused_at() else { return Vec::new() };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The other way round: a line that the destination's kernel did log, and the rule that it is about. vfio-ap migration spec
-//! 5.5. Spellings that will be tidied, a colon, an `in`, a blank too many, make no difference.
+//! The other way round: a line that the destination's kernel did log, and the rule that it is about. vfio-ap migration
+//! spec 5.5. Spellings that will be tidied, a colon, an `in`, a blank too many, make no difference.
 
 use ap_arch::{Apqi, Apqn, HwInfo, ResponseCode};
 
@@ -111,8 +111,8 @@ fn messages() -> impl Iterator<Item = (String, Kind)> {
     .chain(facilities)
 }
 
-/// What a line of the kernel's log says; `None` if it is none of the driver's about a migration. `judgement` of the hosts as
-/// they are tells which rule it is where the words alone do not, and what helps.
+/// What a line of the kernel's log says; `None` if it is none of the driver's about a migration. `judgement` of the
+/// hosts as they are tells which rule it is where the words alone do not, and what helps.
 #[must_use]
 pub fn explain(line: &str, judgement: Option<&Judgement>) -> Option<Explained> {
     let seen = shape(line);

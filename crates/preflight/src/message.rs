@@ -61,7 +61,8 @@ pub(crate) fn ap_type(mdev: &str, source: u8, target: u8) -> String {
 /// M-BS.
 pub(crate) fn bind_state(mdev: &str, apqn: Apqn, source: u8, target: u8) -> String {
     format!(
-        "vfio_ap_mdev {mdev}: Bind/associate state for source ({source:x}) and target ({target:x}) queue {apqn} must be 0"
+        "vfio_ap_mdev {mdev}: Bind/associate state for source ({source:x}) and target ({target:x}) queue {apqn} must \
+         be 0"
     )
 }
 

@@ -118,8 +118,8 @@ impl std::fmt::Display for Register {
     }
 }
 
-/// The registers in `mkvps`, by name. Lines look like `AES CUR: valid 0x4b41…`, `ASYM OLD: invalid 0x00…`, or `WK CUR: - -`
-/// where the card did not answer.
+/// The registers in `mkvps`, by name. Lines look like `AES CUR: valid 0x4b41…`, `ASYM OLD: invalid 0x00…`, or
+/// `WK CUR: - -` where the card did not answer.
 pub(crate) fn master_keys(text: &str) -> BTreeMap<String, Register> {
     let register = |line: &str| {
         let (name, value) = line.split_once(": ")?;

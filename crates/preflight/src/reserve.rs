@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How queues are taken from a host's own drivers for vfio_ap. There are two ways, an override for each queue and the two
-//! masks, and the kernel refuses the one while the other is in use. `--fix` and `--assign` both ask here.
+//! How queues are taken from a host's own drivers for vfio_ap. There are two ways, an override for each queue and the
+//! two masks, and the kernel refuses the one while the other is in use. `--fix` and `--assign` both ask here.
 
 use ap_arch::{Apqn, Mask256, Matrix};
 
@@ -28,8 +28,8 @@ pub enum Way {
 /// A driver's name that is no driver of the host's own.
 pub const VFIO_AP: &str = "vfio_ap";
 
-/// Whether the host's own drivers use a queue: one of them has it, and it is not set offline. A queue of which that is not
-/// known counts as used.
+/// Whether the host's own drivers use a queue: one of them has it, and it is not set offline. A queue of which that is
+/// not known counts as used.
 #[must_use]
 pub fn is_used(host: &Host, apqn: Apqn) -> bool {
     let driver = host.driver(apqn);

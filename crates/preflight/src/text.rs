@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Texts of strangers on their way to a terminal or a shell. Snapshots are files that anybody may have written.
 
-/// How much of a stranger's text is shown: more than any line that is meant to be copied has, a write of 256 numbers for
-/// example.
+/// How much of a stranger's text is shown: more than any line that is meant to be copied has, a write of 256 numbers
+/// for example.
 const LONGEST: usize = 4096;
 
 /// A text that can be shown in one line of a terminal: whatever is not printable is escaped, whatever is long cut.

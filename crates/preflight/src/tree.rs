@@ -39,7 +39,8 @@ pub struct Directory {
 
 /// A folder that holds no sysfs.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: there is neither `sys/bus` nor `bus` in it; expected a folder that looks like `/` or like `/sys`", path.display())]
+#[error("{}: there is neither `sys/bus` nor `bus` in it; expected a folder that looks like `/` or like \
+    `/sys`", path.display())]
 pub struct NoSysfs {
     path: PathBuf,
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The collector and its shell script say the same of the same folder, whatever is in its files; and neither changes it.
+//! The collector and its shell script say the same of the same folder, whatever is in its files; and neither changes
+//! it.
 
 use std::fs;
 use std::path::Path;

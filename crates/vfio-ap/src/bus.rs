@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The AP bus: which driver has which queue. It does what Linux's `ap_bus.c` and driver core do: a write to
-//! `driver_override` chooses a driver and binds nothing, a change of the masks binds the queues it concerns anew, and all
-//! else that binds a queue is a new queue, `bind` and `drivers_probe`.
+//! `driver_override` chooses a driver and binds nothing, a change of the masks binds the queues it concerns anew, and
+//! all else that binds a queue is a new queue, `bind` and `drivers_probe`.
 
 use std::collections::BTreeMap;
 
@@ -39,8 +39,8 @@ impl Driver {
 /// The bus's bookkeeping. What the host has is asked of the hardware by [`Bus::scan`].
 #[derive(Default)]
 pub(crate) struct Bus {
-    /// Whether a change of the masks binds a queue that has no driver and is the host's by them: Linux 6.12 does, 7.2 does
-    /// not.
+    /// Whether a change of the masks binds a queue that has no driver and is the host's by them: Linux 6.12 does, 7.2
+    /// does not.
     pub(crate) masks_bind_unbound: bool,
     /// Queues whose last reset failed.
     pub(crate) reset_failed: QueueSet,
@@ -131,8 +131,8 @@ impl Bus {
         }
     }
 
-    /// Queues reserved for the host's own drivers, whether they exist or not. A queue with an override is whose driver has
-    /// it; one without a driver, or without an override, is whose the masks say it is. `ap_owned_by_def_drv`.
+    /// Queues reserved for the host's own drivers, whether they exist or not. A queue with an override is whose driver
+    /// has it; one without a driver, or without an override, is whose the masks say it is. `ap_owned_by_def_drv`.
     pub(crate) fn reserved(&self) -> QueueSet {
         let mut reserved = self.by_masks();
         for apqn in self.overrides.keys() {

@@ -158,8 +158,8 @@ pub(crate) fn filter(usable: &QueueSet, host: &Matrix, matrix: &Matrix) -> Matri
     shadow
 }
 
-/// What the imitated driver does before it looks at anything: the queues go over to this device, and no roll-back brings
-/// them back to their owner.
+/// What the imitated driver does before it looks at anything: the queues go over to this device, and no roll-back
+/// brings them back to their owner.
 fn link_unvalidated(tables: &mut Tables, host: &Matrix, name: &str, candidate: &Matrix) {
     let queues = QueueSet::product(candidate).intersection(&tables.bus.bound_to_vfio_ap(host));
     for (_, other) in tables.mdevs.iter_mut().filter(|(other, _)| *other != name) {

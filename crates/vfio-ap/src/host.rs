@@ -199,8 +199,9 @@ impl Host {
         }
     }
 
-    /// QEMU's guest was reset: VFIO_DEVICE_RESET, as QEMU's own vfio code issues it. vfio-ap migration spec 2.6. Replies
-    /// of before whose notification bytes are not stored yet are forgotten, because the memory is another program's now.
+    /// QEMU's guest was reset: VFIO_DEVICE_RESET, as QEMU's own vfio code issues it. vfio-ap migration spec 2.6.
+    /// Replies of before whose notification bytes are not stored yet are forgotten, because the memory is another
+    /// program's now.
     ///
     /// # Errors
     /// A queue could not be reset; the device's state is then what it was.

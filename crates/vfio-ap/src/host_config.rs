@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How a host is described: its hardware, its mediated devices, its bindings, its defects. Read from JSON by the plugin,
-//! written by the harness.
+//! How a host is described: its hardware, its mediated devices, its bindings, its defects. Read from JSON by the
+//! plugin, written by the harness.
 //!
 //! Numbers of adapters and domains are hex strings, as in a topology; ranges such as `"00-0f"` are allowed.
 
@@ -34,8 +34,8 @@ pub struct HostConfig {
     /// Domains reserved for the host's default drivers (`aqmask`).
     #[serde(default, with = "hex::domains", skip_serializing_if = "is_empty")]
     pub default_domains: Mask256,
-    /// Whether a change of the masks binds a queue that has no driver and is the host's by them: Linux 6.12 was seen to do
-    /// it, 7.2 not to.
+    /// Whether a change of the masks binds a queue that has no driver and is the host's by them: Linux 6.12 was seen to
+    /// do it, 7.2 not to.
     #[serde(default)]
     pub masks_bind_unbound: bool,
     /// Names of the defects that are switched on from the start.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One connection of the control protocol. It speaks to the host that everybody shares, until it asks for one of its own:
-//! so one process has as many hosts as a test needs, and no test sees another's.
+//! One connection of the control protocol. It speaks to the host that everybody shares, until it asks for one of its
+//! own: so one process has as many hosts as a test needs, and no test sees another's.
 
 use std::sync::Arc;
 

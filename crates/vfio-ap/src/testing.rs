@@ -22,8 +22,10 @@ pub(crate) fn config() -> HostConfig {
         r#"{{"name": "host",
         "topology": {{"adapters": {{"04": {card}, "05": {card}, "06": {card}, "07": {card}}},
                       "domains": ["33", "3a"], "control-domains": ["33", "3a", "44", "55"]}},
-        "mdev": {{"uuid": "a", "adapters": ["04", "05"], "domains": ["33", "3a"], "control-domains": ["33", "3a", "44"]}},
-        "others": [{{"uuid": "b", "adapters": ["06"], "domains": ["33", "3a"], "open": true}}, {{"uuid": "c", "open": true}}]}}"#
+        "mdev": {{"uuid": "a", "adapters": ["04", "05"], "domains": ["33", "3a"],
+          "control-domains": ["33", "3a", "44"]}},
+        "others": [{{"uuid": "b", "adapters": ["06"], "domains": ["33", "3a"], "open": true}},
+          {{"uuid": "c", "open": true}}]}}"#
     ))
     .unwrap()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What QEMU's guest did with AP instructions, the newest of which are kept, for a host that was told to keep them. Off it
-//! costs an instruction one look at a flag.
+//! What QEMU's guest did with AP instructions, the newest of which are kept, for a host that was told to keep them. Off
+//! it costs an instruction one look at a flag.
 
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the harness prints and writes, as others take it: strict readers of each form, a browser, a terminal, people who
-//! copy commands out of the documents. The harness is a program here, started as `cargo xtask` names it.
+//! What the harness prints and writes, as others take it: strict readers of each form, a browser, a terminal, people
+//! who copy commands out of the documents. The harness is a program here, started as `cargo xtask` names it.
 #![forbid(unsafe_code)]
 
 use std::ffi::OsStr;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The commands in the documents. A `console` block is carried out: each `$ kaput …` is run, one after the other in a
-//! folder of the block's own, and must print what stands there; times, sizes and the names of run folders are other ones
-//! each time. Every other command of the harness, in blocks and in the text, must at least be one: its options are known.
+//! folder of the block's own, and must print what stands there; times, sizes and the names of run folders are other
+//! ones each time. Every other command of the harness, in blocks and in the text, must at least be one: its options are
+//! known.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every page in a real browser: at a desktop, on a phone, in the dark, on paper. Nothing may be wider than the screen but
-//! what scrolls by itself, nothing may be blank, the dark page must be dark. The pictures stay in the target folder.
+//! Every page in a real browser: at a desktop, on a phone, in the dark, on paper. Nothing may be wider than the screen
+//! but what scrolls by itself, nothing may be blank, the dark page must be dark. The pictures stay in the target
+//! folder.
 
 #[path = "reports/parse.rs"]
 mod parse;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The harness at a terminal and at a pipe: who watches sees what a run is at, who reads a pipe sees the report and nothing
-//! else, and colours are as the usual variables say. The terminal is `script`'s, of Debian's essential packages.
+//! The harness at a terminal and at a pipe: who watches sees what a run is at, who reads a pipe sees the report and
+//! nothing else, and colours are as the usual variables say. The terminal is `script`'s, of Debian's essential
+//! packages.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -15,7 +16,8 @@ const NAMES: [&str; 4] = [
     "a_dumb_terminal_gets_text",
 ];
 const ESCAPE: char = '\u{1b}';
-/// What decides about colours beside `TERM`: a test sets the one it is about, whatever runs the test may have set others.
+/// What decides about colours beside `TERM`: a test sets the one it is about, whatever runs the test may have set
+/// others.
 const USUAL: [&str; 6] = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "COLORTERM", "CI"];
 
 /// A terminal with colours, as far as the variables say, but for these.

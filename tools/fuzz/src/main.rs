@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Fuzzing without a nightly compiler: seeds are damaged again and again, and what makes the target answer in a way that
-//! it has not answered before becomes a seed. A panic, a broken promise of the target, a hang and memory beyond the
-//! target's limit end it, with the input written down; the same seed number finds it again.
+//! Fuzzing without a nightly compiler: seeds are damaged again and again, and what makes the target answer in a way
+//! that it has not answered before becomes a seed. A panic, a broken promise of the target, a hang and memory beyond
+//! the target's limit end it, with the input written down; the same seed number finds it again.
 //!
 //! `cargo xtask fuzz` builds and starts it.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What goes wrong around a migration, done to the real QEMU: each fault has its own verdict within its deadline, and no
-//! process is left behind.
+//! What goes wrong around a migration, done to the real QEMU: each fault has its own verdict within its deadline, and
+//! no process is left behind.
 
 mod support;
 
@@ -113,8 +113,8 @@ fn a_destination_that_dies_is_named_whenever_it_dies() {
     }
 }
 
-/// QEMU restarts a source by itself when its migration fails after it was told to go on, faster than any client: the vCPU's
-/// resume brings the device back before the guest's first instruction, and says so.
+/// QEMU restarts a source by itself when its migration fails after it was told to go on, faster than any client: the
+/// vCPU's resume brings the device back before the guest's first instruction, and says so.
 #[test]
 fn a_device_runs_again_before_its_guest_when_the_migration_fails_at_the_last_moment() {
     let asks = r#"

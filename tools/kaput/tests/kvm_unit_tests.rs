@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The image as kvm-unit-tests' runner sees it, in the real QEMU: a small stand-in for that runner, with its command line, its
-//! handshake on the console and its reading of the last line. The sections are those of `kvm-unit-tests/s390x/unittests.cfg`.
-//! The runner knows nothing of AP: nothing is handed over, and a destination has what its own command line gives it.
+//! The image as kvm-unit-tests' runner sees it, in the real QEMU: a small stand-in for that runner, with its command
+//! line, its handshake on the console and its reading of the last line. The sections are those of
+//! `kvm-unit-tests/s390x/unittests.cfg`. The runner knows nothing of AP: nothing is handed over, and a destination has
+//! what its own command line gives it.
 
 mod support;
 

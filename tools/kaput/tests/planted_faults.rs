@@ -2,9 +2,9 @@
 //! Every fault that can be planted in the AP machine, in the real QEMU: the case that is to notice it fails. One test a
 //! fault, `fault::qci-reserved-byte`, with the suite concerned only.
 //!
-//! `docs/generated/planted-faults.md` says of all suites which cases notice which fault. With `KAPUT_WRITE_DOCS=1` every suite runs for
-//! every fault, which takes minutes, and the page is written anew; without it the page is held against what the suite
-//! concerned shows.
+//! `docs/generated/planted-faults.md` says of all suites which cases notice which fault. With `KAPUT_WRITE_DOCS=1`
+//! every suite runs for every fault, which takes minutes, and the page is written anew; without it the page is held
+//! against what the suite concerned shows.
 
 mod support;
 
@@ -31,8 +31,8 @@ const PAGE: &str = "docs/generated/planted-faults.md";
 /// The cases that failed, by fault.
 type Noticed = Mutex<BTreeMap<&'static str, Vec<String>>>;
 
-/// Two CPUs, one card of each mode, two domains, all facilities, and the fault. Where a suite judges migrations the guest
-/// moves to a host without the fault.
+/// Two CPUs, one card of each mode, two domains, all facilities, and the fault. Where a suite judges migrations the
+/// guest moves to a host without the fault.
 fn scenario(fault: &str, suites: &[&str]) -> String {
     let masks = r#"domains = ["33", "3a"], control-domains = ["33", "3a", "44"]"#;
     let cards = r#"05 = "cex8a", 06 = "cex8c", 07 = "cex8p""#;
@@ -85,7 +85,8 @@ fn page_place() -> PathBuf {
 
 fn page(noticed: &BTreeMap<&'static str, Vec<String>>) -> String {
     let mut page = String::from(
-        "# Faults that can be planted\n\nEach is a name for the topology's key `faults`: the machine then has it, and the guest \
+        "# Faults that can be planted\n\nEach is a name for the topology's key `faults`: the machine then has it, and \
+         the guest \
          must notice. The first case is\nthe one that must fail; the others fail too. This page is made by running all \
          suites with each fault:\n`KAPUT_WRITE_DOCS=1 cargo xtask test harness` writes it anew \
          (`tools/kaput/tests/planted_faults.rs`). `cargo xtask test`\nasks the suite of the first case.\n",

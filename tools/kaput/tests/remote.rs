@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The conformance suite on the driver inside a real QEMU, over the control socket. The QEMU has no guest: its process is
-//! what is wanted.
+//! The conformance suite on the driver inside a real QEMU, over the control socket. The QEMU has no guest: its process
+//! is what is wanted.
 
 mod support;
 
@@ -110,7 +110,8 @@ fn a_log_that_does_not_end_is_no_log() {
             let asked: serde_json::Value = serde_json::from_str(&line).expect("JSON");
             let since = asked.pointer("/arguments/since").and_then(serde_json::Value::as_u64);
             let answer = since.map_or(serde_json::json!({}), |since| {
-                serde_json::json!({"lines": [{"number": since, "level": "info", "text": "x"}], "next": since + 1, "lost": 0})
+                let line = serde_json::json!({"number": since, "level": "info", "text": "x"});
+                serde_json::json!({"lines": [line], "next": since + 1, "lost": 0})
             });
             writeln!(writer, "{}", serde_json::json!({"return": answer, "id": asked["id"]})).expect("written");
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every shipped scenario in the real QEMU, once. The scenario is a test, and so is each case of its guest:
-//! `survive`, `survive::guest::presence/installed`. A scenario that shows a finding must show nothing without the defect:
+//! Every shipped scenario in the real QEMU, once. The scenario is a test, and so is each case of its guest: `survive`,
+//! `survive::guest::presence/installed`. A scenario that shows a finding must show nothing without the defect:
 //! `control-domains-dropped::without-its-defect`.
 
 mod support;

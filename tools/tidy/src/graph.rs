@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Circles and floors of a small graph. A circle is a strongly connected part of more than one node; a floor is a step of
-//! the longest chain of arrows, where the nodes of a circle are a step each.
+//! Circles and floors of a small graph. A circle is a strongly connected part of more than one node; a floor is a step
+//! of the longest chain of arrows, where the nodes of a circle are a step each.
 
 use std::collections::{BTreeMap, BTreeSet};
 

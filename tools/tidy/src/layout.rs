@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How a crate is laid out: its rooms, the arrows between them, circles of its files, and arrows that run up.
 //!
-//! A room is a file or a folder right below `src`; `main.rs` and `lib.rs` are one room, the crate's top. A module's file
-//! and its own children are no circle. The order of the rooms, top to bottom, is the list in the header of the crate's
-//! root: lines that begin with `* [`room`]` or `* `room``.
+//! A room is a file or a folder right below `src`; `main.rs` and `lib.rs` are one room, the crate's top. A module's
+//! file and its own children are no circle. The order of the rooms, top to bottom, is the list in the header of the
+//! crate's root: lines that begin with `* [`room`]` or `* `room``.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -116,7 +116,8 @@ impl fmt::Display for Layout {
         let order = if self.order.is_empty() { "no order declared".to_owned() } else { format!("{} up", up.len()) };
         writeln!(
             out,
-            "{name:<12} files {files:>3}  rooms {rooms:>2}  floors {floors:>2}  arrows {arrows:>3} ({order})  circles {circles}"
+            "{name:<12} files {files:>3}  rooms {rooms:>2}  floors {floors:>2}  arrows {arrows:>3} ({order})  circles \
+             {circles}"
         )?;
         for circle in &self.circles {
             writeln!(out, "  circle of {} files:", circle.files.len())?;
@@ -157,8 +158,8 @@ fn room(file: &Path) -> String {
     }
 }
 
-/// The circles that are left without the arrows from a module's file to its children, and those that are left without the
-/// arrows back. So a circle through a third file is found whichever way it goes through the two.
+/// The circles that are left without the arrows from a module's file to its children, and those that are left without
+/// the arrows back. So a circle through a third file is found whichever way it goes through the two.
 fn circles(files: &BTreeSet<PathBuf>, arrows: &Arrows, above: &BTreeSet<(PathBuf, PathBuf)>) -> Vec<Circle> {
     let without = |is_within: &dyn Fn(&(PathBuf, PathBuf)) -> bool| {
         let kept = arrows.keys().filter(|arrow| !is_within(arrow)).cloned();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rules for the sources that no compiler checks: no circles of files, arrows between folders run down.
 //!
-//! `tidy [ROOT]` prints for each crate of the checkout at ROOT its rooms, floors, arrows and circles, and where a rule is
-//! broken. The exit status is 1 where files or rooms form a circle, an arrow runs up, or a rule is broken.
+//! `tidy [ROOT]` prints for each crate of the checkout at ROOT its rooms, floors, arrows and circles, and where a rule
+//! is broken. The exit status is 1 where files or rooms form a circle, an arrow runs up, or a rule is broken.
 //!
 //! * `rules`: what else is checked
 //! * `layout`: what is known of one crate

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The modules of one crate, as the compiler finds them from the crate's root: which file each stands in, which names it
-//! defines and imports, which paths its code mentions. Code that exists only for tests is left out.
+//! The modules of one crate, as the compiler finds them from the crate's root: which file each stands in, which names
+//! it defines and imports, which paths its code mentions. Code that exists only for tests is left out.
 //!
 //! It reads syntax and resolves nothing; that is `names`.
 

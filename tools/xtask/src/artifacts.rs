@@ -61,7 +61,8 @@ pub(crate) fn host(layout: &Layout) -> Result<Host> {
     Ok(host)
 }
 
-/// The raw form of the image beside the ELF file: what stands in storage from address 0 on, for loaders that know no ELF.
+/// The raw form of the image beside the ELF file: what stands in storage from address 0 on, for loaders that know no
+/// ELF.
 pub(crate) fn raw_place(image: &Path) -> PathBuf {
     image.with_extension("bin")
 }

@@ -3,8 +3,8 @@
 //!
 //! Three sources, each run several times: the guest's own suite `bench`, in the real QEMU; the machine in process; and
 //! Linux, with the plugin and without. All print lines `bench: name=tapq … ns-each=500`. Figures of one run belong
-//! together: a ratio is taken in each run, and its median over all runs is what counts, so that a machine that is slow for
-//! a while does no harm.
+//! together: a ratio is taken in each run, and its median over all runs is what counts, so that a machine that is slow
+//! for a while does no harm.
 
 use std::collections::BTreeMap;
 use std::process::Command;

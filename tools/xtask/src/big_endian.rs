@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tests of the libraries on a big-endian machine: built for Linux on s390x and run by QEMU's user-mode emulation, with
-//! Debian's cross linker and C library, and with `std` from the toolchain or from the compiler's sources. What runs here
-//! every day is little-endian, so a byte order that is forgotten shows here, and only here.
+//! The tests of the libraries on a big-endian machine: built for Linux on s390x and run by QEMU's user-mode emulation,
+//! with Debian's cross linker and C library, and with `std` from the toolchain or from the compiler's sources. What
+//! runs here every day is little-endian, so a byte order that is forgotten shows here, and only here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,8 +22,9 @@ const EMULATOR: &str = "qemu-s390x";
 const PACKAGES: &str = "apt-get install gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user";
 const ASK_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Tests that are left out, as parts of their names. The first starts itself as another process, which the emulator does not let
-/// it. The others look at sources, or at the same thing so often that minutes of emulation tell nothing about byte order.
+/// Tests that are left out, as parts of their names. The first starts itself as another process, which the emulator
+/// does not let it. The others look at sources, or at the same thing so often that minutes of emulation tell nothing
+/// about byte order.
 const LEFT_OUT: [&str; 9] = [
     "two_processes_execute_on_one_machine",
     "every_case_covers_a_row_or_notices",

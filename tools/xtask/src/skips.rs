@@ -2,9 +2,9 @@
 //! The groups of tests that may be skipped, each with the reasons for which it may be skipped in CI. Everywhere else a
 //! skipped group is told at the end, with what to install.
 //!
-//! A test program names the group of a skipped test in its line (`test [linux] boots ... ignored`), and says once why the
-//! group is skipped (`SKIP linux: the reason`); where tests are functions of Rust's own harness, their line says both
-//! (`test boots ... ignored, linux: the reason`).
+//! A test program names the group of a skipped test in its line (`test [linux] boots ... ignored`), and says once why
+//! the group is skipped (`SKIP linux: the reason`); where tests are functions of Rust's own harness, their line says
+//! both (`test boots ... ignored, linux: the reason`).
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,8 @@ const GROUPS: [Group; 10] = [
         name: "libvirt",
         what: "runs by libvirt on two hosts",
         allowed: &[NO_NAMESPACES],
-        remedy: "as root: apt-get install libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system libvirt-clients",
+        remedy: "as root: apt-get install libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system \
+            libvirt-clients",
     },
     Group {
         name: "browser",
@@ -77,7 +78,8 @@ const GROUPS: [Group; 10] = [
     },
 ];
 
-/// Without these there are no two hosts on one machine; it is the machine that refuses them, and nothing can be installed.
+/// Without these there are no two hosts on one machine; it is the machine that refuses them, and nothing can be
+/// installed.
 const NO_NAMESPACES: &str = "no network namespaces can be made, which needs root";
 
 /// What was skipped so far.

@@ -2,8 +2,8 @@
 //! What earlier calls found out about files outside of the checkout and need not ask again, in one file of the target
 //! folder: whether a QEMU takes the plugin, where the guest's libraries are. It knows nothing of what it keeps.
 //!
-//! A finding holds as long as the file it is about looks the same. The file is a convenience: a missing or unreadable one
-//! costs time, never correctness, and a failure to write it is no error.
+//! A finding holds as long as the file it is about looks the same. The file is a convenience: a missing or unreadable
+//! one costs time, never correctness, and a failure to write it is no error.
 
 use std::collections::BTreeMap;
 use std::fs;

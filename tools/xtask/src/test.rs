@@ -37,7 +37,8 @@ pub(crate) enum Step {
     LintImage,
     /// The tests of everything but the harness; they need no QEMU.
     Libraries,
-    /// The tests of the harness: all scenarios and guest cases in the real QEMU, with the plugin and without, and Linux.
+    /// The tests of the harness: all scenarios and guest cases in the real QEMU, with the plugin and without, and
+    /// Linux.
     Harness,
     /// What is printed and written, as strict readers, a browser and a terminal take it; the commands of the documents.
     Checks,
@@ -49,8 +50,8 @@ pub(crate) enum Step {
     Linux,
     /// The tests of the libraries on an emulated big-endian machine; only where it is named.
     BigEndian,
-    /// What CI installs, on a Debian with nothing on it: then every tool answers, and two hosts come up with a libvirt on
-    /// each. In CI, or where it is named.
+    /// What CI installs, on a Debian with nothing on it: then every tool answers, and two hosts come up with a libvirt
+    /// on each. In CI, or where it is named.
     Installation,
     /// Damaged input for every reader of input from outside, 20 seconds each, at the same time.
     Fuzz,

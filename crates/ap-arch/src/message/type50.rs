@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Type 50: clear-key RSA for an accelerator, modular exponentiation (ME) and Chinese remainder (CRT). AP reference 7.2.
+//! Type 50: clear-key RSA for an accelerator, modular exponentiation (ME) and Chinese remainder (CRT). AP reference
+//! 7.2.
 
 use super::field::{put, put_right, room, u16_at};
 use super::{MessageError, MessageType};
@@ -30,7 +31,8 @@ impl KeyblockType {
     const ME: [(Self, usize); 3] = [(Self::MEB1, 128), (Self::MEB2, 256), (Self::MEB3, 512)];
     const CRT: [(Self, usize); 3] = [(Self::CRB1, 128), (Self::CRB2, 256), (Self::CRB3, 512)];
 
-    /// Bytes of a modulus field (CRT: of the message field; the key's parts have half of it); `None` for an unknown type.
+    /// Bytes of a modulus field (CRT: of the message field; the key's parts have half of it); `None` for an unknown
+    /// type.
     #[must_use]
     pub fn width(self) -> Option<usize> {
         Self::ME.iter().chain(&Self::CRT).find(|(kind, _)| *kind == self).map(|(_, width)| *width)
@@ -223,15 +225,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_built_parses(modulus in prop::collection::vec(any::<u8>(), 0..=512), exponent in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn what_is_built_parses(
+            modulus in prop::collection::vec(any::<u8>(), 0..=512),
+            exponent in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
             let mut out = [0xee; 2048];
             let len = mex(&mut out, &modulus, &exponent, &exponent).unwrap();
             let header = Header::from_bytes(out.first_chunk().unwrap());
             prop_assert!(header.reserved_are_zero && usize::from(header.len) == len);
-            let Some(Operands::Me { exponent: e, modulus: m, input }) = Operands::parse(header.keyblock_type, &out[..len]) else {
+            let operands = Operands::parse(header.keyblock_type, &out[..len]);
+            let Some(Operands::Me { exponent: e, modulus: m, input }) = operands else {
                 return Err(TestCaseError::fail("not ME"));
             };
-            prop_assert_eq!((stripped(e), stripped(m), stripped(input)), (stripped(&exponent), stripped(&modulus), stripped(&exponent)));
+            let expected = (stripped(&exponent), stripped(&modulus), stripped(&exponent));
+            prop_assert_eq!((stripped(e), stripped(m), stripped(input)), expected);
             prop_assert_eq!(Operands::parse(header.keyblock_type, &out[..len - 1]), None);
         }
     }

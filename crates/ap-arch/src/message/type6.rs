@@ -85,7 +85,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_header_reads_back(offset1: u32, offset2: u32, agent_id: [u8; 16], rqid: u16, function_code: [u8; 2], to_card: [u32; 4], from_card: [u32; 4]) {
+        fn a_header_reads_back(
+            offset1: u32, offset2: u32, agent_id: [u8; 16], rqid: u16, function_code: [u8; 2], to_card: [u32; 4],
+            from_card: [u32; 4],
+        ) {
             let header = Type6Header { offset1, offset2, agent_id, rqid, function_code, to_card, from_card };
             prop_assert_eq!(Type6Header::from_bytes(&header.to_bytes()), header);
         }

@@ -44,8 +44,8 @@ pub(super) fn on_destination(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
     }
 }
 
-/// Whether the masks leave a queue to the host's own drivers: both numbers are in them. Of a queue that vfio_ap does not
-/// have, an override changes nothing about that: it exists only beside masks that have every number.
+/// Whether the masks leave a queue to the host's own drivers: both numbers are in them. Of a queue that vfio_ap does
+/// not have, an override changes nothing about that: it exists only beside masks that have every number.
 fn reserved(host: &Host, apqn: Apqn) -> Fact<bool> {
     match (&host.apmask, &host.aqmask) {
         (Ok(adapters), _) if !adapters.contains(apqn.apid.0) => Ok(false),

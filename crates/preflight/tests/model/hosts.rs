@@ -164,7 +164,8 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
     let withheld = prop_oneof![3 => Just(Vec::new()), 1 => proptest::collection::vec(withheld, 1..3)];
     let unbound = prop_oneof![
         8 => Just(Vec::new()),
-        1 => (proptest::sample::select(&ADAPTERS[..]), proptest::sample::select(&DOMAINS[..])).prop_map(|(a, d)| vec![Apqn::new(a, d)])
+        1 => (proptest::sample::select(&ADAPTERS[..]), proptest::sample::select(&DOMAINS[..]))
+            .prop_map(|(a, d)| vec![Apqn::new(a, d)])
     ];
     let changes = proptest::collection::vec(change(), 0..3);
     let assigned = (mostly(&ADAPTERS), mostly(&DOMAINS), mostly(&CONTROL))

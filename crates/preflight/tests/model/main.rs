@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Preflight against the model of the driver: random pairs of hosts, snapshots taken from the model's sysfs, and then the
-//! migration itself. "Yes" must be a migration that succeeds, "no" one that is refused with the error and the lines that
-//! were foretold, and "unknown" must be said only where an input was withheld.
+//! Preflight against the model of the driver: random pairs of hosts, snapshots taken from the model's sysfs, and then
+//! the migration itself. "Yes" must be a migration that succeeds, "no" one that is refused with the error and the lines
+//! that were foretold, and "unknown" must be said only where an input was withheld.
 //!
 //! `KAPUT_PAIRS=100000 cargo test --release -p preflight --test model` tries that many pairs instead of a few thousand.
 
@@ -110,8 +110,8 @@ fn what_is_foretold_is_what_happens() {
     assert!(impossible < pairs() / 4, "{impossible} pairs could not be set up");
 }
 
-/// Gives the destination what `--fix` proposes, what is a comment in it included, until it proposes nothing any more. What the
-/// model's sysfs cannot do is left out.
+/// Gives the destination what `--fix` proposes, what is a comment in it included, until it proposes nothing any more.
+/// What the model's sysfs cannot do is left out.
 fn apply(source: &Host, case: &Case, destination: &Arc<vfio_ap::Host>) -> Judgement {
     for _ in 0..3 {
         let host = read(&case.tree(destination, 1));

@@ -237,7 +237,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_lines_never_panic(line in "\\PC{0,60}|\\{\"execute\":\"[a-z-]{0,20}\",\"arguments\":[\\[\\]{}\":0-9a-z,]{0,40}\\}") {
+        fn arbitrary_lines_never_panic(
+            line in "\\PC{0,60}|\\{\"execute\":\"[a-z-]{0,20}\",\"arguments\":[\\[\\]{}\":0-9a-z,]{0,40}\\}"
+        ) {
             if let Ok(frame) = RequestFrame::from_line(&line) {
                 prop_assert_eq!(RequestFrame::from_line(&frame.to_line()), Ok(frame));
             }

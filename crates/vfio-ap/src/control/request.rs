@@ -132,7 +132,8 @@ pub enum Request {
         /// Adapter number in hex.
         adapter: String,
     },
-    /// Puts a domain into the host, as one that can be used and controlled, or controlled only. Returns [`super::Empty`].
+    /// Puts a domain into the host, as one that can be used and controlled, or controlled only. Returns
+    /// [`super::Empty`].
     DomainPlug {
         /// Domain number in hex.
         domain: String,

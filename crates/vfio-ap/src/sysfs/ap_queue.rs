@@ -63,8 +63,8 @@ fn show_override(host: &Host, apqn: Apqn) -> Result<String, DeviceError> {
     line(host.context.tables.lock().bus.driver_override(apqn).unwrap_or_default())
 }
 
-/// Chooses a driver by name, or with an empty line none. The queue keeps the driver that it has; a driver need not exist.
-/// Refused while the masks are not as the kernel starts with.
+/// Chooses a driver by name, or with an empty line none. The queue keeps the driver that it has; a driver need not
+/// exist. Refused while the masks are not as the kernel starts with.
 fn set_override(host: &Host, apqn: Apqn, value: &str) -> Result<(), DeviceError> {
     let mut tables = host.context.tables.lock();
     if tables.bus.masks_are_in_use() {

@@ -140,7 +140,8 @@ proptest! {
     #[test]
     fn no_line_makes_a_host_panic(
         execute in "migration-(read|write|set-state)|sysfs-(read|write)|guest-execute|query-log|\\PC{0,20}",
-        arguments in "\\{(\"(stream|length|data|state|path|value|mdev|since)\":(\"[0-9a-f/x.,+-]{0,30}\"|[0-9]{1,20}|null),?){0,4}\\}"
+        arguments in "\\{(\"(stream|length|data|state|path|value|mdev|since)\":\
+                      (\"[0-9a-f/x.,+-]{0,30}\"|[0-9]{1,20}|null),?){0,4}\\}"
     ) {
         let host = host();
         let reply = host.control_line(&format!(r#"{{"execute":"{execute}","arguments":{arguments}}}"#));

@@ -105,7 +105,11 @@ proptest! {
                     if reference.state != DeviceState::STOP_COPY { old_reading = reading.take().or(old_reading) }
                     if reference.state != DeviceState::RESUMING { old_writing = writing.take().or(old_writing) }
                     if let Ok(Some(stream)) = seen {
-                        if reference.state == DeviceState::STOP_COPY { reading = Some(stream) } else { writing = Some(stream) }
+                        if reference.state == DeviceState::STOP_COPY {
+                            reading = Some(stream)
+                        } else {
+                            writing = Some(stream)
+                        }
                     }
                 }
                 Verb::Read(count) => if let Some(stream) = reading {

@@ -18,7 +18,8 @@ import javax.xml.validation.*;
 import javax.xml.transform.stream.StreamSource;
 class Validate {
     public static void main(String[] files) throws Exception {
-        var schema = SchemaFactory.newInstance(javax.xml.XMLConstants.W3C_XML_SCHEMA_NS_URI).newSchema(new File(files[0]));
+        var factory = SchemaFactory.newInstance(javax.xml.XMLConstants.W3C_XML_SCHEMA_NS_URI);
+        var schema = factory.newSchema(new File(files[0]));
         schema.newValidator().validate(new StreamSource(new File(files[1])));
     }
 }

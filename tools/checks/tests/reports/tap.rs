@@ -22,7 +22,8 @@ while (my $line = $parser->next) {
     $blocks++ if $line->is_yaml && ref $line->data eq 'HASH';
 }
 push @odd, $parser->parse_errors, ($parser->is_good_plan ? () : 'a bad plan');
-printf "%s %d %d %d %d\n", $parser->version, scalar $parser->passed, scalar $parser->failed, scalar $parser->skipped, $blocks;
+printf "%s %d %d %d %d\n", $parser->version, scalar $parser->passed, scalar $parser->failed,
+    scalar $parser->skipped, $blocks;
 print "$_\n" for @odd;
 "#;
 

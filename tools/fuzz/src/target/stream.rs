@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A migration stream, written to a destination in pieces. The first byte of the input says how it is cut and which driver
-//! reads it. Whatever it is, the destination has either all of it or is what it was before.
+//! A migration stream, written to a destination in pieces. The first byte of the input says how it is cut and which
+//! driver reads it. Whatever it is, the destination has either all of it or is what it was before.
 
 use ap_arch::stream::StreamView;
 use vfio_ap::model::ModelFactory;

@@ -31,8 +31,8 @@ pub(super) struct Options {
     /// What --report json wrote, or verdict.json of a run folder; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How to report, and into which file: human, json, tap, junit or html. May be given more than once; one of them may
-    /// be without a file
+    /// How to report, and into which file: human, json, tap, junit or html. May be given more than once; one of them
+    /// may be without a file
     #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
     report: Vec<Target>,
 }

@@ -27,8 +27,8 @@ pub(super) struct Options {
     /// Looks at this host instead: `local`, or `ssh:[USER@]NAME` by the system's ssh. May be given more than once
     #[arg(long, value_name = "HOST")]
     host: Vec<Site>,
-    /// With --host: a mediated device that is there and that no guest has. QEMU is started on it and asked what blocks a
-    /// migration
+    /// With --host: a mediated device that is there and that no guest has. QEMU is started on it and asked what blocks
+    /// a migration
     #[arg(long, value_name = "UUID", value_parser = super::print::device_name, requires = "host")]
     mdev: Option<String>,
     #[command(flatten)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SIGINT, SIGTERM and SIGHUP, for commands that hold something: processes, a connection, a folder, queues of a host. The
-//! first signal ends the work, and what is held is put back; the second ends the program as it is. A command that holds
-//! nothing does not listen: the signal itself ends it.
+//! SIGINT, SIGTERM and SIGHUP, for commands that hold something: processes, a connection, a folder, queues of a host.
+//! The first signal ends the work, and what is held is put back; the second ends the program as it is. A command that
+//! holds nothing does not listen: the signal itself ends it.
 //!
 //! Whoever listens must not keep the thread: what may wait for a reader or a pipe waits elsewhere.
 

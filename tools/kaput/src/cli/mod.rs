@@ -93,7 +93,8 @@ Examples:
 
 /// Does a guest's access to its crypto adapters survive live migration?
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, arg_required_else_help = true, after_help = format!("{TOP}\n{EXIT_STATUS}"))]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = format!("{TOP}\n{EXIT_STATUS}"))]
 struct Cli {
     #[command(flatten)]
     named: Named,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Colours for the human report: the verdict, what failed, the names of findings. Whether they are shown is decided where
-//! they are printed, by NO_COLOR, CLICOLOR, CLICOLOR_FORCE, TERM and whether it is a terminal.
+//! Colours for the human report: the verdict, what failed, the names of findings. Whether they are shown is decided
+//! where they are printed, by NO_COLOR, CLICOLOR, CLICOLOR_FORCE, TERM and whether it is a terminal.
 
 use std::io::Write as _;
 

@@ -27,8 +27,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     seconds.or_else(|_| humantime::parse_duration(text)).map_err(|error| format!("{error}: 90s, 10m, 1h30m"))
 }
 
-/// Prints, and is content. A reader that went away wants no more, and is no reason to complain; one that does not read is
-/// waited for on another thread.
+/// Prints, and is content. A reader that went away wants no more, and is no reason to complain; one that does not read
+/// is waited for on another thread.
 pub(super) async fn print(text: impl Into<Vec<u8>>) -> Result<u8> {
     match write_to(std::io::stdout(), text.into()).await {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

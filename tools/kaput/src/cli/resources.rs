@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `kaput restore`, and the part of `kaput run` that gives real hosts' queues to a guest: taken before the runs, given back
-//! after them, whatever became of them.
+//! `kaput restore`, and the part of `kaput run` that gives real hosts' queues to a guest: taken before the runs, given
+//! back after them, whatever became of them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,7 +30,8 @@ pub(super) const RESTORE_HELP: &str = "\
 Examples:
   kaput restore                      after a crash: every host is as it was before the run
 
-What is to be put back stands in journals, in KAPUT_STATE, else in XDG_STATE_HOME/kaput or ~/.local/state/kaput. A host on
+What is to be put back stands in journals, in KAPUT_STATE, else in XDG_STATE_HOME/kaput or ~/.local/state/kaput. A \
+host on
 which another kaput is at work is waited for, up to 50 seconds.
 
 Exit status: 0 everything is as it was, 3 something could not be put back, or a journal cannot be read; it stays then.
@@ -64,7 +65,8 @@ pub(super) struct Options {
     /// With --engine qemu or libvirt: a mediated device that is there on both hosts; nothing of it is changed
     #[arg(long, value_name = "UUID", value_parser = super::print::device_name, conflicts_with = "assign")]
     mdev: Option<String>,
-    /// With --engine qemu or libvirt: makes a mediated device for the run, on both hosts, and puts everything back: 05,06/33,3a
+    /// With --engine qemu or libvirt: makes a mediated device for the run, on both hosts, and puts everything back:
+    /// 05,06/33,3a
     #[arg(long, value_name = "ADAPTERS/DOMAINS[/CONTROL]", value_parser = matrix)]
     assign: Option<Matrix>,
     /// With queues of the hosts: the guest's CPU model [default: what both hosts have, and AP]
@@ -140,7 +142,8 @@ impl Options {
         Ok(())
     }
 
-    /// Takes what the guest is to have, and tells the tools. What is taken is `held` from then on, whatever happens next.
+    /// Takes what the guest is to have, and tells the tools. What is taken is `held` from then on, whatever happens
+    /// next.
     pub(super) async fn take(&self, sites: &Sites, all: &[Loaded], tools: &mut Tools, held: &mut Held) -> Result<()> {
         if self.engine != Name::Libvirt {
             return self.take_queues(sites, all, tools, held).await;

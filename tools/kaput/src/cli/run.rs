@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `kaput run`: which scenarios, how many at once, and who is told how. Everything is read and checked, and every report
-//! file is opened, before anything is started.
+//! `kaput run`: which scenarios, how many at once, and who is told how. Everything is read and checked, and every
+//! report file is opened, before anything is started.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -45,8 +45,8 @@ pub(super) struct Options {
     /// Runs so many scenarios at the same time
     #[arg(short, long, value_name = "N", default_value = "1")]
     jobs: NonZeroUsize,
-    /// How to report, and into which file: human, json, tap, junit or html. May be given more than once; one of them may
-    /// be without a file
+    /// How to report, and into which file: human, json, tap, junit or html. May be given more than once; one of them
+    /// may be without a file
     #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
     report: Vec<Target>,
     #[command(flatten)]

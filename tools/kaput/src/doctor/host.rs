@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What another host has for runs on KVM with its real queues. It is asked over the connection that a run would have, and
-//! nothing is changed there. With a mediated device that no guest has, a QEMU is started on it and asked whether it could
-//! migrate; it runs no guest.
+//! What another host has for runs on KVM with its real queues. It is asked over the connection that a run would have,
+//! and nothing is changed there. With a mediated device that no guest has, a QEMU is started on it and asked whether it
+//! could migrate; it runs no guest.
 
 use std::fmt;
 

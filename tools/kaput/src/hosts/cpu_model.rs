@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::hosts::ssh::{Far, FarError};
 
-/// CPU features without which a guest sees no crypto adapter: AP instructions, facility test, configuration information,
-/// interruptions.
+/// CPU features without which a guest sees no crypto adapter: AP instructions, facility test, configuration
+/// information, interruptions.
 const AP_FEATURES: [&str; 4] = ["ap", "apft", "apqci", "apqi"];
 
 /// What QEMU is told for KVM.
@@ -23,8 +23,8 @@ pub struct Kvm {
     pub destination: String,
 }
 
-/// The CPU that guests of these hosts can have on each of them, with AP: `host` itself cannot be migrated. The first host
-/// does the arithmetic.
+/// The CPU that guests of these hosts can have on each of them, with AP: `host` itself cannot be migrated. The first
+/// host does the arithmetic.
 ///
 /// # Errors
 /// [`FarError`].

@@ -102,7 +102,8 @@ fn write_with(
 /// A journal's file, and what it says or why that cannot be read.
 pub type Found = (PathBuf, Result<Entry, JournalError>);
 
-/// All journals there are, with their files. One that cannot be read says so in its place: the others must not wait for it.
+/// All journals there are, with their files. One that cannot be read says so in its place: the others must not wait for
+/// it.
 ///
 /// # Errors
 /// [`JournalError`] for the folder; one that is not there has none.

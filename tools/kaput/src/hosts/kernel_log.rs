@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's log on a real host. After a refusal the source's QEMU knows an error number at most; why, the destination's
-//! kernel has told its log. Only what it says of the driver since a run began is fetched.
+//! The kernel's log on a real host. After a refusal the source's QEMU knows an error number at most; why, the
+//! destination's kernel has told its log. Only what it says of the driver since a run began is fetched.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ pub const BY_HAND: &str = "dmesg | grep vfio_ap";
 /// The least important level that a refusal is told by: warning.
 const WARNING: u8 = 4;
 
-/// Prints the log as `/dev/kmsg` has it: level, number, time, flags; text. The journal, which its group may read, has no numbers:
-/// there the lines are counted.
+/// Prints the log as `/dev/kmsg` has it: level, number, time, flags; text. The journal, which its group may read, has
+/// no numbers: there the lines are counted.
 const RECORDS: &str = r#"
 if why=$({ exec 9< "$root/dev/kmsg"; } 2>&1); then
     # It says that there is no more for now where its end is.
@@ -164,7 +164,8 @@ mod tests {
         let mut text = String::from("6,10,0,-;vfio_ap matrix: MDEV: Registered\n SUBSYSTEM=mdev\nrubbish\n");
         text +=
             &format!("3,11,0,-;vfio_ap_mdev {UUID}: Queue 05.0033 not available to vfio_ap driver on target host\n");
-        text += "3,12,0,-;vfio_ap_mdev 11111111-2222-4333-8444-555555555555: Queue 05.0033 not available to vfio_ap driver on target host\n";
+        text += "3,12,0,-;vfio_ap_mdev 11111111-2222-4333-8444-555555555555: Queue 05.0033 not available to vfio_ap \
+            driver on target host\n";
         text += &format!("6,13,0,c;vfio_ap_mdev {UUID}: Adding to iommu group \x1b[2J\n");
         text += &format!("3,14,0,-;vfio_ap_mdev {UUID}: Control domain 0044 not available on target host\n");
         text

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The queues of real hosts that a run's guest gets: taken before it, given back after it. What is to be put back stands in
-//! a journal before anything is changed, and one way of giving back serves the end, an error, Ctrl-C and a crash.
+//! The queues of real hosts that a run's guest gets: taken before it, given back after it. What is to be put back
+//! stands in a journal before anything is changed, and one way of giving back serves the end, an error, Ctrl-C and a
+//! crash.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use crate::hosts::name::Site;
 use crate::hosts::ssh::{Far, FarError, SILENCE};
 use crate::hosts::virsh::{destroy_all, mark_of};
 
-/// Seconds to wait for another kaput on the same host: at the start none may be there, and after a crash the far side of
-/// the one that crashed takes a while to notice.
+/// Seconds to wait for another kaput on the same host: at the start none may be there, and after a crash the far side
+/// of the one that crashed takes a while to notice.
 const AT_START: u32 = 2;
 const AFTER_A_CRASH: u32 = SILENCE.as_secs() as u32 + 20;
 
@@ -47,7 +48,8 @@ pub enum ResourceError {
     Journal(#[from] JournalError),
     /// The host is not as it was.
     #[error("host {host} is not as it was: {what}")]
-    #[diagnostic(help("look at it by hand; {} says what was changed, and `kaput restore` tries again", journal.display()))]
+    #[diagnostic(help("look at it by hand; {} says what was changed, and `kaput restore` tries \
+        again", journal.display()))]
     Left {
         /// The host.
         host: String,
@@ -80,8 +82,8 @@ pub fn random_uuid() -> String {
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
-/// Looks whether a host can give a run what it is to have there, and writes down what is to be put back. Nothing is changed
-/// yet. `uuid` names the mediated device, if one is made.
+/// Looks whether a host can give a run what it is to have there, and writes down what is to be put back. Nothing is
+/// changed yet. `uuid` names the mediated device, if one is made.
 ///
 /// # Errors
 /// [`ResourceError`].
@@ -188,8 +190,8 @@ async fn put_back(far: &Far, journal: PathBuf, record: &Record) -> Result<(), Re
     Err(left(last.map_or("what was written to it does not stay".to_owned(), |error| error.to_string())))
 }
 
-/// Puts back whatever journals say. Tells each host's name, and how it went; a journal that cannot be read is told by its
-/// file, after the others.
+/// Puts back whatever journals say. Tells each host's name, and how it went; a journal that cannot be read is told by
+/// its file, after the others.
 ///
 /// # Errors
 /// [`JournalError`] if the folder of the journals cannot be read.

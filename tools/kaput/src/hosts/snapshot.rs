@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where a snapshot comes from: a file, a folder that looks like sysfs, this host, or another one by the system's ssh.
-//! Over ssh the shell script goes in on standard input and the snapshot comes back; nothing is left there. Files of this host
-//! are read on a thread of their own: a pipe or a driver may let one wait.
+//! Over ssh the shell script goes in on standard input and the snapshot comes back; nothing is left there. Files of
+//! this host are read on a thread of their own: a pipe or a driver may let one wait.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -85,8 +85,8 @@ pub enum PlaceError {
     Host(#[from] FarError),
 }
 
-/// Takes or reads the snapshot of a host, by ssh with this configuration; with `monitor`, asks that QEMU too what blocks a
-/// migration.
+/// Takes or reads the snapshot of a host, by ssh with this configuration; with `monitor`, asks that QEMU too what
+/// blocks a migration.
 ///
 /// # Errors
 /// [`PlaceError`]. A QEMU that does not answer is recorded in the snapshot.

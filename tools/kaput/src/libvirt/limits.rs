@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which scenarios libvirt can carry out: those that want nothing between the guest's last instruction on one host and its
-//! first on the other, because libvirt leaves no moment for it, and ask nothing of a model that nobody reaches there.
+//! Which scenarios libvirt can carry out: those that want nothing between the guest's last instruction on one host and
+//! its first on the other, because libvirt leaves no moment for it, and ask nothing of a model that nobody reaches
+//! there.
 
 use ap_arch::Matrix;
 use vfio_ap::{HostConfig, MdevConfig};

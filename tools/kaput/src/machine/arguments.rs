@@ -25,8 +25,8 @@ pub struct Setup<'a> {
     pub kvm: Option<(&'a str, &'a str)>,
 }
 
-/// The arguments. `file` gives the path of one of the machine's files; `control` is where the plugin is to listen, without
-/// it there is no plugin.
+/// The arguments. `file` gives the path of one of the machine's files; `control` is where the plugin is to listen,
+/// without it there is no plugin.
 pub(super) fn arguments(
     setup: &Setup<'_>,
     file: &impl Fn(&str) -> PathBuf,
@@ -45,7 +45,8 @@ pub(super) fn arguments(
     }
     // Nothing the guest does not use: each device costs start and migration time.
     add(&["-nodefaults", "-display", "none"]);
-    // The guest's end and its crash both pause QEMU, so that its memory can still be read; a guest that resets itself ends.
+    // The guest's end and its crash both pause QEMU, so that its memory can still be read; a guest that resets itself
+    // ends.
     add(&["-action", "panic=pause,shutdown=pause,reboot=shutdown"]);
     // Children die with their parent, also when it is killed.
     add(&["-run-with", "exit-with-parent=on"]);

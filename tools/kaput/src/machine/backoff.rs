@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Asking again, where nothing tells that an answer has changed: with pauses that grow, until a deadline. Everything else waits for
-//! events.
+//! Asking again, where nothing tells that an answer has changed: with pauses that grow, until a deadline. Everything
+//! else waits for events.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A machine's end of the guest's console. Read when there is something, and once more, to the last byte, when the guest
-//! is known to stand still: that makes the order of two consoles certain.
+//! A machine's end of the guest's console. Read when there is something, and once more, to the last byte, when the
+//! guest is known to stand still: that makes the order of two consoles certain.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream as Direct;
@@ -46,8 +46,8 @@ impl Console {
     }
 }
 
-/// The connection, not blocking. The runtime's half says when to look, the direct one asks the kernel: the runtime believes a
-/// socket empty until it has looked itself.
+/// The connection, not blocking. The runtime's half says when to look, the direct one asks the kernel: the runtime
+/// believes a socket empty until it has looked itself.
 struct ConsoleSocket {
     watched: UnixStream,
     direct: Direct,

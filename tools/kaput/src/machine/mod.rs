@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One QEMU that answers: asked by whoever its monitor is, its console and the plugin's control socket, and ended whatever
-//! happens. A dropped machine is a killed machine; if the harness itself is killed, QEMU notices that its parent is gone.
+//! One QEMU that answers: asked by whoever its monitor is, its console and the plugin's control socket, and ended
+//! whatever happens. A dropped machine is a killed machine; if the harness itself is killed, QEMU notices that its
+//! parent is gone.
 
 pub mod arguments;
 pub mod backoff;

@@ -158,7 +158,8 @@ impl Observed {
         });
     }
 
-    /// Takes what a machine is doing when it is asked. It is asked once somebody hears its events: those before are lost.
+    /// Takes what a machine is doing when it is asked. It is asked once somebody hears its events: those before are
+    /// lost.
     pub fn status(&self, machine: usize, status: &Status) {
         self.write(|state| {
             let known = &mut state.machines[machine];

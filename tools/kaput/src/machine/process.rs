@@ -20,8 +20,8 @@ use crate::hosts::ssh::{Far, FarError, Forward};
 use crate::outcome::events::What;
 use crate::protocol::socket_path;
 
-/// Those who look after processes: each ends its process when it is not needed any more, and tidies up after it. They outlive
-/// who had the process started.
+/// Those who look after processes: each ends its process when it is not needed any more, and tidies up after it. They
+/// outlive who had the process started.
 static TASKS: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
 
 /// Has a process looked after.

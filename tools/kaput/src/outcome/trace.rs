@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the guest did with AP instructions, on all hosts, in one line of time with what else happened. The hosts tell it, so that
-//! it is there for any guest; they and the harness run on one machine and so have one clock.
+//! What the guest did with AP instructions, on all hosts, in one line of time with what else happened. The hosts tell
+//! it, so that it is there for any guest; they and the harness run on one machine and so have one clock.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -139,8 +139,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_that_never_stops_telling_is_heard_for_so_long_and_no_longer() {
-        let entry = serde_json::json!({"number": 0, "at": 0, "cpu": 0, "instruction": "pqap", "gr0": "0x0", "gr1": "0x0",
-            "gr2": "0x0"});
+        let entry = serde_json::json!({"number": 0, "at": 0, "cpu": 0, "instruction": "pqap",
+            "gr0": "0x0", "gr1": "0x0", "gr2": "0x0"});
         let ask = async |since: u64| -> Result<TraceReply, serde_json::Error> {
             let entries = vec![serde_json::from_value(entry.clone())?];
             Ok(TraceReply { entries, next: since + 1, lost: u64::MAX })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The paths of unix sockets: how long one may be, how much of that the names of a run's sockets take, and what an ended
-//! program left there.
+//! The paths of unix sockets: how long one may be, how much of that the names of a run's sockets take, and what an
+//! ended program left there.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -47,8 +47,8 @@ const fn longest(names: &[&str]) -> usize {
     longest
 }
 
-/// Removes what a QEMU that was killed left behind where the next one is to listen. Anything else stays: then the plugin says
-/// what is in its way.
+/// Removes what a QEMU that was killed left behind where the next one is to listen. Anything else stays: then the
+/// plugin says what is in its way.
 pub(crate) fn remove_stale_socket(path: &Path) {
     let is_refused =
         || std::os::unix::net::UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Many values in their order, as a drawing that stays the same size however many there are: neighbours are taken
-//! together, and of each group the least, the median and the greatest are drawn. This computes places; the pages draw them.
+//! together, and of each group the least, the median and the greatest are drawn. This computes places; the pages draw
+//! them.
 
 /// Width of the drawing's plane, in its units.
 const WIDTH: f64 = 1000.0;

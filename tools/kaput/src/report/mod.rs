@@ -34,7 +34,8 @@ pub struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// Whether a case ended as the scenario has it: passed, skipped where it must be, failed where it must notice damage.
+    /// Whether a case ended as the scenario has it: passed, skipped where it must be, failed where it must notice
+    /// damage.
     #[must_use]
     pub fn case_is_right(&self, case: &Case) -> bool {
         let expect = &self.loaded.scenario.expect;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Hosts and bystanders are asked what the scenario wants to know of them; an answer that is not the scenario's ends the
-//! story.
+//! Hosts and bystanders are asked what the scenario wants to know of them; an answer that is not the scenario's ends
+//! the story.
 
 use std::time::Instant;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The same story with libvirt in QEMU's place: it creates the guest's domain, migrates it, and says how that went. It leaves
-//! no moment for a hand-over of the device, so both hosts have been given the same.
+//! The same story with libvirt in QEMU's place: it creates the guest's domain, migrates it, and says how that went. It
+//! leaves no moment for a hand-over of the device, so both hosts have been given the same.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -229,7 +229,8 @@ impl ByLibvirt<'_> {
         Ok(())
     }
 
-    /// Each look takes a while, and the first pass over memory is the long one: nothing is waited for between two looks.
+    /// Each look takes a while, and the first pass over memory is the long one: nothing is waited for between two
+    /// looks.
     async fn prove(&self, source: &Machine) -> Result<(), Ended> {
         let run = self.run;
         let mut before = None;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The way the guest's memory goes: a socket in the run folder, a chain of forwarded ones where a host is reached by ssh, or
-//! TCP from host to host. With sockets QEMU sees one of its own host on either side.
+//! The way the guest's memory goes: a socket in the run folder, a chain of forwarded ones where a host is reached by
+//! ssh, or TCP from host to host. With sockets QEMU sees one of its own host on either side.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -157,7 +157,8 @@ impl Migration<'_> {
         let (from, to) = (site(source), site(destination));
         let look = format!(
             "{} must be reachable from {from}: look at the firewalls of {from} and {to}, and between them; \
-             --migrate-over tcp:ADDRESS:FIRST-LAST names another address of {to} and its open ports, --migrate-over ssh \
+             --migrate-over tcp:ADDRESS:FIRST-LAST names another address of {to} and its open ports, --migrate-over \
+             ssh \
              needs none",
             channel.uri
         );

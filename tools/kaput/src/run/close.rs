@@ -110,8 +110,8 @@ impl Run<'_> {
         }
     }
 
-    /// The guest's last AP instructions, each with the host it was executed on: before the first case that failed and should not
-    /// have, or before the end.
+    /// The guest's last AP instructions, each with the host it was executed on: before the first case that failed and
+    /// should not have, or before the end.
     fn last_instructions(&self, log: &Log) -> Vec<String> {
         let state = self.observed().look();
         let expected = |name: &str| self.scenario.expect.failing.iter().any(|failing| failing.get_ref() == name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One migration by QMP: memory moves, the guest stands still, the AP configuration goes over, and both QEMUs end in the
-//! states that go with what became of it. [`Migration::carry_out`] reads like the list in `docs/architecture.md`.
+//! One migration by QMP: memory moves, the guest stands still, the AP configuration goes over, and both QEMUs end in
+//! the states that go with what became of it. [`Migration::carry_out`] reads like the list in `docs/architecture.md`.
 
 use std::time::Instant;
 
@@ -30,8 +30,8 @@ pub(super) struct Migration<'a> {
 }
 
 impl Migration<'_> {
-    /// From the guest's request to the end states. Returns whether the guest is at the destination; if not, it runs on at
-    /// the source.
+    /// From the guest's request to the end states. Returns whether the guest is at the destination; if not, it runs on
+    /// at the source.
     pub(super) async fn carry_out(self) -> Result<bool, Ended> {
         self.run.begin_migration(self.number, &self.hop, self.source).await?;
         self.moment(Moment::Asked).await?;
@@ -104,8 +104,8 @@ impl Migration<'_> {
         self.over(false).await
     }
 
-    /// The end of a migration that somebody cancelled. QEMU lets the guest run again by itself, and the plugin brings the device
-    /// back before the guest's first instruction: the harness only looks.
+    /// The end of a migration that somebody cancelled. QEMU lets the guest run again by itself, and the plugin brings
+    /// the device back before the guest's first instruction: the harness only looks.
     async fn cancelled(self) -> Result<bool, Ended> {
         let Self { run, source, destination, hop, .. } = self;
         let over = |status: &MigrationStatus| (*status == MigrationStatus::CANCELLED).then_some(());
@@ -198,8 +198,8 @@ impl Migration<'_> {
         Ok(())
     }
 
-    /// What a source does once its migration is over. QEMU tells the migration's end a moment before it has drawn the consequence,
-    /// and no event tells that it has: it is asked again.
+    /// What a source does once its migration is over. QEMU tells the migration's end a moment before it has drawn the
+    /// consequence, and no event tells that it has: it is asked again.
     async fn settled(self) -> Result<Status, Ended> {
         let mut pace = Pace::until(Instant::now() + self.run.scenario.deadlines.answer);
         loop {
@@ -211,8 +211,9 @@ impl Migration<'_> {
     }
 }
 
-/// The migration's limits: as the scenario says, or so tight that a guest that works keeps it from converging. The first
-/// pass over the image's memory, some hundred KiB, then takes long enough for a guest that gets little of a busy CPU.
+/// The migration's limits: as the scenario says, or so tight that a guest that works keeps it from converging. The
+/// first pass over the image's memory, some hundred KiB, then takes long enough for a guest that gets little of a busy
+/// CPU.
 fn limits(hop: &Hop<'_>, tight: bool) -> SetParameters {
     if tight {
         return SetParameters { max_bandwidth: Some(2 << 20), downtime_limit: Some(0) };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One run: a scenario is carried out on its hosts and judged. [`story`] goes from the first QEMU's start to the guest's
-//! end, whoever migrates the guest: the harness itself by QMP ([`by_qemu`]) or libvirt ([`by_libvirt`]). What goes wrong
-//! on the way ends the story with a verdict ([`blame`]); [`close`] makes what is left of a run.
+//! One run: a scenario is carried out on its hosts and judged. [`story`] goes from the first QEMU's start to the
+//! guest's end, whoever migrates the guest: the harness itself by QMP ([`by_qemu`]) or libvirt ([`by_libvirt`]). What
+//! goes wrong on the way ends the story with a verdict ([`blame`]); [`close`] makes what is left of a run.
 
 mod actions;
 mod asks;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A migration between real drivers that failed. QEMU tells that it did; whether the destination's driver refused, and why, its
-//! kernel's log tells. A refusal is an outcome, as with the model; everything else stays the verdict that it was.
+//! A migration between real drivers that failed. QEMU tells that it did; whether the destination's driver refused, and
+//! why, its kernel's log tells. A refusal is an outcome, as with the model; everything else stays the verdict that it
+//! was.
 
 use vfio_mig::Errno;
 
@@ -11,7 +12,8 @@ use crate::hosts::kernel_log::{BY_HAND, Witness};
 use crate::outcome::events::What;
 use crate::outcome::verdict::Kind;
 
-/// Where the kernels' logs of both hosts stood when a run began: the source's, the destination's, or why they cannot be read.
+/// Where the kernels' logs of both hosts stood when a run began: the source's, the destination's, or why they cannot be
+/// read.
 pub(super) type Marks = [Result<u64, String>; 2];
 
 /// Notes where the logs stand, if somebody may ask for what comes.
@@ -23,8 +25,8 @@ pub(super) async fn marks(run: &Run<'_>) -> Option<Marks> {
 }
 
 impl Migration<'_> {
-    /// Asks the destination's kernel about a migration that ended with this verdict. Returns whether the guest is at the
-    /// destination, which after a refusal it is not.
+    /// Asks the destination's kernel about a migration that ended with this verdict. Returns whether the guest is at
+    /// the destination, which after a refusal it is not.
     pub(super) async fn ask_the_kernel(self, marks: Option<&Marks>, mut ended: Ended) -> Result<bool, Ended> {
         let Self { run, source, destination, .. } = self;
         let (Some(logs), Some(marks)) = (&run.tools.kernel_logs, marks) else { return Err(ended) };

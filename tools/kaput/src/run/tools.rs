@@ -112,7 +112,8 @@ impl Named {
         self.find_on(&Sites::default(), true).await
     }
 
-    /// Finds and checks the rest, where it is needed: another host has a QEMU and a plugin of its own, KVM needs no plugin.
+    /// Finds and checks the rest, where it is needed: another host has a QEMU and a plugin of its own, KVM needs no
+    /// plugin.
     ///
     /// # Errors
     /// [`ToolError`].

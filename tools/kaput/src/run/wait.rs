@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Waits: for answers, for what is observed of machines, and for what the guest says. Each has a deadline, and each ends
-//! with a verdict where nothing came.
+//! Waits: for answers, for what is observed of machines, and for what the guest says. Each has a deadline, and each
+//! ends with a verdict where nothing came.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -60,7 +60,8 @@ impl Waits {
         }
     }
 
-    /// Waits until the migration of `whose` has the wanted status; an end of another kind, and the other side's death, end it.
+    /// Waits until the migration of `whose` has the wanted status; an end of another kind, and the other side's death,
+    /// end it.
     pub(super) async fn status<T>(
         &self,
         whose: &Machine,
@@ -88,8 +89,8 @@ impl Waits {
         self.soon(machine, doing, |state| (state.machines[machine.index].running != Some(false)).then_some(())).await
     }
 
-    /// Waits for the guest's next milestone on the machine it is on. A guest that has nothing to migrate for waits for a key all
-    /// the same, and gets it.
+    /// Waits for the guest's next milestone on the machine it is on. A guest that has nothing to migrate for waits for
+    /// a key all the same, and gets it.
     pub(super) async fn guest(
         &self,
         home: &Machine,

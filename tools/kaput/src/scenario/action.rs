@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is done to a run at a named moment: by an administrator, or by whatever makes things fail. Each deed takes certain keys and no
-//! others; what an administrator does becomes one request of the control protocol.
+//! What is done to a run at a named moment: by an administrator, or by whatever makes things fail. Each deed takes
+//! certain keys and no others; what an administrator does becomes one request of the control protocol.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -192,7 +192,8 @@ impl Action {
         }
     }
 
-    /// What an administrator asks of the host, where the guest's mediated device is `mdev`; `None` for deeds of another kind.
+    /// What an administrator asks of the host, where the guest's mediated device is `mdev`; `None` for deeds of another
+    /// kind.
     #[must_use]
     pub fn request(&self, mdev: &str) -> Option<Request> {
         let adapter = self.adapter.clone();

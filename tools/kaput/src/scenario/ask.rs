@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a scenario asks of a host at a named moment, and what must be answered: a request of the control protocol, or one
-//! instruction of a bystander, a scripted guest that stands on the host beside the guest under test.
+//! What a scenario asks of a host at a named moment, and what must be answered: a request of the control protocol, or
+//! one instruction of a bystander, a scripted guest that stands on the host beside the guest under test.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -49,8 +49,8 @@ pub struct Ask {
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub call: Option<Call>,
-    /// What the answer must have: every member that stands here, as it stands here. For a bystander: how the status word
-    /// begins, as `E---- rc 00`.
+    /// What the answer must have: every member that stands here, as it stands here. For a bystander: how the status
+    /// word begins, as `E---- rc 00`.
     #[serde(default)]
     pub answer: Option<Value>,
     /// The error that must be the answer.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Scenarios out of a seed, for runs without end. A scenario is written as the text of a scenario file, so that whatever
-//! surprises can be run again by itself, and the same seed brings the same ones in the same order on every machine.
+//! Scenarios out of a seed, for runs without end. A scenario is written as the text of a scenario file, so that
+//! whatever surprises can be run again by itself, and the same seed brings the same ones in the same order on every
+//! machine.
 //!
 //! What must happen is known from how a scenario was made: equal hosts keep the guest whole, a queue that belongs to
 //! nobody refuses it. The judge is the same as for any other scenario.

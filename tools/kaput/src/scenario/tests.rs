@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What people see when a scenario file is wrong: each fault with its place and with what is allowed. And that the shipped
-//! scenarios are not.
+//! What people see when a scenario file is wrong: each fault with its place and with what is allowed. And that the
+//! shipped scenarios are not.
 
 use std::path::Path;
 

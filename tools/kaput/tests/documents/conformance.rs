@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `docs/generated/conformance.md` is made from the catalogue of findings, the model's switches and the shipped scenarios.
-//! `KAPUT_WRITE_DOCS=1` writes it anew.
+//! `docs/generated/conformance.md` is made from the catalogue of findings, the model's switches and the shipped
+//! scenarios. `KAPUT_WRITE_DOCS=1` writes it anew.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -71,10 +71,14 @@ fn page() -> String {
         let switch = if Defect::from_name(finding.id).is_ok() { ", switch" } else { "" };
         entry(&mut page, &format!("`{}` ({}{switch}): {}", finding.id, finding.severity, finding.what));
     }
-    page.push_str("\n## Findings that are not imitated\n\nOnly a checker of races or lifetimes can see these. Safe Rust \
+    page.push_str(
+        "\n## Findings that are not imitated\n\nOnly a checker of races or lifetimes can see these. Safe \
+        Rust \
                    makes them impossible here: a value has one owner, a lock\nguard unlocks what it locked, a buffer \
-                   knows its length. What stands behind each is a rule, and the rule is a test of the\nmodel. On a real \
-                   driver the kernel's own checkers (KASAN, kmemleak, lockdep) judge while the named case runs.\n\n");
+                   knows its length. What stands behind each is a rule, and the rule is a test of the\nmodel. On a \
+                   real \
+                   driver the kernel's own checkers (KASAN, kmemleak, lockdep) judge while the named case runs.\n\n",
+    );
     for (id, unmodelled) in unmodelled::all() {
         let (rule, real) = (unmodelled.rule, unmodelled.on_a_driver);
         assert!(catalogue::find(&id).is_some(), "{id} is a finding");

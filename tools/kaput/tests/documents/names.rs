@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `doc-typos-and-inconsistent-names`, `doc-heading-says-not-incompatible`: one quantity has one name, and what is said of
-//! scenarios and findings is what the code has.
+//! `doc-typos-and-inconsistent-names`, `doc-heading-says-not-incompatible`: one quantity has one name, and what is said
+//! of scenarios and findings is what the code has.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The fault matrix, in the real QEMU: what can go wrong, at each moment at which it can, and the verdict that is to name it. A
-//! cell is a test. [`whole`] has cells that are a run each; [`stream`] offers every damaged stream to one destination, which must
-//! refuse it and be as it was before. When all is done no process may be left.
+//! The fault matrix, in the real QEMU: what can go wrong, at each moment at which it can, and the verdict that is to
+//! name it. A cell is a test. [`whole`] has cells that are a run each; [`stream`] offers every damaged stream to one
+//! destination, which must refuse it and be as it was before. When all is done no process may be left.
 
 #[path = "../support/mod.rs"]
 mod support;

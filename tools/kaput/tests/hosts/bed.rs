@@ -109,7 +109,8 @@ impl Bed {
 
     fn daemon(&self, host: &str, number: u8, plugin: &Path) -> Result<(), String> {
         let (qemu, store, root) = (self.path("qemu"), self.path("store"), self.root(host));
-        // What this machine's user has in his shell's start-up files is not a host's business: it takes time, and locks.
+        // What this machine's user has in his shell's start-up files is not a host's business: it takes time, and
+        // locks.
         let home = self.folder.path();
         let set: [(&str, &Path); 5] = [
             ("KAPUT_QEMU", &qemu),
@@ -120,8 +121,10 @@ impl Bed {
         ];
         let set: Vec<String> = set.iter().map(|(name, value)| format!("{name}={}", value.display())).collect();
         let config = format!(
-            "ListenAddress 198.18.0.{number}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
-             PasswordAuthentication no\nKbdInteractiveAuthentication no\nAcceptEnv TMPDIR\nMaxStartups 100\nSetEnv {}\n",
+            "ListenAddress 198.18.0.{number}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM \
+             no\n\
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\nAcceptEnv TMPDIR\nMaxStartups 100\nSetEnv \
+             {}\n",
             self.path("host-key").display(),
             self.path("key.pub").display(),
             set.join(" "),
@@ -200,7 +203,8 @@ impl Bed {
         let host = |name: &str, address: &str, key: &str, folder: &str, port: u16| {
             format!(
                 "Host {name}\nHostName {address}\nPort {port}\nUser root\nIdentityFile {}\nUserKnownHostsFile {}\n\
-                 SetEnv TMPDIR={}\nIdentitiesOnly yes\nIdentityAgent none\nStrictHostKeyChecking no\nLogLevel ERROR\n\n",
+                 SetEnv TMPDIR={}\nIdentitiesOnly yes\nIdentityAgent none\nStrictHostKeyChecking no\nLogLevel \
+                 ERROR\n\n",
                 self.path(key).display(),
                 self.path("known").display(),
                 self.path(folder).display(),

@@ -26,7 +26,8 @@ fn everything(bed: &Bed) -> Result<(), String> {
     bed.drivers.iter().try_for_each(|driver| make_device(driver, UUID))?;
     let before = files(bed);
     let all = [
-        "host ssh:a yes KVM /dev/kvm can be used yes kernel 6.18.0 yes AP 3 cards, 6 queues yes facilities 12 (QCI), 15 (APFT)",
+        "host ssh:a yes KVM /dev/kvm can be used yes kernel 6.18.0 yes AP 3 cards, 6 queues yes facilities 12 (QCI), \
+         15 (APFT)",
         "yes vfio_ap guest_matrix",
         "yes migration vfio_ap can migrate a device",
         "yes QEMU vfio-ap",

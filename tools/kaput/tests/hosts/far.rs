@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs over ssh: the verdicts, the time, what is told of a host that cannot be reached, and what is left when somebody is
-//! killed.
+//! Runs over ssh: the verdicts, the time, what is told of a host that cannot be reached, and what is left when somebody
+//! is killed.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -133,7 +133,8 @@ fn endless(bed: &Bed) -> Result<std::process::Child, String> {
     let scenario = bed.path("endless.toml");
     let text = "summary = \"It goes on\"\n[guest]\nsuites = [\"migration-continuous\"]\ncpus = 2\n\
                 [hosts.A]\ntopology = \"05=cex8a/33\"\nmdev = { adapters = [\"05\"], domains = [\"33\"] }\n\
-                [hosts.B]\ntopology = \"05=cex8a/33\"\n[[migrations]]\nto = \"B\"\nwith = { bandwidth = 100_000, downtime = 0 }\n\
+                [hosts.B]\ntopology = \"05=cex8a/33\"\n[[migrations]]\nto = \"B\"\nwith = \
+                { bandwidth = 100_000, downtime = 0 }\n\
                 [deadlines]\nmigration = 120\n[expect]\nresult = \"pass\"\n";
     std::fs::write(&scenario, text).map_err(|error| error.to_string())?;
     let path = scenario.display().to_string();

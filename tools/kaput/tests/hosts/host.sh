@@ -1,7 +1,6 @@
-# SPDX-License-Identifier: MIT OR Apache-2.0
-# Arguments: the host's name, its own folder, a program with its arguments. The program gets the host's name, and sees the
-# host's own folders where a libvirt keeps things: by these a libvirt of one host is none of another's, and none of the
-# system's. KAPUT_ALSO has more pairs of such folders.
+# SPDX-License-Identifier: MIT OR Apache-2.0 Arguments: the host's name, its own folder, a program with its arguments.
+# The program gets the host's name, and sees the host's own folders where a libvirt keeps things: by these a libvirt of
+# one host is none of another's, and none of the system's. KAPUT_ALSO has more pairs of such folders.
 hostname "$1"
 own=$2
 shift 2

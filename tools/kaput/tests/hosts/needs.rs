@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What this machine must have for the two hosts and for a libvirt on each: one thing that is missing is named, with the
-//! package of Debian that has it, and costs only the tests that need it.
+//! What this machine must have for the two hosts and for a libvirt on each: one thing that is missing is named, with
+//! the package of Debian that has it, and costs only the tests that need it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs with queues of the hosts, as on KVM: what is taken, what is refused, and that every host is the same afterwards,
-//! whoever was killed and when.
+//! Runs with queues of the hosts, as on KVM: what is taken, what is refused, and that every host is the same
+//! afterwards, whoever was killed and when.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -159,7 +159,8 @@ fn unmigratable(bed: &Bed) -> Result<(), String> {
     unchanged(bed, &before)
 }
 
-/// As if the destination's driver, with a defect or without, had refused: what QEMU does then, and what the kernel logs.
+/// As if the destination's driver, with a defect or without, had refused: what QEMU does then, and what the kernel
+/// logs.
 fn refusing(bed: &Bed, defect: &str, arguments: &[&str]) -> Result<Said, String> {
     let flags = [bed.path("a-root.refused"), bed.path("b-root.refuses")];
     flags.iter().try_for_each(|flag| std::fs::write(flag, defect)).map_err(|error| error.to_string())?;
@@ -226,7 +227,8 @@ fn expected_refusal(bed: &Bed) -> Result<(), String> {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/survive.toml"))
         .map_err(|error| error.to_string())?
         .replace("result = \"pass\"", "result = \"refused\"");
-    let expected = "\n[expect.refused]\nerrno = \"EFAULT\"\nmessages = [\"queue (05.0033) not compatible\", \"AP type of source\"]\n";
+    let expected = "\n[expect.refused]\nerrno = \"EFAULT\"\nmessages = [\"queue (05.0033) not compatible\", \"AP type \
+        of source\"]\n";
     std::fs::write(&scenario, text + expected).map_err(|error| error.to_string())?;
     let said = refusing(bed, "", &["run", &scenario.display().to_string()])?;
     if said.status != Some(0) || !said.out.contains("refused as it should be, and the guest ran on unharmed") {

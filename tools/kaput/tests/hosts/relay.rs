@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Between a libvirt and a QEMU that is younger than it: QEMU 11.1 has no argument `detach` of `migrate` any more, which had
-//! no meaning for long, and libvirt 9 sends it. A process beside QEMU hands everything on, open files too, without that.
+//! Between a libvirt and a QEMU that is younger than it: QEMU 11.1 has no argument `detach` of `migrate` any more,
+//! which had no meaning for long, and libvirt 9 sends it. A process beside QEMU hands everything on, open files too,
+//! without that.
 
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut, Write};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Memory that goes from host to host by TCP: over the link between them, at the address and ports that were named, and what
-//! is told when that link is cut while ssh still reaches both.
+//! Memory that goes from host to host by TCP: over the link between them, at the address and ports that were named, and
+//! what is told when that link is cut while ssh still reaches both.
 
 use std::path::PathBuf;
 

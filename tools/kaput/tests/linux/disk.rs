@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A disk that an s390x machine boots from: ISO 9660 with an El Torito boot record, which QEMU's firmware reads from any
-//! virtio disk. The boot image is the kernel as it would lie in storage from address 0, with the initial RAM file system
-//! behind it.
+//! A disk that an s390x machine boots from: ISO 9660 with an El Torito boot record, which QEMU's firmware reads from
+//! any virtio disk. The boot image is the kernel as it would lie in storage from address 0, with the initial RAM file
+//! system behind it.
 
 /// ISO 9660 and El Torito count in these.
 const SECTOR: usize = 2048;
@@ -46,7 +46,8 @@ pub(crate) fn image(kernel: &[u8], initramfs: &[u8], command_line: &str) -> Resu
     put(DESCRIPTORS + 1, 71, &(CATALOG as u32).to_le_bytes());
     put(ROOT, 0, &root);
     put(ROOT, root.len(), &root);
-    // The catalog's validation entry, its words adding up to 0, and its only other entry: bootable, not emulating a disk.
+    // The catalog's validation entry, its words adding up to 0, and its only other entry: bootable, not emulating a
+    // disk.
     put(CATALOG, 0, &[1]);
     put(CATALOG, 28, &[0xaa, 0x55, 0x55, 0xaa]);
     put(CATALOG, 32, &[0x88]);

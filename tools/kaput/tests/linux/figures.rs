@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the plugin costs Linux: CPU time of QEMU for a boot to user space and for a load there (compress, unpack, hash),
-//! without the plugin, with it, and with it and the interruption facility. One run of each after the other, as often as
-//! asked for, in lines that `cargo xtask bench` reads.
+//! What the plugin costs Linux: CPU time of QEMU for a boot to user space and for a load there (compress, unpack,
+//! hash), without the plugin, with it, and with it and the interruption facility. One run of each after the other, as
+//! often as asked for, in lines that `cargo xtask bench` reads.
 
 use crate::guest::{From, Linux, Plan, Sources};
 

@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// What the kernel counts process times in: 100 a second on every Linux.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The first program: drivers, then a shell whose commands come from the console. Each command's end is a line of its own.
+/// The first program: drivers, then a shell whose commands come from the console. Each command's end is a line of its
+/// own.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -191,8 +192,8 @@ impl Linux {
         Ok(TICK * ticks)
     }
 
-    /// Migrates it to a host of the same kind, AP configuration included. Returns whether a queue held messages while the
-    /// guest stood still: those are lost.
+    /// Migrates it to a host of the same kind, AP configuration included. Returns whether a queue held messages while
+    /// the guest stood still: those are lost.
     pub(crate) fn migrate(&mut self) -> Result<bool, String> {
         self.generation += 1;
         let mut destination = Machine::start(self.plan, self.folder.path(), self.generation)?;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A client of QMP and of the plugin's control socket: both speak JSON lines with `execute`, `return`, `error`, `event`.
+//! A client of QMP and of the plugin's control socket: both speak JSON lines with `execute`, `return`, `error`,
+//! `event`.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};

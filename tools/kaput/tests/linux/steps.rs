@@ -12,8 +12,8 @@ fn demand(right: bool, what: impl FnOnce() -> String) -> Done {
     if right { Ok(()) } else { Err(what()) }
 }
 
-/// `lszcrypt -V` in the golden file of that name. How many requests there were is not told: random numbers are fetched in
-/// the background.
+/// `lszcrypt -V` in the golden file of that name. How many requests there were is not told: random numbers are fetched
+/// in the background.
 fn cards(linux: &mut Linux, name: &str) -> Done {
     linux.until("cat /sys/bus/ap/bindings", |text| text.ends_with("(complete)"))?;
     linux.until(OPERATIONAL, str::is_empty)?;
@@ -205,9 +205,9 @@ struct Part {
     queues: usize,
 }
 
-/// Takes it away under load and gives it back; Linux must see both, and use the other queues meanwhile. Its driver refuses a
-/// request that has chosen a queue which fails before the request gets there: one a thread and queue at most, since the next
-/// request finds the queue gone.
+/// Takes it away under load and gives it back; Linux must see both, and use the other queues meanwhile. Its driver
+/// refuses a request that has chosen a queue which fails before the request gets there: one a thread and queue at most,
+/// since the next request finds the queue gone.
 fn away_and_back(linux: &mut Linux, part: Part) -> Done {
     let Part { requests: [away, back], status, says: [gone, there], device, queues } = part;
     begin_load(linux)?;
@@ -326,7 +326,8 @@ fn queues(linux: &mut Linux) -> Result<(Vec<u64>, Vec<Value>), String> {
     Ok((resets, queues.into_iter().filter(busy).collect()))
 }
 
-/// Every queue was reset and none is armed or holds a message: asked at the guest's reset, seconds before Linux gets to AP.
+/// Every queue was reset and none is armed or holds a message: asked at the guest's reset, seconds before Linux gets to
+/// AP.
 fn reset_and_disarmed(linux: &mut Linux, before: &[u64]) -> Done {
     let (resets, busy) = queues(linux)?;
     demand(busy.is_empty(), || format!("{busy:?}"))?;
@@ -359,8 +360,8 @@ pub(crate) fn system_reset(linux: &mut Linux) -> Done {
 const WAITING: &str = "cat /sys/bus/ap/devices/*.*/pendingq_count | awk '{ n += $1 } END { print n }'";
 
 /// A migration carries neither a queue's messages nor where it is to announce replies (finding
-/// `x-aqic-registration-not-migrated`). Linux that waits for the interruption of a reply waits in vain (15 minutes): the
-/// destination's queue is empty and disarmed. A reset of the queue makes Linux send the request again.
+/// `x-aqic-registration-not-migrated`). Linux that waits for the interruption of a reply waits in vain (15 minutes):
+/// the destination's queue is empty and disarmed. A reset of the queue makes Linux send the request again.
 pub(crate) fn lost_registration(linux: &mut Linux) -> Done {
     const MIGRATIONS: u32 = 20;
     linux.run("rm -f /stop; /witness 0 1 > /tmp/load 2>&1 &")?;

@@ -66,8 +66,9 @@ fn for_macros(source: &Source, each: &mut impl FnMut(&str, &TokenStream, usize))
     go(tokens(source), each);
 }
 
-/// Every block, impl, function and attribute that is `unsafe` without a reason in the comment above it. The functions of an
-/// `unsafe impl` have the contract of the trait, and types such as `unsafe fn(u8)` get their reason where they are called.
+/// Every block, impl, function and attribute that is `unsafe` without a reason in the comment above it. The functions
+/// of an `unsafe impl` have the contract of the trait, and types such as `unsafe fn(u8)` get their reason where they
+/// are called.
 pub(super) fn unsafe_reasons(source: &Source) -> Vec<Finding> {
     fn go(tokens: TokenStream, in_impl: bool, found: &mut Vec<usize>) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
@@ -127,8 +128,8 @@ fn has_reason(lines: &[&str], line: usize) -> bool {
     false
 }
 
-/// Enums that are laid out as a number, and enums that are made from one: what a machine or a peer says may be a value that
-/// nobody has thought of, and must stay what it is. An enum whose variants only have numbers goes outwards.
+/// Enums that are laid out as a number, and enums that are made from one: what a machine or a peer says may be a value
+/// that nobody has thought of, and must stay what it is. An enum whose variants only have numbers goes outwards.
 pub(super) fn enums(source: &Source) -> Vec<Finding> {
     let Ok(file) = syn::parse_file(if source.is_a(&["rs"]) { &source.text } else { "" }) else { return Vec::new() };
     let mut reader = Enums::default();

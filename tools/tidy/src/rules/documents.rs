@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The documents: sections that are cited anywhere are headings there, links lead to a file and a heading, and the files
-//! that are named exist.
+//! The documents: sections that are cited anywhere are headings there, links lead to a file and a heading, and the
+//! files that are named exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};

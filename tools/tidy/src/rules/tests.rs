@@ -30,15 +30,18 @@ fn assembly_is_found_in_macros_too_and_boot_is_taken_in_at_one_place() {
 #[test]
 fn unsafe_code_needs_a_reason_close_above() {
     let good = "// SAFETY: x\nlet a =\n    unsafe { b() };\n/// # Safety\n/// x\n#[inline]\npub unsafe fn f() {}\n\
-                // SAFETY: x\n#[unsafe(no_mangle)]\nfn g() {}\n// SAFETY: x\nunsafe impl S for T {\nunsafe fn a() {}\n}\ntype T = unsafe extern \"C\" fn(u8);";
+                // SAFETY: x\n#[unsafe(no_mangle)]\nfn g() {}\n// SAFETY: x\nunsafe impl S for T {\nunsafe fn a()
+                // {}\n}\ntype T = unsafe extern \"C\" fn(u8);";
     assert_eq!(lines(&code::unsafe_reasons(&source("a.rs", good))), NONE);
-    let bad = "// SAFETY: x\nlet a = 1;\nlet b = unsafe { c() };\npub unsafe fn f() {}\nunsafe impl S for T {}\nimpl U for T {\nunsafe fn a() {}\n}";
+    let bad = "// SAFETY: x\nlet a = 1;\nlet b = unsafe { c() };\npub unsafe fn f() {}\nunsafe impl S for T {}\nimpl \
+        U for T {\nunsafe fn a() {}\n}";
     assert_eq!(lines(&code::unsafe_reasons(&source("a.rs", bad))), [3, 4, 5, 7]);
 }
 
 #[test]
 fn enums_have_no_numbers_and_are_made_from_none() {
-    let good = "enum E { A, B(u8) }\nenum F { A = 1 }\nimpl From<u8> for S { }\nimpl From<T> for E {}\n#[repr(C)]\nstruct S(u8);";
+    let good = "enum E { A, B(u8) }\nenum F { A = 1 }\nimpl From<u8> for S { }\nimpl From<T> for E \
+        {}\n#[repr(C)]\nstruct S(u8);";
     assert_eq!(lines(&code::enums(&source("a.rs", good))), NONE);
     let bad = "#[repr(u8)]\nenum E { A }\nenum G { A }\nimpl TryFrom<u16> for G {}";
     assert_eq!(lines(&code::enums(&source("a.rs", bad))), [2, 4]);

@@ -31,9 +31,9 @@ pub(super) fn header(source: &Source) -> Vec<Finding> {
     vec![Finding::new(source, 1, "no licence, or nothing that says what this is")]
 }
 
-/// Lines that a person has to scroll for. What is made by a program and what cannot be broken is left out.
+/// Lines that a person has to scroll for, but for a word that cannot be broken. TOML cannot break a string or a table.
 pub(super) fn width(source: &Source) -> Vec<Finding> {
-    if !source.is_a(&["rs", "md", "toml", "sh", "S", "ld", "yml", "html"]) {
+    if !source.is_a(&["rs", "md", "S", "ld", "yml"]) {
         return Vec::new();
     }
     let long = source.lines().filter(|(_, line)| line.chars().count() > WIDTH && !is_one_word(line));

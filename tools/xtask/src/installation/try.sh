@@ -1,7 +1,6 @@
-# SPDX-License-Identifier: MIT OR Apache-2.0
-# Arguments: a bare root, a folder for fetched packages, the toolchain, a test program and the name of its test, and then
-# what the root is to see of this machine: first the checkout and the target folder, where the copy of the root goes.
-# Prints results as test programs do.
+# SPDX-License-Identifier: MIT OR Apache-2.0 Arguments: a bare root, a folder for fetched packages, the toolchain, a
+# test program and the name of its test, and then what the root is to see of this machine: first the checkout and the
+# target folder, where the copy of the root goes. Prints results as test programs do.
 set -eu
 root=$1 packages=$2 toolchain=$3 program=$4 test=$5 checkout=$6 scratch=$7/installation
 shift 5

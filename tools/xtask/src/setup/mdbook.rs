@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! mdBook, which makes a book of the documents: built by cargo from the crates' registry, in the version that stands here,
-//! without the features that serve and watch a book, into the cache.
+//! mdBook, which makes a book of the documents: built by cargo from the crates' registry, in the version that stands
+//! here, without the features that serve and watch a book, into the cache.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A Debian mirror for tests, on this machine and for one test: packages made on the spot, and files that its lists name
-//! but that are not there, as on a mirror whose lists and pool are of different days.
+//! A Debian mirror for tests, on this machine and for one test: packages made on the spot, and files that its lists
+//! name but that are not there, as on a mirror whose lists and pool are of different days.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -36,7 +36,8 @@ impl Contents {
             let archive = folder.path().join("archive.deb");
             let depends = if depends.is_empty() { String::new() } else { format!("Depends: {depends}\n") };
             let control = format!(
-                "Package: {name}\nVersion: {version}\nArchitecture: s390x\nMaintainer: nobody <n@example.org>\n{depends}\
+                "Package: {name}\nVersion: {version}\nArchitecture: s390x\nMaintainer: nobody \
+                 <n@example.org>\n{depends}\
                  Description: for a test\n"
             );
             let tree = folder.path().join("tree");

@@ -153,7 +153,8 @@ mod tests {
     /// A script that answers `--version` like a QEMU, and everything else with the shell commands given.
     fn fake(folder: &Path, body: &str) -> Result<PathBuf> {
         let script = format!(
-            "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'QEMU emulator version 10.0.2 (Debian 1:10.0.2)'; exit 0; fi\n\
+            "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'QEMU emulator version 10.0.2 (Debian 1:10.0.2)'; exit \
+             0; fi\n\
              cat >/dev/null\n{body}\n"
         );
         let file = folder.join("qemu-system-s390x");
@@ -196,7 +197,8 @@ mod tests {
     #[test]
     fn an_old_qemu_is_called_too_old_with_its_versions() -> Result<()> {
         let words = refusal(
-            "echo 'qemu-system-s390x: Could not load plugin x.so: plugin requires API version 7, but this QEMU supports only up to version 4' >&2; exit 1",
+            "echo 'qemu-system-s390x: Could not load plugin x.so: plugin requires API version 7, but this QEMU \
+             supports only up to version 4' >&2; exit 1",
         )?;
         assert_eq!(words, "QEMU 10.0.2, too old: its plugin API ends at version 4");
         Ok(())
@@ -205,7 +207,8 @@ mod tests {
     #[test]
     fn a_later_qemu_that_dropped_our_version_is_called_too_new() -> Result<()> {
         let words = refusal(
-            "echo 'Could not load plugin x.so: plugin requires API version 7, but this QEMU supports only a minimum version of 8' >&2; exit 1",
+            "echo 'Could not load plugin x.so: plugin requires API version 7, but this QEMU supports only a minimum \
+             version of 8' >&2; exit 1",
         )?;
         assert_eq!(words, "QEMU 10.0.2, too new: its plugin API begins at version 8");
         Ok(())

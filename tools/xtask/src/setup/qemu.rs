@@ -129,7 +129,8 @@ fn fetch(layout: &Layout, refused: &[(Candidate, Unfit)]) -> Result<PathBuf> {
 /// What people need to read when there is no QEMU for us.
 pub(crate) fn paragraph(refused: &[(Candidate, Unfit)], not_fetched: Option<&str>) -> String {
     let mut text = format!(
-        "no suitable QEMU. Needed is {PROGRAM} with TCG plugins whose API range includes version {API}: QEMU 11.1, or a later \
+        "no suitable QEMU. Needed is {PROGRAM} with TCG plugins whose API range includes version {API}: QEMU 11.1, or \
+         a later \
          one that still accepts it."
     );
     if refused.is_empty() {
@@ -169,9 +170,12 @@ mod tests {
         let text = paragraph(&[old], Some("this system has no apt-get, so nothing can be taken from Debian"));
         assert_eq!(
             text,
-            "no suitable QEMU. Needed is qemu-system-s390x with TCG plugins whose API range includes version 7: QEMU 11.1, or a \
-             later one that still accepts it. /usr/bin/qemu-system-s390x (in PATH) is QEMU 10.0.2, too old: its plugin API ends \
-             at version 4. None could be fetched: this system has no apt-get, so nothing can be taken from Debian. Install such \
+            "no suitable QEMU. Needed is qemu-system-s390x with TCG plugins whose API range includes version 7: QEMU \
+             11.1, or a \
+             later one that still accepts it. /usr/bin/qemu-system-s390x (in PATH) is QEMU 10.0.2, too old: its \
+             plugin API ends \
+             at version 4. None could be fetched: this system has no apt-get, so nothing can be taken from Debian. \
+             Install such \
              a QEMU, or name one by KAPUT_QEMU=/path/to/qemu-system-s390x."
         );
     }

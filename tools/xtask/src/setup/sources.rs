@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn stanzas_are_read_with_continuations_comments_and_embedded_keys() {
-        let text = "# first\nTypes: deb deb-src\nURIs: http://a.example/debian\n https://b.example/debian/\nSuites: bookworm bookworm-updates\n\
+        let text = "# first\nTypes: deb deb-src\nURIs: http://a.example/debian\n https://b.example/debian/\nSuites: \
+            bookworm bookworm-updates\n\
                     # snapshot\nComponents: main\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQINBF\n\n\
                     Types: deb\nEnabled: no\nURIs: http://c.example/debian\nSuites: sid\nComponents: main\n\n\n\
                     Types: deb-src\nURIs: http://d.example/debian\nSuites: sid\nComponents: main\n";
@@ -160,7 +161,8 @@ mod tests {
         let parts = etc.path().join("sources.list.d");
         fs::write(
             parts.join("debian.sources"),
-            "Types: deb\nURIs: http://m.example/debian mirror+file:///etc/apt/mirrors/debian.list\nSuites: bookworm\nComponents: main\n",
+            "Types: deb\nURIs: http://m.example/debian mirror+file:///etc/apt/mirrors/debian.list\nSuites: \
+             bookworm\nComponents: main\n",
         )?;
         fs::write(
             parts.join("off.sources.disabled"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the harness holds while no run is under way. A soak that ends well holds no more at its end than after its first runs, and
-//! leaves no file and no process behind.
+//! What the harness holds while no run is under way. A soak that ends well holds no more at its end than after its
+//! first runs, and leaves no file and no process behind.
 
 use std::fmt;
 use std::fs;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `kaput soak`: random scenarios until enough migrations were made or the time is over. It stops at the first surprise and
-//! leaves behind what brings it about again.
+//! `kaput soak`: random scenarios until enough migrations were made or the time is over. It stops at the first surprise
+//! and leaves behind what brings it about again.
 
 mod held;
 
@@ -38,7 +38,8 @@ Examples:
   kaput soak --migrations 5000 --report html=soak.html
                                       and charts of how long guests stood still
 
-At the first run that is not as expected its scenario is written to soak-SEED-NUMBER.toml, for `kaput run`. It also ends where
+At the first run that is not as expected its scenario is written to soak-SEED-NUMBER.toml, for `kaput run`. It also \
+ends where
 the harness holds more memory, descriptors, files or processes than after its first runs.
 ";
 
@@ -94,7 +95,8 @@ impl Figures {
         let (hand_over, _) = self.measured.hand_over.middle_and_greatest();
         format!(
             "{} runs, {} migrations ({} refused, as they must be) in {:.0} s; guest stood still {still:.0} ms in the \
-             middle, {longest:.0} at most; AP hand-over {hand_over:.1} ms in the middle; the harness used {:.1} ms of CPU a run",
+             middle, {longest:.0} at most; AP hand-over {hand_over:.1} ms in the middle; the harness used {:.1} ms of \
+             CPU a run",
             self.runs,
             self.migrations,
             self.refused,

@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use vfio_ap::control::{Empty, Greeting, MAX_LINE, PROTOCOL_VERSION, Reply, Request, RequestFrame};
 use vfio_mig::{DeviceError, Errno};
 
-/// How long an answer may take, with all events before it: the largest configuration is answered in a fraction of a second.
+/// How long an answer may take, with all events before it: the largest configuration is answered in a fraction of a
+/// second.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Connection(Mutex<Line>);

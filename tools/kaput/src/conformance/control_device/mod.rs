@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A device under test in another process, behind the control socket: the traits of `vfio-mig` by requests of the control
-//! protocol. Every case gets hosts of its own there (`host-create`), one for each connection; a connection that is free
-//! again serves the next host.
+//! A device under test in another process, behind the control socket: the traits of `vfio-mig` by requests of the
+//! control protocol. Every case gets hosts of its own there (`host-create`), one for each connection; a connection that
+//! is free again serves the next host.
 //!
 //! Blocking, because the traits are; every read has a deadline.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! An AP instruction in the guest's log, in the words of the hosts' trace: the guest notes registers, because words are long
-//! and its memory is short.
+//! An AP instruction in the guest's log, in the words of the hosts' trace: the guest notes registers, because words are
+//! long and its memory is short.
 
 use std::str::FromStr;
 
@@ -77,9 +77,11 @@ mod tests {
             "B: 0.123456 DEBUG QCI 00.0000 gr0 0x4000000 gr1 0x0 gr2 0x1000 -> cc 0 gr1 0x0 gr2 0x1000",
             "B: 0.123456 DEBUG PQAP 05.0033 gr0 0xff000533 gr1 0x0 gr2 0x0 -> program interruption 0006",
             "B: 0.123456 DEBUG NQAP 05.0033 gr0 0x40000533 psmid 0x7 64 bytes -> cc 0 gr1 0x0 rest 0",
-            "B: 0.123456 DEBUG DQAP 05.0033 gr0 0x80000533 4096 bytes -> cc 0 gr0 0x80000533 gr1 0x80000000 gr2 64 psmid 0x7 \
+            "B: 0.123456 DEBUG DQAP 05.0033 gr0 0x80000533 4096 bytes -> cc 0 gr0 0x80000533 gr1 0x80000000 gr2 64 \
+             psmid 0x7 \
              rest 4032",
-            "B: 0.123456 DEBUG DQAP 05.0033 gr0 0x80000533 4096 bytes -> cc 2 gr0 0x80000533 gr1 0x0 gr2 0 psmid 0x0 rest 4096",
+            "B: 0.123456 DEBUG DQAP 05.0033 gr0 0x80000533 4096 bytes -> cc 2 gr0 0x80000533 gr1 0x0 gr2 0 psmid 0x0 \
+             rest 4096",
         ];
         insta::assert_snapshot!(lines.map(decoded).join("\n"), @r"
         B: 0.123456 DEBUG TAPQ 05.0033: cc 3, ----- rc 01 (queue not available)

@@ -79,9 +79,8 @@ impl Log {
         text
     }
 
-    /// The youngest entries before the failure of the case `failed`, or of all, oldest of them first; each with its host, and
-    /// instructions decoded.
-    /// `hosts` says where the guest was, one host more than keys were pressed.
+    /// The youngest entries before the failure of the case `failed`, or of all, oldest of them first; each with its
+    /// host, and instructions decoded. `hosts` says where the guest was, one host more than keys were pressed.
     #[must_use]
     pub fn last(&self, count: usize, failed: Option<&str>, hosts: &[&str]) -> Vec<String> {
         let end = failed.and_then(|case| self.lines.iter().position(|line| line.ends_with(&format!("{FAIL} {case}"))));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The conversation with the far side's script: one request at a time, each answered, and ends of programs told unasked.
-//! A task of its own holds both ends, so a caller that gives up leaves nothing half said.
+//! The conversation with the far side's script: one request at a time, each answered, and ends of programs told
+//! unasked. A task of its own holds both ends, so a caller that gives up leaves nothing half said.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
@@ -20,7 +20,8 @@ const SCRIPT: &str = include_str!("agent.sh");
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// For how long the far side hears nothing before it takes that for a cut link. In a fifth of it kaput says that it is there.
+/// For how long the far side hears nothing before it takes that for a cut link. In a fifth of it kaput says that it is
+/// there.
 pub(crate) const SILENCE: Duration = Duration::from_secs(30);
 
 /// How long the far side may take to remove its folder.

@@ -2,7 +2,8 @@
 # What kaput runs on a host that it reaches by ssh. It comes in on standard input and is never a file there. Everything
 # happens in one temporary folder, which goes away with what runs in it when standard input ends or falls silent.
 #
-# One request a line, one answer each: `ok`, `ok SIZE` and so many bytes, or `no WHY`. `ended NAME STATUS` comes unasked.
+# One request a line, one answer each: `ok`, `ok SIZE` and so many bytes, or `no WHY`. `ended NAME STATUS` comes
+# unasked.
 umask 077
 LC_ALL=C KAPUT_STARTS_QEMU=1 qemu=${KAPUT_QEMU:-qemu-system-s390x} store=${KAPUT_STORE:-store}
 export LC_ALL KAPUT_STARTS_QEMU
@@ -24,8 +25,8 @@ trap clean EXIT; trap 'exit 3' HUP INT TERM PIPE
 # Now, while there is room for it.
 : > "$dir/voice"
 
-# A link that is cut says nothing for hours, so silence ends it too: kaput speaks every few seconds. For how long nothing
-# may be heard is set before this script.
+# A link that is cut says nothing for hours, so silence ends it too: kaput speaks every few seconds. For how long
+# nothing may be heard is set before this script.
 (
     # In short naps: one that is left behind when this is killed is soon over.
     naps=0

@@ -79,8 +79,8 @@ impl Ssh {
         command
     }
 
-    /// The connection, with `script` as what runs there. The script goes before everything else on its standard input: a
-    /// shell that reads a script from there may read further than it must, so it is told the length.
+    /// The connection, with `script` as what runs there. The script goes before everything else on its standard input:
+    /// a shell that reads a script from there may read further than it must, so it is told the length.
     pub(super) fn connect(&self, script: &str) -> io::Result<Child> {
         let run = format!("eval \"$(dd bs=1 count={} 2>/dev/null)\"", script.len());
         if self.destination.is_empty() {

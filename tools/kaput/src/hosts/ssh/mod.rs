@@ -83,8 +83,8 @@ pub enum FarError {
     },
 }
 
-/// Has a shell script carried out on a host, which comes in on its standard input, and returns what it says, of at most `most`
-/// bytes. Nothing is kept there, or open.
+/// Has a shell script carried out on a host, which comes in on its standard input, and returns what it says, of at most
+/// `most` bytes. Nothing is kept there, or open.
 ///
 /// # Errors
 /// [`FarError::Unreachable`].
@@ -227,8 +227,8 @@ impl Far {
         })
     }
 
-    /// Starts the shell command in the file `name.command`; its error output goes to `name.stderr`. Returns its process there
-    /// and what tells its end.
+    /// Starts the shell command in the file `name.command`; its error output goes to `name.stderr`. Returns its process
+    /// there and what tells its end.
     ///
     /// # Errors
     /// [`FarError`].
@@ -281,7 +281,8 @@ impl Far {
         self.done(answer, &format!("write {value:?} to {path}"), mend).map(|_| ())
     }
 
-    /// Keeps others of our kind away from a folder until the connection ends. Waits so many seconds for one who is there.
+    /// Keeps others of our kind away from a folder until the connection ends. Waits so many seconds for one who is
+    /// there.
     ///
     /// # Errors
     /// [`FarError`].
@@ -319,7 +320,8 @@ impl Far {
     /// That its QEMU or plugin is of no use.
     #[must_use]
     pub fn unfit(&self, reason: String) -> FarError {
-        let mend = "name them in its environment, KAPUT_QEMU and KAPUT_PLUGIN, or put qemu-system-s390x 11.1 or newer in its PATH";
+        let mend = "name them in its environment, KAPUT_QEMU and KAPUT_PLUGIN, or put qemu-system-s390x 11.1 or newer \
+            in its PATH";
         FarError::Unfit { host: self.name.clone(), reason, mend: mend.to_owned() }
     }
 

@@ -96,11 +96,12 @@ fn unexpected_failures(evidence: &Evidence<'_>) -> Option<Verdict> {
         [one] => format!("the guest's case {one} failed"),
         many => format!("{} of the guest's cases failed", many.len()),
     };
-    let mut verdict = Verdict::new(Kind::GuestFailed, happened)
-        .expected("these cases pass")
-        .seen(seen.join("\n"))
-        .next("the guest's last AP instructions stand above, its console and its whole log are in the run folder; --trace \
-               shows every instruction of a run, decoded");
+    let mut verdict =
+        Verdict::new(Kind::GuestFailed, happened).expected("these cases pass").seen(seen.join("\n")).next(
+            "the guest's last AP instructions stand above, its console and its whole log are in the run folder; \
+            --trace \
+               shows every instruction of a run, decoded",
+        );
     let names = evidence.guest.cases.iter().filter(|case| fails(case.verdict)).map(|case| case.name.as_str());
     verdict.suspects = symptoms::suspects(&names.collect::<Vec<_>>()).into_iter().map(str::to_owned).collect();
     Some(verdict)

@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn a_planned_file_has_a_name_and_a_size() {
-        let line = "'http://m.example/pool/libc6_2.41-12%2bdeb13u4_amd64.deb' libc6_2.41-12+deb13u4_amd64.deb 2846580 MD5Sum:55";
+        let line = "'http://m.example/pool/libc6_2.41-12%2bdeb13u4_amd64.deb' libc6_2.41-12+deb13u4_amd64.deb 2846580 \
+            MD5Sum:55";
         assert_eq!(planned_file(line), Some(("libc6_2.41-12+deb13u4_amd64.deb", 2_846_580)));
         assert_eq!(planned_file("'http://m.example/x' ../escape.deb 1 MD5Sum:55"), None);
         assert_eq!(planned_file("W: something"), None);

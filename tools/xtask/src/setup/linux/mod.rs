@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Debian's Linux for s390x, the independent witness of the tests: kernel, crypto drivers, and the few programs that the
-//! tests run in it. The packages are unpacked into the cache; nothing of them runs on this machine.
+//! Debian's Linux for s390x, the independent witness of the tests: kernel, crypto drivers, and the few programs that
+//! the tests run in it. The packages are unpacked into the cache; nothing of them runs on this machine.
 //!
 //! Kernel, programs and C library may come from different suites, each from the first that can be had. What is in a
 //! package decides, not its name: Debian's kernel is in one package up to 6.12 and in several from 7.2 on.
