@@ -20,6 +20,9 @@ use crate::workspace::Crate;
 /// The room of `main.rs` and `lib.rs`.
 const TOP: &str = "main";
 
+/// Crates whose root's header must list the rooms.
+const WITH_ORDER: [&str; 2] = ["kaput", "kaput-image"];
+
 /// What there is to say about one crate.
 #[derive(Debug)]
 pub(crate) struct Layout {
@@ -95,7 +98,8 @@ impl Layout {
     /// Whether nothing is in a circle, no arrow runs up, and the header lists all rooms where it lists any.
     pub(crate) fn is_tidy(&self) -> bool {
         let has_circle = !self.circles.is_empty() || !self.room_circles.is_empty();
-        !has_circle && self.up().is_empty() && self.unlisted().is_empty()
+        let lacks_order = self.order.is_empty() && WITH_ORDER.contains(&&*self.name);
+        !has_circle && !lacks_order && self.up().is_empty() && self.unlisted().is_empty()
     }
 
     /// Rooms that the header does not list, where it lists any.

@@ -13,7 +13,7 @@ use crate::workspace::Crate;
 
 const PAGE: &str = "docs/architecture.md";
 
-/// Manifests that say something else than the table.
+/// Manifests that say something else than the table, and rows that build on a row below them.
 pub(super) fn order(sources: &[Source], crates: &[Crate]) -> Result<Vec<Finding>> {
     let page = sources.iter().find(|source| source.path == Path::new(PAGE)).with_context(|| format!("no {PAGE}"))?;
     let rows: Vec<(usize, &str, BTreeSet<String>)> = page.lines().filter_map(|(line, text)| row(line, text)).collect();
@@ -31,6 +31,14 @@ pub(super) fn order(sources: &[Source], crates: &[Crate]) -> Result<Vec<Finding>
             let needs: Vec<&str> = of.needs.iter().map(String::as_str).collect();
             found.push(Finding::new(page, *line, format!("{folder} builds on: {}", needs.join(", "))));
         }
+        let is_above = |needed: &&String| {
+            let folder =
+                crates.iter().find(|other| other.name == **needed).map(|other| other.folder.display().to_string());
+            let place_of = |folder: String| rows.iter().position(|(_, stated, _)| *stated == folder);
+            folder.and_then(place_of).is_some_and(|above| above < place)
+        };
+        let below = of.needs.iter().filter(|needed| !is_above(needed));
+        found.extend(below.map(|needed| Finding::new(page, *line, format!("{needed} is no row above {folder}"))));
     }
     Ok(found)
 }

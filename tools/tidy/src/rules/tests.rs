@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
-use super::{Finding, code, facts, text};
+use super::{Finding, code, crates, facts, text};
 use crate::files::Source;
+use crate::workspace::Crate;
 
 fn source(path: &str, text: &str) -> Source {
     Source { path: path.into(), text: text.to_owned() }
@@ -101,4 +102,22 @@ fn tests_do_not_count_as_lines() {
         source("a.md", "one\n"),
     ];
     assert_eq!(text::lines(&sources), 3);
+}
+
+#[test]
+fn crates_build_on_what_the_architecture_says_and_on_rows_above() {
+    let of = |name: &str, needs: &[&str]| Crate {
+        name: name.to_owned(),
+        folder: format!("crates/{name}").into(),
+        library: None,
+        programs: Vec::new(),
+        needs: needs.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let page = |rows: &str| source("docs/architecture.md", &format!("| place | what | builds on |\n{rows}"));
+    let good = "| `crates/a` | x | |\n| `crates/b` | x | `a` |\n";
+    let found = |rows, b: &[&str]| crates::order(&[page(rows)], &[of("a", &[]), of("b", b)]).unwrap();
+    assert_eq!(lines(&found(good, &["a"])), NONE);
+    assert_eq!(lines(&found(good, &[])), [3]);
+    assert_eq!(lines(&found("| `crates/b` | x | `a` |\n| `crates/a` | x | |\n", &["a"])), [2]);
+    assert_eq!(lines(&found("| `crates/a` | x | |\n", &["a"])), [1]);
 }
