@@ -490,8 +490,7 @@ fn page(cases: &[Case]) -> String {
     let mut page = String::from(
         "# What the guest asks\n\nMade from the source by `crates/ap-arch/tests/guest_cases.rs`; \
          `KAPUT_WRITE_DOCS=1 cargo test -p ap-arch --test\nguest_cases` makes it anew. Each case has the sections \
-         that say \
-         what is right: of the [AP reference](../ap-reference.md)\nor of the \
+         that say what is right: of the [AP reference](../ap-reference.md)\nor of the \
          [migration specification](../migration-specification.md).\n\nSuites `migration-...`, `hot-unplug`, `outside`, \
          `limits`, `reipl` and `bench` run only where the command line names\nthem.\n",
     );
@@ -513,9 +512,8 @@ fn page(cases: &[Case]) -> String {
     }
     page.push_str(
         "\n## What each case is there for\n\nRows of the AP reference or, with \"migration\", of the vfio-ap \
-         migration spec \
-         that it covers, and\n[faults](planted-faults.md) that no other suite notices. The cases of `bench` judge \
-         nothing: they measure.\n\n",
+         migration spec that it covers, and\n[faults](planted-faults.md) that no other suite notices. The cases of \
+         `bench` judge nothing: they measure.\n\n",
     );
     for case in cases.iter().filter(|case| case.suite != MEASURES) {
         let Reasons { rows, faults } = reasons(&format!("{}/{}", case.suite, case.name));

@@ -86,9 +86,8 @@ fn page_place() -> PathBuf {
 fn page(noticed: &BTreeMap<&'static str, Vec<String>>) -> String {
     let mut page = String::from(
         "# Faults that can be planted\n\nEach is a name for the topology's key `faults`: the machine then has it, and \
-         the guest \
-         must notice. The first case is\nthe one that must fail; the others fail too. This page is made by running all \
-         suites with each fault:\n`KAPUT_WRITE_DOCS=1 cargo xtask test harness` writes it anew \
+         the guest must notice. The first case is\nthe one that must fail; the others fail too. This page is made by \
+         running all suites with each fault:\n`KAPUT_WRITE_DOCS=1 cargo xtask test harness` writes it anew \
          (`tools/kaput/tests/planted_faults.rs`). `cargo xtask test`\nasks the suite of the first case.\n",
     );
     for planted in FAULTS {

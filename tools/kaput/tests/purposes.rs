@@ -91,14 +91,11 @@ fn tried() -> String {
 fn page(table: &Table) -> String {
     let mut page = String::from(
         "# What each scenario is there for\n\nThe single faults, one at a time, with which a shipped scenario does \
-         not end \
-         as expected: defects of the driver for a\nscenario that migrates, [faults of the AP \
-         machine](planted-faults.md) \
-         for one that stays. A scenario that shows a\ndefect is tried without it. No two scenarios are there for the \
-         same \
+         not end as expected: defects of the driver for a\nscenario that migrates, [faults of the AP \
+         machine](planted-faults.md) for one that stays. A scenario that shows a\ndefect is tried without it. No two \
+         scenarios are there for the same \
          single fault only. This page is made by\n`tools/kaput/tests/purposes.rs`: `KAPUT_WRITE_DOCS=1 cargo xtask \
-         test \
-         harness` tries everything and writes it anew;\n`cargo xtask test` tries one fault of each section.\n",
+         test harness` tries everything and writes it anew;\n`cargo xtask test` tries one fault of each section.\n",
     );
     for (scenario, noticed) in table {
         _ = writeln!(page, "\n## {scenario}\n");

@@ -30,9 +30,6 @@ use anyhow::Result;
 
 use crate::layout::Layout;
 
-/// Crates whose circles are reported, and fail nothing.
-const WITH_CIRCLES: [&str; 1] = ["qemu-ap"];
-
 fn main() -> ExitCode {
     let root = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("."), PathBuf::from);
     match run(root) {
@@ -51,7 +48,7 @@ fn run(root: PathBuf) -> Result<bool> {
     let mut is_tidy = true;
     for of in &crates {
         let layout = Layout::of(&root, of)?;
-        is_tidy &= layout.is_tidy() || WITH_CIRCLES.contains(&&*of.name);
+        is_tidy &= layout.is_tidy();
         print!("{layout}");
     }
     let sources = files::all(&root)?;

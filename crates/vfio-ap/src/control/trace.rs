@@ -84,7 +84,8 @@ const fn once() -> u64 {
 }
 
 impl TraceEntry {
-    /// Takes the next entry in, if it tells nothing new: the same once more, or another queue that refuses in the same way.
+    /// Takes the next entry in, if it tells nothing new: the same once more, or another queue that refuses in the same
+    /// way.
     pub(crate) fn take_in(&mut self, next: &Self) -> bool {
         let queue = |entry: &Self| Gr0(entry.gr0.0).apqn();
         let but_for_the_queue = |entry: &Self| entry.gr0.0 & !QUEUE;
@@ -154,8 +155,8 @@ impl TraceEntry {
 }
 
 impl fmt::Display for TraceEntry {
-    /// The instruction with what matters of its operands, then what came of it: `NQAP 05.0033 psmid 0x7, 64 bytes: cc 0,
-    /// ----- rc 00 (normal)`.
+    /// The instruction with what matters of its operands, then what came of it:
+    /// `NQAP 05.0033 psmid 0x7, 64 bytes: cc 0, ----- rc 00 (normal)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let gr0 = Gr0(self.gr0.0);
         match (self.instruction, self.function()) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is here and what is missing, each with the command that mends it. Nothing is fetched and nothing is changed; QEMU
-//! is started without a machine, because only a QEMU that is shown the plugin tells whether it takes it.
+//! What is here and what is missing, each with the command that mends it. Nothing is fetched and nothing is changed;
+//! QEMU is started without a machine, because only a QEMU that is shown the plugin tells whether it takes it.
 
 pub mod host;
 
@@ -13,8 +13,8 @@ use crate::machine::run_folder::RunFolder;
 use crate::run::tools::Named;
 use crate::scenario::load;
 
-const QEMU_MEND: &str = "install qemu-system-s390x 11.1 or newer, built with plugins, and put it in PATH or name it with \
-                         --qemu or KAPUT_QEMU; in a checkout `cargo xtask setup` fetches one";
+const QEMU_MEND: &str = "install qemu-system-s390x 11.1 or newer, built with plugins, and put it in PATH or name it \
+                         with --qemu or KAPUT_QEMU; in a checkout `cargo xtask setup` fetches one";
 const FOLDER_MEND: &str = "unpack the whole folder of a release again, or in a checkout use `cargo xtask kaput`";
 
 /// One thing that was looked at.

@@ -26,7 +26,8 @@ pub enum QemuError {
     /// It cannot be started.
     #[error("cannot start QEMU, {}: {reason}", path.display())]
     #[diagnostic(help(
-        "`kaput doctor` says which QEMU is used; --qemu or KAPUT_QEMU names another; in a checkout `cargo xtask setup` gets one"
+        "`kaput doctor` says which QEMU is used; --qemu or KAPUT_QEMU names another; in a checkout `cargo xtask \
+         setup` gets one"
     ))]
     Start {
         /// The program.
@@ -80,8 +81,8 @@ pub async fn version(qemu: &Path) -> Result<String, QemuError> {
     Ok(line.split(" (").next().unwrap_or(line).to_owned())
 }
 
-/// What is known to be wrong with the plugins of QEMU in this version (major, minor, micro), for people. QEMU's changelog
-/// of 11.1.2, "plugins".
+/// What is known to be wrong with the plugins of QEMU in this version (major, minor, micro), for people. QEMU's
+/// changelog of 11.1.2, "plugins".
 #[must_use]
 pub const fn known_fault(version: (u64, u64, u64)) -> Option<&'static str> {
     match version {
@@ -234,7 +235,8 @@ mod tests {
     use super::*;
 
     const HELP: &str = "Supported machines are:\nnone    empty machine\ns390-ccw-virtio-10.2 Virtual s390x machine\n\
-                        s390-ccw-virtio Virtual s390x machine (alias)\ns390-ccw-virtio-11.1 Virtual s390x machine (default)\n";
+                        s390-ccw-virtio Virtual s390x machine (alias)\ns390-ccw-virtio-11.1 Virtual s390x machine \
+                        (default)\n";
 
     #[test]
     fn two_versions_are_known_to_be_faulty() {

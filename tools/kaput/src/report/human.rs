@@ -192,7 +192,8 @@ pub fn statistics(scenario: &str, times: u32, right: u32, mut seconds: Vec<f64>)
     let at = |index: usize| seconds.get(index).map_or(0.0, |seconds| seconds * 1e3);
     let (first, middle, last) = (at(0), at(seconds.len() / 2), at(seconds.len().saturating_sub(1)));
     format!(
-        "{scenario}: {right} of {times} runs as expected; milliseconds a run: least {first:.0}, median {middle:.0}, most {last:.0}\n"
+        "{scenario}: {right} of {times} runs as expected; milliseconds a run: least {first:.0}, median {middle:.0}, \
+         most {last:.0}\n"
     )
 }
 

@@ -158,8 +158,7 @@ impl Migration<'_> {
         let look = format!(
             "{} must be reachable from {from}: look at the firewalls of {from} and {to}, and between them; \
              --migrate-over tcp:ADDRESS:FIRST-LAST names another address of {to} and its open ports, --migrate-over \
-             ssh \
-             needs none",
+             ssh needs none",
             channel.uri
         );
         if run.observed().look().machines[source.index].passes > 0 {

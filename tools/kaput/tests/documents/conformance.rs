@@ -21,6 +21,7 @@ const PAGE: &str = "docs/generated/conformance.md";
 const WIDTH: usize = 118;
 
 const HEAD: &str = include_str!("conformance.txt");
+const NOT_IMITATED: &str = include_str!("not_imitated.txt");
 
 fn entry(page: &mut String, text: &str) {
     let options = Options::new(WIDTH).initial_indent("* ").subsequent_indent("  ").break_words(false);
@@ -71,14 +72,7 @@ fn page() -> String {
         let switch = if Defect::from_name(finding.id).is_ok() { ", switch" } else { "" };
         entry(&mut page, &format!("`{}` ({}{switch}): {}", finding.id, finding.severity, finding.what));
     }
-    page.push_str(
-        "\n## Findings that are not imitated\n\nOnly a checker of races or lifetimes can see these. Safe \
-        Rust \
-                   makes them impossible here: a value has one owner, a lock\nguard unlocks what it locked, a buffer \
-                   knows its length. What stands behind each is a rule, and the rule is a test of the\nmodel. On a \
-                   real \
-                   driver the kernel's own checkers (KASAN, kmemleak, lockdep) judge while the named case runs.\n\n",
-    );
+    page.push_str(NOT_IMITATED);
     for (id, unmodelled) in unmodelled::all() {
         let (rule, real) = (unmodelled.rule, unmodelled.on_a_driver);
         assert!(catalogue::find(&id).is_some(), "{id} is a finding");

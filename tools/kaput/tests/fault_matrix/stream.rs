@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Damaged streams: cut at each byte and written in three ways, each bit the wrong way round, too long, too many. All of them are offered to one
-//! destination while the guest stands still at its source; after each the destination is asked whether it is as it was. Then the guest
-//! moves, and finds everything it had. What each damage must come to follows from the stream's fields (vfio-ap migration spec 4.4
-//! and 5.4), never from the model.
+//! Damaged streams: cut at each byte and written in three ways, each bit the wrong way round, too long, too many. All
+//! of them are offered to one destination while the guest stands still at its source; after each the destination is
+//! asked whether it is as it was. Then the guest moves, and finds everything it had. What each damage must come to
+//! follows from the stream's fields (vfio-ap migration spec 4.4 and 5.4), never from the model.
 
 use std::sync::{Arc, OnceLock};
 
@@ -211,7 +211,8 @@ impl Questions {
         self.go("A", "running", "answer = { state = \"running\" }");
     }
 
-    /// A damaged stream: offered, refused, and no trace left of it. `number` is the stream's, `applied` how many were accepted.
+    /// A damaged stream: offered, refused, and no trace left of it. `number` is the stream's, `applied` how many were
+    /// accepted.
     fn cell(&mut self, cell: &Cell, number: usize, applied: &mut usize) {
         self.go("B", "resuming", &format!("answer = {{ state = \"resuming\", stream = {number} }}"));
         for piece in cell.bytes.chunks(cell.piece) {
@@ -238,7 +239,8 @@ impl Questions {
             self.ask("B", &json!({"execute": "sysfs-write", "arguments": {"path": path, "value": value}}), "");
         }
         let mdev = format!(
-            "{{ uuid = \"m\", open = true, state = \"running\", adapters = \"{NONE}\", domains = \"{NONE}\", control-domains = \
+            "{{ uuid = \"m\", open = true, state = \"running\", adapters = \"{NONE}\", domains = \"{NONE}\", \
+             control-domains = \
              \"{NONE}\", guest-adapters = \"{NONE}\", guest-domains = \"{NONE}\", guest-control-domains = \"{NONE}\" }}"
         );
         self.ask("B", &json!({"execute": "query-host"}), &format!("answer = {{ mdevs = [{mdev}] }}"));

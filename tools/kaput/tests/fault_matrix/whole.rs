@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Cells that are a run each: who dies, which connection is cut, which stream is spoilt, where the guest goes, at each moment; and the
-//! verdict with the host it names. Each outcome is also held against a scenario that expects another: no false PASS.
+//! Cells that are a run each: who dies, which connection is cut, which stream is spoilt, where the guest goes, at each
+//! moment; and the verdict with the host it names. Each outcome is also held against a scenario that expects another:
+//! no false PASS.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -39,7 +40,8 @@ struct Story {
 impl Story {
     fn new() -> Self {
         Self {
-            source: "topology = \"05=cex8a,06=cex8c/33/33,44\"\nmdev = { adapters = [\"05\"], domains = [\"33\"], control-domains = \
+            source: "topology = \"05=cex8a,06=cex8c/33/33,44\"\nmdev = \
+                { adapters = [\"05\"], domains = [\"33\"], control-domains = \
                      [\"33\", \"44\"] }",
             destination: "topology = \"05=cex8a,06=cex8c/33/33,44\"".to_owned(),
             migrations: "[[migrations]]\nto = \"B\"".to_owned(),
@@ -51,7 +53,8 @@ impl Story {
     fn text(&self) -> String {
         let Self { source, destination, migrations, expect, rest } = self;
         format!(
-            "summary = \"a fault\"\n[guest]\nsuites = [\"presence\", \"migration-apcb\", \"migration-queues\", \"migration-rsa\"]\n\
+            "summary = \"a fault\"\n[guest]\nsuites = [\"presence\", \"migration-apcb\", \"migration-queues\", \
+             \"migration-rsa\"]\n\
              [hosts.A]\n{source}\n[hosts.B]\n{destination}\n{migrations}\n{rest}\n[expect]\n{expect}\n"
         )
     }
@@ -162,8 +165,10 @@ fn streams() -> Vec<Cell> {
     }
     refused("twice", Story::new().with("twice = true"), "EIO");
     let swapped = |mut story: Story| {
-        story.source = "topology = \"05=cex8a,06=cex8c/33/33,44\"\nmdev = { adapters = [\"05\"], domains = [\"33\"], control-domains = \
-                        [\"33\", \"44\"] }\nothers = [{ uuid = \"b\", adapters = [\"06\"], domains = [\"33\"], open = true }]";
+        story.source = "topology = \"05=cex8a,06=cex8c/33/33,44\"\nmdev = \
+            { adapters = [\"05\"], domains = [\"33\"], control-domains = \
+                        [\"33\", \"44\"] }\nothers = [{ uuid = \"b\", adapters = [\"06\"], domains = [\"33\"], open = \
+                        true }]";
         story.with("stream-of = \"b\"")
     };
     // A configuration like any other, but not the guest's: the guest notices.
@@ -226,7 +231,8 @@ fn destinations() -> Vec<Cell> {
         cells.push(cell(format!("destination-{name}::not-a-refusal"), &story.refused("ENODEV"), Kind::NotRefused, "B"));
     }
     let full = |mut story: Story| {
-        story.rest += "[[asks]]\nat = \"asked\"\nhost = \"B\"\nrequest = { execute = \"memory-shortage\", arguments = { on = true } }\n";
+        story.rest += "[[asks]]\nat = \"asked\"\nhost = \"B\"\nrequest = \
+            { execute = \"memory-shortage\", arguments = { on = true } }\n";
         story
     };
     cells.push(cell("destination-full::refused", &full(Story::new()).refused("ENOMEM"), Kind::AsExpected, "A"));
@@ -245,8 +251,9 @@ fn destinations() -> Vec<Cell> {
     cells
 }
 
-/// A migration that is cancelled when QEMU has been told to go on. QEMU may have gone too far, or be in time, or be both: then its
-/// destination has everything and runs while its source believes that it was cancelled, and the harness must not let that pass.
+/// A migration that is cancelled when QEMU has been told to go on. QEMU may have gone too far, or be in time, or be
+/// both: then its destination has everything and runs while its source believes that it was cancelled, and the harness
+/// must not let that pass.
 fn cancelled_too_late(tools: &Tools) -> Result<(), Failed> {
     let story = Story::new().with_action("continued", "do = \"cancel-migration\"");
     let verdict = super::finished(tools, &story.text())?.verdict;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A host's driver as a program: the model of it behind a folder that looks like sysfs. Reading is reading files; a write
-//! goes over a socket to the model, with its errors, and the files follow before it is answered.
+//! A host's driver as a program: the model of it behind a folder that looks like sysfs. Reading is reading files; a
+//! write goes over a socket to the model, with its errors, and the files follow before it is answered.
 //!
-//! What the model logs is in the host's kernel log, a file in the form of `/dev/kmsg`. It stands here and not in the QEMUs because a real host's driver outlives them.
+//! What the model logs is in the host's kernel log, a file in the form of `/dev/kmsg`. It stands here and not in the
+//! QEMUs because a real host's driver outlives them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -189,8 +190,8 @@ fn print_log(root: &Path, log: &LogReply) -> Result<(), String> {
     fs::write(&path, text).map_err(|error| error.to_string())
 }
 
-/// A guest comes to a device, and its first queue is an older card by then, or with the defect that the file beside the folder
-/// names one that differs in a bit without a meaning: the model refuses, and logs why.
+/// A guest comes to a device, and its first queue is an older card by then, or with the defect that the file beside the
+/// folder names one that differs in a bit without a meaning: the model refuses, and logs why.
 fn refuse(root: &Path, host: &Host, mdev: &str) -> Result<(), String> {
     let [adapters, domains, control_domains] = matrix(host, mdev);
     let coming = MdevConfig { uuid: mdev.to_owned(), adapters, domains, control_domains, open: true };

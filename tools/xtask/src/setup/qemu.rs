@@ -130,8 +130,7 @@ fn fetch(layout: &Layout, refused: &[(Candidate, Unfit)]) -> Result<PathBuf> {
 pub(crate) fn paragraph(refused: &[(Candidate, Unfit)], not_fetched: Option<&str>) -> String {
     let mut text = format!(
         "no suitable QEMU. Needed is {PROGRAM} with TCG plugins whose API range includes version {API}: QEMU 11.1, or \
-         a later \
-         one that still accepts it."
+         a later one that still accepts it."
     );
     if refused.is_empty() {
         text += " None was found in PATH or in the cache.";
@@ -171,11 +170,9 @@ mod tests {
         assert_eq!(
             text,
             "no suitable QEMU. Needed is qemu-system-s390x with TCG plugins whose API range includes version 7: QEMU \
-             11.1, or a \
-             later one that still accepts it. /usr/bin/qemu-system-s390x (in PATH) is QEMU 10.0.2, too old: its \
-             plugin API ends \
-             at version 4. None could be fetched: this system has no apt-get, so nothing can be taken from Debian. \
-             Install such \
+             11.1, or a later one that still accepts it. /usr/bin/qemu-system-s390x (in PATH) is QEMU 10.0.2, too \
+             old: its plugin API ends at version 4. None could be fetched: this system has no apt-get, so nothing can \
+             be taken from Debian. Install such \
              a QEMU, or name one by KAPUT_QEMU=/path/to/qemu-system-s390x."
         );
     }

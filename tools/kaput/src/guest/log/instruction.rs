@@ -78,8 +78,7 @@ mod tests {
             "B: 0.123456 DEBUG PQAP 05.0033 gr0 0xff000533 gr1 0x0 gr2 0x0 -> program interruption 0006",
             "B: 0.123456 DEBUG NQAP 05.0033 gr0 0x40000533 psmid 0x7 64 bytes -> cc 0 gr1 0x0 rest 0",
             "B: 0.123456 DEBUG DQAP 05.0033 gr0 0x80000533 4096 bytes -> cc 0 gr0 0x80000533 gr1 0x80000000 gr2 64 \
-             psmid 0x7 \
-             rest 4032",
+             psmid 0x7 rest 4032",
             "B: 0.123456 DEBUG DQAP 05.0033 gr0 0x80000533 4096 bytes -> cc 2 gr0 0x80000533 gr1 0x0 gr2 0 psmid 0x0 \
              rest 4096",
         ];
