@@ -25,7 +25,7 @@ pub fn plain(text: &str) -> String {
 /// A text as one word of a POSIX shell.
 #[must_use]
 pub fn shell_word(text: &str) -> String {
-    let harmless = |b: u8| b.is_ascii_alphanumeric() || b"-_./,:+".contains(&b);
+    let harmless = |b: u8| b.is_ascii_alphanumeric() || b"-_./,:+=@%".contains(&b);
     if !text.is_empty() && text.bytes().all(harmless) {
         return text.to_owned();
     }

@@ -74,9 +74,7 @@ pub fn run<S: AsRef<OsStr>>(arguments: &[S]) -> Result<(i32, String, String), Fa
 /// The first of these programs in `PATH`.
 #[must_use]
 pub fn in_path(names: &[&str]) -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    let folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
-    names.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()))
+    names.iter().find_map(|name| which::which(name).ok())
 }
 
 /// A test that is done.

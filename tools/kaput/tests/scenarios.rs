@@ -15,7 +15,6 @@ use kaput::outcome::finished::Finished;
 use kaput::report::human;
 use kaput::run::tools::Tools;
 use kaput::run::{self, Wishes};
-use kaput::scenario::Outcome;
 use kaput::scenario::load::{self, Loaded};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -54,16 +53,11 @@ impl Subject {
         if mine.is_empty() {
             return Err("the case left no line in the guest's report".into());
         }
-        if expect.outcome() == Outcome::GuestFails && expect.failing.iter().any(|failing| failing.get_ref() == name) {
+        if expect.must_fail(name) {
             let noticed = mine.iter().any(|case| case.verdict == CaseVerdict::Fail);
             return if noticed { Ok(()) } else { Err("it passed, but must notice the scenario's damage".into()) };
         }
-        let skips = expect.skips(name);
-        let wrong = mine.iter().find(|case| match case.verdict {
-            CaseVerdict::Pass => skips,
-            CaseVerdict::Skip => !skips,
-            _ => true,
-        });
+        let wrong = mine.iter().find(|case| !expect.is_right(name, case.verdict));
         match wrong {
             None => Ok(()),
             Some(case) => {

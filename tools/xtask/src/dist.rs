@@ -60,7 +60,7 @@ pub(crate) fn make(layout: &Layout, state: &mut State) -> Result<PathBuf> {
     Ok(archive)
 }
 
-/// Unpacks the archive elsewhere and uses it from `/`, with nothing in its environment; only QEMU is named.
+/// Unpacks the archive elsewhere and uses it from `/`, with nothing in its environment but the name of QEMU.
 ///
 /// # Errors
 /// When it does not work there; the text has the harness's own words.
@@ -72,7 +72,7 @@ pub(crate) fn try_out(layout: &Layout, state: &mut State) -> Result<()> {
     let folder = fs::read_dir(elsewhere.path())?.next().context("the archive is empty")??.path();
     for arguments in [&["doctor"][..], &["run", "survive"], &["list"], &["explain"]] {
         let mut kaput = Command::new(folder.join("kaput"));
-        kaput.args(arguments).arg("--qemu").arg(ready.qemu()).env_clear().current_dir("/");
+        kaput.args(arguments).env_clear().env("KAPUT_QEMU", ready.qemu()).current_dir("/");
         let told = process::capture(&mut kaput, "", DEADLINE)?;
         if !told.status.success() {
             bail!(

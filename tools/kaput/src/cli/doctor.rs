@@ -24,6 +24,8 @@ is not known.
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
+    #[command(flatten)]
+    named: Named,
     /// Looks at this host instead: `local`, or `ssh:[USER@]NAME` by the system's ssh. May be given more than once
     #[arg(long, value_name = "HOST")]
     host: Vec<Site>,
@@ -35,11 +37,11 @@ pub(super) struct Options {
     ssh: SshConfig,
 }
 
-pub(super) async fn look(named: &Named, options: &Options) -> Result<u8> {
+pub(super) async fn look(options: &Options) -> Result<u8> {
     if !options.host.is_empty() {
         return hosts(options).await;
     }
-    let checks = look_here(named).await;
+    let checks = look_here(&options.named).await;
     print(checks.iter().map(ToString::to_string).collect::<String>()).await?;
     let missing = checks.iter().any(|check| check.mend.is_some());
     Ok(if missing { Exit::Usage } else { Exit::AsExpected }.status())

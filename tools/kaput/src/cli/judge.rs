@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The commands that judge a driver, and the tests themselves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use kaput::conformance::control_device::RemoteFactory;
@@ -9,7 +9,7 @@ use kaput::conformance::explain;
 use kaput::conformance::mutants::{self, Outcome};
 use kaput::conformance::{Judged, human, json, tap};
 use kaput::outcome::verdict::Exit;
-use kaput::run::tools::{Named, Tools};
+use kaput::run::tools::{Named, NamedScenarios, Tools};
 use kaput::scenario::load::{self, Loaded};
 use miette::{IntoDiagnostic, Result, miette};
 use vfio_ap::defect::Defect;
@@ -158,6 +158,8 @@ impl Conformance {
 #[derive(Debug, clap::Args)]
 #[command(after_help = MUTANTS)]
 pub(super) struct Mutants {
+    #[command(flatten)]
+    named: Named,
     /// By the conformance suite alone: no guest is asked, and no QEMU is needed
     #[arg(long)]
     without_qemu: bool,
@@ -168,21 +170,21 @@ pub(super) struct Mutants {
 }
 
 impl Mutants {
-    pub(super) async fn start(&self, named: &Named) -> Result<Exit> {
+    pub(super) async fn start(&self) -> Result<Exit> {
         let reports =
             Reports::open_of(&self.report, &[reports::Form::Human, reports::Form::Json, reports::Form::Html])?;
-        let scenarios = if self.without_qemu { None } else { Some(with_finding(named)?) };
+        let scenarios = if self.without_qemu { None } else { Some(with_finding(&self.named.scenarios()?)?) };
         let interrupts = Interrupts::listen().into_diagnostic()?;
-        interrupts.unless(self.show(named, scenarios, reports)).await
+        interrupts.unless(self.show(scenarios, reports)).await
     }
 
-    async fn show(&self, named: &Named, scenarios: Option<Vec<Loaded>>, reports: Reports) -> Result<Exit> {
+    async fn show(&self, scenarios: Option<Vec<Loaded>>, reports: Reports) -> Result<Exit> {
         // The suite has its own threads; the guests keep this one.
         let suite =
             tokio::task::spawn_blocking(|| vfio_ap::mutants::mutants(&Options { only: Vec::new(), dangerous: true }));
         let guests = match scenarios {
             Some(scenarios) => {
-                let tools = prepare(named, &scenarios).await?;
+                let tools = prepare(&self.named, &scenarios).await?;
                 let mut seen = Vec::new();
                 for loaded in &scenarios {
                     seen.push(mutants::show(&tools, loaded).await?);
@@ -211,11 +213,10 @@ async fn prepare(named: &Named, scenarios: &[Loaded]) -> Result<Tools> {
     Ok(tools)
 }
 
-fn with_finding(named: &Named) -> Result<Vec<Loaded>> {
-    let folder = named.scenarios()?;
+fn with_finding(folder: &Path) -> Result<Vec<Loaded>> {
     let mut scenarios = Vec::new();
-    for name in load::names(&folder)? {
-        let loaded = load::find(&folder, &name)?;
+    for name in load::names(folder)? {
+        let loaded = load::find(folder, &name)?;
         if mutants::shows_a_finding(&loaded) {
             scenarios.push(loaded);
         }
@@ -226,19 +227,28 @@ fn with_finding(named: &Named) -> Result<Vec<Loaded>> {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXPLAIN)]
 pub(super) struct Explain {
+    #[command(flatten)]
+    folder: NamedScenarios,
     /// The finding's id; without it all are listed
     id: Option<String>,
 }
 
 impl Explain {
-    pub(super) async fn start(&self, named: &Named) -> Result<Exit> {
+    pub(super) async fn start(&self) -> Result<Exit> {
         let Some(id) = &self.id else {
             print(explain::list()).await?;
             return Ok(Exit::AsExpected);
         };
         let finding = explain::find(id)?;
         // Without the folder of scenarios there is still much to say.
-        let scenarios = with_finding(named).unwrap_or_default().into_iter().map(|loaded| loaded.scenario);
+        let scenarios = self
+            .folder
+            .find()
+            .map_err(Into::into)
+            .and_then(|folder| with_finding(&folder))
+            .unwrap_or_default()
+            .into_iter()
+            .map(|loaded| loaded.scenario);
         let showing = scenarios.filter(|scenario| scenario.expect.findings.iter().any(|shown| shown == finding.id));
         let names: Vec<String> = showing.map(|scenario| scenario.name).collect();
         print(explain::screen(finding, &names)).await?;

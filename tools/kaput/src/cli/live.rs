@@ -105,7 +105,7 @@ fn phase(state: &State) -> String {
             What::Migration { status } if status == "pre-switchover" => "AP hand-over".to_owned(),
             What::HandedOver { .. } => "AP configuration handed over, the guest goes over".to_owned(),
             What::Refused { errno, .. } => format!("refused with {errno}"),
-            What::GuestEnded { .. } | What::Judged { .. } => "verdict".to_owned(),
+            What::GuestEnded { .. } | What::Judged => "verdict".to_owned(),
             _ => return None,
         })
     });

@@ -24,7 +24,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use kaput::hosts::ssh::all_closed;
 use kaput::machine::all_ended;
 use kaput::outcome::verdict::Exit;
-use kaput::run::tools::Named;
+use kaput::run::tools::NamedScenarios;
 use kaput::scenario::load;
 use kaput::scenario::schema;
 use miette::{IntoDiagnostic, Result};
@@ -96,8 +96,6 @@ Examples:
 #[command(version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = format!("{TOP}\n{EXIT_STATUS}"))]
 struct Cli {
-    #[command(flatten)]
-    named: Named,
     #[command(subcommand)]
     command: Command,
 }
@@ -106,7 +104,7 @@ struct Cli {
 enum Command {
     /// Runs scenarios and reports
     #[command(after_help = format!("{EXAMPLES}\n{EXIT_STATUS}"))]
-    Run(run::Options),
+    Run(Box<run::Options>),
     /// Lists the scenarios
     #[command(after_help = LIST_HELP)]
     List(ListOptions),
@@ -165,6 +163,8 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct ListOptions {
+    #[command(flatten)]
+    folder: NamedScenarios,
     /// Names of scenarios, patterns such as 'missing-*', tag:WORD, or paths of scenario files
     #[arg(default_value = "*", value_name = "SCENARIO")]
     chosen: Vec<String>,
@@ -206,27 +206,27 @@ fn start(cli: &Cli) -> std::io::Result<u8> {
 async fn carry_out(cli: &Cli) -> Result<u8> {
     let listen = || Interrupts::listen().into_diagnostic();
     match &cli.command {
-        Command::List(options) => list(&cli.named, options).await,
+        Command::List(options) => list(options).await,
         Command::Report(options) => again::report(options).await.map(Exit::status),
-        Command::Doctor(options) => listen()?.unless(doctor::look(&cli.named, options)).await,
+        Command::Doctor(options) => listen()?.unless(doctor::look(options)).await,
         Command::Schema(SchemaOptions { what: What::Scenario }) => print(schema::SCENARIO).await,
         Command::Schema(SchemaOptions { what: What::Report }) => print(schema::REPORT).await,
         Command::Completions(options) => print(options.text(Cli::command())).await,
         Command::Man(options) => print(options.text(Cli::command())?).await,
-        Command::Soak(options) => soak::soak(&cli.named, options).await.map(Exit::status),
-        Command::Run(options) => run::run(&cli.named, options).await.map(Exit::status),
+        Command::Soak(options) => soak::soak(options).await.map(Exit::status),
+        Command::Run(options) => run::run(options).await.map(Exit::status),
         Command::Collect(options) => listen()?.unless(preflight::collect(options)).await,
         Command::Preflight(options) => listen()?.unless(preflight::preflight(options)).await,
         Command::Restore(options) => listen()?.unless(resources::restore(options)).await,
-        Command::Qemu(options) => qemu::start(&cli.named, options).await.map(Exit::status),
+        Command::Qemu(options) => qemu::start(options).await.map(Exit::status),
         Command::Conformance(options) => options.start().await.map(Exit::status),
-        Command::Mutants(options) => options.start(&cli.named).await.map(Exit::status),
-        Command::Explain(options) => options.start(&cli.named).await.map(Exit::status),
+        Command::Mutants(options) => options.start().await.map(Exit::status),
+        Command::Explain(options) => options.start().await.map(Exit::status),
     }
 }
 
-async fn list(named: &Named, options: &ListOptions) -> Result<u8> {
-    let all = load::choose(&named.scenarios()?, &options.chosen)?;
+async fn list(options: &ListOptions) -> Result<u8> {
+    let all = load::choose(&options.folder.find()?, &options.chosen)?;
     let width = all.iter().map(|loaded| loaded.scenario.name.len()).max().unwrap_or(0);
     let lines = all.iter().map(|loaded| format!("{:<width$} {}\n", loaded.scenario.name, loaded.scenario.summary));
     print(lines.collect::<String>()).await

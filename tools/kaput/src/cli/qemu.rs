@@ -9,7 +9,7 @@ use ap_machine::Topology;
 use ap_machine::topology::short_matrix;
 use kaput::machine::emulator::Wishes;
 use kaput::outcome::verdict::Exit;
-use kaput::run::tools::Named;
+use kaput::run::tools::NamedEmulator;
 use kaput::scenario::load;
 use miette::Result;
 
@@ -28,6 +28,8 @@ Exit status: that of QEMU; 2 if nothing was started.
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
+    #[command(flatten)]
+    named: NamedEmulator,
     #[command(flatten)]
     hardware: Hardware,
     /// What of it the guest gets, ADAPTER,…/DOMAIN,…[/CONTROL-DOMAIN,…] [default: everything]
@@ -56,7 +58,7 @@ struct Hardware {
 }
 
 /// Becomes QEMU; returns only when that fails.
-pub(super) async fn start(named: &Named, options: &Options) -> Result<Exit> {
+pub(super) async fn start(options: &Options) -> Result<Exit> {
     let topology = match &options.hardware {
         Hardware { ap: Some(topology), .. } => topology.clone(),
         Hardware { topology: Some(path), .. } => load::topology(path)?,
@@ -70,6 +72,6 @@ pub(super) async fn start(named: &Named, options: &Options) -> Result<Exit> {
         arguments: options.arguments.clone(),
     };
     let emulator = wishes.check()?;
-    let (qemu, plugin) = named.find_emulator().await?;
+    let (qemu, plugin) = options.named.find().await?;
     Err(emulator.start(&qemu, &plugin).into())
 }

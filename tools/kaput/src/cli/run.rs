@@ -27,6 +27,8 @@ const LAST_GOODBYE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
+    #[command(flatten)]
+    named: Named,
     /// Names of scenarios, patterns such as 'missing-*', tag:WORD, or paths of scenario files
     #[arg(default_value = "survive", value_name = "SCENARIO")]
     chosen: Vec<String>,
@@ -55,10 +57,10 @@ pub(super) struct Options {
     resources: resources::Options,
 }
 
-pub(super) async fn run(named: &Named, options: &Options) -> Result<Exit> {
-    let all = read(named, options)?;
+pub(super) async fn run(options: &Options) -> Result<Exit> {
+    let all = read(options)?;
     let interrupts = Interrupts::listen().into_diagnostic()?;
-    let mut tools = interrupts.unless(prepare(named, options, &all)).await?;
+    let mut tools = interrupts.unless(prepare(options, &all)).await?;
     let reports = Reports::open(&options.report)?;
     if options.repeat.is_some() && reports.has_files() {
         let help = "--repeat tells figures, or with --report json each run; leave the file out";
@@ -96,9 +98,10 @@ async fn all_runs(tools: &Tools, all: &[Loaded], options: &Options, reports: Rep
 }
 
 /// Reads and checks what is to be run.
-fn read(named: &Named, options: &Options) -> Result<Vec<Loaded>> {
+fn read(options: &Options) -> Result<Vec<Loaded>> {
     let words = &options.chosen;
-    let folder = if words.iter().all(|word| load::is_file(word)) { Default::default() } else { named.scenarios()? };
+    let folder =
+        if words.iter().all(|word| load::is_file(word)) { Default::default() } else { options.named.scenarios()? };
     let mut all = load::choose(&folder, words)?;
     if let Some(seed) = options.seed {
         all.iter_mut().for_each(|loaded| loaded.scenario.sow(seed));
@@ -108,8 +111,8 @@ fn read(named: &Named, options: &Options) -> Result<Vec<Loaded>> {
 }
 
 /// Finds and checks everything else.
-async fn prepare(named: &Named, options: &Options, all: &[Loaded]) -> Result<Tools> {
-    let tools = named.find_on(&options.sites, options.resources.is_emulated()).await?;
+async fn prepare(options: &Options, all: &[Loaded]) -> Result<Tools> {
+    let tools = options.named.find_on(&options.sites, options.resources.is_emulated()).await?;
     for loaded in all {
         loaded.check_against(&tools.image)?;
     }

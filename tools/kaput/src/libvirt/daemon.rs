@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use preflight::text::{plain, shell_word};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 use super::events::Hearing;
 use crate::guest::image::Image;
 use crate::hosts::cpu_model::Kvm;
-use crate::hosts::ssh::{Far, FarError, Forward};
+use crate::hosts::ssh::{Far, FarError, Forward, ShellStatus};
 use crate::hosts::virsh::VIRSH;
 use crate::machine::error::MachineError;
 use crate::machine::observed::Observed;
@@ -100,7 +101,11 @@ impl Daemon {
     ///
     /// # Errors
     /// [`FarError`].
-    pub(crate) async fn begin(&self, name: &str, arguments: &[&str]) -> Result<oneshot::Receiver<String>, FarError> {
+    pub(crate) async fn begin(
+        &self,
+        name: &str,
+        arguments: &[&str],
+    ) -> Result<oneshot::Receiver<ShellStatus>, FarError> {
         self.far.put(&format!("{name}.command"), format!("exec {}\n", line(arguments)).into_bytes()).await?;
         self.far.start(name).await.map(|(_, ended)| ended)
     }
@@ -109,8 +114,8 @@ impl Daemon {
     ///
     /// # Errors
     /// [`FarError`], with all of libvirt's words.
-    pub(crate) async fn outcome(&self, doing: &str, name: &str, status: Option<&str>) -> Result<(), FarError> {
-        if status == Some("exit status: 0") {
+    pub(crate) async fn outcome(&self, doing: &str, name: &str, status: Option<&ShellStatus>) -> Result<(), FarError> {
+        if status.is_some_and(ShellStatus::is_success) {
             return Ok(());
         }
         let said = self.far.get(&format!("{name}.stderr")).await?;
@@ -118,7 +123,11 @@ impl Daemon {
         Err(FarError::Refused {
             host: self.far.name().to_owned(),
             doing: doing.to_owned(),
-            reason: if said.is_empty() { status.unwrap_or("it did not say why").to_owned() } else { said },
+            reason: match status {
+                _ if !said.is_empty() => said,
+                Some(status) => status.to_string(),
+                None => "it did not say why".to_owned(),
+            },
             mend: "the journal of its libvirt says more".to_owned(),
         })
     }
@@ -201,8 +210,9 @@ fn words(said: &str) -> String {
 
 /// A path as the part of an address.
 fn in_uri(path: &str) -> String {
-    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
-    path.bytes().map(|b| if harmless(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    /// What means something else in an address, or may.
+    const SPECIAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(path, SPECIAL).to_string()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::daemon::Daemon;
 use super::events::life;
 use super::xml::{self, Ap, Description};
+use crate::hosts::ssh::ShellStatus;
 use crate::hosts::virsh::destroy;
 use crate::machine::Machine;
 use crate::machine::backoff::Pace;
@@ -48,6 +49,14 @@ pub(crate) struct Domain {
     /// Where its machine is noted.
     observed: Observed,
     index: usize,
+}
+
+/// Why libvirt did not migrate a guest, in its words.
+pub(crate) enum MigrationError {
+    /// It does not migrate guests with such a device.
+    NotSupported(String),
+    /// It tried to.
+    Failed(String),
 }
 
 /// Everything about a domain that is to be.
@@ -112,15 +121,36 @@ impl Domain {
         &self,
         what: &str,
         arguments: &[&str],
-    ) -> Result<oneshot::Receiver<String>, MachineError> {
+    ) -> Result<oneshot::Receiver<ShellStatus>, MachineError> {
         self.transcript.sent(&format!("virsh {}", arguments.join(" ")));
         Ok(self.daemon.begin(&format!("{}.{what}", self.stem), arguments).await?)
     }
 
     /// How that ended.
-    pub(crate) async fn outcome(&self, doing: &str, what: &str, status: Option<&str>) -> Result<(), MachineError> {
-        self.transcript.received(status.unwrap_or("no more is heard of it"));
+    pub(crate) async fn outcome(
+        &self,
+        doing: &str,
+        what: &str,
+        status: Option<&ShellStatus>,
+    ) -> Result<(), MachineError> {
+        let said = status.map_or("no more is heard of it".to_owned(), ToString::to_string);
+        self.transcript.received(&said);
         Ok(self.daemon.outcome(doing, &format!("{}.{what}", self.stem), status).await?)
+    }
+
+    /// How its migration to another libvirt ended.
+    pub(crate) async fn migrated(&self, there: &Daemon, status: Option<&ShellStatus>) -> Result<(), MigrationError> {
+        let Err(error) = self.outcome("migrate the guest", "migrate", status).await else { return Ok(()) };
+        let said = error.to_string();
+        // libvirt without a word for this migration says so before it begins, and has no other sign for it.
+        if said.contains("cannot migrate a domain with <hostdev") {
+            return Err(MigrationError::NotSupported(said));
+        }
+        // A destination that does not answer is the likelier cause, and the source cannot tell.
+        Err(MigrationError::Failed(match there.ask("say whether it is there", &["list"]).await {
+            Ok(_) => said,
+            Err(error) => format!("{error}\n{said}"),
+        }))
     }
 
     /// Where libvirt keeps what its QEMU says.
@@ -232,7 +262,7 @@ impl Pending {
         let (doing, xml) = ("create a domain", self.domain.path("xml").display().to_string());
         let ended = self.domain.begin("create", &["create", "--validate", "--paused", &xml]).await?;
         let status = ended.await.ok();
-        self.domain.outcome(doing, "create", status.as_deref()).await
+        self.domain.outcome(doing, "create", status.as_ref()).await
     }
 
     /// Connects with the console of a domain that is there.

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use preflight::text::shell_word;
+
 use crate::hosts::qemu::escaped;
 use crate::protocol::socket_path;
 
@@ -77,21 +79,13 @@ pub(super) fn arguments(
 
 /// The command line as one can paste it into a shell.
 pub(super) fn for_people(program: &Path, arguments: &[String]) -> String {
-    let mut line = quoted(&program.display().to_string());
+    let mut line = shell_word(&program.display().to_string());
     for argument in arguments {
         line.push_str(if argument.starts_with('-') { " \\\n    " } else { " " });
-        line.push_str(&quoted(argument));
+        line.push_str(&shell_word(argument));
     }
     line.push('\n');
     line
-}
-
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

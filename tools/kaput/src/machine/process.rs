@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::error::MachineError;
 use super::observed::Observed;
 use super::run_folder::RunFolder;
-use crate::hosts::ssh::{Far, FarError, Forward};
+use crate::hosts::ssh::{Far, FarError, Forward, ShellStatus};
 use crate::outcome::events::What;
 use crate::protocol::socket_path;
 
@@ -140,6 +140,7 @@ impl RemoteProcess {
                 ended.await
             }
         };
+        let how = how.map(|status| status.to_string());
         match self.far.get(&format!("{stem}.stderr")).await {
             Ok(said) => _ = self.stderr.write_all(&said),
             Err(error) => return how.unwrap_or(error.to_string()),
@@ -148,7 +149,7 @@ impl RemoteProcess {
         how.unwrap_or("for an unknown reason".to_owned())
     }
 
-    async fn start(&self) -> Result<(u32, oneshot::Receiver<String>), FarError> {
+    async fn start(&self) -> Result<(u32, oneshot::Receiver<ShellStatus>), FarError> {
         let (far, names) = (&self.far, &self.names);
         let from_there = |kind: &str| Forward::FromThere { there: names.path(kind), here: names.here(kind) };
         let mut forwards = vec![from_there(socket_path::CONSOLE), from_there(socket_path::MONITOR)];

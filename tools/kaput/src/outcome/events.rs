@@ -5,8 +5,6 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::outcome::verdict::Verdict;
-
 /// Something that happened, and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -132,10 +130,10 @@ pub enum What {
         name: String,
     },
     /// The run was judged.
-    Judged {
-        /// The verdict.
-        verdict: Box<Verdict>,
-    },
+    Judged,
+    /// An event of a later version, in a report that was read.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Collects the events of one run.

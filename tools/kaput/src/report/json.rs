@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use ap_arch::report::Verdict as CaseVerdict;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Told;
 use crate::guest::report::Case;
@@ -14,15 +15,19 @@ use crate::outcome::finished::Finished;
 use crate::outcome::verdict::Verdict;
 use crate::scenario::load::{Loaded, ScenarioError};
 
+/// The version of a report.
+const VERSION: u32 = 1;
+
 /// A run in figures and words. `kaput schema report` prints the schema.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Report {
+    /// The version of this form. A reader takes what it knows; a form that it cannot read has a greater number.
+    #[serde(deserialize_with = "known_version")]
+    pub version: u32,
     /// Name of the scenario.
     pub scenario: String,
-    /// The exit status that goes with the verdict: 0 to 3, or 77.
-    pub exit_status: u8,
     /// The judgement.
     pub verdict: Verdict,
     /// The guest's cases, in the order of its report.
@@ -67,6 +72,15 @@ mod word {
     }
 }
 
+fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let version = u32::deserialize(deserializer)?;
+    if version <= VERSION {
+        return Ok(version);
+    }
+    let known = format!("this report has version {version}, and this kaput reads up to {VERSION}: use a newer one");
+    Err(D::Error::custom(known))
+}
+
 impl Report {
     /// The report of a finished run.
     #[must_use]
@@ -75,8 +89,8 @@ impl Report {
         let case =
             |case: &Case| CaseReport { name: case.name.clone(), verdict: case.verdict, detail: case.detail.clone() };
         Self {
+            version: VERSION,
             scenario: finished.scenario.clone(),
-            exit_status: finished.verdict.kind.exit().status(),
             verdict: finished.verdict.clone(),
             cases: finished.cases.iter().map(case).collect(),
             info: finished.info.clone(),
@@ -116,4 +130,26 @@ pub fn line(told: Told<'_>) -> String {
 /// The JSON reader's, with line and column.
 pub fn read(text: &str) -> Result<Vec<Report>, serde_json::Error> {
     serde_json::Deserializer::from_str(text).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::events::What;
+
+    #[test]
+    fn a_report_with_more_in_it_is_read_and_one_of_a_later_version_is_refused_with_what_to_do() {
+        let report = |version: u32| {
+            format!(
+                r#"{{"version": {version}, "scenario": "x", "verdict": {{"kind": "as-expected", "happened": "y", "new": 1}},
+                "cases": [], "info": [], "new": {{}}, "scenario-file": "",
+                "events": [{{"at": 0.5, "event": "brand-new", "new": [1]}}, {{"at": 1.0, "event": "judged", "verdict": {{}}}}]}}"#
+            )
+        };
+        let read_back = read(&report(VERSION)).expect("readable");
+        let what: Vec<_> = read_back[0].events.iter().map(|event| event.what.clone()).collect();
+        assert_eq!(what, [What::Unknown, What::Judged]);
+        let error = read(&report(VERSION + 1)).expect_err("too new").to_string();
+        assert!(error.contains("version 2") && error.contains("newer"), "{error}");
+    }
 }

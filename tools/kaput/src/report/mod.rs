@@ -16,12 +16,9 @@ pub mod timeline;
 
 use std::time::Duration;
 
-use ap_arch::report::Verdict as CaseVerdict;
-
 use crate::guest::report::Case;
 use crate::outcome::finished::Finished;
 use crate::outcome::verdict::Verdict;
-use crate::scenario::Outcome;
 use crate::scenario::load::Loaded;
 
 /// A finished run, with the scenario it was a run of.
@@ -34,20 +31,10 @@ pub struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// Whether a case ended as the scenario has it: passed, skipped where it must be, failed where it must notice
-    /// damage.
+    /// Whether a line of the guest's report is as the scenario has it.
     #[must_use]
     pub fn case_is_right(&self, case: &Case) -> bool {
-        let expect = &self.loaded.scenario.expect;
-        match case.verdict {
-            CaseVerdict::Pass => !expect.skips(&case.name),
-            CaseVerdict::Skip => expect.skips(&case.name),
-            CaseVerdict::Fail => {
-                let wanted = expect.failing.iter().any(|name| *name.get_ref() == case.name);
-                expect.outcome() == Outcome::GuestFails && wanted
-            }
-            _ => false,
-        }
+        self.loaded.scenario.expect.is_right(&case.name, case.verdict)
     }
 
     /// How long the run took.

@@ -11,9 +11,10 @@ use super::blame::{self, Ended};
 use super::channel::address;
 use super::story::Migrator;
 use crate::hosts::queues::random_uuid;
+use crate::hosts::ssh::ShellStatus;
 use crate::hosts::transport::{Tcp, Way, bracketed};
 use crate::libvirt::daemon::{Daemon, Libvirt};
-use crate::libvirt::domain::{Domain, Pending, Plan};
+use crate::libvirt::domain::{Domain, MigrationError, Pending, Plan};
 use crate::libvirt::limits::MIB;
 use crate::machine::Machine;
 use crate::machine::error::MachineError;
@@ -252,20 +253,14 @@ impl ByLibvirt<'_> {
         domain: &Domain,
         source: &Machine,
         there: &Daemon,
-        status: Option<String>,
+        status: Option<ShellStatus>,
         hop: &Hop<'_>,
     ) -> Result<(), Ended> {
-        let Err(error) = domain.outcome("migrate the guest", "migrate", status.as_deref()).await else {
-            return Ok(());
+        let (kind, seen) = match domain.migrated(there, status.as_ref()).await {
+            Ok(()) => return Ok(()),
+            Err(MigrationError::NotSupported(said)) => (Kind::Skipped, said),
+            Err(MigrationError::Failed(said)) => (Kind::MigrationFailed, said),
         };
-        let mut seen = error.to_string();
-        // A destination that does not answer is the likelier cause, and the source cannot tell.
-        if let Err(error) = there.ask("say whether it is there", &["list"]).await {
-            seen = format!("{error}\n{seen}");
-        }
-        // libvirt without a word for this migration says so before it begins.
-        let kind =
-            if seen.contains("cannot migrate a domain with <hostdev") { Kind::Skipped } else { Kind::MigrationFailed };
         let to = hop.to;
         Err(Verdict::new(kind, format!("libvirt of host {} did not migrate the guest to host {to}", source.host))
             .on(&source.host)

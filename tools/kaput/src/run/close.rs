@@ -68,7 +68,7 @@ pub(super) async fn close(
     if keep {
         verdict.run_folder = Some(run.folder.path().to_owned());
     }
-    run.observed().event(None, What::Judged { verdict: Box::new(verdict.clone()) });
+    run.observed().event(None, What::Judged);
     let mut finished = {
         let mut state = run.observed().look();
         let (events, cases) = (state.events.list().to_vec(), state.guest.cases.clone());
@@ -114,8 +114,8 @@ impl Run<'_> {
     /// should not have, or before the end.
     fn last_instructions(&self, log: &Log) -> Vec<String> {
         let state = self.observed().look();
-        let expected = |name: &str| self.scenario.expect.failing.iter().any(|failing| failing.get_ref() == name);
-        let failed = |case: &&Case| case.verdict == CaseVerdict::Fail && !expected(&case.name);
+        let expect = &self.scenario.expect;
+        let failed = |case: &&Case| case.verdict == CaseVerdict::Fail && !expect.must_fail(&case.name);
         let failed = state.guest.cases.iter().find(failed).map(|case| case.name.as_str());
         // The guest notes each key, and goes on where it was pressed.
         let pressed = state.events.list().iter().filter(|event| event.what == What::Key);

@@ -15,17 +15,60 @@ use crate::run::engine::Engine;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Named {
     /// QEMU for s390x, 11.1 or newer [default: qemu-system-s390x in PATH]
-    #[arg(long, value_name = "PROGRAM", env = "KAPUT_QEMU", global = true)]
+    #[arg(long, value_name = "PROGRAM", env = "KAPUT_QEMU")]
     pub qemu: Option<PathBuf>,
     /// The QEMU plugin [default: libqemu_ap.so next to this program]
-    #[arg(long, value_name = "FILE", env = "KAPUT_PLUGIN", global = true)]
+    #[arg(long, value_name = "FILE", env = "KAPUT_PLUGIN")]
     pub plugin: Option<PathBuf>,
     /// The guest image [default: kaput-image next to this program]
-    #[arg(long, value_name = "FILE", env = "KAPUT_IMAGE", global = true)]
+    #[arg(long, value_name = "FILE", env = "KAPUT_IMAGE")]
     pub image: Option<PathBuf>,
     /// The folder with the scenarios [default: scenarios next to this program]
-    #[arg(long, value_name = "FOLDER", env = "KAPUT_SCENARIOS", global = true)]
+    #[arg(long, value_name = "FOLDER", env = "KAPUT_SCENARIOS")]
     pub scenarios: Option<PathBuf>,
+}
+
+/// The folder with the scenarios, for those who need nothing else.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct NamedScenarios {
+    /// The folder with the scenarios [default: scenarios next to this program]
+    #[arg(long, value_name = "FOLDER", env = "KAPUT_SCENARIOS")]
+    scenarios: Option<PathBuf>,
+}
+
+/// QEMU and the plugin, for those who need nothing else.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct NamedEmulator {
+    /// QEMU for s390x, 11.1 or newer [default: qemu-system-s390x in PATH]
+    #[arg(long, value_name = "PROGRAM", env = "KAPUT_QEMU")]
+    qemu: Option<PathBuf>,
+    /// The QEMU plugin [default: libqemu_ap.so next to this program]
+    #[arg(long, value_name = "FILE", env = "KAPUT_PLUGIN")]
+    plugin: Option<PathBuf>,
+}
+
+impl NamedScenarios {
+    /// The folder.
+    ///
+    /// # Errors
+    /// [`ToolError::Missing`].
+    pub fn find(&self) -> Result<PathBuf, ToolError> {
+        Named { scenarios: self.scenarios.clone(), ..Named::default() }.scenarios()
+    }
+}
+
+impl NamedEmulator {
+    /// Finds and checks both, for a guest of the user's own.
+    ///
+    /// # Errors
+    /// [`ToolError`].
+    pub async fn find(&self) -> Result<(PathBuf, PathBuf), ToolError> {
+        let named = Named { qemu: self.qemu.clone(), plugin: self.plugin.clone(), ..Named::default() };
+        let (qemu, plugin) = (named.qemu(), named.plugin()?);
+        [&plugin, &qemu].into_iter().try_for_each(|path| text(path))?;
+        qemu::machine_type(&qemu).await?;
+        Ok((qemu, plugin))
+    }
 }
 
 /// Why the harness cannot start anything.
@@ -130,23 +173,12 @@ impl Named {
         Ok(Tools { qemu, machine, plugin, image, hosts, engine: Engine::Emulated, kernel_logs: None })
     }
 
-    /// Finds and checks QEMU and the plugin, for a guest of the user's own.
-    ///
-    /// # Errors
-    /// [`ToolError`].
-    pub async fn find_emulator(&self) -> Result<(PathBuf, PathBuf), ToolError> {
-        let (qemu, plugin) = (self.qemu(), self.plugin()?);
-        [&plugin, &qemu].into_iter().try_for_each(|path| text(path))?;
-        qemu::machine_type(&qemu).await?;
-        Ok((qemu, plugin))
-    }
-
     pub(crate) fn image(&self) -> Result<Image, ImageError> {
         Image::read(&self.image.clone().unwrap_or_else(|| beside("kaput-image")))
     }
 
     pub(crate) fn qemu(&self) -> PathBuf {
-        self.qemu.clone().unwrap_or_else(|| in_path("qemu-system-s390x"))
+        self.qemu.clone().unwrap_or_else(in_path)
     }
 
     pub(crate) fn plugin(&self) -> Result<PathBuf, ToolError> {
@@ -162,11 +194,10 @@ fn text(path: &Path) -> Result<(), ToolError> {
     path.to_str().map(|_| ()).ok_or_else(|| ToolError::NotText { path: path.to_owned() })
 }
 
-/// A program in `PATH`; the bare name if it is not there, so that starting it says so.
-fn in_path(name: &str) -> PathBuf {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file());
-    found.unwrap_or_else(|| PathBuf::from(name))
+/// QEMU in `PATH`; the bare name if it is not there, so that starting it says so.
+fn in_path() -> PathBuf {
+    let name = "qemu-system-s390x";
+    which::which(name).unwrap_or_else(|_| PathBuf::from(name))
 }
 
 /// A file in the folder of this program.

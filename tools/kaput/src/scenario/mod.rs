@@ -18,6 +18,7 @@ use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
 use ap_arch::image::Options;
+use ap_arch::report::Verdict as CaseVerdict;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
@@ -189,6 +190,24 @@ impl Expect {
         let covers =
             |pattern: &str| pattern.strip_suffix('*').map_or(pattern == case, |begins| case.starts_with(begins));
         self.skipped.iter().any(|pattern| covers(pattern.get_ref()))
+    }
+
+    /// Whether a case must notice damage: it fails at least once.
+    #[must_use]
+    pub fn must_fail(&self, case: &str) -> bool {
+        self.outcome() == Outcome::GuestFails && self.failing.iter().any(|name| name.get_ref() == case)
+    }
+
+    /// Whether a line of the guest's report is as this scenario has it: the case passed, was skipped where it must be,
+    /// or failed where it must notice damage.
+    #[must_use]
+    pub fn is_right(&self, case: &str, verdict: CaseVerdict) -> bool {
+        match verdict {
+            CaseVerdict::Pass => !self.skips(case),
+            CaseVerdict::Skip => self.skips(case),
+            CaseVerdict::Fail => self.must_fail(case),
+            _ => false,
+        }
     }
 }
 

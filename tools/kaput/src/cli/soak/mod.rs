@@ -54,6 +54,8 @@ const BETWEEN_LOOKS: usize = 40;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
+    #[command(flatten)]
+    named: Named,
     /// Ends after so many migrations
     #[arg(long, value_name = "N", default_value = "100")]
     migrations: NonZeroU64,
@@ -125,10 +127,10 @@ impl Figures {
     }
 }
 
-pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
+pub(super) async fn soak(options: &Options) -> Result<Exit> {
     let folder = tempfile::Builder::new().prefix("kaput-soak-").tempdir_in(RunFolder::base()).into_diagnostic()?;
     let interrupts = Interrupts::listen().into_diagnostic()?;
-    let exit = interrupts.unless(runs(named, options, folder.path())).await;
+    let exit = interrupts.unless(runs(options, folder.path())).await;
     // Until then their folders are in use.
     all_ended(LAST_GOODBYE).await;
     if matches!(exit, Ok(Exit::NotAsExpected | Exit::Infrastructure))
@@ -139,8 +141,8 @@ pub(super) async fn soak(named: &Named, options: &Options) -> Result<Exit> {
     exit
 }
 
-async fn runs(named: &Named, options: &Options, folder: &Path) -> Result<Exit> {
-    let tools: Tools = named.find().await?;
+async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
+    let tools: Tools = options.named.find().await?;
     let reports = Reports::open_of(&options.report, &[Form::Html])?;
     if reports.screen.is_some() {
         let help = "give it a file: --report html=soak.html";

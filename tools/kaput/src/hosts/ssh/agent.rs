@@ -3,6 +3,7 @@
 //! unasked. A task of its own holds both ends, so a caller that gives up leaves nothing half said.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -72,7 +73,7 @@ struct Request {
 }
 
 /// Who waits for which program's end. A sender that is dropped says that the connection is gone.
-type Watchers = Arc<Mutex<BTreeMap<String, oneshot::Sender<String>>>>;
+type Watchers = Arc<Mutex<BTreeMap<String, oneshot::Sender<ShellStatus>>>>;
 
 pub(super) struct Agent {
     requests: mpsc::Sender<Request>,
@@ -134,7 +135,7 @@ impl Agent {
     }
 
     /// Tells the end of a program that is started after this.
-    pub(super) fn watch(&self, name: &str) -> oneshot::Receiver<String> {
+    pub(super) fn watch(&self, name: &str) -> oneshot::Receiver<ShellStatus> {
         let (teller, told) = oneshot::channel();
         // With the lock held: whoever notes the loss dismisses those who wait afterwards.
         let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -248,7 +249,7 @@ async fn listen(mut reader: BufReader<impl AsyncRead + Unpin>, said: mpsc::Sende
             ("ended", rest) => {
                 let (name, status) = rest.rsplit_once(' ').unwrap_or((rest, ""));
                 let watcher = watchers.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-                _ = watcher.map(|watcher| watcher.send(status_in_words(status)));
+                _ = watcher.map(|watcher| watcher.send(ShellStatus(status.to_owned())));
                 continue;
             }
             _ => return,
@@ -259,11 +260,24 @@ async fn listen(mut reader: BufReader<impl AsyncRead + Unpin>, said: mpsc::Sende
     }
 }
 
-/// A shell's status: above 128 it is a signal.
-fn status_in_words(status: &str) -> String {
-    match status.parse::<u16>() {
-        Ok(signal @ 129..) => format!("signal: {}", signal - 128),
-        _ => format!("exit status: {}", preflight::text::plain(status)),
+/// How a program there ended, as its shell says: a number, above 128 the signal that ended it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShellStatus(String);
+
+impl ShellStatus {
+    /// Whether the program was content.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.0 == "0"
+    }
+}
+
+impl fmt::Display for ShellStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.parse::<u16>() {
+            Ok(signal @ 129..) => write!(f, "signal: {}", signal - 128),
+            _ => write!(f, "exit status: {}", preflight::text::plain(&self.0)),
+        }
     }
 }
 
@@ -290,8 +304,8 @@ mod tests {
 
     #[test]
     fn a_program_that_was_killed_is_told_from_one_that_ended() {
-        assert_eq!(status_in_words("137"), "signal: 9");
-        assert_eq!(status_in_words("1"), "exit status: 1");
+        assert_eq!(ShellStatus("137".to_owned()).to_string(), "signal: 9");
+        assert_eq!(ShellStatus("1".to_owned()).to_string(), "exit status: 1");
     }
 
     /// The far side's script on this host.
@@ -342,7 +356,7 @@ mod tests {
         assert!(alive());
         assert!(matches!(agent.ask("stop".to_owned(), Vec::new()).await, Answer::Yes(_)));
         assert!(!alive());
-        assert_eq!(ended.await.as_deref(), Ok("signal: 9"));
+        assert_eq!(ended.await.map(|status| status.to_string()).as_deref(), Ok("signal: 9"));
         assert!(matches!(agent.ask("start a".to_owned(), Vec::new()).await, Answer::No(_)));
         agent.close().await;
     }
@@ -359,6 +373,6 @@ mod tests {
         assert!(matches!(said.recv().await, Some(Said::Yes(bytes)) if bytes == b"ok\nno x\n\n"));
         assert!(matches!(said.recv().await, Some(Said::No(why)) if why == "disk full"));
         assert!(said.recv().await.is_none(), "nothing is believed after rubbish");
-        assert_eq!(told.await.as_deref(), Ok("signal: 9"));
+        assert_eq!(told.await.map(|status| status.to_string()).as_deref(), Ok("signal: 9"));
     }
 }

@@ -22,7 +22,7 @@ use crate::hosts::name::Site;
 use crate::protocol::socket_path::{LONGEST, LONGEST_SHARED_NAME};
 pub(crate) use agent::SILENCE;
 use agent::{Agent, Answer};
-pub use agent::{Hello, all_closed};
+pub use agent::{Hello, ShellStatus, all_closed};
 pub use client::Forward;
 use client::Ssh;
 
@@ -232,7 +232,7 @@ impl Far {
     ///
     /// # Errors
     /// [`FarError`].
-    pub async fn start(&self, name: &str) -> Result<(u32, oneshot::Receiver<String>), FarError> {
+    pub async fn start(&self, name: &str) -> Result<(u32, oneshot::Receiver<ShellStatus>), FarError> {
         let ended = self.agent.watch(name);
         let answer = self.agent.ask(format!("start {name}"), Vec::new()).await;
         let pid = self.done(answer, &format!("start {name}"), "look at its temporary folder")?;

@@ -77,14 +77,10 @@ fn garbage(evidence: &Evidence<'_>) -> Option<Verdict> {
     )
 }
 
-fn expected_to_fail(evidence: &Evidence<'_>, name: &str) -> bool {
-    evidence.scenario.expect.failing.iter().any(|failing| failing.get_ref() == name)
-}
-
 fn unexpected_failures(evidence: &Evidence<'_>) -> Option<Verdict> {
     let fails = |verdict| matches!(verdict, CaseVerdict::Fail | CaseVerdict::Xpass);
-    let failed =
-        evidence.guest.cases.iter().filter(|case| fails(case.verdict) && !expected_to_fail(evidence, &case.name));
+    let expect = &evidence.scenario.expect;
+    let failed = evidence.guest.cases.iter().filter(|case| fails(case.verdict) && !expect.must_fail(&case.name));
     let failed: Vec<String> = failed.map(|case| with_detail(&case.name, case.detail.as_deref())).collect();
     if failed.is_empty() && evidence.guest.abort.is_none() {
         return None;
