@@ -135,7 +135,7 @@ impl Skips {
             let what = group.map_or(name.as_str(), |group| group.what);
             text += &format!("  {what} ({tests})\n    {}\n", self.reason(name));
             if let Some(group) = group {
-                text += &format!("    mend it by: {}\n", group.remedy);
+                text += &format!("    fix it by: {}\n", group.remedy);
             }
         }
         if text.is_empty() { text } else { format!("\nNot tested here:\n{text}") }
@@ -166,7 +166,7 @@ mod tests {
             "test result: ok. 1 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s",
         ]);
         let expected = "\nNot tested here:\n  pages in a browser (2 tests)\n    there is no Chromium\n    \
-                        mend it by: apt-get install chromium\n";
+                        fix it by: apt-get install chromium\n";
         assert_eq!(skips.block(), expected);
         assert_eq!(Skips::default().block(), "");
     }

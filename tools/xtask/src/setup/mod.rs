@@ -11,6 +11,7 @@ pub(crate) mod guest_library;
 pub(crate) mod linux;
 pub(crate) mod mdbook;
 #[cfg(test)]
+#[path = "tests/mirror.rs"]
 mod mirror;
 pub(crate) mod probe;
 pub(crate) mod qemu;
