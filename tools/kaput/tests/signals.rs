@@ -21,10 +21,10 @@ use rand::{RngExt, SeedableRng};
 const SIGNALS: [(&str, i32); 3] = [("HUP", 1), ("INT", 2), ("TERM", 15)];
 
 /// How often each command is tried, if nobody says otherwise.
-const TRIES: usize = 3;
+const TRIES: usize = 2;
 
 /// How late a signal may come: by then a command is in the middle of what it does.
-const REACH: f64 = 3.0;
+const REACH: f64 = 2.0;
 
 /// How long something that must happen may take before a test gives up. No test depends on it being short.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -135,8 +135,9 @@ fn ends_at_signals(name: &str, command: impl Fn(&Place) -> Command) {
     let (mut random, tries) = chance(name);
     let place = Place::new();
     let mut longest = Duration::ZERO;
+    let first = random.random_range(0..SIGNALS.len());
     for number in 0..tries {
-        let (signal, code) = SIGNALS[number % SIGNALS.len()];
+        let (signal, code) = SIGNALS[(first + number) % SIGNALS.len()];
         let after = Duration::from_secs_f64(random.random_range(0.0..REACH));
         let mut process = command(&place).spawn().expect("started");
         std::thread::sleep(after);

@@ -24,7 +24,7 @@ pub(crate) const LIBVIRT_STEPS: &[(&str, Step)] =
 const SIGNALS: [(&str, i32); 3] = [("HUP", 1), ("INT", 2), ("TERM", 15)];
 
 /// How often each command is tried, if nobody says otherwise.
-const TRIES: usize = 3;
+const TRIES: usize = 2;
 
 /// How long something that must happen may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -71,12 +71,13 @@ fn with_queues(bed: &Bed) -> Result<(), String> {
     let whole = begin.elapsed();
     let (mut random, tries) = chance("run with queues");
     let (mut longest, mut after_writes) = (Duration::ZERO, 0);
+    let first = random.random_range(0..SIGNALS.len());
     for number in 0..2 * tries {
         bed.drivers.iter().try_for_each(|driver| driver.renew(number % 4 < 2))?;
         let before = files(bed);
         let written = || bed.drivers.iter().map(|driver| driver.writes()).sum::<usize>();
         let at_first = written();
-        let signal = SIGNALS[number % SIGNALS.len()];
+        let signal = SIGNALS[(first + number) % SIGNALS.len()];
         let child = start(bed, &arguments)?;
         let deadline = Instant::now() + PATIENCE;
         while number % 2 == 0 && written() == at_first && Instant::now() < deadline {
@@ -116,8 +117,9 @@ fn ends(bed: &Bed, name: &str, arguments: &[&str], cleared: impl Fn(&Bed) -> Res
     let done = bed.run(arguments).status;
     let whole = begin.elapsed();
     let mut longest = Duration::ZERO;
+    let first = random.random_range(0..SIGNALS.len());
     for number in 0..tries {
-        let signal = SIGNALS[number % SIGNALS.len()];
+        let signal = SIGNALS[(first + number) % SIGNALS.len()];
         let child = start(bed, arguments)?;
         let after = whole.mul_f64(random.random_range(0.0..0.9));
         std::thread::sleep(after);
