@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! SIGINT, SIGTERM and SIGHUP at any moment: each command that can take long ends, and leaves no process and no folder
-//! behind. The moments come out of a seed, which is printed; `KAPUT_SEED` gives it again, in hex, and `KAPUT_SIGNALS` says
-//! how often each command is tried. What such a command leaves on other hosts stands in `tests/hosts`.
+//! behind. What such a command leaves on other hosts stands in `tests/hosts`.
 
+#[path = "support/signals.rs"]
+mod moments;
 mod support;
 
 use std::fs;
@@ -14,17 +15,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-
-/// The three, in turn.
-const SIGNALS: [(&str, i32); 3] = [("HUP", 1), ("INT", 2), ("TERM", 15)];
-
-/// How often each command is tried, if nobody says otherwise.
-const TRIES: usize = 2;
+use moments::signals;
 
 /// How late a signal may come: by then a command is in the middle of what it does.
-const REACH: f64 = 2.0;
+const REACH: Duration = Duration::from_secs(2);
 
 /// How long something that must happen may take before a test gives up. No test depends on it being short.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -121,27 +115,15 @@ fn send(process: &Child, signal: &str) {
     assert!(sent.expect("kill").success(), "it had ended before");
 }
 
-/// A random number out of the seed, and how often each command is tried.
-fn chance(command: &str) -> (StdRng, usize) {
-    let named = |name| std::env::var(name).ok();
-    let seed = named("KAPUT_SEED").and_then(|text| u64::from_str_radix(&text, 16).ok()).unwrap_or_else(rand::random);
-    let tries = named("KAPUT_SIGNALS").and_then(|text| text.parse().ok()).unwrap_or(TRIES);
-    println!("{command}: seed {seed:x}, {tries} tries");
-    (StdRng::seed_from_u64(seed), tries)
-}
-
 /// Starts a command and sends it a signal; asserts that it ends by that, and that nothing is left.
 fn ends_at_signals(name: &str, command: impl Fn(&Place) -> Command) {
-    let (mut random, tries) = chance(name);
     let place = Place::new();
     let mut longest = Duration::ZERO;
-    let first = random.random_range(0..SIGNALS.len());
-    for number in 0..tries {
-        let (signal, code) = SIGNALS[(first + number) % SIGNALS.len()];
-        let after = Duration::from_secs_f64(random.random_range(0.0..REACH));
+    for ((signal, code), late) in signals(name) {
+        let after = REACH.mul_f64(late);
         let mut process = command(&place).spawn().expect("started");
         std::thread::sleep(after);
-        let told = format!("{name}, try {number}: {signal} after {after:.3?}");
+        let told = format!("{name}: {signal} after {after:.3?}");
         let sent = Instant::now();
         send(&process, signal);
         let status = loop {

@@ -21,9 +21,9 @@ use super::{MOMENT, Machine};
 use crate::hosts::qemu;
 use crate::hosts::ssh::Far;
 use crate::outcome::events::What;
-use crate::protocol::control::Control;
+use crate::protocol::control::{Control, ControlError};
 use crate::protocol::qmp::command::{Capabilities, Cont, QueryStatus, SetCapabilities, Switch};
-use crate::protocol::qmp::{Notice, Qmp};
+use crate::protocol::qmp::{Notice, Qmp, QmpError};
 use crate::protocol::socket_path::{self, remove_stale_socket};
 use crate::protocol::transcript::Transcript;
 use crate::scenario::HostSpec;
@@ -165,8 +165,9 @@ impl Launching {
             ended = ended(deadline) => Err(ended.map_or(MachineError::Late("QEMU's greeting"), |()| MachineError::Died)),
         };
         match answers {
-            // A connection that ends because QEMU does is seen to end a moment before.
-            Err(trouble @ (MachineError::Qmp(_) | MachineError::Control(_))) => {
+            // A connection that ends because QEMU does is seen to end a moment before. What QEMU refuses is its own trouble,
+            // though it is ended for it.
+            Err(trouble @ (MachineError::Qmp(QmpError::Closed(_)) | MachineError::Control(ControlError::Lost(_)))) => {
                 Err(ended(deadline.min(Instant::now() + MOMENT)).await.map_or(trouble, |()| MachineError::Died))
             }
             answers => answers,

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! SIGINT, SIGTERM and SIGHUP at any moment, to commands that are at work on other hosts: these are what they were as soon as
-//! the command has ended, without anybody's help. Seed and number of tries are as in `tests/signals.rs`.
+//! the command has ended, without anybody's help.
+
+#[path = "../support/signals.rs"]
+mod moments;
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use moments::signals;
 
 use crate::Step;
 use crate::bed::{Bed, Said};
@@ -20,24 +22,10 @@ pub(crate) const STEPS: &[(&str, Step)] = &[
 pub(crate) const LIBVIRT_STEPS: &[(&str, Step)] =
     &[("a_run_by_libvirt_that_is_interrupted_leaves_no_domain", by_libvirt)];
 
-/// The three, in turn.
-const SIGNALS: [(&str, i32); 3] = [("HUP", 1), ("INT", 2), ("TERM", 15)];
-
-/// How often each command is tried, if nobody says otherwise.
-const TRIES: usize = 2;
-
 /// How long something that must happen may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const THERE: [&str; 4] = ["--source", "ssh:a", "--destination", "ssh:b"];
-
-fn chance(command: &str) -> (StdRng, usize) {
-    let named = |name| std::env::var(name).ok();
-    let seed = named("KAPUT_SEED").and_then(|text| u64::from_str_radix(&text, 16).ok()).unwrap_or_else(rand::random);
-    let tries = named("KAPUT_SIGNALS").and_then(|text| text.parse().ok()).unwrap_or(TRIES);
-    println!("{command}: seed {seed:x}, {tries} tries");
-    (StdRng::seed_from_u64(seed), tries)
-}
 
 fn start(bed: &Bed, arguments: &[&str]) -> Result<Child, String> {
     let mut command = bed.kaput(arguments);
@@ -69,30 +57,30 @@ fn with_queues(bed: &Bed) -> Result<(), String> {
         return Err(format!("{}{}", whole.out, whole.err));
     }
     let whole = begin.elapsed();
-    let (mut random, tries) = chance("run with queues");
     let (mut longest, mut after_writes) = (Duration::ZERO, 0);
-    let first = random.random_range(0..SIGNALS.len());
-    for number in 0..2 * tries {
+    let all = signals("run with queues");
+    let twice = all.iter().flat_map(|signal| [(true, signal), (false, signal)]);
+    for (number, (waits, (signal, late))) in twice.enumerate() {
         bed.drivers.iter().try_for_each(|driver| driver.renew(number % 4 < 2))?;
         let before = files(bed);
         let written = || bed.drivers.iter().map(|driver| driver.writes()).sum::<usize>();
         let at_first = written();
-        let signal = SIGNALS[(first + number) % SIGNALS.len()];
         let child = start(bed, &arguments)?;
         let deadline = Instant::now() + PATIENCE;
-        while number % 2 == 0 && written() == at_first && Instant::now() < deadline {
+        while waits && written() == at_first && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
-        let after = whole.mul_f64(random.random_range(0.0..0.8));
+        let after = whole.mul_f64(0.8 * late);
         std::thread::sleep(after);
         after_writes += usize::from(written() != at_first);
         let told = format!("try {number}: {} after {after:.3?}", signal.0);
-        longest = longest.max(interrupt(child, signal, Some(0)).map_err(|error| format!("{told}: {error}"))?);
+        longest = longest.max(interrupt(child, *signal, Some(0)).map_err(|error| format!("{told}: {error}"))?);
         unchanged(bed, &before).map_err(|error| format!("{told}: {error}"))?;
         bed.cleared(SOON).map_err(|error| format!("{told}: {error}"))?;
     }
-    println!("{} tries, {after_writes} after the first write to a host: gone after {longest:.3?} at most", 2 * tries);
-    if after_writes >= tries { Ok(()) } else { Err(format!("only {after_writes} came after a write")) }
+    let tries = 2 * all.len();
+    println!("{tries} tries, {after_writes} after the first write to a host: gone after {longest:.3?} at most");
+    if after_writes >= tries / 2 { Ok(()) } else { Err(format!("only {after_writes} came after a write")) }
 }
 
 fn others(bed: &Bed) -> Result<(), String> {
@@ -112,18 +100,15 @@ fn by_libvirt(bed: &Bed) -> Result<(), String> {
 fn ends(bed: &Bed, name: &str, arguments: &[&str], cleared: impl Fn(&Bed) -> Result<(), String>) -> Result<(), String> {
     bed.drivers.iter().try_for_each(|driver| driver.renew(true))?;
     let before = files(bed);
-    let (mut random, tries) = chance(name);
     let begin = Instant::now();
     let done = bed.run(arguments).status;
     let whole = begin.elapsed();
     let mut longest = Duration::ZERO;
-    let first = random.random_range(0..SIGNALS.len());
-    for number in 0..tries {
-        let signal = SIGNALS[(first + number) % SIGNALS.len()];
+    for (signal, late) in signals(name) {
         let child = start(bed, arguments)?;
-        let after = whole.mul_f64(random.random_range(0.0..0.9));
+        let after = whole.mul_f64(0.9 * late);
         std::thread::sleep(after);
-        let told = |error: String| format!("{name}, try {number}: {} after {after:.3?}: {error}", signal.0);
+        let told = |error: String| format!("{name}: {} after {after:.3?}: {error}", signal.0);
         longest = longest.max(interrupt(child, signal, done).map_err(told)?);
         unchanged(bed, &before).map_err(told)?;
         cleared(bed).map_err(told)?;
