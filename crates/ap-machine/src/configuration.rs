@@ -24,24 +24,32 @@ pub struct Configuration {
     pub(crate) notifications: Arc<Notifications>,
     /// Whether no fault is planted, or none that concerns it: faults are for guests.
     pub(crate) sound: bool,
+    pub(crate) facilities: Facilities,
     aqic_lookup: OnceLock<AqicLookup>,
 }
 
 impl Configuration {
-    /// A guest that has nothing yet.
+    /// A guest that has nothing yet and is shown the machine's facilities.
     #[must_use]
     pub fn guest(machine: &Arc<Machine>) -> Arc<Self> {
-        Self::new(machine, &Matrix::EMPTY, machine.faults.none())
+        Self::guest_with(machine, machine.facilities)
+    }
+
+    /// A guest that has nothing yet and is shown these facilities: two guests of one machine need not be shown the
+    /// same.
+    #[must_use]
+    pub fn guest_with(machine: &Arc<Machine>, facilities: Facilities) -> Arc<Self> {
+        Self::new(machine, &Matrix::EMPTY, machine.faults.none(), facilities)
     }
 
     /// The host, which has everything that the machine has, at any time.
     #[must_use]
     pub fn host(machine: &Arc<Machine>) -> Arc<Self> {
         let everything = Matrix { adapters: Mask256::FULL, domains: Mask256::FULL, control_domains: Mask256::FULL };
-        Self::new(machine, &everything, true)
+        Self::new(machine, &everything, true, machine.facilities)
     }
 
-    fn new(machine: &Arc<Machine>, apcb: &Matrix, sound: bool) -> Arc<Self> {
+    fn new(machine: &Arc<Machine>, apcb: &Matrix, sound: bool, facilities: Facilities) -> Arc<Self> {
         let number = machine.next_number();
         let apcb = SharedMatrix::new(apcb);
         Arc::new(Self {
@@ -50,6 +58,7 @@ impl Configuration {
             number,
             notifications: Arc::default(),
             sound,
+            facilities: if machine.installed { facilities } else { Facilities::NONE },
             aqic_lookup: OnceLock::new(),
         })
     }
@@ -73,10 +82,10 @@ impl Configuration {
         self.apcb.load()
     }
 
-    /// Facility bits that STFLE is to show.
+    /// What it is shown of the machine: none where AP is not installed.
     #[must_use]
     pub fn facilities(&self) -> Facilities {
-        if self.machine.installed { self.machine.facilities } else { Facilities::NONE }
+        self.facilities
     }
 
     /// Whether the AP instructions are installed; if not, executing one is an operation exception.

@@ -84,9 +84,9 @@ faults! {
     QciBlockTooLong "qci-block-too-long" "config-info/nothing-stored-beyond-the-block"
         "QCI stores eight bytes more than its block has.";
     QciForgetsControlDomains "qci-forgets-control-domains" "config-info/matrix-as-expected"
-        "QCI tells no control domains.";
+        "QCI reports no control domains.";
     QciForeignAdapter "qci-foreign-adapter" "queues/inside-the-matrix-available"
-        "QCI tells of adapter 00, which is not there.";
+        "QCI reports adapter 00, which is not there.";
     OutsideQueueAvailable "outside-queue-available" "queues/outside-the-matrix-not-available"
         "TAPQ of queue 09.0009, which is not there, answers 00.";
     TapqCc0 "tapq-condition-code-0" "queues/condition-code-follows-the-response-code"
@@ -94,13 +94,13 @@ faults! {
     EmptyBitMissing "empty-bit-missing" "queues/idle-queue-is-empty" "TAPQ never says that a queue is empty.";
     ReservedStatusBit "reserved-status-bit" "queues/reserved-status-bits-are-zero"
         "Bit 63 of the status word is one.";
-    TwoModes "two-modes" "queues/one-mode-and-a-known-type" "Every card tells two modes.";
-    NoClassification "no-classification" "queues/one-classification" "No card tells its classification.";
+    TwoModes "two-modes" "queues/one-mode-and-a-known-type" "Every card reports two modes.";
+    NoClassification "no-classification" "queues/one-classification" "No card reports its classification.";
     ReservedInformation "reserved-information" "queues/reserved-information-is-zero"
         "A reserved bit of the hardware information is one.";
-    DepthByDomain "depth-by-domain" "queues/domains-of-a-card-agree" "Odd domains tell another queue depth.";
+    DepthByDomain "depth-by-domain" "queues/domains-of-a-card-agree" "Odd domains report another queue depth.";
     FacilitiesWithoutT "facilities-without-t" "queues/no-facilities-without-the-t-bit"
-        "TAPQ tells the facilities without the T bit.";
+        "TAPQ reports the facilities without the T bit.";
     ResetOutsideAnswers00 "reset-outside-answers-00" "queues/outside-the-matrix-refuses-resets"
         "RAPQ and ZAPQ of queues that are not there answer 00.";
     RapqDoesNothing "rapq-does-nothing" "reset/rapq-discards-replies" "RAPQ answers 00 and does nothing.";
@@ -118,14 +118,14 @@ faults! {
         "DQAP of an empty queue answers 00.";
     AlwaysEmpty "always-empty" "messages/not-empty-until-the-last-reply" "TAPQ says that every queue is empty.";
     RepliesNeverWait "replies-never-wait" "messages/reply-waiting-is-told" "TAPQ never says that a reply waits.";
-    DepthOneLess "depth-one-less" "messages/full-at-its-depth" "A queue takes one message less than TAPQ tells.";
+    DepthOneLess "depth-one-less" "messages/full-at-its-depth" "A queue takes one message less than TAPQ reports.";
     FullBitMissing "full-bit-missing" "messages/full-at-its-depth" "NQAP never says that a queue is full.";
     QueuesMix "queues-mix" "messages/queues-do-not-mix"
         "A message goes into the first queue of its card, whichever it is for.";
     TruncatedReplyLost "truncated-reply-lost" "messages/truncated-reply-begins-again"
         "What does not fit into the buffer is gone.";
     ResidualWrong "residual-wrong" "messages/reply-longer-than-the-buffer"
-        "DQAP tells one byte more to come than there is.";
+        "DQAP reports one byte more to come than there is.";
     ContinuationBeginsAgain "continuation-begins-again" "messages/reply-longer-than-the-buffer"
         "DQAP always begins at the beginning of a reply.";
     NqapOutsideAnswers00 "nqap-outside-answers-00" "messages/nqap-outside-the-matrix"

@@ -20,6 +20,7 @@ use crate::topology::{AdapterSpec, Facilities, Timing, Topology, TopologyError};
 /// Adapters and their queues. Guests and the host reach them through a [`crate::Configuration`].
 pub struct Machine {
     pub(crate) installed: bool,
+    /// Of configurations of which nothing else is said.
     pub(crate) facilities: Facilities,
     /// QCI flags and Na, Nd; its matrix is not used.
     pub(crate) qci: QciBlock,

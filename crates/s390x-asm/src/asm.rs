@@ -6,13 +6,13 @@
 //! CALL see `sccb.rs`, for the three AP instructions AP reference 1.1.
 //!
 //! The AP instructions set the condition code to a value of their own first, so that an instruction that was skipped or
-//! left the condition code alone is told from one that was executed.
+//! left the condition code alone differs from one that was executed.
 
 use crate::{FacilityList, Psw, PswMask, Tod};
 use core::arch::asm;
 
 /// The condition code that stands before an AP instruction. PQAP never sets it, NQAP only for a message of several
-/// parts; after DQAP a queue status that is still [`POISON_REGISTER`] tells.
+/// parts; after DQAP a queue status that is still [`POISON_REGISTER`] shows it.
 pub const POISON_CC: u8 = 1;
 /// What the output-only general registers hold before an AP instruction.
 pub const POISON_REGISTER: u64 = 0xdead_beef_dead_beef;

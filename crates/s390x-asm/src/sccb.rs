@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Service-call control blocks: what SERVICE CALL takes and answers. The architecture is not published; commands,
 //! layouts and codes are those that Linux (`drivers/s390/char/sclp.h`, `sclp_early.c`), QEMU
-//! (`include/hw/s390x/sclp.h`) and kvm-unit-tests (`lib/s390x/sclp.h`) agree on. A block is at most one page and crosses
-//! no page boundary; every field is big-endian.
+//! (`include/hw/s390x/sclp.h`) and kvm-unit-tests (`lib/s390x/sclp.h`) agree on. A block is at most one page and
+//! crosses no page boundary; every field is big-endian.
 
 /// The command word of SERVICE CALL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,10 @@ pub struct Command(pub u32);
 impl Command {
     /// Tells storage, CPUs and facilities.
     pub const READ_SCP_INFO: Self = Self(0x0002_0001);
+    /// The same, even while the machine is being reconfigured.
+    pub const READ_SCP_INFO_FORCED: Self = Self(0x0012_0001);
+    /// Tells CPUs.
+    pub const READ_CPU_INFO: Self = Self(0x0001_0001);
     /// Takes pending event buffers.
     pub const READ_EVENT_DATA: Self = Self(0x0077_0005);
     /// Hands an event buffer over.

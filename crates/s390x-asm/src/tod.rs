@@ -21,7 +21,7 @@ impl Tod {
         self.0.saturating_sub(earlier.0) / Self::PER_MICROSECOND
     }
 
-    /// This long after the value; the end of time if that is farther than the clock can tell.
+    /// This long after the value; the end of time if that is farther than the clock can count.
     #[must_use]
     pub const fn plus_micros(self, micros: u64) -> Self {
         Self(self.0.saturating_add(micros.saturating_mul(Self::PER_MICROSECOND)))

@@ -79,7 +79,11 @@ fn qemu_gets_what_the_user_said_and_the_plugin_with_its_configuration() {
     assert_eq!(started[2..], user);
     let host = vfio_ap::HostConfig::from_json(configuration[0]).expect("a host");
     assert_eq!((host.topology.matrix().queue_count(), host.mdev.matrix().queue_count()), (2, 1));
-    assert!(host.topology.facilities.apqi && host.mdev.open);
+    assert!(host.topology.facilities.apqi && !host.topology.facilities.sie && host.mdev.open);
+    let output = place.kaput(&["qemu", "--ap", "05=cex8a/33", "--lpar", "--", "-S"]);
+    let said = String::from_utf8(output.stdout).expect("text");
+    let host = vfio_ap::HostConfig::from_json(said.lines().last().expect("a line")).expect("a host");
+    assert!(host.topology.facilities.apqi && host.topology.facilities.sie, "{said}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use vfio_ap::Host;
 use crate::cpu::branch;
 use crate::cpu::vcpu::Cpu;
 use crate::emulation::facilities::{self, Stfle};
+use crate::emulation::lpar::{self, Servc};
 use crate::emulation::reset::{self, Diagnose};
 use crate::emulation::wait::{self, PswLoad};
 use crate::emulation::{delivery, instruction};
@@ -26,6 +27,8 @@ struct Instance {
     psw_loads: Sites<PswLoad>,
     diagnoses: Sites<Diagnose>,
     stfles: Sites<Stfle>,
+    servcs: Sites<Servc>,
+    plos: Sites<()>,
 }
 
 static INSTANCE: OnceLock<Instance> = OnceLock::new();
@@ -41,6 +44,8 @@ pub(crate) fn install(id: u64, host: Arc<Host>, owner: Option<Owner>, max_vcpus:
         psw_loads: Sites::new(),
         diagnoses: Sites::new(),
         stfles: Sites::new(),
+        servcs: Sites::new(),
+        plos: Sites::new(),
     };
     INSTANCE.set(instance).map_err(|_| "this plugin is loaded twice; give -plugin once".to_owned())?;
     if let Some(Instance { plugin, .. }) = INSTANCE.get()
@@ -105,7 +110,7 @@ extern "C" fn on_vcpu_resume(vcpu: c_uint, _: *mut c_void) {
 
 extern "C" fn on_vcpu_idle(vcpu: c_uint, _: *mut c_void) {
     with_cpu(vcpu, |plugin, cpu| {
-        wait::stands_still(cpu);
+        wait::release(cpu);
         reset::stands_still(plugin, cpu);
         Some(())
     });
@@ -117,19 +122,23 @@ extern "C" fn on_flush(_: *mut c_void) {
         instance.psw_loads.clear();
         instance.diagnoses.clear();
         instance.stfles.clear();
+        instance.servcs.clear();
+        instance.plos.clear();
     }
 }
 
 extern "C" fn on_exception(vcpu: c_uint, _kind: c_int, _from: u64, _to: u64, _: *mut c_void) {
-    with_cpu(vcpu, |_, cpu| {
+    with_cpu(vcpu, |plugin, cpu| {
         instruction::after_exception(cpu);
+        lpar::after_interruption(plugin, cpu);
         Some(())
     });
 }
 
 extern "C" fn on_interruption(vcpu: c_uint, _kind: c_int, _from: u64, _to: u64, _: *mut c_void) {
-    with_cpu(vcpu, |_, cpu| {
+    with_cpu(vcpu, |plugin, cpu| {
         wait::after_interruption(cpu);
+        lpar::after_interruption(plugin, cpu);
         Some(())
     });
 }
@@ -180,6 +189,21 @@ extern "C" fn on_stfle_store(vcpu: c_uint, access: u32, vaddr: u64, _: *mut c_vo
     });
 }
 
+extern "C" fn on_servc(vcpu: c_uint, site: *mut c_void) {
+    // SAFETY: registered with a site of `servcs`.
+    let site: &Site<Servc> = unsafe { site_of(site) };
+    with_cpu(vcpu, |plugin, cpu| {
+        lpar::before_servc(plugin, cpu, site.instruction);
+        Some(())
+    });
+}
+
+extern "C" fn on_plo(vcpu: c_uint, site: *mut c_void) {
+    // SAFETY: registered with a site of `plos`.
+    let site: &Site<()> = unsafe { site_of(site) };
+    go_on_at(with_cpu(vcpu, |_, cpu| lpar::plo(cpu, site.address)));
+}
+
 extern "C" fn on_what_follows_stfl(vcpu: c_uint, _: *mut c_void) {
     with_cpu(vcpu, |plugin, cpu| {
         facilities::after_stfl(plugin, cpu);
@@ -220,6 +244,12 @@ extern "C" fn on_translation(tb: TbPtr, _: *mut c_void) {
             insn.on_execution_if(interruptions.waits(), on_psw_load, site);
         } else if let Some(diagnose) = Diagnose::decode(bytes) {
             insn.on_execution_reading(on_diagnose, instance.diagnoses.intern(address, bytes, diagnose));
+        } else if instance.plugin.service_call.is_some() {
+            if let Some(servc) = Servc::decode(bytes) {
+                insn.on_execution_reading(on_servc, instance.servcs.intern(address, bytes, servc));
+            } else if lpar::is_plo(bytes) {
+                insn.on_execution(on_plo, instance.plos.intern(address, bytes, ()));
+            }
         }
     }
 }

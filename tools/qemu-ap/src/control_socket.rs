@@ -152,8 +152,8 @@ fn serve(
             continue;
         }
         lines.send(session.line(request.trim())).map_err(gone)?;
-        // A line over the limit was answered as the broken JSON it then is; what follows of it cannot be told from a
-        // request, so the connection ends.
+        // A line over the limit was answered as the broken JSON it then is; what follows of it cannot be distinguished
+        // from a request, so the connection ends.
         if !line.ends_with(b"\n") {
             return Ok(());
         }

@@ -28,7 +28,7 @@ pub struct Info {
     max_vcpus: c_int,
 }
 
-/// What QEMU tells of itself at install time.
+/// What QEMU says of itself at install time.
 #[derive(Debug)]
 pub(crate) struct Emulator {
     pub(crate) target: String,

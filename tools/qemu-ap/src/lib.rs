@@ -101,9 +101,6 @@ fn install<'a>(id: u64, emulator: &Emulator, words: impl Iterator<Item = &'a str
         })?;
     }
     let owner = arguments.machine.as_deref().map(Owner::connect).transpose()?;
-    if owner.is_some() && host.guest().facilities().apqi {
-        return Err("a machine that another process owns (machine=SOCKET) has no interruptions: leave apqi away".into());
-    }
     callbacks::install(id, host, owner, emulator.max_vcpus)
 }
 

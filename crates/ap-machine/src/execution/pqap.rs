@@ -63,7 +63,7 @@ fn done(status: QueueStatus, gr2: Option<u64>) -> Outcome {
 /// Specification exceptions of AP reference 1.3.
 fn check(configuration: &Configuration, gr0: Gr0, gr2: u64) -> Result<(), ProgramException> {
     let machine = &configuration.machine;
-    let facilities = machine.facilities;
+    let facilities = configuration.facilities;
     let function = gr0.function();
     let installed = match function {
         FunctionCode::TAPQ | FunctionCode::RAPQ | FunctionCode::ZAPQ => true,
@@ -71,7 +71,7 @@ fn check(configuration: &Configuration, gr0: Gr0, gr2: u64) -> Result<(), Progra
         FunctionCode::QCI => facilities.apqci,
         FunctionCode::QACT => machine.qci.has(QciBlock::QACT),
         FunctionCode::BAPQ | FunctionCode::AAPQ => machine.qci.has(QciBlock::APSB),
-        // Also "best AP": nothing tells that a machine has it.
+        // Also "best AP": nothing says that a machine has it.
         _ => false,
     };
     let bit_41_defined = matches!(function, FunctionCode::RAPQ | FunctionCode::ZAPQ | FunctionCode::QACT);

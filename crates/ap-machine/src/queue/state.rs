@@ -173,9 +173,9 @@ impl State {
         }
         self.binding.advance(now);
         let enabled_now = self.interruption.advance(now);
-        let told = self.available > 0;
+        let replies_waited = self.available > 0;
         let arrived = if self.coming > 0 { self.collect(now) } else { 0 };
-        let to_tell = match (self.card.strict, told) {
+        let notifications = match (self.card.strict, replies_waited) {
             (true, true) => 0,
             (true, false) => arrived.min(1),
             (false, _) => arrived,
@@ -183,7 +183,7 @@ impl State {
         if enabled_now && arrived == 0 {
             self.notify_if_replies_wait();
         }
-        for _ in 0..to_tell {
+        for _ in 0..notifications {
             self.notify();
         }
     }

@@ -40,7 +40,7 @@ pub struct Topology {
     /// Control domains; if the key is missing, the usage domains.
     #[serde(with = "hex::optional_domains", skip_serializing_if = "Option::is_none")]
     pub control_domains: Option<Mask256>,
-    /// Facility bits that STFLE shows.
+    /// What the machine's configurations are shown, where nobody says otherwise of one.
     pub facilities: Facilities,
     /// APXA, extended addressing: without it only adapters 00 to 3f and domains 00 to 0f exist. AP reference 0.
     pub apxa: bool,
@@ -155,7 +155,8 @@ impl Topology {
     }
 }
 
-/// Facility bits that concern AP, as STFLE shows them. AP reference 4.
+/// What a configuration is shown of the machine: the facility bits that concern AP, as STFLE shows them (AP reference
+/// 4), and whether it is one that can run guests itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Facilities {
@@ -165,17 +166,20 @@ pub struct Facilities {
     pub apft: bool,
     /// Bit 65: PQAP(AQIC). Off by default, because whoever shows it must deliver interruptions.
     pub apqi: bool,
+    /// An LPAR, as far as Linux's KVM and vfio_ap look before they start: SIE in what SCLP says of the CPUs, and an
+    /// answer to PLO's query. No vCPU runs in it. Off by default; vfio_ap wants [`Self::apqi`] as well.
+    pub sie: bool,
 }
 
 impl Default for Facilities {
     fn default() -> Self {
-        Self { apqci: true, apft: true, apqi: false }
+        Self { apqci: true, apft: true, apqi: false, sie: false }
     }
 }
 
 impl Facilities {
     /// None of them.
-    pub const NONE: Self = Self { apqci: false, apft: false, apqi: false };
+    pub const NONE: Self = Self { apqci: false, apft: false, apqi: false, sie: false };
 
     /// The facility bit numbers, ascending.
     pub fn bits(self) -> impl Iterator<Item = u32> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ap_arch::{Apqn, FunctionCode, Gr0, Matrix, QueueStatus, ResponseCode};
-use ap_machine::{Configuration, Instruction, Notification, Operands};
+use ap_machine::{Configuration, Facilities, Instruction, Notification, Operands, Outcome};
 
 use crate::cpu::{Cpu, QUEUE, small_request, topology};
 
@@ -183,4 +183,20 @@ fn a_queue_that_the_interceptor_does_not_know_is_rc_01_for_aqic_alone() {
     assert_eq!(cpu.response(QUEUE), ResponseCode::NORMAL);
     let other = Gr0::pqap(FunctionCode::AQIC, Apqn::new(5, 0x3a));
     assert_eq!(cpu.pqap(other, ENABLE | 6, NIB), Ok(0));
+}
+
+#[test]
+fn two_guests_of_one_machine_have_facilities_of_their_own() {
+    let cpu = Cpu::new(&topology());
+    let shown = cpu.configuration.facilities();
+    assert!(shown.apqi);
+    for (facilities, installed) in [(shown, true), (Facilities { apqi: false, ..shown }, false)] {
+        let guest = Configuration::guest_with(cpu.machine(), facilities);
+        guest.set_apcb(topology().matrix());
+        let gr0 = Gr0::pqap(FunctionCode::AQIC, QUEUE).0;
+        let operands = Operands { gr0, gr1: ENABLE | 6, gr2: 8, ..Operands::default() };
+        let outcome = guest.execute(Instruction::Pqap, &operands, &mut vec![0; 16]);
+        assert_eq!(matches!(outcome, Outcome::Completed { .. }), installed, "{outcome:?}");
+        assert_eq!(guest.facilities(), facilities);
+    }
 }

@@ -38,6 +38,9 @@ pub(super) struct Options {
     /// Shows the guest the AP-queue interruption facility (STFLE 65), as `facilities.apqi` in a file does
     #[arg(long)]
     interrupts: bool,
+    /// Shows the guest an LPAR on which Linux's KVM and vfio_ap start, with STFLE 65, as `facilities.sie` in a file does
+    #[arg(long)]
+    lpar: bool,
     /// Where the plugin listens: cards are plugged, configured and made to fail there
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
@@ -68,6 +71,7 @@ pub(super) async fn start(options: &Options) -> Result<Exit> {
         topology,
         guest: options.guest,
         interrupts: options.interrupts,
+        lpar: options.lpar,
         control: options.control.clone(),
         arguments: options.arguments.clone(),
     };

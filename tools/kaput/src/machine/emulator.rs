@@ -30,6 +30,8 @@ pub struct Wishes {
     pub guest: Option<Matrix>,
     /// Whether the guest has the AP-queue interruption facility, whatever the topology says.
     pub interrupts: bool,
+    /// Whether the guest is shown an LPAR, whatever the topology says.
+    pub lpar: bool,
     /// Where the plugin listens.
     pub control: Option<PathBuf>,
     /// QEMU's own arguments.
@@ -121,7 +123,8 @@ impl Wishes {
         }
         let control = self.control.map(|path| free_socket(&path)).transpose()?;
         let mut topology = self.topology;
-        topology.facilities.apqi |= self.interrupts;
+        topology.facilities.apqi |= self.interrupts || self.lpar;
+        topology.facilities.sie |= self.lpar;
         let mdev = MdevConfig {
             uuid: USUAL_UUID.to_owned(),
             adapters: guest.adapters,

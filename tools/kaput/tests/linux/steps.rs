@@ -50,6 +50,12 @@ pub(crate) fn without_cards(linux: &mut Linux) -> Done {
     cards(linux, "without")
 }
 
+/// Linux shows `sie` where SCLP says so of the CPU it booted on.
+pub(crate) fn sie(linux: &mut Linux) -> Done {
+    let says = linux.run("grep -m 1 ^features /proc/cpuinfo")?;
+    demand(says.split_whitespace().any(|feature| feature == "sie"), || format!("there is no sie: {says}"))
+}
+
 pub(crate) fn no_interruptions(linux: &mut Linux) -> Done {
     let says = linux.run("cat /sys/bus/ap/ap_interrupts")?;
     demand(says.trim() == "0", || format!("ap_interrupts is {says}"))?;

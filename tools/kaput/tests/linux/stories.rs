@@ -4,7 +4,7 @@
 use crate::guest::{From, Plan};
 use crate::{Story, steps};
 
-pub(crate) const ALL: &[Story] = &[POLLING, INTERRUPTS, WITHOUT, DISK];
+pub(crate) const ALL: &[Story] = &[POLLING, INTERRUPTS, WITHOUT, DISK, LPAR];
 
 /// No interruption facility: the drivers poll.
 const POLLING: Story = Story {
@@ -80,4 +80,11 @@ const DISK: Story = Story {
         ("1000 requests to the accelerator", steps::accelerator_requests),
         ("the kernel has nothing to complain of", steps::quiet_kernel),
     ],
+};
+
+/// Shown an LPAR: what KVM and vfio_ap look for is there, and the cards are as usable as elsewhere.
+const LPAR: Story = Story {
+    name: "lpar",
+    plan: Plan { ap: &["--ap", "05=cex8a,06=cex8c/33,3a", "--lpar"], cpus: 2, kernel: "", from: From::Options },
+    steps: &[("every CPU has SIE", steps::sie), ("1000 requests to the accelerator", steps::accelerator_requests)],
 };

@@ -27,7 +27,7 @@ pub(super) fn collect(plugin: &Plugin, cpu: &mut Cpu<'_>) {
         return;
     }
     for Notification { nib, isc } in guest.take_notifications() {
-        // An address that lost its storage since AQIC checked it has nothing to be told.
+        // An address that lost its storage since AQIC checked it gets nothing.
         cpu.exchange.write_absolute(nib, &[Notification::INDICATOR]);
         interruptions.make_pending(isc);
     }

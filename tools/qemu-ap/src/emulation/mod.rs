@@ -4,5 +4,6 @@
 pub(crate) mod delivery;
 pub(crate) mod facilities;
 pub(crate) mod instruction;
+pub(crate) mod lpar;
 pub(crate) mod reset;
 pub(crate) mod wait;

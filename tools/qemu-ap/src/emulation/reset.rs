@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Guest resets, of which QEMU tells a plugin nothing. DIAGNOSE 308 is recognised before it executes; a reset that
+//! Guest resets, of which QEMU does not inform a plugin. DIAGNOSE 308 is recognised before it executes; a reset that
 //! comes from outside (`system_reset`) stops all CPUs and lets the first one go on, which then looks as after a reset.
 //! Both end in the same call, as VFIO_DEVICE_RESET does.
 

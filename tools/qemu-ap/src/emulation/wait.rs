@@ -54,7 +54,7 @@ pub(crate) fn enter(plugin: &Plugin, cpu: &mut Cpu<'_>, site: &Site<PswLoad>) ->
     let interruptions = plugin.interruptions.as_ref()?;
     let guest = plugin.host.guest();
     interruptions.looks_before_waiting(cpu);
-    let held = cpu.held_wait.take();
+    release(cpu);
     // Looked at before what is pending: a notification that is made in between is seen there.
     let expected = guest.machine().expects_notification();
     let nothing = !interruptions.is_pending() && guest.pending().load(Ordering::SeqCst) == 0;
@@ -62,7 +62,7 @@ pub(crate) fn enter(plugin: &Plugin, cpu: &mut Cpu<'_>, site: &Site<PswLoad>) ->
         return None;
     }
     interruptions.look_again_before_waiting(cpu);
-    let psw_mask = held.map_or_else(|| cpu.psw_mask(), |held| held.original);
+    let psw_mask = cpu.psw_mask();
     if psw_mask.contains(PswMask::PROBLEM) {
         return None;
     }
@@ -100,9 +100,9 @@ pub(crate) fn after_interruption(cpu: &mut Cpu<'_>) {
     }
 }
 
-/// A vCPU stands still, perhaps to migrate: what goes on later, perhaps elsewhere, is the instruction as it was
-/// reached.
-pub(crate) fn stands_still(cpu: &mut Cpu<'_>) {
+/// A wait is no longer held off, because the vCPU executes the instruction or stands still, perhaps to migrate: what
+/// goes on, perhaps elsewhere, is the instruction as it was reached.
+pub(crate) fn release(cpu: &mut Cpu<'_>) {
     if let Some(held) = cpu.held_wait.take() {
         cpu.set_psw_mask(held.original);
     }

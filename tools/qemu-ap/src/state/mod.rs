@@ -5,4 +5,5 @@ mod flag;
 pub(crate) mod interruptions;
 pub(crate) mod owner;
 pub(crate) mod plugin;
+pub(crate) mod service_call;
 pub(crate) mod sites;
