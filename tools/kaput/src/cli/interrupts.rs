@@ -83,7 +83,10 @@ async fn hear(mut streams: Vec<(Signal, Stream)>, teller: &watch::Sender<Option<
         });
         let (signal, ..) = futures::future::select_all(waits).await;
         if teller.send_replace(Some(signal)).is_some() {
-            _ = writeln!(io::stderr(), "interrupted again: what a host lent, `kaput restore` puts back");
+            _ = writeln!(
+                io::stderr(),
+                "interrupted again, and ended as it is; where hosts lent queues, `kaput restore` puts them back"
+            );
             std::process::exit(signal.status().into());
         }
     }
