@@ -257,12 +257,16 @@ impl fmt::Display for Fix {
 
 /// What stands at the head of a script: one function writes, the others read what came of it.
 const PUT: &str = "put() { printf '%s\\n' \"$1\" > \"$2\"; }\n";
-const READERS: &str = r#"is() { [ "$2" = "$3" ] || { echo "$1: expected ${3:-nothing}, found ${2:-nothing}" >&2; exit 1; }; }
+const READERS: &str = concat!(
+    r#"is() { [ "$2" = "$3" ] || "#,
+    r#"{ echo "$1: expected ${3:-nothing}, found ${2:-nothing}" >&2; exit 1; }; }"#,
+    r#"
 driver() { readlink "$root/sys/bus/ap/devices/$1/driver" | sed 's,.*/,,'; }
 in_mask() { digits=$(sed 's/^0x//' "$1"); n=$2
     digit=$(printf '%s' "$digits" | cut -c $((n / 4 + 1))); echo $(((0x$digit >> (3 - n % 4)) & 1)); }
 there() { if [ -d "$1" ]; then echo there; else echo gone; fi; }
-"#;
+"#
+);
 
 /// A check as a line of a script.
 fn check_line(check: &Check) -> String {

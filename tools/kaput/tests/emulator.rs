@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `kaput qemu` as a user, a wrapper script or libvirt starts it. The QEMU here is a program that tells how it was started
-//! and what the plugin would read.
+//! `kaput qemu` as a user, a wrapper script or libvirt starts it. The QEMU here is a program that tells how it was
+//! started and what the plugin would read.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SIGINT, SIGTERM and SIGHUP at any moment, to commands that are at work on other hosts: these are what they were as soon as
-//! the command has ended, without anybody's help.
+//! SIGINT, SIGTERM and SIGHUP at any moment, to commands that are at work on other hosts: these are what they were as
+//! soon as the command has ended, without anybody's help.
 
 #[path = "../support/signals.rs"]
 mod moments;
@@ -32,8 +32,8 @@ fn start(bed: &Bed, arguments: &[&str]) -> Result<Child, String> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|error| error.to_string())
 }
 
-/// Sends a signal, and tells after how long the command was gone because of it. One that was done before, with this status, is
-/// no fault.
+/// Sends a signal, and tells after how long the command was gone because of it. One that was done before, with this
+/// status, is no fault.
 fn interrupt(child: Child, (signal, code): (&str, i32), done: Option<i32>) -> Result<Duration, String> {
     let sent = Instant::now();
     _ = Command::new("kill").args(["-s", signal, &child.id().to_string()]).output();
