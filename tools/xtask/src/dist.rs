@@ -22,7 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 const FILES: [(&str, &str); 3] =
     [("LICENSE-APACHE", "LICENSE-APACHE"), ("LICENSE-MIT", "LICENSE-MIT"), ("tools/qemu-ap/LICENSE", "LICENSE-plugin")];
 /// Folders of the checkout that go along.
-const FOLDERS: [(&str, &str); 2] = [("tools/kaput/scenarios", "scenarios"), ("docs", "docs")];
+const FOLDERS: [(&str, &str); 3] =
+    [("tools/kaput/scenarios", "scenarios"), ("docs", "docs"), ("docs/generated", "docs/generated")];
 
 /// Builds everything and packs it; the archive, with the folder of the same name beside it.
 ///
@@ -47,7 +48,10 @@ pub(crate) fn make(layout: &Layout, state: &mut State) -> Result<PathBuf> {
         fs::create_dir(&to).with_context(|| format!("cannot make {}", to.display()))?;
         for entry in fs::read_dir(&from).with_context(|| format!("cannot read {}", from.display()))? {
             let entry = entry?;
-            copy(&entry.path(), &to.join(entry.file_name()))?;
+            // A folder in it has an entry of its own.
+            if entry.path().is_file() {
+                copy(&entry.path(), &to.join(entry.file_name()))?;
+            }
         }
     }
     let archive = parent.join(format!("{name}.tar.gz"));
