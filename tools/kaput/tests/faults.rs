@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use kaput::outcome::events::What;
 use kaput::outcome::finished::Finished;
 use kaput::outcome::verdict::Kind;
+use kaput::run;
 use kaput::run::tools::{Named, Tools};
-use kaput::run::{self, Wishes};
 use kaput::scenario::load::Loaded;
 
 use support::named;
@@ -51,7 +51,7 @@ fn finished(tools: impl FnOnce(&mut Tools), scenario: String) -> Finished {
     let mut found = runtime.block_on(named().find()).expect("tools");
     tools(&mut found);
     let loaded = Loaded::from_text(Path::new("fault.toml"), scenario).expect("a scenario");
-    let finished = runtime.block_on(run::run(&found, &loaded, Wishes::default())).expect("a folder");
+    let finished = runtime.block_on(run::run(&found, &loaded, run::Options::default())).expect("a folder");
     let folder = finished.verdict.run_folder.clone();
     for event in &finished.events {
         if let What::Launched { pid } = event.what {
@@ -83,13 +83,27 @@ fn without_a_fault_the_run_is_as_expected() {
 }
 
 #[test]
+fn a_refused_guest_has_its_device_back_before_the_migration_is_cancelled() {
+    let refused = SCENARIO
+        .replace("to = \"B\"", "to = \"B\"\nwith = { cut = 8 }")
+        .replace("result = \"pass\"", "result = \"refused\"\nrefused = { errno = \"EINVAL\" }");
+    let finished = finished(|_| (), refused);
+    let place = |wanted: &dyn Fn(&What) -> bool| finished.events.iter().rposition(|event| wanted(&event.what));
+    let device = place(&|what| matches!(what, What::Device { state } if state == "running"));
+    let first = |wanted: &dyn Fn(&What) -> bool| finished.events.iter().position(|event| wanted(&event.what));
+    let cancelled = first(&|what| matches!(what, What::Migration { status } if status.starts_with("cancel")));
+    let refused = first(&|what| matches!(what, What::Refused { .. }));
+    assert!(refused.is_some() && refused < device && device < cancelled, "{refused:?} {device:?} {cancelled:?}");
+}
+
+#[test]
 fn the_run_folder_has_the_trace_where_both_are_wanted() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let tools = runtime.block_on(named().find()).expect("tools");
     let loaded = Loaded::from_text(Path::new("traced.toml"), SCENARIO.to_owned()).expect("a scenario");
     for (keep, trace) in [(true, true), (true, false)] {
-        let wishes = Wishes { keep, trace, ..Wishes::default() };
-        let finished = runtime.block_on(run::run(&tools, &loaded, wishes)).expect("a folder");
+        let options = run::Options { keep, trace, ..run::Options::default() };
+        let finished = runtime.block_on(run::run(&tools, &loaded, options)).expect("a folder");
         let folder = finished.verdict.run_folder.expect("kept");
         let kept = fs::read_to_string(folder.join("trace")).ok();
         assert_eq!(kept, finished.trace.map(|trace| trace.lines(&finished.events)));
@@ -270,7 +284,7 @@ fn qemu_is_shown_a_plugin_in_a_folder_with_a_comma() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let checks = runtime.block_on(kaput::doctor::look(&Named { plugin: Some(plugin), ..named() }));
     let told = checks.iter().find(|check| check.what == "plugin API").expect("it is looked at");
-    assert!(told.mend.is_none(), "{told}");
+    assert!(told.fix.is_none(), "{told}");
 }
 
 /// A harness of its own whose QEMUs hold the writing end of a FIFO: its end is theirs.

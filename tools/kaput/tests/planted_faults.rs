@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ap_arch::image::MIGRATION_SUITE_BEGINS;
 use ap_arch::report::Verdict;
 use ap_machine::{FAULTS, PlantedFault};
+use kaput::run;
 use kaput::run::tools::Tools;
-use kaput::run::{self, Wishes};
 use kaput::scenario::load::Loaded;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -66,7 +66,7 @@ guest = 600
 fn noticed(tools: &Tools, planted: &PlantedFault, suites: &[&str]) -> Result<Vec<String>, Failed> {
     let loaded = Loaded::from_text(Path::new("fault.toml"), scenario(planted.name, suites))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let finished = runtime.block_on(run::run(tools, &loaded, Wishes::default()))?;
+    let finished = runtime.block_on(run::run(tools, &loaded, run::Options::default()))?;
     if let Some(folder) = &finished.verdict.run_folder {
         // A run with a fault is never as expected, so its folder was kept.
         fs::remove_dir_all(folder)?;

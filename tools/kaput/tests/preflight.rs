@@ -115,7 +115,7 @@ fn a_mismatch_names_queue_rule_both_values_and_the_mend_on_one_screen() {
         "source 0e (CEX8)",
         "destination 0d (CEX7)",
         "AP type of source (0e)",
-        "mend",
+        "fix",
         "EFAULT",
     ];
     let said = place.says(&["preflight", "a", "b"], 1, &wants);

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use ap_machine::FAULTS;
 use kaput::outcome::verdict::Exit;
+use kaput::run;
 use kaput::run::tools::Tools;
-use kaput::run::{self, Wishes};
 use kaput::scenario::load::{self, Loaded};
 use libtest_mimic::{Arguments, Failed, Trial};
 use toml::Spanned;
@@ -65,9 +65,9 @@ fn changed(loaded: &Loaded, name: &str) -> Loaded {
 
 fn notices(tools: &Tools, loaded: &Loaded, name: &str) -> Result<bool, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let wishes = Wishes { discard: true, ..Wishes::default() };
+    let options = run::Options { discard: true, ..run::Options::default() };
     let changed = changed(loaded, name);
-    let exit = || Ok::<_, Failed>(runtime.block_on(run::run(tools, &changed, wishes))?.verdict.kind.exit());
+    let exit = || Ok::<_, Failed>(runtime.block_on(run::run(tools, &changed, options))?.verdict.kind.exit());
     match exit()? {
         Exit::AsExpected => Ok(false),
         // A host that a defect brings down goes down again; a machine that was too slow need not be.

@@ -13,8 +13,8 @@ use ap_arch::report::Verdict as CaseVerdict;
 use kaput::conformance::mutants;
 use kaput::outcome::finished::Finished;
 use kaput::report::human;
+use kaput::run;
 use kaput::run::tools::Tools;
-use kaput::run::{self, Wishes};
 use kaput::scenario::load::{self, Loaded};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -31,7 +31,7 @@ impl Subject {
         let finished = self.finished.get_or_init(|| {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-            runtime.block_on(run::run(&self.tools, &self.loaded, Wishes::default())).map_err(|e| e.to_string())
+            runtime.block_on(run::run(&self.tools, &self.loaded, run::Options::default())).map_err(|e| e.to_string())
         });
         finished.as_ref().map_err(|error| error.into())
     }

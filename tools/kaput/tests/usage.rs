@@ -193,7 +193,7 @@ fn the_doctor_names_what_is_missing_and_what_mends_it() {
     for word in ["MISSING  QEMU", "MISSING  plugin ", "MISSING  image", "MISSING  scenarios", "ok       run folders"] {
         assert!(said.contains(word), "no {word:?} in {said}");
     }
-    assert_eq!(said.matches("MISSING").count(), said.matches("mend it by: ").count(), "{said}");
+    assert_eq!(said.matches("MISSING").count(), said.matches("fix it by: ").count(), "{said}");
 }
 
 #[test]

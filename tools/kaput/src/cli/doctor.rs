@@ -4,7 +4,7 @@
 use kaput::doctor::host::{self, Answer};
 use kaput::doctor::look as look_here;
 use kaput::hosts::name::{Site, SshConfig};
-use kaput::hosts::ssh::Far;
+use kaput::hosts::ssh::HostConnection;
 use kaput::outcome::verdict::Exit;
 use kaput::run::tools::Named;
 use miette::Result;
@@ -13,7 +13,7 @@ use super::print::{complain, print};
 
 pub(super) const HELP: &str = "\
 Examples:
-  kaput doctor                                what a run needs, and what mends what is missing
+  kaput doctor                                what a run needs, and what fixes what is missing
   kaput doctor --qemu /opt/qemu/qemu-system-s390x
   kaput doctor --host ssh:one --host ssh:two  what these hosts have for runs with --engine qemu
   kaput doctor --host local --mdev UUID       and whether QEMU could migrate a guest with this device
@@ -43,7 +43,7 @@ pub(super) async fn look(options: &Options) -> Result<u8> {
     }
     let checks = look_here(&options.named).await;
     print(checks.iter().map(ToString::to_string).collect::<String>()).await?;
-    let missing = checks.iter().any(|check| check.mend.is_some());
+    let missing = checks.iter().any(|check| check.fix.is_some());
     Ok(if missing { Exit::Usage } else { Exit::AsExpected }.status())
 }
 
@@ -52,9 +52,9 @@ async fn hosts(options: &Options) -> Result<u8> {
     let mut worst = Answer::Yes;
     for site in &options.host {
         let asked = async {
-            let far = Far::connect(site, options.ssh.file()).await?;
-            let items = host::look_at(&far, options.mdev.as_deref()).await;
-            far.close().await;
+            let connection = HostConnection::connect(site, options.ssh.file()).await?;
+            let items = host::look_at(&connection, options.mdev.as_deref()).await;
+            connection.close().await;
             items
         };
         match asked.await {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use kaput::conformance::control_device::RemoteFactory;
 use kaput::conformance::explain;
-use kaput::conformance::mutants::{self, Outcome};
+use kaput::conformance::mutants::{self, MutantsOutcome};
 use kaput::conformance::{Judged, human, json, tap};
 use kaput::outcome::verdict::Exit;
 use kaput::run::tools::{Named, NamedScenarios, Tools};
@@ -193,7 +193,7 @@ impl Mutants {
             }
             None => None,
         };
-        let outcome = Outcome { mutants: suite.await.into_diagnostic()?, guests };
+        let outcome = MutantsOutcome { mutants: suite.await.into_diagnostic()?, guests };
         let render = |form| match form {
             reports::Form::Json => Ok(outcome.lines()),
             reports::Form::Html => outcome.page().map_err(|error| miette!("the HTML report: {error}")),

@@ -9,8 +9,8 @@ use kaput::machine::observed::{Observed, State};
 use kaput::machine::run_folder::FolderError;
 use kaput::outcome::events::What;
 use kaput::outcome::finished::Finished;
+use kaput::run;
 use kaput::run::tools::Tools;
-use kaput::run::{self, Wishes};
 use kaput::scenario::load::Loaded;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -59,7 +59,12 @@ impl Live {
     }
 
     /// Runs a scenario to its verdict, with its line.
-    pub(super) async fn run(&self, tools: &Tools, loaded: &Loaded, wishes: Wishes) -> Result<Finished, FolderError> {
+    pub(super) async fn run(
+        &self,
+        tools: &Tools,
+        loaded: &Loaded,
+        wishes: run::Options,
+    ) -> Result<Finished, FolderError> {
         if !self.is_drawn {
             return run::run(tools, loaded, wishes).await;
         }

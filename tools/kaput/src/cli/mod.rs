@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can be asked of the harness, and how it ends. Everything is read and checked before anything is started.
 
-mod again;
 mod doctor;
 mod interrupts;
 mod judge;
@@ -10,6 +9,7 @@ mod paint;
 mod preflight;
 mod print;
 mod qemu;
+mod report;
 mod reports;
 mod resources;
 mod run;
@@ -109,8 +109,8 @@ enum Command {
     #[command(after_help = LIST_HELP)]
     List(ListOptions),
     /// Tells runs that are over once more, from the JSON that was kept of them
-    #[command(after_help = again::HELP)]
-    Report(again::Options),
+    #[command(after_help = report::HELP)]
+    Report(report::Options),
     /// Runs random scenarios until there is a surprise
     #[command(after_help = soak::HELP)]
     Soak(soak::Options),
@@ -132,7 +132,7 @@ enum Command {
     Mutants(judge::Mutants),
     /// Explains a finding: what, how it shows, the calls that show it, what is right
     Explain(judge::Explain),
-    /// Says what is here, what is missing, and what mends it
+    /// Says what is here, what is missing, and what fixes it
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::Options),
     /// Prints the JSON schema of a scenario file or of a JSON report
@@ -207,7 +207,7 @@ async fn carry_out(cli: &Cli) -> Result<u8> {
     let listen = || Interrupts::listen().into_diagnostic();
     match &cli.command {
         Command::List(options) => list(options).await,
-        Command::Report(options) => again::report(options).await.map(Exit::status),
+        Command::Report(options) => report::report(options).await.map(Exit::status),
         Command::Doctor(options) => listen()?.unless(doctor::look(options)).await,
         Command::Schema(SchemaOptions { what: What::Scenario }) => print(schema::SCENARIO).await,
         Command::Schema(SchemaOptions { what: What::Report }) => print(schema::REPORT).await,

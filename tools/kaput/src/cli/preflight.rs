@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kaput::hosts::name::SshConfig;
-use kaput::hosts::snapshot::{Place, load};
+use kaput::hosts::snapshot::{SnapshotSource, load};
 use kaput::report::preflight as page;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use preflight::report::{fix, human, json, picture};
@@ -43,7 +43,7 @@ Exit status:
 pub(super) struct CollectOptions {
     /// The host: local, ssh:HOST, or a folder that looks like / or like /sys
     #[arg(default_value = "local", value_name = "HOST")]
-    host: Place,
+    host: SnapshotSource,
     /// Prints the shell script that does the same
     #[arg(long, conflicts_with_all = ["host", "monitor"])]
     script: bool,
@@ -60,9 +60,9 @@ pub(super) struct CollectOptions {
 #[derive(Debug, Args)]
 pub(super) struct PreflightOptions {
     /// The host the guest is on: a snapshot, a folder that looks like sysfs, local, or ssh:HOST
-    source: Place,
+    source: SnapshotSource,
     /// The host it is to go to
-    destination: Place,
+    destination: SnapshotSource,
     /// The guest's mediated device on the source, if there is more than one
     #[arg(long, value_name = "UUID", value_parser = super::print::device_name)]
     mdev: Option<String>,
@@ -108,7 +108,7 @@ pub(super) async fn collect(options: &CollectOptions) -> Result<u8> {
 
 pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
     let reports = Reports::open_of(&options.report, &[Form::Human, Form::Json, Form::Tap, Form::Html])?;
-    let read = async |place: &Place, monitor| -> Result<Host> {
+    let read = async |place: &SnapshotSource, monitor| -> Result<Host> {
         let snapshot = load(place, options.ssh.file(), monitor).await?;
         Host::new(&snapshot).into_diagnostic().wrap_err_with(|| place.to_string())
     };

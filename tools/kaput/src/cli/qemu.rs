@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ap_arch::Matrix;
 use ap_machine::Topology;
 use ap_machine::topology::short_matrix;
-use kaput::machine::emulator::Wishes;
+use kaput::machine::emulator;
 use kaput::outcome::verdict::Exit;
 use kaput::run::tools::NamedEmulator;
 use kaput::scenario::load;
@@ -67,7 +67,7 @@ pub(super) async fn start(options: &Options) -> Result<Exit> {
         Hardware { topology: Some(path), .. } => load::topology(path)?,
         Hardware { ap: None, topology: None } => return Err(miette::miette!("neither --ap nor --topology is given")),
     };
-    let wishes = Wishes {
+    let wishes = emulator::Options {
         topology,
         guest: options.guest,
         interrupts: options.interrupts,

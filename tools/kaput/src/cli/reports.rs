@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use kaput::report::{Told, html, human, json, junit, tap};
+use kaput::report::{ReportedRun, html, human, json, junit, tap};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
 use super::paint;
@@ -93,7 +93,7 @@ impl Reports {
     }
 
     /// A run has ended.
-    pub(super) async fn ended(&self, told: Told<'_>) -> Result<()> {
+    pub(super) async fn ended(&self, told: ReportedRun<'_>) -> Result<()> {
         match self.screen {
             Some(Form::Human) => paint::print(&one(Form::Human, told)).await,
             Some(Form::Json) => print(one(Form::Json, told)).await.map(|_| ()),
@@ -107,7 +107,7 @@ impl Reports {
     }
 
     /// All runs have ended.
-    pub(super) async fn close(self, runs: &[Told<'_>]) -> Result<()> {
+    pub(super) async fn close(self, runs: &[ReportedRun<'_>]) -> Result<()> {
         let as_they_ended = matches!(self.screen, Some(Form::Human | Form::Json));
         let rest = Self { screen: self.screen.filter(|_| !as_they_ended), files: self.files };
         rest.deliver(|form| all(form, runs)).await
@@ -126,14 +126,14 @@ impl Reports {
     }
 }
 
-fn one(form: Form, told: Told<'_>) -> String {
+fn one(form: Form, told: ReportedRun<'_>) -> String {
     match form {
         Form::Json => json::line(told) + "\n",
         _ => human::screen(&told.loaded.scenario, told.finished),
     }
 }
 
-fn all(form: Form, runs: &[Told<'_>]) -> Result<String> {
+fn all(form: Form, runs: &[ReportedRun<'_>]) -> Result<String> {
     match form {
         Form::Human | Form::Json => Ok(runs.iter().map(|told| one(form, *told)).collect()),
         Form::Tap => Ok(tap::runs(runs)),

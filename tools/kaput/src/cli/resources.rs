@@ -12,15 +12,15 @@ use kaput::hosts::cpu_model::{self, Kvm};
 use kaput::hosts::kernel_log::KernelLogs;
 use kaput::hosts::name::Site;
 use kaput::hosts::pair::Sites;
-use kaput::hosts::queues::{self, Device, ResourceError, Taken};
-use kaput::hosts::ssh::Far;
+use kaput::hosts::queues::{self, Claim, Device, ResourceError};
+use kaput::hosts::ssh::HostConnection;
 use kaput::hosts::virsh::mark_of;
 use kaput::libvirt::daemon::{Daemon, Libvirt};
 use kaput::libvirt::limits;
 use kaput::outcome::verdict::Exit;
 use kaput::run::engine::Engine;
 use kaput::run::tools::Tools;
-use kaput::scenario::Outcome;
+use kaput::scenario::ExpectedOutcome;
 use kaput::scenario::load::Loaded;
 use miette::{Result, miette};
 
@@ -81,7 +81,7 @@ fn matrix(text: &str) -> std::result::Result<Matrix, String> {
 /// What real hosts gave; nothing where the machine is emulated.
 #[derive(Default)]
 pub(super) struct Held {
-    taken: Vec<Taken>,
+    taken: Vec<Claim>,
 }
 
 impl Options {
@@ -163,7 +163,7 @@ impl Options {
 
     async fn take_queues(&self, sites: &Sites, all: &[Loaded], tools: &mut Tools, held: &mut Held) -> Result<()> {
         let Some(device) = self.device() else { return Ok(()) };
-        let refusal_is_expected = all.iter().any(|loaded| loaded.scenario.expect.outcome() == Outcome::Refused);
+        let refusal_is_expected = all.iter().any(|loaded| loaded.scenario.expect.outcome() == ExpectedOutcome::Refused);
         let one_host = sites.source == sites.destination;
         let cpu = self.take_all(sites, tools, &device, held).await?;
         if let ([source, destination], false) = (&held.taken[..], refusal_is_expected)
@@ -200,31 +200,33 @@ impl Options {
         if sites.source != sites.destination {
             hosts.push(&tools.hosts.destination);
         }
-        let mut connected: Vec<Arc<Far>> = Vec::new();
-        for far in hosts {
-            let far = match far {
-                Some(far) => Arc::clone(far),
-                None => Far::connect(&Site::Local, None).await?,
+        let mut connected: Vec<Arc<HostConnection>> = Vec::new();
+        for connection in hosts {
+            let connection = match connection {
+                Some(connection) => Arc::clone(connection),
+                None => HostConnection::connect(&Site::Local, None).await?,
             };
-            held.taken.push(queues::claim(Arc::clone(&far), device, &uuid).await?);
+            held.taken.push(queues::claim(Arc::clone(&connection), device, &uuid).await?);
             if let Some(taken) = held.taken.last() {
                 taken.take().await?;
             }
-            connected.push(far);
+            connected.push(connection);
         }
         match &self.cpu {
             Some(cpu) => Ok(cpu.clone()),
-            None => Ok(cpu_model::baseline(&connected.iter().map(|far| &**far).collect::<Vec<_>>()).await?),
+            None => {
+                Ok(cpu_model::baseline(&connected.iter().map(|connection| &**connection).collect::<Vec<_>>()).await?)
+            }
         }
     }
 }
 
 /// The libvirt of both hosts; that of one host is one.
 async fn libvirt(sites: &Sites, tools: &Tools) -> Result<(Arc<Daemon>, Arc<Daemon>)> {
-    let connect = async |far: &Option<Arc<Far>>| {
-        let daemon = match far {
-            Some(far) => Daemon::connect(Arc::clone(far), false).await?,
-            None => Daemon::connect(Far::connect(&Site::Local, None).await?, true).await?,
+    let connect = async |connection: &Option<Arc<HostConnection>>| {
+        let daemon = match connection {
+            Some(connection) => Daemon::connect(Arc::clone(connection), false).await?,
+            None => Daemon::connect(HostConnection::connect(&Site::Local, None).await?, true).await?,
         };
         daemon.bring(&tools.image).await?;
         Ok::<_, miette::Report>(daemon)
@@ -247,7 +249,7 @@ pub(super) async fn close(engine: Engine) {
 impl Held {
     /// Puts everything back, on both hosts at once; the first that is not as it was is told.
     pub(super) async fn give_back(self) -> Result<()> {
-        let given = futures::future::join_all(self.taken.into_iter().map(Taken::give_back)).await;
+        let given = futures::future::join_all(self.taken.into_iter().map(Claim::give_back)).await;
         given.into_iter().collect::<std::result::Result<Vec<()>, _>>()?;
         Ok(())
     }

@@ -10,9 +10,9 @@ use kaput::hosts::pair::Sites;
 use kaput::machine::all_ended;
 use kaput::outcome::finished::Finished;
 use kaput::outcome::verdict::Exit;
-use kaput::report::{Told, human};
+use kaput::report::{ReportedRun, human};
+use kaput::run;
 use kaput::run::tools::{Named, Tools};
-use kaput::run::{self, Wishes};
 use kaput::scenario::load::{self, Loaded};
 use miette::{IntoDiagnostic, Result, miette};
 
@@ -121,7 +121,7 @@ async fn prepare(options: &Options, all: &[Loaded]) -> Result<Tools> {
 
 /// Runs each scenario once, some at the same time; reports keep the order in which they were chosen.
 async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Reports) -> Result<Exit> {
-    let wishes = Wishes { keep: options.keep, trace: options.trace, ..Wishes::default() };
+    let wishes = run::Options { keep: options.keep, trace: options.trace, ..run::Options::default() };
     let live = Live::new();
     let start = |loaded| live.run(tools, loaded, wishes);
     let mut running = futures::stream::iter(all).map(start).buffered(options.jobs.get());
@@ -133,11 +133,11 @@ async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Rep
         }
         finished.push(ended);
         if let (Some(finished), Some(loaded)) = (finished.last(), all.get(finished.len() - 1)) {
-            live.pause(reports.ended(Told { loaded, finished })).await?;
+            live.pause(reports.ended(ReportedRun { loaded, finished })).await?;
         }
     }
     let exit = finished.iter().map(|finished| finished.verdict.kind.exit()).max();
-    let told = all.iter().zip(&finished).map(|(loaded, finished)| Told { loaded, finished });
+    let told = all.iter().zip(&finished).map(|(loaded, finished)| ReportedRun { loaded, finished });
     reports.close(&told.collect::<Vec<_>>()).await?;
     Ok(exit.unwrap_or(Exit::AsExpected))
 }
@@ -157,7 +157,7 @@ async fn repeat(tools: &Tools, loaded: &Loaded, options: &Options, reports: &Rep
     let mut exit = Exit::AsExpected;
     let mut seconds = Vec::new();
     let mut right = 0;
-    let start = |_| run::run(tools, loaded, Wishes { keep: options.keep, ..Wishes::default() });
+    let start = |_| run::run(tools, loaded, run::Options { keep: options.keep, ..run::Options::default() });
     let mut running = futures::stream::iter(1..=times).map(start).buffered(options.jobs.get());
     let mut number = 0;
     while let Some(finished) = running.next().await {
@@ -167,7 +167,7 @@ async fn repeat(tools: &Tools, loaded: &Loaded, options: &Options, reports: &Rep
         right += u32::from(finished.verdict.is_as_expected());
         let wrong = !finished.verdict.is_as_expected();
         if reports.screen == Some(Form::Json) || (wrong && right + 1 == number) {
-            reports.ended(Told { loaded, finished: &finished }).await?;
+            reports.ended(ReportedRun { loaded, finished: &finished }).await?;
         } else if wrong {
             print(human::line(&finished)).await?;
         }

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::hosts::cpu_model;
 use crate::hosts::foresight;
 use crate::hosts::qemu;
-use crate::hosts::ssh::{Far, FarError};
+use crate::hosts::ssh::{HostConnection, HostError};
 
 /// Asks what no snapshot has.
 const SCRIPT: &str = r#"
@@ -56,8 +56,8 @@ pub struct Item {
     pub answer: Answer,
     /// What was seen.
     pub text: String,
-    /// What mends it; empty where nothing is to be mended.
-    pub mend: String,
+    /// What fixes it; empty where nothing is to be fixed.
+    pub fix: String,
     /// Whether a run with real queues can do without.
     pub is_optional: bool,
 }
@@ -70,13 +70,13 @@ impl fmt::Display for Item {
             Answer::No => "no",
         };
         writeln!(f, "  {word:<8} {:<12} {}", self.what, plain(&self.text))?;
-        if self.mend.is_empty() { Ok(()) } else { writeln!(f, "  {:<8} {:<12} mend it by: {}", "", "", self.mend) }
+        if self.fix.is_empty() { Ok(()) } else { writeln!(f, "  {:<8} {:<12} fix it by: {}", "", "", self.fix) }
     }
 }
 
-fn item(what: &'static str, answer: Answer, text: impl Into<String>, mend: impl Into<String>) -> Item {
-    let mend = if answer == Answer::Yes { String::new() } else { mend.into() };
-    Item { what, answer, text: text.into(), mend, is_optional: false }
+fn item(what: &'static str, answer: Answer, text: impl Into<String>, fix: impl Into<String>) -> Item {
+    let fix = if answer == Answer::Yes { String::new() } else { fix.into() };
+    Item { what, answer, text: text.into(), fix, is_optional: false }
 }
 
 fn optional(item: Item) -> Item {
@@ -92,19 +92,19 @@ pub fn overall(items: &[Item]) -> Answer {
 /// Looks at a host. `mdev` names a mediated device there that no guest has.
 ///
 /// # Errors
-/// [`FarError`] where it cannot be asked at all.
-pub async fn look_at(far: &Far, mdev: Option<&str>) -> Result<Vec<Item>, FarError> {
-    let head = format!("root={} qemu={}\n", shell_word(&far.hello.root), shell_word(&far.hello.qemu));
-    let said = far.script("tell what it has", &(head + SCRIPT)).await?;
+/// [`HostError`] where it cannot be asked at all.
+pub async fn look_at(connection: &HostConnection, mdev: Option<&str>) -> Result<Vec<Item>, HostError> {
+    let head = format!("root={} qemu={}\n", shell_word(&connection.hello.root), shell_word(&connection.hello.qemu));
+    let said = connection.script("tell what it has", &(head + SCRIPT)).await?;
     let told = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')).map(str::trim);
     let mut items = vec![kvm(told("kvm"))];
-    items.extend(of_snapshot(far).await?);
-    items.push(qemu_item(far, told("version")));
+    items.extend(of_snapshot(connection).await?);
+    items.push(qemu_item(connection, told("version")));
     let device = if told("device") == Some("yes") { Answer::Yes } else { Answer::No };
     let text =
         if device == Answer::Yes { "it knows the device vfio-ap" } else { "it does not know the device vfio-ap" };
     items.push(item("QEMU vfio-ap", device, text, "a QEMU for s390x hosts, built with vfio-ap"));
-    items.push(match cpu_model::baseline(&[far]).await {
+    items.push(match cpu_model::baseline(&[connection]).await {
         Ok(model) => item("CPU model", Answer::Yes, model.split(',').next().unwrap_or_default(), ""),
         Err(error) => item(
             "CPU model",
@@ -113,7 +113,7 @@ pub async fn look_at(far: &Far, mdev: Option<&str>) -> Result<Vec<Item>, FarErro
             "/dev/kvm must be there and usable; --cpu of a run names a model",
         ),
     });
-    items.push(blocked(far, mdev).await);
+    items.push(blocked(connection, mdev).await);
     let masks = if told("masks") == Some("yes") { Answer::Yes } else { Answer::No };
     let text =
         if masks == Answer::Yes { "this user may change the masks" } else { "this user may not change the masks" };
@@ -131,10 +131,10 @@ pub async fn look_at(far: &Far, mdev: Option<&str>) -> Result<Vec<Item>, FarErro
         }
         (None, _) => item("libvirt", Answer::No, "there is no virsh", "install it; only runs by libvirt need it"),
     }));
-    let plugin = if far.hello.plugin.is_empty() { Answer::No } else { Answer::Yes };
-    let text = if plugin == Answer::Yes { far.hello.plugin.as_str() } else { "KAPUT_PLUGIN is not set there" };
-    let mend = "bring libqemu_ap.so there and name it; only the emulated machine needs it";
-    items.push(optional(item("plugin", plugin, text, mend)));
+    let plugin = if connection.hello.plugin.is_empty() { Answer::No } else { Answer::Yes };
+    let text = if plugin == Answer::Yes { connection.hello.plugin.as_str() } else { "KAPUT_PLUGIN is not set there" };
+    let fix = "bring libqemu_ap.so there and name it; only the emulated machine needs it";
+    items.push(optional(item("plugin", plugin, text, fix)));
     Ok(items)
 }
 
@@ -155,9 +155,9 @@ fn absent(Unknown(reason): &Unknown) -> Answer {
     if reason.contains("no such file") { Answer::No } else { Answer::Unknown }
 }
 
-async fn of_snapshot(far: &Far) -> Result<Vec<Item>, FarError> {
-    let snapshot = foresight::look(far).await?;
-    let host = Host::new(&snapshot).map_err(|error| foresight::odd(far, &error))?;
+async fn of_snapshot(connection: &HostConnection) -> Result<Vec<Item>, HostError> {
+    let snapshot = foresight::look(connection).await?;
+    let host = Host::new(&snapshot).map_err(|error| foresight::odd(connection, &error))?;
     let shown = |fact: &Fact<String>| fact.as_ref().map_or_else(|Unknown(why)| why.to_string(), Clone::clone);
     let mut items = vec![item(
         "kernel",
@@ -205,8 +205,8 @@ async fn of_snapshot(far: &Far) -> Result<Vec<Item>, FarError> {
             ]
         }
         Ok(VfioAp::NotLoaded) if host.has_module == Ok(false) => {
-            let mend = "boot a kernel with CONFIG_VFIO_AP";
-            [item("vfio_ap", Answer::No, "this kernel is built without it", mend), migration(Some(false))]
+            let fix = "boot a kernel with CONFIG_VFIO_AP";
+            [item("vfio_ap", Answer::No, "this kernel is built without it", fix), migration(Some(false))]
         }
         Ok(VfioAp::NotLoaded) => [item("vfio_ap", Answer::No, "it is not loaded", "modprobe vfio_ap"), migration(None)],
         Ok(VfioAp::Older) => {
@@ -222,49 +222,49 @@ async fn of_snapshot(far: &Far) -> Result<Vec<Item>, FarError> {
 }
 
 fn migration(migratable: Option<bool>) -> Item {
-    let mend = "boot a kernel whose vfio_ap can migrate";
+    let fix = "boot a kernel whose vfio_ap can migrate";
     match migratable {
         Some(true) => item("migration", Answer::Yes, "vfio_ap can migrate a device", ""),
-        Some(false) => item("migration", Answer::No, "vfio_ap cannot migrate a device", mend),
+        Some(false) => item("migration", Answer::No, "vfio_ap cannot migrate a device", fix),
         None => item("migration", Answer::Unknown, "only vfio_ap can tell", "load vfio_ap and look again"),
     }
 }
 
-fn qemu_item(far: &Far, version: Option<&str>) -> Item {
-    let mend = "install QEMU 11.1 or newer there, in PATH or named by KAPUT_QEMU in its shells' environment";
-    if far.hello.qemu.is_empty() {
-        return item("QEMU", Answer::No, "there is no qemu-system-s390x", mend);
+fn qemu_item(connection: &HostConnection, version: Option<&str>) -> Item {
+    let fix = "install QEMU 11.1 or newer there, in PATH or named by KAPUT_QEMU in its shells' environment";
+    if connection.hello.qemu.is_empty() {
+        return item("QEMU", Answer::No, "there is no qemu-system-s390x", fix);
     }
-    match qemu::choose(&qemu::versions(&far.hello.machines)) {
+    match qemu::choose(&qemu::versions(&connection.hello.machines)) {
         Ok(machine) => {
             let version = version.and_then(|text| text.split(" (").next()).unwrap_or_default();
-            item("QEMU", Answer::Yes, format!("{version}, {machine}, {}", far.hello.qemu), "")
+            item("QEMU", Answer::Yes, format!("{version}, {machine}, {}", connection.hello.qemu), "")
         }
-        Err(reason) => item("QEMU", Answer::No, format!("{}: {reason}", far.hello.qemu), mend),
+        Err(reason) => item("QEMU", Answer::No, format!("{}: {reason}", connection.hello.qemu), fix),
     }
 }
 
 /// Whether QEMU could migrate a guest that has this device.
-async fn blocked(far: &Far, mdev: Option<&str>) -> Item {
+async fn blocked(connection: &HostConnection, mdev: Option<&str>) -> Item {
     const WHAT: &str = "may migrate";
     let Some(mdev) = mdev else {
-        let mend = "--mdev UUID names a mediated device that no guest has, for QEMU to be asked";
-        return optional(item(WHAT, Answer::Unknown, "no device is named to ask QEMU about", mend));
+        let fix = "--mdev UUID names a mediated device that no guest has, for QEMU to be asked";
+        return optional(item(WHAT, Answer::Unknown, "no device is named to ask QEMU about", fix));
     };
-    let snapshot = match foresight::look(far).await {
+    let snapshot = match foresight::look(connection).await {
         Ok(snapshot) => snapshot,
         Err(error) => return item(WHAT, Answer::Unknown, error.to_string(), "`kaput collect` shows what it says"),
     };
     if let Err(refusal) = ap_admin::existing(&snapshot, mdev) {
         return item(WHAT, Answer::Unknown, refusal.to_string(), refusal.fix());
     }
-    let machine = qemu::choose(&qemu::versions(&far.hello.machines)).unwrap_or_default();
+    let machine = qemu::choose(&qemu::versions(&connection.hello.machines)).unwrap_or_default();
     let options = format!(
         "-machine {machine} -accel kvm -cpu host -m 64M -nodefaults -display none -S -qmp stdio -device {}",
         shell_word(&format!("vfio-ap,id=ap,sysfsdev={}/{mdev}", ap_admin::MATRIX)),
     );
     let nothing = json!({});
-    match cpu_model::qmp(far, "start with this device", &options, "query-migrate", &nothing).await {
+    match cpu_model::qmp(connection, "start with this device", &options, "query-migrate", &nothing).await {
         Err(error) => item(WHAT, Answer::No, error.to_string(), "try the same by hand there"),
         Ok(answer) => {
             let reasons = answer.pointer("/return/blocked-reasons").and_then(|reasons| reasons.as_array());
@@ -292,6 +292,6 @@ mod tests {
     #[test]
     fn a_host_cannot_drive_the_terminal() {
         let text = item("QEMU", Answer::No, "\x1b[2J", "m").to_string();
-        assert!(text.contains("\\u{1b}[2J") && text.contains("mend it by: m"), "{text}");
+        assert!(text.contains("\\u{1b}[2J") && text.contains("fix it by: m"), "{text}");
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is here and what is missing, each with the command that mends it. Nothing is fetched and nothing is changed;
+//! What is here and what is missing, each with the command that fixes it. Nothing is fetched and nothing is changed;
 //! QEMU is started without a machine, because only a QEMU that is shown the plugin tells whether it takes it.
 
 pub mod host;
@@ -13,7 +13,7 @@ use crate::machine::run_folder::RunFolder;
 use crate::run::tools::Named;
 use crate::scenario::load;
 
-const QEMU_MEND: &str = "install qemu-system-s390x 11.1 or newer, built with plugins, and put it in PATH or name it \
+const QEMU_FIX: &str = "install qemu-system-s390x 11.1 or newer, built with plugins, and put it in PATH or name it \
                          with --qemu or KAPUT_QEMU; in a checkout `cargo xtask setup` fetches one";
 const FOLDER_MEND: &str = "unpack the whole folder of a release again, or in a checkout use `cargo xtask kaput`";
 
@@ -24,29 +24,29 @@ pub struct Check {
     pub what: &'static str,
     /// What was found, or what is wrong.
     pub text: String,
-    /// What mends it; `None` where nothing is missing.
-    pub mend: Option<String>,
+    /// What fixes it; `None` where nothing is missing.
+    pub fix: Option<String>,
     /// What is known to be wrong with it, though it can be used.
     pub warning: Option<&'static str>,
 }
 
 impl Check {
-    fn of(what: &'static str, found: Result<String, String>, mend: impl FnOnce() -> String) -> Self {
+    fn of(what: &'static str, found: Result<String, String>, fix: impl FnOnce() -> String) -> Self {
         match found {
-            Ok(text) => Self { what, text, mend: None, warning: None },
-            Err(text) => Self { what, text, mend: Some(mend()), warning: None },
+            Ok(text) => Self { what, text, fix: None, warning: None },
+            Err(text) => Self { what, text, fix: Some(fix()), warning: None },
         }
     }
 }
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = if self.mend.is_some() { "MISSING" } else { "ok" };
+        let word = if self.fix.is_some() { "MISSING" } else { "ok" };
         writeln!(f, "  {word:<8} {:<12} {}", self.what, self.text)?;
         if let Some(warning) = self.warning {
             writeln!(f, "  {:<8} {:<12} {warning}", "warning", "")?;
         }
-        self.mend.as_ref().map_or(Ok(()), |mend| writeln!(f, "  {:<8} {:<12} mend it by: {mend}", "", ""))
+        self.fix.as_ref().map_or(Ok(()), |fix| writeln!(f, "  {:<8} {:<12} fix it by: {fix}", "", ""))
     }
 }
 
@@ -57,15 +57,15 @@ pub async fn look(named: &Named) -> Vec<Check> {
     let started = version.is_ok();
     let warning = version.as_deref().ok().and_then(qemu::numbers).and_then(qemu::known_fault);
     let found = version.map(|version| format!("{version}, {}", qemu.display())).map_err(|error| error.to_string());
-    let mut checks = vec![Check { warning, ..Check::of("QEMU", found, || QEMU_MEND.to_owned()) }];
+    let mut checks = vec![Check { warning, ..Check::of("QEMU", found, || QEMU_FIX.to_owned()) }];
     if started {
         let machine = qemu::machine_type(&qemu).await.map_err(|error| error.to_string());
-        checks.push(Check::of("machine", machine, || QEMU_MEND.to_owned()));
+        checks.push(Check::of("machine", machine, || QEMU_FIX.to_owned()));
     }
     let plugin = named.plugin();
     if let (Ok(plugin), true) = (&plugin, started) {
         let taken = qemu::takes_plugin(&qemu, plugin).await.map_err(|error| error.to_string());
-        checks.push(Check::of("plugin API", taken, || QEMU_MEND.to_owned()));
+        checks.push(Check::of("plugin API", taken, || QEMU_FIX.to_owned()));
     }
     let plugin = plugin.map(|plugin| plugin.display().to_string()).map_err(|error| error.to_string());
     checks.push(Check::of("plugin", plugin, || FOLDER_MEND.to_owned()));

@@ -37,7 +37,7 @@ pub enum ImageError {
 
 /// A piece of guest memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Region {
     /// First address.
     pub address: u64,
     /// Bytes.
@@ -52,9 +52,9 @@ pub struct Image {
     /// The names of all its cases, `suite/case`, in its order.
     pub cases: Vec<String>,
     /// The log ring.
-    pub log: Place,
+    pub log: Region,
     /// The progress counter.
-    pub progress: Place,
+    pub progress: Region,
     /// The file's content, for the log's format strings.
     pub elf: Vec<u8>,
 }
@@ -86,7 +86,7 @@ impl Image {
             cases.ok_or_else(|| not_ours(format!("its section {CASES_SECTION} holds no `suite/case` names")))?;
         let place = |name: &str| {
             let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
-            let place = symbol.map(|symbol| Place { address: symbol.address(), size: symbol.size() });
+            let place = symbol.map(|symbol| Region { address: symbol.address(), size: symbol.size() });
             place.ok_or_else(|| not_ours(format!("it has no symbol {name}")))
         };
         let (log, progress) = (place(LOG_SYMBOL)?, place(PROGRESS_SYMBOL)?);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use preflight::text::shell_word;
 use serde_json::{Value, json};
 
-use crate::hosts::ssh::{Far, FarError};
+use crate::hosts::ssh::{HostConnection, HostError};
 
 /// CPU features without which a guest sees no crypto adapter: AP instructions, facility test, configuration
 /// information, interruptions.
@@ -27,47 +27,47 @@ pub struct Kvm {
 /// host does the arithmetic.
 ///
 /// # Errors
-/// [`FarError`].
-pub async fn baseline(hosts: &[&Far]) -> Result<String, FarError> {
+/// [`HostError`].
+pub async fn baseline(hosts: &[&HostConnection]) -> Result<String, HostError> {
     let mut models = Vec::new();
-    for far in hosts {
+    for connection in hosts {
         let arguments = json!({"type": "static", "model": {"name": "host"}});
-        models.push(ask(far, "expand its CPU model", "query-cpu-model-expansion", &arguments).await?);
+        models.push(ask(connection, "expand its CPU model", "query-cpu-model-expansion", &arguments).await?);
     }
     let mut common = models.first().cloned().unwrap_or_default();
-    if let (Some(far), [one, other]) = (hosts.first(), &models[..]) {
+    if let (Some(connection), [one, other]) = (hosts.first(), &models[..]) {
         let arguments = json!({"modela": one, "modelb": other});
-        common = ask(far, "find a common CPU model", "query-cpu-model-baseline", &arguments).await?;
+        common = ask(connection, "find a common CPU model", "query-cpu-model-baseline", &arguments).await?;
     }
     in_words(&common).ok_or_else(|| unfit(hosts.first(), format!("its QEMU answers with no CPU model: {common}")))
 }
 
-fn unfit(far: Option<&&Far>, reason: String) -> FarError {
-    FarError::Unfit {
-        host: far.map_or(String::new(), |far| far.name().to_owned()),
+fn unfit(connection: Option<&&HostConnection>, reason: String) -> HostError {
+    HostError::Unfit {
+        host: connection.map_or(String::new(), |connection| connection.name().to_owned()),
         reason,
-        mend: "is /dev/kvm there, and may it be used? --cpu names a model instead".to_owned(),
+        fix: "is /dev/kvm there, and may it be used? --cpu names a model instead".to_owned(),
     }
 }
 
 /// Asks a QEMU without a machine about a CPU model.
-async fn ask(far: &Far, doing: &str, command: &str, arguments: &Value) -> Result<Value, FarError> {
+async fn ask(connection: &HostConnection, doing: &str, command: &str, arguments: &Value) -> Result<Value, HostError> {
     let options = "-machine none,accel=kvm -nodefaults -display none -S -qmp stdio";
-    let answer = qmp(far, doing, options, command, arguments).await?;
+    let answer = qmp(connection, doing, options, command, arguments).await?;
     match answer.pointer("/return/model") {
         Some(model) => Ok(model.clone()),
-        None => Err(unfit(Some(&far), format!("its QEMU does not {doing}: {}", answer["error"]["desc"]))),
+        None => Err(unfit(Some(&connection), format!("its QEMU does not {doing}: {}", answer["error"]["desc"]))),
     }
 }
 
 /// Asks a QEMU that is started for it, with `options` as a shell reads them; its whole answer.
 pub(crate) async fn qmp(
-    far: &Far,
+    connection: &HostConnection,
     doing: &str,
     options: &str,
     command: &str,
     arguments: &Value,
-) -> Result<Value, FarError> {
+) -> Result<Value, HostError> {
     let lines = [
         json!({"execute": "qmp_capabilities"}),
         json!({"execute": command, "arguments": arguments, "id": "answer"}),
@@ -75,11 +75,11 @@ pub(crate) async fn qmp(
     ];
     let words: Vec<String> = lines.iter().map(|line| shell_word(&line.to_string())).collect();
     let script =
-        format!("printf '%s\\n' {} | timeout 20 {} {options}\n", words.join(" "), shell_word(&far.hello.qemu),);
-    let said = far.script(doing, &script).await?;
+        format!("printf '%s\\n' {} | timeout 20 {} {options}\n", words.join(" "), shell_word(&connection.hello.qemu),);
+    let said = connection.script(doing, &script).await?;
     let answers = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let answer = answers.into_iter().find(|answer| answer["id"] == "answer");
-    answer.ok_or_else(|| unfit(Some(&far), format!("its QEMU does not {doing}")))
+    answer.ok_or_else(|| unfit(Some(&connection), format!("its QEMU does not {doing}")))
 }
 
 /// A model as QEMU's option takes it, AP switched on.

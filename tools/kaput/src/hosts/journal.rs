@@ -42,23 +42,23 @@ impl Entry {
 /// A journal that cannot be kept or read.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("the journal {}: {reason}", path.display())]
-#[diagnostic(help("{mend}"))]
+#[diagnostic(help("{fix}"))]
 pub struct JournalError {
     path: PathBuf,
     reason: String,
-    mend: &'static str,
+    fix: &'static str,
 }
 
 fn wrong(path: &Path, reason: impl ToString) -> JournalError {
-    let mend =
+    let fix =
         "it says what is to be put back on a host, so nothing is changed without it; KAPUT_STATE names another folder";
-    JournalError { path: path.to_owned(), reason: reason.to_string(), mend }
+    JournalError { path: path.to_owned(), reason: reason.to_string(), fix }
 }
 
 fn unreadable(path: &Path, reason: impl ToString) -> JournalError {
-    let mend =
+    let fix =
         "look at it by hand: it says what was changed on which host; once that host is as it was, remove the file";
-    JournalError { mend, ..wrong(path, reason) }
+    JournalError { fix, ..wrong(path, reason) }
 }
 
 /// The folder of the journals.

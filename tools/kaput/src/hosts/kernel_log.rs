@@ -10,7 +10,7 @@ use preflight::text::{plain, shell_word};
 use preflight::{Judgement, Verdict as Foreseen};
 
 use crate::hosts::foresight;
-use crate::hosts::ssh::{Far, FarError};
+use crate::hosts::ssh::{HostConnection, HostError};
 use crate::outcome::verdict::KernelLine;
 
 /// Lines that are fetched at most, the newest.
@@ -39,7 +39,7 @@ records | sed -n '/^[0-9]/p' | cut -c 1-1000"#;
 /// One host, the device on it, and its kernel's log.
 #[derive(Clone, Debug)]
 pub struct Witness {
-    far: Arc<Far>,
+    connection: Arc<HostConnection>,
     mdev: String,
 }
 
@@ -101,11 +101,11 @@ fn said(text: &str, mark: u64, mdev: &str, hosts: Option<&Judgement>) -> Said {
             let errno = explained.as_ref().filter(|explained| refuses(explained)).and_then(|e| e.step.errno());
             said.errno = said.errno.or(errno);
         }
-        let (rule, means, mend) = match explained {
+        let (rule, means, fix) = match explained {
             Some(Explained { rule, means, fix, .. }) => (rule.map(|rule| rule.id.to_owned()), Some(means), fix),
             None => (None, None, None),
         };
-        said.lines.push(KernelLine { text: plain(record.text), rule, means, mend });
+        said.lines.push(KernelLine { text: plain(record.text), rule, means, fix });
     }
     said
 }
@@ -113,28 +113,28 @@ fn said(text: &str, mark: u64, mdev: &str, hosts: Option<&Judgement>) -> Said {
 impl Witness {
     /// A device on a host.
     #[must_use]
-    pub const fn new(far: Arc<Far>, mdev: String) -> Self {
-        Self { far, mdev }
+    pub const fn new(connection: Arc<HostConnection>, mdev: String) -> Self {
+        Self { connection, mdev }
     }
 
     /// The host, as the user named it.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.far.name()
+        self.connection.name()
     }
 
     /// The number of the newest line.
     ///
     /// # Errors
-    /// [`FarError`] where the log may not be read.
-    pub async fn mark(&self) -> Result<u64, FarError> {
+    /// [`HostError`] where the log may not be read.
+    pub async fn mark(&self) -> Result<u64, HostError> {
         let text = self.records(" | tail -n 1").await?;
         Ok(text.lines().find_map(Record::parse).map_or(0, |record| record.number))
     }
 
-    async fn records(&self, rest: &str) -> Result<String, FarError> {
-        let script = format!("root={}\n{RECORDS}{rest}\n", shell_word(&self.far.hello.root));
-        self.far.script("show its kernel's log", &script).await
+    async fn records(&self, rest: &str) -> Result<String, HostError> {
+        let script = format!("root={}\n{RECORDS}{rest}\n", shell_word(&self.connection.hello.root));
+        self.connection.script("show its kernel's log", &script).await
     }
 }
 
@@ -142,13 +142,15 @@ impl KernelLogs {
     /// What the log of one of the two says that is newer than `mark`, explained by what both hosts are now.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn since(&self, mark: u64, witness: &Witness) -> Result<Said, FarError> {
+    /// [`HostError`].
+    pub async fn since(&self, mark: u64, witness: &Witness) -> Result<Said, HostError> {
         let wanted = ["vfio_ap", ";ap[:_ ]", &witness.mdev].map(|word| format!("-e {}", shell_word(word)));
         let text = witness.records(&format!(" | grep {} | tail -n {MOST_LINES}", wanted.join(" "))).await?;
-        let other = if Arc::ptr_eq(&witness.far, &self.source.far) { &self.destination } else { &self.source };
+        let other =
+            if Arc::ptr_eq(&witness.connection, &self.source.connection) { &self.destination } else { &self.source };
         // The guest's host first; a host that does not tell makes the words of the log all there is.
-        let hosts = foresight::judged((&other.far, &other.mdev), (&witness.far, &witness.mdev)).await.ok();
+        let hosts =
+            foresight::judged((&other.connection, &other.mdev), (&witness.connection, &witness.mdev)).await.ok();
         let hosts = hosts.filter(|judgement| judgement.verdict() == Foreseen::No);
         Ok(said(&text, mark, &witness.mdev, hosts.as_ref()))
     }

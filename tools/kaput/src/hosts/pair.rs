@@ -9,8 +9,8 @@ use preflight::text::plain;
 use crate::guest::image::Image;
 use crate::hosts::name::{Site, SshConfig};
 use crate::hosts::qemu;
-use crate::hosts::ssh::{Far, FarError};
-use crate::hosts::transport::Way;
+use crate::hosts::ssh::{HostConnection, HostError};
+use crate::hosts::transport::Transport;
 
 /// What the user says about hosts.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -24,7 +24,7 @@ pub struct Sites {
     /// How a guest's memory goes between them: ssh, through its connections, or tcp[:ADDRESS[:FIRST-LAST]], not encrypted,
     /// from the source to this address and these ports of the destination [default address: the one that ssh reached]
     #[arg(long, value_name = "WAY", default_value_t)]
-    pub migrate_over: Way,
+    pub migrate_over: Transport,
     /// How ssh reaches them.
     #[command(flatten)]
     pub ssh: SshConfig,
@@ -40,19 +40,19 @@ impl Sites {
     /// Connects where there is something to connect to; both at a time, each host once.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn connect(&self) -> Result<Hosts, FarError> {
+    /// [`HostError`].
+    pub async fn connect(&self) -> Result<Hosts, HostError> {
         let connect = async |site: &Site| match site {
             Site::Local => Ok(None),
-            Site::Ssh(_) => Far::connect(site, self.ssh.file()).await.map(Some),
+            Site::Ssh(_) => HostConnection::connect(site, self.ssh.file()).await.map(Some),
         };
-        let way = self.migrate_over.clone();
+        let transport = self.migrate_over.clone();
         if self.source == self.destination {
             let host = connect(&self.source).await?;
-            return Ok(Hosts { source: host.clone(), destination: host, way });
+            return Ok(Hosts { source: host.clone(), destination: host, transport });
         }
         let (source, destination) = tokio::try_join!(connect(&self.source), connect(&self.destination))?;
-        Ok(Hosts { source, destination, way })
+        Ok(Hosts { source, destination, transport })
     }
 }
 
@@ -60,16 +60,16 @@ impl Sites {
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
     /// Where guests start.
-    pub source: Option<Arc<Far>>,
+    pub source: Option<Arc<HostConnection>>,
     /// Where they go.
-    pub destination: Option<Arc<Far>>,
+    pub destination: Option<Arc<HostConnection>>,
     /// How memory goes between them.
-    pub way: Way,
+    pub transport: Transport,
 }
 
 impl Hosts {
     /// Those that are not this one, each once.
-    pub fn far(&self) -> impl Iterator<Item = &Arc<Far>> {
+    pub fn connection(&self) -> impl Iterator<Item = &Arc<HostConnection>> {
         let twice = match (&self.source, &self.destination) {
             (Some(source), Some(destination)) => Arc::ptr_eq(source, destination),
             _ => false,
@@ -80,30 +80,30 @@ impl Hosts {
     /// Brings the image to where it is needed.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn bring(&self, image: &Image) -> Result<(), FarError> {
-        futures::future::try_join_all(self.far().map(|far| far.bring(image))).await.map(|_| ())
+    /// [`HostError`].
+    pub async fn bring(&self, image: &Image) -> Result<(), HostError> {
+        futures::future::try_join_all(self.connection().map(|connection| connection.bring(image))).await.map(|_| ())
     }
 
     /// The machine that all hosts have, for source and destination must agree. `here` is this host's, where it takes part.
     ///
     /// # Errors
-    /// [`FarError::Unfit`].
-    pub fn machine(&self, here: Option<&str>) -> Result<String, FarError> {
+    /// [`HostError::Unfit`].
+    pub fn machine(&self, here: Option<&str>) -> Result<String, HostError> {
         let mut common = here.map(qemu::versions);
         let mut chosen = here.unwrap_or_default().to_owned();
-        for far in self.far() {
-            let mut both = qemu::versions(&far.hello.machines);
+        for connection in self.connection() {
+            let mut both = qemu::versions(&connection.hello.machines);
             if both.is_empty() {
-                return Err(far.unfit(format!("`{}` is no QEMU for s390x", plain(&far.hello.qemu))));
+                return Err(connection.unfit(format!("`{}` is no QEMU for s390x", plain(&connection.hello.qemu))));
             }
             if let Some(others) = &common {
                 both.retain(|version| others.contains(version));
                 if both.is_empty() {
-                    return Err(far.unfit(format!("its QEMU has no machine {chosen}, which the other host has")));
+                    return Err(connection.unfit(format!("its QEMU has no machine {chosen}, which the other host has")));
                 }
             }
-            chosen = qemu::choose(&both).map_err(|reason| far.unfit(format!("as for QEMU, {reason}")))?;
+            chosen = qemu::choose(&both).map_err(|reason| connection.unfit(format!("as for QEMU, {reason}")))?;
             common = Some(both);
         }
         Ok(chosen)
@@ -112,9 +112,9 @@ impl Hosts {
     /// Ends the connections, and waits until nothing is left there.
     pub async fn close(self) {
         let Self { source, destination, .. } = self;
-        let close = async |far: Option<Arc<Far>>| {
-            if let Some(far) = far {
-                far.close().await;
+        let close = async |connection: Option<Arc<HostConnection>>| {
+            if let Some(connection) = connection {
+                connection.close().await;
             }
         };
         // Where they are the same, the last reference closes.

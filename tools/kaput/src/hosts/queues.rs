@@ -15,7 +15,7 @@ use crate::hosts::foresight::{judged, look};
 use crate::hosts::journal::{self, Entry, JournalError};
 use crate::hosts::kernel_log::Witness;
 use crate::hosts::name::Site;
-use crate::hosts::ssh::{Far, FarError, SILENCE};
+use crate::hosts::ssh::{HostConnection, HostError, SILENCE};
 use crate::hosts::virsh::{destroy_all, mark_of};
 
 /// Seconds to wait for another kaput on the same host: at the start none may be there, and after a crash the far side
@@ -41,7 +41,7 @@ pub enum ResourceError {
     /// The host.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Far(#[from] FarError),
+    Host(#[from] HostError),
     /// The journal.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -62,8 +62,8 @@ pub enum ResourceError {
 
 /// What a run has on one host.
 #[derive(Debug)]
-pub struct Taken {
-    far: Arc<Far>,
+pub struct Claim {
+    connection: Arc<HostConnection>,
     /// The mediated device's folder, for QEMU.
     pub device: String,
     /// What is to be put back.
@@ -83,37 +83,38 @@ pub fn random_uuid() -> String {
 ///
 /// # Errors
 /// [`ResourceError`].
-pub async fn claim(far: Arc<Far>, device: &Device, uuid: &str) -> Result<Taken, ResourceError> {
-    let refused = |far: &Far, refusal: Refusal| FarError::Refused {
-        host: far.name().to_owned(),
+pub async fn claim(connection: Arc<HostConnection>, device: &Device, uuid: &str) -> Result<Claim, ResourceError> {
+    let refused = |connection: &HostConnection, refusal: Refusal| HostError::Refused {
+        host: connection.name().to_owned(),
         doing: "give its queues to a guest".to_owned(),
-        mend: refusal.fix(),
+        fix: refusal.fix(),
         reason: refusal.to_string(),
     };
     let folder = |uuid: &str| format!("{MATRIX}/{uuid}");
     let matrix = match device {
         Device::Existing(uuid) => {
-            let snapshot = look(&far).await?;
-            ap_admin::existing(&snapshot, uuid).map_err(|refusal| refused(&far, refusal))?;
-            return Ok(Taken { far, device: folder(uuid), journal: None, writes: Vec::new() });
+            let snapshot = look(&connection).await?;
+            ap_admin::existing(&snapshot, uuid).map_err(|refusal| refused(&connection, refusal))?;
+            return Ok(Claim { connection, device: folder(uuid), journal: None, writes: Vec::new() });
         }
         Device::Assigned(matrix) => *matrix,
     };
-    far.lock(AP, AT_START).await?;
-    let snapshot = look(&far).await?;
+    connection.lock(AP, AT_START).await?;
+    let snapshot = look(&connection).await?;
     let wanted = Wanted { uuid: uuid.to_owned(), matrix };
-    let plan = ap_admin::plan(&snapshot, &wanted).map_err(|refusal| refused(&far, refusal))?;
-    let entry = Entry::new(far.name().to_owned(), far.ssh_config().map(PathBuf::from), plan.record.clone());
+    let plan = ap_admin::plan(&snapshot, &wanted).map_err(|refusal| refused(&connection, refusal))?;
+    let entry =
+        Entry::new(connection.name().to_owned(), connection.ssh_config().map(PathBuf::from), plan.record.clone());
     let journal = journal::write(&journal::folder(), &entry)?;
-    Ok(Taken { far, device: folder(uuid), journal: Some((journal, plan.record)), writes: plan.writes })
+    Ok(Claim { connection, device: folder(uuid), journal: Some((journal, plan.record)), writes: plan.writes })
 }
 
 /// Writes, and reads back what must have come of it: a write can be taken and change nothing.
-async fn carry_out(far: &Far, write: &Write) -> Result<(), FarError> {
+async fn carry_out(connection: &HostConnection, write: &Write) -> Result<(), HostError> {
     let Write { path, value, checks } = write;
-    far.write(path, value).await?;
+    connection.write(path, value).await?;
     if !checks.is_empty() {
-        far.script(&format!("keep {value:?} in {path}"), &check_script(&far.hello.root, checks)).await?;
+        connection.script(&format!("keep {value:?} in {path}"), &check_script(&connection.hello.root, checks)).await?;
     }
     Ok(())
 }
@@ -122,13 +123,13 @@ async fn carry_out(far: &Far, write: &Write) -> Result<(), FarError> {
 ///
 /// # Errors
 /// [`ResourceError`], also for a host that says what no kernel does.
-pub async fn foresee(source: &Taken, destination: &Taken) -> Result<Option<String>, ResourceError> {
-    let judgement = judged((&source.far, source.mdev()), (&destination.far, destination.mdev())).await?;
-    let text = || human::screen(&judgement, source.far.name(), destination.far.name());
+pub async fn foresee(source: &Claim, destination: &Claim) -> Result<Option<String>, ResourceError> {
+    let judgement = judged((&source.connection, source.mdev()), (&destination.connection, destination.mdev())).await?;
+    let text = || human::screen(&judgement, source.connection.name(), destination.connection.name());
     Ok((judgement.verdict() == preflight::Verdict::No).then(text))
 }
 
-impl Taken {
+impl Claim {
     /// The name of the mediated device.
     fn mdev(&self) -> &str {
         self.device.rsplit('/').next().unwrap_or_default()
@@ -137,16 +138,16 @@ impl Taken {
     /// Who tells what the host's kernel logs about it.
     #[must_use]
     pub fn witness(&self) -> Witness {
-        Witness::new(Arc::clone(&self.far), self.mdev().to_owned())
+        Witness::new(Arc::clone(&self.connection), self.mdev().to_owned())
     }
 
-    /// Changes what is to be changed. Whether it comes to its end or not, [`Taken::give_back`] undoes it.
+    /// Changes what is to be changed. Whether it comes to its end or not, [`Claim::give_back`] undoes it.
     ///
     /// # Errors
     /// [`ResourceError`].
     pub async fn take(&self) -> Result<(), ResourceError> {
         for write in &self.writes {
-            carry_out(&self.far, write).await?;
+            carry_out(&self.connection, write).await?;
         }
         Ok(())
     }
@@ -158,19 +159,20 @@ impl Taken {
     pub async fn give_back(self) -> Result<(), ResourceError> {
         match &self.journal {
             None => Ok(()),
-            Some((journal, record)) => put_back(&self.far, journal.clone(), record).await,
+            Some((journal, record)) => put_back(&self.connection, journal.clone(), record).await,
         }
     }
 }
 
 /// Puts back what a journal says, and removes the journal once the host is seen to be as it was.
-async fn put_back(far: &Far, journal: PathBuf, record: &Record) -> Result<(), ResourceError> {
-    let left = |what: String| ResourceError::Left { host: far.name().to_owned(), what, journal: journal.clone() };
+async fn put_back(connection: &HostConnection, journal: PathBuf, record: &Record) -> Result<(), ResourceError> {
+    let left =
+        |what: String| ResourceError::Left { host: connection.name().to_owned(), what, journal: journal.clone() };
     // A guest of a run that was interrupted would keep the device.
-    far.stop().await.map_err(|error| left(error.to_string()))?;
+    connection.stop().await.map_err(|error| left(error.to_string()))?;
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let now = look(far).await.map_err(|error| left(error.to_string()))?;
+        let now = look(connection).await.map_err(|error| left(error.to_string()))?;
         let undo = record.undo(&now);
         if let Some(foreign) = undo.foreign.first() {
             return Err(left(foreign.to_string()));
@@ -180,7 +182,7 @@ async fn put_back(far: &Far, journal: PathBuf, record: &Record) -> Result<(), Re
         }
         for write in &undo.writes {
             // What was not done shows when the host is looked at again.
-            last = carry_out(far, write).await.err().or(last);
+            last = carry_out(connection, write).await.err().or(last);
         }
     }
     Err(left(last.map_or("what was written to it does not stay".to_owned(), |error| error.to_string())))
@@ -212,11 +214,11 @@ async fn restore_one(path: PathBuf, entry: &Entry, ssh_config: Option<PathBuf>) 
         what: reason,
         journal: path.clone(),
     })?;
-    let far = Far::connect(&site, ssh_config.or(entry.ssh_config.clone()).as_deref()).await?;
-    far.lock(AP, AFTER_A_CRASH).await?;
+    let connection = HostConnection::connect(&site, ssh_config.or(entry.ssh_config.clone()).as_deref()).await?;
+    connection.lock(AP, AFTER_A_CRASH).await?;
     // What could not be ended in its time would keep the device.
-    destroy_all(&far, mark_of(&entry.record.uuid)).await?;
-    put_back(&far, path, &entry.record).await?;
-    far.close().await;
+    destroy_all(&connection, mark_of(&entry.record.uuid)).await?;
+    put_back(&connection, path, &entry.record).await?;
+    connection.close().await;
     Ok(())
 }

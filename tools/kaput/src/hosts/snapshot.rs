@@ -17,7 +17,7 @@ use preflight::{Attribute, Directory, Snapshot, SnapshotError};
 use tokio::net::UnixStream;
 
 use crate::hosts::name::Site;
-use crate::hosts::ssh::{self, FarError};
+use crate::hosts::ssh::{self, HostError};
 use crate::protocol::qmp::command::{Capabilities, QueryMigrate};
 use crate::protocol::qmp::{Qmp, QmpError};
 use crate::protocol::transcript::Transcript;
@@ -27,14 +27,14 @@ const QMP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A host, or what stands for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SnapshotSource {
     /// A host.
     Host(Site),
     /// A snapshot or a folder.
     Path(PathBuf),
 }
 
-impl FromStr for Place {
+impl FromStr for SnapshotSource {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -45,7 +45,7 @@ impl FromStr for Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SnapshotSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host(site) => site.fmt(f),
@@ -56,7 +56,7 @@ impl fmt::Display for Place {
 
 /// Why there is no snapshot.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-pub enum PlaceError {
+pub enum SnapshotSourceError {
     /// A file cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
     #[diagnostic(help(
@@ -82,22 +82,26 @@ pub enum PlaceError {
     /// The host.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Host(#[from] FarError),
+    Host(#[from] HostError),
 }
 
 /// Takes or reads the snapshot of a host, by ssh with this configuration; with `monitor`, asks that QEMU too what
 /// blocks a migration.
 ///
 /// # Errors
-/// [`PlaceError`]. A QEMU that does not answer is recorded in the snapshot.
-pub async fn load(place: &Place, ssh_config: Option<&Path>, monitor: Option<&Path>) -> Result<Snapshot, PlaceError> {
+/// [`SnapshotSourceError`]. A QEMU that does not answer is recorded in the snapshot.
+pub async fn load(
+    place: &SnapshotSource,
+    ssh_config: Option<&Path>,
+    monitor: Option<&Path>,
+) -> Result<Snapshot, SnapshotSourceError> {
     let mut snapshot = match place {
-        Place::Host(Site::Ssh(destination)) => {
+        SnapshotSource::Host(Site::Ssh(destination)) => {
             let said = ssh::once(destination, ssh_config, SCRIPT, MAX_SIZE).await?;
             parse(&place.to_string(), &String::from_utf8_lossy(&said))?
         }
-        Place::Host(Site::Local) => read(PathBuf::from("/")).await?,
-        Place::Path(path) => read(path.clone()).await?,
+        SnapshotSource::Host(Site::Local) => read(PathBuf::from("/")).await?,
+        SnapshotSource::Path(path) => read(path.clone()).await?,
     };
     if let Some(socket) = monitor {
         let answer = match tokio::time::timeout(QMP_PATIENCE, blocked_reasons(socket)).await {
@@ -110,21 +114,21 @@ pub async fn load(place: &Place, ssh_config: Option<&Path>, monitor: Option<&Pat
 }
 
 /// What a folder looks like, or a file says.
-async fn read(path: PathBuf) -> Result<Snapshot, PlaceError> {
+async fn read(path: PathBuf) -> Result<Snapshot, SnapshotSourceError> {
     let name = path.clone();
     let read = tokio::task::spawn_blocking(move || match path.is_dir() {
         true => Ok(preflight::collect::collect(&Directory::new(&path)?)),
         false => parse(&plain(&path.display().to_string()), &read_file(&path)?),
     });
-    read.await.unwrap_or_else(|error| Err(PlaceError::Read { path: name, reason: error.to_string() }))
+    read.await.unwrap_or_else(|error| Err(SnapshotSourceError::Read { path: name, reason: error.to_string() }))
 }
 
-fn parse(place: &str, text: &str) -> Result<Snapshot, PlaceError> {
-    Snapshot::from_json(text).map_err(|reason| PlaceError::Snapshot { place: place.to_owned(), reason })
+fn parse(place: &str, text: &str) -> Result<Snapshot, SnapshotSourceError> {
+    Snapshot::from_json(text).map_err(|reason| SnapshotSourceError::Snapshot { place: place.to_owned(), reason })
 }
 
-fn read_file(path: &Path) -> Result<String, PlaceError> {
-    let wrong = |reason: String| PlaceError::Read { path: path.to_owned(), reason };
+fn read_file(path: &Path) -> Result<String, SnapshotSourceError> {
+    let wrong = |reason: String| SnapshotSourceError::Read { path: path.to_owned(), reason };
     let kind = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
     if !kind.is_file() {
         return Err(wrong("it is neither a file nor a folder".to_owned()));

@@ -8,7 +8,7 @@ use preflight::text::plain;
 
 /// The way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Way {
+pub enum Transport {
     /// Through the connections that there are: forwarded by ssh where a host is reached by it.
     #[default]
     Ssh,
@@ -27,7 +27,7 @@ pub struct Tcp {
 
 const FORM: &str = "expected ssh, tcp, tcp:ADDRESS or tcp:ADDRESS:FIRST-LAST, an IPv6 address with ports in brackets";
 
-impl FromStr for Way {
+impl FromStr for Transport {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -70,7 +70,7 @@ impl FromStr for Tcp {
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ssh => f.write_str("ssh"),
@@ -95,8 +95,8 @@ mod tests {
 
     #[test]
     fn each_form_says_what_it_looks_like() {
-        let tcp = |address: Option<&str>, ports| Ok(Way::Tcp(Tcp { address: address.map(str::to_owned), ports }));
-        assert_eq!("ssh".parse(), Ok(Way::Ssh));
+        let tcp = |address: Option<&str>, ports| Ok(Transport::Tcp(Tcp { address: address.map(str::to_owned), ports }));
+        assert_eq!("ssh".parse(), Ok(Transport::Ssh));
         assert_eq!("tcp".parse(), tcp(None, None));
         assert_eq!("tcp:10.0.0.2".parse(), tcp(Some("10.0.0.2"), None));
         assert_eq!("tcp:two:49152-49215".parse(), tcp(Some("two"), Some((49152, 49215))));
@@ -104,14 +104,14 @@ mod tests {
         assert_eq!("tcp:fd00::2".parse(), tcp(Some("fd00::2"), None));
         assert_eq!("tcp:[fd00::2]:1-2".parse(), tcp(Some("fd00::2"), Some((1, 2))));
         for way in ["ssh", "tcp", "tcp:two:1-2", "tcp:[fd00::2]:1-2"] {
-            assert_eq!(way.parse::<Way>().expect("a way").to_string(), way);
+            assert_eq!(way.parse::<Transport>().expect("a way").to_string(), way);
         }
     }
 
     #[test]
     fn what_is_no_way_is_refused() {
         for odd in ["", "udp", "tcp:", "tcp:a,b", "tcp:a:0", "tcp:a:9-8", "tcp:a:x", "tcp:[::1]4", "tcp:a b", "ssh:a"] {
-            assert_eq!(odd.parse::<Way>(), Err(FORM), "{odd}");
+            assert_eq!(odd.parse::<Transport>(), Err(FORM), "{odd}");
         }
     }
 }

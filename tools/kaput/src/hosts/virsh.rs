@@ -3,7 +3,7 @@
 
 use preflight::text::shell_word;
 
-use crate::hosts::ssh::{Far, FarError};
+use crate::hosts::ssh::{HostConnection, HostError};
 
 /// How a host's libvirt is asked: the system's, where QEMU's guests with devices are.
 pub(crate) const VIRSH: &str = "virsh -q -c qemu:///system";
@@ -26,13 +26,13 @@ pub(crate) fn destroy(name: &str) -> String {
 /// Destroys the domains of a run that are still there. A host without libvirt has none.
 ///
 /// # Errors
-/// [`FarError`].
-pub async fn destroy_all(far: &Far, mark: &str) -> Result<(), FarError> {
+/// [`HostError`].
+pub async fn destroy_all(connection: &HostConnection, mark: &str) -> Result<(), HostError> {
     let pattern = shell_word(&format!("kaput-{mark}-"));
     let script = format!(
         "command -v virsh > /dev/null || exit 0\n\
          for name in $(timeout 20 {VIRSH} list --all --name 2> /dev/null); do\n\
          case $name in {pattern}*) timeout 20 {VIRSH} destroy \"$name\" ;; esac\ndone\nexit 0\n"
     );
-    far.script("end guests of its libvirt", &script).await.map(|_| ())
+    connection.script("end guests of its libvirt", &script).await.map(|_| ())
 }

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::events::Hearing;
 use crate::guest::image::Image;
 use crate::hosts::cpu_model::Kvm;
-use crate::hosts::ssh::{Far, FarError, Forward, ShellStatus};
+use crate::hosts::ssh::{Forward, HostConnection, HostError, ShellStatus};
 use crate::hosts::virsh::VIRSH;
 use crate::machine::error::MachineError;
 use crate::machine::observed::Observed;
@@ -50,7 +50,7 @@ pub struct Libvirt {
 /// One host's libvirt.
 #[derive(Debug)]
 pub struct Daemon {
-    pub(crate) far: Arc<Far>,
+    pub(crate) connection: Arc<HostConnection>,
     is_here: bool,
     /// Where it listens.
     socket: PathBuf,
@@ -61,13 +61,13 @@ impl Daemon {
     /// Looks whether there is one, and listens to its events from now on.
     ///
     /// # Errors
-    /// [`FarError`], with libvirt's words.
-    pub async fn connect(far: Arc<Far>, is_here: bool) -> Result<Arc<Self>, FarError> {
-        let socket = far.script("ask its libvirt", LOOK).await.map_err(|error| match error {
-            FarError::Refused { host, reason, .. } => FarError::Unfit {
+    /// [`HostError`], with libvirt's words.
+    pub async fn connect(connection: Arc<HostConnection>, is_here: bool) -> Result<Arc<Self>, HostError> {
+        let socket = connection.script("ask its libvirt", LOOK).await.map_err(|error| match error {
+            HostError::Refused { host, reason, .. } => HostError::Unfit {
                 host,
                 reason: format!("its libvirt does not answer: {}", words(&reason)),
-                mend:
+                fix:
                     "install libvirt's clients and its QEMU driver, start libvirtd or virtqemud, and be a user who may \
                        use qemu:///system"
                         .to_owned(),
@@ -75,23 +75,25 @@ impl Daemon {
             error => error,
         })?;
         // QEMU of another user has to get to the image; names there are secret, and files closed.
-        far.script("open its temporary folder", &format!("chmod o+x {}", shell_word(&far.hello.folder))).await?;
-        let hearing = Hearing::new(&far)?;
-        Ok(Arc::new(Self { far, is_here, socket: socket.trim().into(), hearing }))
+        connection
+            .script("open its temporary folder", &format!("chmod o+x {}", shell_word(&connection.hello.folder)))
+            .await?;
+        let hearing = Hearing::new(&connection)?;
+        Ok(Arc::new(Self { connection, is_here, socket: socket.trim().into(), hearing }))
     }
 
     /// Asks it something that is soon answered.
     ///
     /// # Errors
-    /// [`FarError`], with libvirt's words.
-    pub(crate) async fn ask(&self, doing: &str, arguments: &[&str]) -> Result<String, FarError> {
+    /// [`HostError`], with libvirt's words.
+    pub(crate) async fn ask(&self, doing: &str, arguments: &[&str]) -> Result<String, HostError> {
         let script = format!("exec timeout 20 {}\n", line(arguments));
-        self.far.script(doing, &script).await.map_err(|error| match error {
-            FarError::Refused { host, doing, reason, .. } => FarError::Refused {
+        self.connection.script(doing, &script).await.map_err(|error| match error {
+            HostError::Refused { host, doing, reason, .. } => HostError::Refused {
                 host,
                 doing,
                 reason: words(&reason),
-                mend: "the journal of its libvirt says more".to_owned(),
+                fix: "the journal of its libvirt says more".to_owned(),
             },
             error => error,
         })
@@ -100,35 +102,35 @@ impl Daemon {
     /// Starts to ask it something that takes a while; `name` is what its files there begin with.
     ///
     /// # Errors
-    /// [`FarError`].
+    /// [`HostError`].
     pub(crate) async fn begin(
         &self,
         name: &str,
         arguments: &[&str],
-    ) -> Result<oneshot::Receiver<ShellStatus>, FarError> {
-        self.far.put(&format!("{name}.command"), format!("exec {}\n", line(arguments)).into_bytes()).await?;
-        self.far.start(name).await.map(|(_, ended)| ended)
+    ) -> Result<oneshot::Receiver<ShellStatus>, HostError> {
+        self.connection.put(&format!("{name}.command"), format!("exec {}\n", line(arguments)).into_bytes()).await?;
+        self.connection.start(name).await.map(|(_, ended)| ended)
     }
 
     /// What it said about what was begun by that name and has ended; `Ok` if it was done.
     ///
     /// # Errors
-    /// [`FarError`], with all of libvirt's words.
-    pub(crate) async fn outcome(&self, doing: &str, name: &str, status: Option<&ShellStatus>) -> Result<(), FarError> {
+    /// [`HostError`], with all of libvirt's words.
+    pub(crate) async fn outcome(&self, doing: &str, name: &str, status: Option<&ShellStatus>) -> Result<(), HostError> {
         if status.is_some_and(ShellStatus::is_success) {
             return Ok(());
         }
-        let said = self.far.get(&format!("{name}.stderr")).await?;
+        let said = self.connection.get(&format!("{name}.stderr")).await?;
         let said = words(&String::from_utf8_lossy(&said));
-        Err(FarError::Refused {
-            host: self.far.name().to_owned(),
+        Err(HostError::Refused {
+            host: self.connection.name().to_owned(),
             doing: doing.to_owned(),
             reason: match status {
                 _ if !said.is_empty() => said,
                 Some(status) => status.to_string(),
                 None => "it did not say why".to_owned(),
             },
-            mend: "the journal of its libvirt says more".to_owned(),
+            fix: "the journal of its libvirt says more".to_owned(),
         })
     }
 
@@ -150,26 +152,26 @@ impl Daemon {
     }
 
     /// The host, where it is reached by ssh.
-    pub(crate) fn elsewhere(&self) -> Option<&Arc<Far>> {
-        (!self.is_here).then_some(&self.far)
+    pub(crate) fn elsewhere(&self) -> Option<&Arc<HostConnection>> {
+        (!self.is_here).then_some(&self.connection)
     }
 
     /// Makes a socket there one here; on this host it is the same.
-    pub(crate) async fn forward(&self, there: PathBuf, here: PathBuf) -> Result<PathBuf, FarError> {
+    pub(crate) async fn forward(&self, there: PathBuf, here: PathBuf) -> Result<PathBuf, HostError> {
         if self.is_here {
             return Ok(there);
         }
-        self.far.forward(&[Forward::FromHere { here: here.clone(), there }]).await?;
+        self.connection.forward(&[Forward::FromHere { here: here.clone(), there }]).await?;
         Ok(here)
     }
 
     /// The address by which this host's libvirt reaches the other's, over the connections that there are.
-    pub(crate) async fn address_of(&self, other: &Self, folder: &RunFolder, hop: usize) -> Result<String, FarError> {
+    pub(crate) async fn address_of(&self, other: &Self, folder: &RunFolder, hop: usize) -> Result<String, HostError> {
         let name = format!("{hop:02}-{}", socket_path::LIBVIRT);
         let mut socket = other.forward(other.socket.clone(), folder.file(&name)).await?;
         if !self.is_here {
-            let there = self.far.path(&format!("{}-{name}", folder.tag()));
-            self.far.forward(&[Forward::FromThere { there: there.clone(), here: socket }]).await?;
+            let there = self.connection.path(&format!("{}-{name}", folder.tag()));
+            self.connection.forward(&[Forward::FromThere { there: there.clone(), here: socket }]).await?;
             socket = there;
         }
         Ok(format!("qemu+unix:///system?socket={}", in_uri(&socket.display().to_string())))
@@ -178,15 +180,15 @@ impl Daemon {
     /// Brings the image, where nobody has brought it.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn bring(&self, image: &Image) -> Result<(), FarError> {
-        if self.is_here { self.far.bring(image).await } else { Ok(()) }
+    /// [`HostError`].
+    pub async fn bring(&self, image: &Image) -> Result<(), HostError> {
+        if self.is_here { self.connection.bring(image).await } else { Ok(()) }
     }
 
     /// Ends the connection, and waits until nothing is left there.
     pub async fn close(self: Arc<Self>) {
-        if let Some(Self { far, .. }) = Arc::into_inner(self) {
-            far.close().await;
+        if let Some(Self { connection, .. }) = Arc::into_inner(self) {
+            connection.close().await;
         }
     }
 

@@ -113,7 +113,7 @@ impl Domain {
 
     /// The file there that is named so.
     pub(crate) fn path(&self, kind: &str) -> PathBuf {
-        self.daemon.far.path(&format!("{}.{kind}", self.stem))
+        self.daemon.connection.path(&format!("{}.{kind}", self.stem))
     }
 
     /// Starts to ask libvirt something that takes a while.
@@ -168,13 +168,13 @@ impl Domain {
         }
         if observed.look().machines[index].stopped.is_none() {
             self.transcript.sent("virsh destroy");
-            _ = self.daemon.far.script("destroy a domain", &destroy(&self.name)).await;
+            _ = self.daemon.connection.script("destroy a domain", &destroy(&self.name)).await;
         }
         let take = format!("log={}\n[ -r \"$log\" ] && tail -c 4096 \"$log\"\nrm -f \"$log\"\n", self.log());
-        if let Ok(text) = self.daemon.far.script("tell what its QEMU said", &take).await {
+        if let Ok(text) = self.daemon.connection.script("tell what its QEMU said", &take).await {
             _ = said.write_all(text.as_bytes());
         }
-        _ = self.daemon.far.remove(&self.stem).await;
+        _ = self.daemon.connection.remove(&self.stem).await;
         self.daemon.hearing.forget(&self.name, index);
         observed.write(|state| {
             let known = &mut state.machines[index];
@@ -201,20 +201,20 @@ impl Pending {
     async fn describe(plan: &Plan<'_>, observed: &Observed, index: usize) -> Result<Self, MachineError> {
         let prefix = format!("{index:02}-{}", plan.host);
         let stem = format!("{}-{prefix}", plan.folder.tag());
-        let far = &plan.daemon.far;
-        let names = Names::new(Some(far), plan.folder, &prefix);
+        let connection = &plan.daemon.connection;
+        let names = Names::new(Some(connection), plan.folder, &prefix);
         let [console, host] = [socket_path::CONSOLE, "host.json"].map(|kind| names.path(kind));
         let ap = match (plan.kvm, plan.emulated) {
             (Some((cpu, uuid)), _) => Ap::Device { cpu, uuid },
             (None, Some((plugin, spec))) => {
                 let config = serde_json::to_vec(&spec.config(plan.host)).map_err(io::Error::other);
                 let config = config.map_err(|error| MachineError::Io("host description", error))?;
-                far.put(&format!("{stem}.host.json"), config).await?;
+                connection.put(&format!("{stem}.host.json"), config).await?;
                 Ap::Emulated { plugin, host: &host }
             }
             (None, None) => Ap::None,
         };
-        let image = far.image();
+        let image = connection.image();
         let xml = xml::xml(&Description {
             name: plan.name,
             uuid: plan.uuid,
@@ -245,8 +245,8 @@ impl Pending {
             index,
         });
         let undo = format!("{}rm -f {}\n", destroy(plan.name), domain.log());
-        far.put(&format!("{}.undo", domain.stem), undo.into_bytes()).await?;
-        far.put(&format!("{}.xml", domain.stem), xml.into_bytes()).await?;
+        connection.put(&format!("{}.undo", domain.stem), undo.into_bytes()).await?;
+        connection.put(&format!("{}.xml", domain.stem), xml.into_bytes()).await?;
         plan.daemon.hear(plan.name, observed, index);
         let (kill, killed) = oneshot::channel();
         look_after(Arc::clone(&domain).live(killed, said, Arc::clone(plan.folder)));

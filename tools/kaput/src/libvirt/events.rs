@@ -13,7 +13,7 @@ use tokio::process::Child;
 use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::hosts::ssh::{Far, FarError};
+use crate::hosts::ssh::{HostConnection, HostError};
 use crate::hosts::virsh::VIRSH;
 use crate::machine::observed::{Observed, State};
 use crate::protocol::qmp::Event;
@@ -37,7 +37,7 @@ impl fmt::Debug for Hearing {
 
 /// A line.
 #[derive(Debug, PartialEq)]
-enum Told<'a> {
+enum Heard<'a> {
     /// QEMU sent an event.
     Qemu(&'a str, Event),
     /// libvirt says what became of a domain.
@@ -45,10 +45,10 @@ enum Told<'a> {
 }
 
 impl Hearing {
-    pub(super) fn new(far: &Far) -> Result<Self, FarError> {
+    pub(super) fn new(connection: &HostConnection) -> Result<Self, HostError> {
         let (qemu, life) = ("qemu-monitor-event --loop", "event --event lifecycle --loop");
         let commands = [qemu, life].map(|what| format!("{VIRSH} {what}"));
-        let child = far.listen("virsh-", &[&commands[0], &commands[1]])?;
+        let child = connection.listen("virsh-", &[&commands[0], &commands[1]])?;
         let known = Known::default();
         let task = AbortOnDropHandle::new(tokio::spawn(hear(child, Arc::clone(&known))));
         Ok(Self { known, task })
@@ -85,12 +85,12 @@ async fn listen(stdout: impl AsyncRead + Unpin, known: &Known) {
     let mut lines = FramedRead::new(stdout, LinesCodec::new_with_max_length(LONGEST_LINE));
     while let Some(Ok(line)) = lines.next().await {
         let Some(told) = understood(&line) else { continue };
-        let (Told::Qemu(domain, _) | Told::Life(domain, _)) = &told;
+        let (Heard::Qemu(domain, _) | Heard::Life(domain, _)) = &told;
         let machine = known.lock().unwrap_or_else(PoisonError::into_inner).get(*domain).cloned();
         let Some((observed, index)) = machine else { continue };
         match told {
-            Told::Qemu(_, event) => observed.qmp_event(index, &event),
-            Told::Life(_, what) => observed.write(|state| life(state, index, what)),
+            Heard::Qemu(_, event) => observed.qmp_event(index, &event),
+            Heard::Life(_, what) => observed.write(|state| life(state, index, what)),
         }
     }
 }
@@ -108,15 +108,15 @@ pub(super) fn life(state: &mut State, index: usize, what: &str) {
     known.qmp_closed = true;
 }
 
-fn understood(line: &str) -> Option<Told<'_>> {
+fn understood(line: &str) -> Option<Heard<'_>> {
     let (head, said) = line.strip_prefix("event ")?.split_once("': ")?;
     let (name, domain) = head.split_once(" for domain '")?;
     if name == "'lifecycle'" {
-        return Some(Told::Life(domain, said));
+        return Some(Heard::Life(domain, said));
     }
     let name = name.split(' ').next()?.to_owned();
     let data = if said == "<null>" { Value::Null } else { serde_json::from_str(said).ok()? };
-    Some(Told::Qemu(domain, Event { name, data }))
+    Some(Heard::Qemu(domain, Event { name, data }))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use vfio_ap::{HostConfig, MdevConfig};
 
 use crate::hosts::pair::Sites;
 use crate::scenario::load::Loaded;
-use crate::scenario::{HostSpec, How, Outcome, Scenario};
+use crate::scenario::{ExpectedOutcome, HostSpec, How, Scenario};
 
 /// Bytes that libvirt counts bandwidth in.
 pub(crate) const MIB: u64 = 1 << 20;
@@ -47,7 +47,7 @@ fn reason(scenario: &Scenario, emulated: bool) -> Option<&'static str> {
         Some("it acts at moments that libvirt leaves to nobody")
     } else if !scenario.asks.is_empty() {
         Some("it asks the model of the driver, which nobody reaches there")
-    } else if scenario.expect.outcome() != Outcome::Pass {
+    } else if scenario.expect.outcome() != ExpectedOutcome::Pass {
         Some("it expects a refusal or damage, and all hosts are given the same there")
     } else if hops.iter().any(|hop| by_hand(hop.with)) {
         Some("it says how the AP configuration is handed over, and libvirt leaves no moment for that")

@@ -23,7 +23,7 @@ use crate::scenario::USUAL_UUID;
 
 /// What the user wants.
 #[derive(Clone, Debug, Default)]
-pub struct Wishes {
+pub struct Options {
     /// The AP hardware.
     pub topology: Topology,
     /// What of it the guest gets; without it everything.
@@ -101,7 +101,7 @@ struct Ap {
     control: Option<PathBuf>,
 }
 
-impl Wishes {
+impl Options {
     /// Checks everything that can be checked before QEMU is looked for.
     ///
     /// # Errors
@@ -251,12 +251,12 @@ mod tests {
         line.split(' ').map(OsString::from).collect()
     }
 
-    fn wishes(guest: Option<&str>, line: &str) -> Wishes {
-        Wishes {
+    fn wishes(guest: Option<&str>, line: &str) -> Options {
+        Options {
             topology: "05=cex8a,06=cex8c/33,3a/33,44".parse().expect("a topology"),
             guest: guest.map(|text| short_matrix(text).expect("a matrix")),
             arguments: words(line),
-            ..Wishes::default()
+            ..Options::default()
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::hosts::ssh::FarError;
+use crate::hosts::ssh::HostError;
 use crate::protocol::control::ControlError;
 use crate::protocol::qmp::QmpError;
 
@@ -27,5 +27,5 @@ pub enum MachineError {
     Io(&'static str, io::Error),
     /// The host it runs on, where that is another one.
     #[error(transparent)]
-    Far(#[from] FarError),
+    Host(#[from] HostError),
 }

@@ -19,7 +19,7 @@ use super::records::Records;
 use super::run_folder::RunFolder;
 use super::{MOMENT, Machine};
 use crate::hosts::qemu;
-use crate::hosts::ssh::Far;
+use crate::hosts::ssh::HostConnection;
 use crate::outcome::events::What;
 use crate::protocol::control::{Control, ControlError};
 use crate::protocol::qmp::command::{Capabilities, Cont, QueryStatus, SetCapabilities, Switch};
@@ -54,7 +54,7 @@ pub struct Plan<'a> {
     /// The host's description, for the plugin; `None` runs QEMU without the plugin.
     pub spec: Option<&'a HostSpec>,
     /// The other host it is to run on, if it is not to run here.
-    pub far: Option<&'a Arc<Far>>,
+    pub connection: Option<&'a Arc<HostConnection>>,
     /// What all machines of the run have in common.
     pub setup: &'a Setup<'a>,
     /// Whether it waits for a guest instead of booting one.
@@ -89,7 +89,7 @@ impl Launching {
         let console =
             UnixListener::bind(file(socket_path::CONSOLE)).map_err(|e| MachineError::Io("console socket", e))?;
         let qmp = UnixListener::bind(file(socket_path::MONITOR)).map_err(|e| MachineError::Io("QMP socket", e))?;
-        let names = Names::new(plan.far, plan.folder, &prefix);
+        let names = Names::new(plan.connection, plan.folder, &prefix);
         let (mut control, mut control_there) = (None, None);
         if let Some(spec) = plan.spec {
             let config = HostConfig { trace: plan.trace, ..spec.config(plan.host) };
@@ -97,7 +97,7 @@ impl Launching {
             host.map_err(|e| MachineError::Io("host description", e))?;
             let given = spec.control.as_ref().map(|path| plan.folder.path().join(path.get_ref()));
             given.iter().for_each(|path| remove_stale_socket(path));
-            control_there = Some(match (&given, plan.far) {
+            control_there = Some(match (&given, plan.connection) {
                 (Some(given), None) => given.clone(),
                 _ => names.path(socket_path::CONTROL),
             });
@@ -112,16 +112,16 @@ impl Launching {
         let stderr =
             plan.folder.create_file(&format!("{prefix}.stderr")).map_err(|e| MachineError::Io("error file", e))?;
         let (kill, killed) = oneshot::channel();
-        match plan.far {
+        match plan.connection {
             None => {
                 let child = process::start_here(plan.setup.qemu, &arguments, stderr)?;
                 observed.event(Some(index), What::Launched { pid: child.id().unwrap_or_default() });
                 let life = process::here(child, killed);
                 process::look_after(reap(life, observed.clone(), index, Arc::clone(plan.folder)));
             }
-            Some(far) => {
-                let (far, names, control) = (Arc::clone(far), names.clone(), control.clone());
-                let process = process::RemoteProcess { far, names, command: command_line, stderr, control };
+            Some(connection) => {
+                let (connection, names, control) = (Arc::clone(connection), names.clone(), control.clone());
+                let process = process::RemoteProcess { connection, names, command: command_line, stderr, control };
                 let life = process.run(killed, observed.clone(), index);
                 process::look_after(reap(life, observed.clone(), index, Arc::clone(plan.folder)));
             }

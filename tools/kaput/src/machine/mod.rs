@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use qapi_spec::Command;
 
-use crate::guest::image::Place;
-use crate::hosts::ssh::Far;
+use crate::guest::image::Region;
+use crate::hosts::ssh::HostConnection;
 use crate::outcome::events::What;
 use crate::protocol::control::{Control, ControlError};
 use crate::protocol::qmp::command::{HumanMonitor, PhysicalMemorySave};
@@ -66,7 +66,7 @@ impl Machine {
             Ok(qmp::answer::<C>(value)?)
         };
         match tokio::time::timeout_at(deadline, answer).await {
-            Ok(Err(error @ (MachineError::Qmp(QmpError::Closed(_)) | MachineError::Far(_)))) => {
+            Ok(Err(error @ (MachineError::Qmp(QmpError::Closed(_)) | MachineError::Host(_)))) => {
                 Err(self.died_or(error).await)
             }
             Ok(answer) => answer,
@@ -121,15 +121,15 @@ impl Machine {
 
     /// The host it runs on, where that is another one.
     #[must_use]
-    pub fn far(&self) -> Option<&Arc<Far>> {
-        self.names.far.as_ref()
+    pub fn connection(&self) -> Option<&Arc<HostConnection>> {
+        self.names.connection.as_ref()
     }
 
     /// Reads guest memory.
     ///
     /// # Errors
     /// [`MachineError`].
-    pub async fn read_memory(&self, place: Place) -> Result<Vec<u8>, MachineError> {
+    pub async fn read_memory(&self, place: Region) -> Result<Vec<u8>, MachineError> {
         if !self.monitor.saves_files() {
             return Err(MachineError::Io("guest memory", io::Error::other("libvirt does not show it")));
         }

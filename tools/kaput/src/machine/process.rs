@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::error::MachineError;
 use super::observed::Observed;
 use super::run_folder::RunFolder;
-use crate::hosts::ssh::{Far, FarError, Forward, ShellStatus};
+use crate::hosts::ssh::{Forward, HostConnection, HostError, ShellStatus};
 use crate::outcome::events::What;
 use crate::protocol::socket_path;
 
@@ -39,7 +39,7 @@ pub async fn all_ended(patience: Duration) {
 #[derive(Clone)]
 pub(crate) struct Names {
     /// The other host, where it is one.
-    pub(super) far: Option<Arc<Far>>,
+    pub(super) connection: Option<Arc<HostConnection>>,
     /// The folder here.
     folder: Arc<RunFolder>,
     /// What the names begin with here.
@@ -49,9 +49,9 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn new(far: Option<&Arc<Far>>, folder: &Arc<RunFolder>, prefix: &str) -> Self {
+    pub(crate) fn new(connection: Option<&Arc<HostConnection>>, folder: &Arc<RunFolder>, prefix: &str) -> Self {
         let stem = format!("{}-{prefix}", folder.tag());
-        Self { far: far.cloned(), folder: Arc::clone(folder), prefix: prefix.to_owned(), stem }
+        Self { connection: connection.cloned(), folder: Arc::clone(folder), prefix: prefix.to_owned(), stem }
     }
 
     fn here(&self, kind: &str) -> PathBuf {
@@ -59,21 +59,21 @@ impl Names {
     }
 
     pub(crate) fn path(&self, kind: &str) -> PathBuf {
-        match &self.far {
+        match &self.connection {
             None => self.here(kind),
-            Some(far) => far.path(&format!("{}.{kind}", self.stem)),
+            Some(connection) => connection.path(&format!("{}.{kind}", self.stem)),
         }
     }
 
     /// Takes away a file that QEMU wrote.
     pub(super) async fn take(&self, kind: &str) -> Result<Vec<u8>, MachineError> {
-        let Some(far) = &self.far else {
+        let Some(connection) = &self.connection else {
             let bytes = std::fs::read(self.here(kind)).map_err(|error| MachineError::Io("saved memory", error))?;
             _ = std::fs::remove_file(self.here(kind));
             return Ok(bytes);
         };
         // What stands there goes with the machine.
-        Ok(far.get(&format!("{}.{kind}", self.stem)).await?)
+        Ok(connection.get(&format!("{}.{kind}", self.stem)).await?)
     }
 }
 
@@ -114,7 +114,7 @@ pub(super) async fn here(mut child: Child, mut killed: oneshot::Receiver<()>) ->
 
 /// A program that is to run on another host.
 pub(super) struct RemoteProcess {
-    pub(super) far: Arc<Far>,
+    pub(super) connection: Arc<HostConnection>,
     pub(super) names: Names,
     /// The command line, as for a shell.
     pub(super) command: String,
@@ -136,30 +136,30 @@ impl RemoteProcess {
         let how = tokio::select! {
             how = &mut ended => how,
             _ = &mut killed => {
-                _ = self.far.kill(&stem).await;
+                _ = self.connection.kill(&stem).await;
                 ended.await
             }
         };
         let how = how.map(|status| status.to_string());
-        match self.far.get(&format!("{stem}.stderr")).await {
+        match self.connection.get(&format!("{stem}.stderr")).await {
             Ok(said) => _ = self.stderr.write_all(&said),
             Err(error) => return how.unwrap_or(error.to_string()),
         }
-        _ = self.far.remove(&stem).await;
+        _ = self.connection.remove(&stem).await;
         how.unwrap_or("for an unknown reason".to_owned())
     }
 
-    async fn start(&self) -> Result<(u32, oneshot::Receiver<ShellStatus>), FarError> {
-        let (far, names) = (&self.far, &self.names);
+    async fn start(&self) -> Result<(u32, oneshot::Receiver<ShellStatus>), HostError> {
+        let (connection, names) = (&self.connection, &self.names);
         let from_there = |kind: &str| Forward::FromThere { there: names.path(kind), here: names.here(kind) };
         let mut forwards = vec![from_there(socket_path::CONSOLE), from_there(socket_path::MONITOR)];
         if let Some(control) = &self.control {
             forwards.push(Forward::FromHere { here: control.clone(), there: names.path(socket_path::CONTROL) });
             let host = std::fs::read(names.here("host.json")).unwrap_or_default();
-            far.put(&format!("{}.host.json", names.stem), host).await?;
+            connection.put(&format!("{}.host.json", names.stem), host).await?;
         }
-        far.put(&format!("{}.command", names.stem), format!("exec {}", self.command).into_bytes()).await?;
-        far.forward(&forwards).await?;
-        far.start(&names.stem).await
+        connection.put(&format!("{}.command", names.stem), format!("exec {}", self.command).into_bytes()).await?;
+        connection.forward(&forwards).await?;
+        connection.start(&names.stem).await
     }
 }

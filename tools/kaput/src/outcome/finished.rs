@@ -4,7 +4,7 @@
 use crate::guest::report::Case;
 use crate::outcome::events::Event;
 use crate::outcome::trace::Trace;
-use crate::outcome::verdict::Verdict;
+use crate::outcome::verdict::RunVerdict;
 
 /// A run that is over.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub struct Finished {
     /// The scenario's name.
     pub scenario: String,
     /// The judgement.
-    pub verdict: Verdict,
+    pub verdict: RunVerdict,
     /// Everything that happened.
     pub events: Vec<Event>,
     /// The cases of the guest's report, in its order.

@@ -79,7 +79,7 @@ mod tests {
     fn log(lines: &[(&str, Option<&str>)]) -> Vec<KernelLine> {
         let line = |(text, rule): &(&str, Option<&str>)| {
             let (text, rule) = ((*text).to_owned(), rule.map(str::to_owned));
-            KernelLine { text, rule, means: None, mend: None }
+            KernelLine { text, rule, means: None, fix: None }
         };
         lines.iter().map(line).collect()
     }

@@ -156,15 +156,15 @@ pub struct KernelLine {
     /// What it means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub means: Option<String>,
-    /// What mends it.
+    /// What fixes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
+    pub fix: Option<String>,
 }
 
 /// A verdict with its reasons. Fields that have nothing to say are empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Verdict {
+pub struct RunVerdict {
     /// How the run ended.
     #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::kind"))]
     pub kind: Kind,
@@ -199,7 +199,7 @@ pub struct Verdict {
     pub run_folder: Option<PathBuf>,
 }
 
-impl Verdict {
+impl RunVerdict {
     /// A verdict of this kind.
     #[must_use]
     pub fn new(kind: Kind, happened: impl Into<String>) -> Self {

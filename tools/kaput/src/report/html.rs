@@ -4,7 +4,7 @@
 
 use askama::Template;
 
-use super::Told;
+use super::ReportedRun;
 use super::human;
 use super::lanes::{Kind, Lanes, MARGIN, WIDTH};
 use super::matrix::Picture;
@@ -44,7 +44,7 @@ struct Run {
 }
 
 impl Run {
-    fn of(number: usize, told: &Told<'_>) -> Self {
+    fn of(number: usize, told: &ReportedRun<'_>) -> Self {
         use ap_arch::report::Verdict as CaseVerdict;
         let (finished, verdict) = (told.finished, &told.finished.verdict);
         let count = |wanted| finished.cases.iter().filter(|case| case.verdict == wanted).count();
@@ -84,7 +84,7 @@ impl Run {
 ///
 /// # Errors
 /// When the page cannot be written; the text says why.
-pub fn runs(runs: &[Told<'_>]) -> Result<String, String> {
+pub fn runs(runs: &[ReportedRun<'_>]) -> Result<String, String> {
     let (count, right) = (super::count(runs), runs.iter().all(|told| told.finished.verdict.is_as_expected()));
     let runs = runs.iter().enumerate().map(|(number, told)| Run::of(number + 1, told)).collect();
     Page { runs, count, right, legend: Kind::ALL }.render().map_err(|error| error.to_string())

@@ -11,7 +11,7 @@ use crate::guest::report::Case;
 use crate::outcome::events::{Event, What};
 use crate::outcome::finished::Finished;
 use crate::outcome::verdict::KernelLine;
-use crate::outcome::verdict::Verdict;
+use crate::outcome::verdict::RunVerdict;
 use crate::scenario::{HostSpec, Scenario};
 
 /// How many lines of a kernel's log are for people.
@@ -132,7 +132,7 @@ fn suites(text: &mut String, cases: &[Case]) {
     }
 }
 
-fn verdict(text: &mut String, verdict: &Verdict) {
+fn verdict(text: &mut String, verdict: &RunVerdict) {
     let word = match verdict.is_as_expected() {
         true if verdict.skipped().is_some() => "SKIPPED",
         true => "AS EXPECTED",
@@ -165,16 +165,16 @@ fn kernel_log(text: &mut String, lines: &[KernelLine]) {
     }
     paragraph(text, "kernel log", &shown.join("\n"));
     let mut told: Vec<&KernelLine> = Vec::new();
-    for line in lines.iter().filter(|line| line.rule.is_some() || line.mend.is_some()) {
-        if !told.iter().any(|told| (&told.rule, &told.means, &told.mend) == (&line.rule, &line.means, &line.mend)) {
+    for line in lines.iter().filter(|line| line.rule.is_some() || line.fix.is_some()) {
+        if !told.iter().any(|told| (&told.rule, &told.means, &told.fix) == (&line.rule, &line.means, &line.fix)) {
             told.push(line);
         }
     }
     for line in told {
         let (rule, means) = (line.rule.as_deref().unwrap_or("-"), line.means.as_deref().unwrap_or_default());
         paragraph(text, "rule", &format!("{rule}: {means}"));
-        let mend = line.mend.as_ref().map_or(String::new(), |mend| format!("mend it by: {mend}"));
-        paragraph(text, "", &mend);
+        let fix = line.fix.as_ref().map_or(String::new(), |fix| format!("fix it by: {fix}"));
+        paragraph(text, "", &fix);
     }
 }
 

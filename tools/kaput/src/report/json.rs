@@ -8,11 +8,11 @@ use ap_arch::report::Verdict as CaseVerdict;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Told;
+use super::ReportedRun;
 use crate::guest::report::Case;
 use crate::outcome::events::Event;
 use crate::outcome::finished::Finished;
-use crate::outcome::verdict::Verdict;
+use crate::outcome::verdict::RunVerdict;
 use crate::scenario::load::{Loaded, ScenarioError};
 
 /// The version of a report.
@@ -29,7 +29,7 @@ pub struct Report {
     /// Name of the scenario.
     pub scenario: String,
     /// The judgement.
-    pub verdict: Verdict,
+    pub verdict: RunVerdict,
     /// The guest's cases, in the order of its report.
     pub cases: Vec<CaseReport>,
     /// The guest's INFO lines, in its order.
@@ -84,7 +84,7 @@ fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::E
 impl Report {
     /// The report of a finished run.
     #[must_use]
-    pub fn of(told: Told<'_>) -> Self {
+    pub fn of(told: ReportedRun<'_>) -> Self {
         let finished = told.finished;
         let case =
             |case: &Case| CaseReport { name: case.name.clone(), verdict: case.verdict, detail: case.detail.clone() };
@@ -120,7 +120,7 @@ impl Report {
 
 /// The report of a finished run, as one line.
 #[must_use]
-pub fn line(told: Told<'_>) -> String {
+pub fn line(told: ReportedRun<'_>) -> String {
     serde_json::to_string(&Report::of(told)).unwrap_or_default()
 }
 

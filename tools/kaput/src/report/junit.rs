@@ -7,7 +7,7 @@ use std::time::Duration;
 use ap_arch::report::Verdict as CaseVerdict;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::Told;
+use super::ReportedRun;
 
 /// The case of each suite that stands for the run as a whole.
 const VERDICT: &str = "verdict";
@@ -16,7 +16,7 @@ const VERDICT: &str = "verdict";
 ///
 /// # Errors
 /// When the XML cannot be written; the text says why.
-pub fn runs(runs: &[Told<'_>]) -> Result<String, String> {
+pub fn runs(runs: &[ReportedRun<'_>]) -> Result<String, String> {
     let mut report = Report::new("kaput");
     for told in runs {
         report.add_test_suite(suite(told));
@@ -24,7 +24,7 @@ pub fn runs(runs: &[Told<'_>]) -> Result<String, String> {
     report.to_string().map_err(|error| error.to_string())
 }
 
-fn suite(told: &Told<'_>) -> TestSuite {
+fn suite(told: &ReportedRun<'_>) -> TestSuite {
     let finished = told.finished;
     let mut suite = TestSuite::new(finished.scenario.as_str());
     suite.set_time(told.duration());

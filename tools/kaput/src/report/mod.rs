@@ -18,19 +18,19 @@ use std::time::Duration;
 
 use crate::guest::report::Case;
 use crate::outcome::finished::Finished;
-use crate::outcome::verdict::Verdict;
+use crate::outcome::verdict::RunVerdict;
 use crate::scenario::load::Loaded;
 
 /// A finished run, with the scenario it was a run of.
 #[derive(Clone, Copy, Debug)]
-pub struct Told<'a> {
+pub struct ReportedRun<'a> {
     /// What was to happen.
     pub loaded: &'a Loaded,
     /// What happened.
     pub finished: &'a Finished,
 }
 
-impl Told<'_> {
+impl ReportedRun<'_> {
     /// Whether a line of the guest's report is as the scenario has it.
     #[must_use]
     pub fn case_is_right(&self, case: &Case) -> bool {
@@ -46,8 +46,8 @@ impl Told<'_> {
 
 /// How many runs there are of each kind, in words.
 #[must_use]
-pub fn count(runs: &[Told<'_>]) -> String {
-    let of = |wanted: fn(&Verdict) -> bool| runs.iter().filter(|told| wanted(&told.finished.verdict)).count();
+pub fn count(runs: &[ReportedRun<'_>]) -> String {
+    let of = |wanted: fn(&RunVerdict) -> bool| runs.iter().filter(|told| wanted(&told.finished.verdict)).count();
     let right = of(|verdict| verdict.is_as_expected() && verdict.skipped().is_none());
     let text = format!("{right} of {} runs as expected", runs.len());
     match of(|verdict| verdict.skipped().is_some()) {

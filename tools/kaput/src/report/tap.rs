@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use ap_arch::report::Verdict as CaseVerdict;
 use serde_json::{Value, json};
 
-use super::Told;
+use super::ReportedRun;
 
 /// One test point.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,7 @@ pub fn document(points: &[Point], remarks: &[String]) -> String {
 /// A point for each run's verdict and for each case of its guest. A case that a scenario wants to fail is `ok` when it
 /// does.
 #[must_use]
-pub fn runs(runs: &[Told<'_>]) -> String {
+pub fn runs(runs: &[ReportedRun<'_>]) -> String {
     let mut points = Vec::new();
     for told in runs {
         let verdict = &told.finished.verdict;

@@ -10,7 +10,7 @@ use insta::assert_snapshot;
 use super::*;
 use crate::outcome::events::{Event, What};
 use crate::outcome::verdict::KernelLine;
-use crate::outcome::verdict::{Kind, Verdict};
+use crate::outcome::verdict::{Kind, RunVerdict};
 use crate::scenario::load::Loaded;
 
 const SCENARIO: &str = r#"summary = "A guest <moves> & stays"
@@ -37,7 +37,7 @@ fn matrix(control: &str) -> What {
     What::Matrix { adapters: mask("04"), domains: mask("0000000000001"), control_domains: mask(control) }
 }
 
-fn finished(name: &str, verdict: Verdict, last: CaseVerdict, detail: &str) -> Finished {
+fn finished(name: &str, verdict: RunVerdict, last: CaseVerdict, detail: &str) -> Finished {
     let case = |name: &str, verdict, detail: Option<&str>| Case {
         name: name.to_owned(),
         verdict,
@@ -62,10 +62,10 @@ fn finished(name: &str, verdict: Verdict, last: CaseVerdict, detail: &str) -> Fi
 }
 
 /// Renders the runs.
-fn rendered<T>(render: impl FnOnce(&[Told<'_>]) -> T) -> T {
+fn rendered<T>(render: impl FnOnce(&[ReportedRun<'_>]) -> T) -> T {
     let loaded = Loaded::from_text(Path::new("moves.toml"), SCENARIO.to_owned()).expect("a good scenario");
-    let right = finished("moves", Verdict::new(Kind::AsExpected, "all well"), CaseVerdict::Pass, "");
-    let verdict = Verdict::new(Kind::GuestFailed, "the guest lost a <control> domain")
+    let right = finished("moves", RunVerdict::new(Kind::AsExpected, "all well"), CaseVerdict::Pass, "");
+    let verdict = RunVerdict::new(Kind::GuestFailed, "the guest lost a <control> domain")
         .on("B")
         .expected("every case passes")
         .seen("line 1\nline \"2\"");
@@ -73,15 +73,16 @@ fn rendered<T>(render: impl FnOnce(&[Told<'_>]) -> T) -> T {
         text: text.to_owned(),
         rule: rule.map(str::to_owned),
         means: Some("what <it> means".to_owned()),
-        mend: rule.map(|_| "another card".to_owned()),
+        fix: rule.map(|_| "another card".to_owned()),
     };
     let kernel_log = vec![line("a heading", None), line("a <detail>", Some("ap-type")), line("again", Some("ap-type"))];
-    let verdict = Verdict { kernel_log, ..verdict };
+    let verdict = RunVerdict { kernel_log, ..verdict };
     let wrong = finished("loses", verdict, CaseVerdict::Fail, "control domains lost: <script>{44}</script>");
-    let skipped = Verdict::new(Kind::Skipped, "QEMU of host A cannot migrate this guest").seen("VFIO has no migration");
+    let skipped =
+        RunVerdict::new(Kind::Skipped, "QEMU of host A cannot migrate this guest").seen("VFIO has no migration");
     let skipped =
         Finished { events: Vec::new(), cases: Vec::new(), ..finished("stays", skipped, CaseVerdict::Skip, "") };
-    render(&[&right, &wrong, &skipped].map(|finished| Told { loaded: &loaded, finished }))
+    render(&[&right, &wrong, &skipped].map(|finished| ReportedRun { loaded: &loaded, finished }))
 }
 
 #[test]

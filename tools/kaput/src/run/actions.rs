@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the scenario wants done at a moment is done: processes killed, connections cut, an administrator's deeds at one
+//! What the scenario wants done at a moment is done: processes killed, connections cut, an administrator's actions at one
 //! of the hosts.
 
 use super::Run;
 use super::blame::Ended;
 use crate::machine::Machine;
 use crate::outcome::events::What;
-use crate::outcome::verdict::{Kind, Verdict};
+use crate::outcome::verdict::{Kind, RunVerdict};
 use crate::protocol::qmp::command::{MigrateCancel, Stop};
-use crate::scenario::{Action, Deed, Moment};
+use crate::scenario::{Action, ActionKind, Moment};
 
 impl Run<'_> {
     /// Carries out what the scenario wants done at this moment of a migration, then asks what it wants to know.
@@ -33,18 +33,18 @@ impl Run<'_> {
         };
         let machine = machine.ok_or_else(|| {
             let happened = format!("no host answers to the name in the action `{action}`");
-            Verdict::new(Kind::HarnessFailed, happened).ended()
+            RunVerdict::new(Kind::HarnessFailed, happened).ended()
         })?;
-        match *action.deed.get_ref() {
-            Deed::KillSource => source.kill(),
-            Deed::KillDestination => destination.kill(),
-            Deed::CutQmp => machine.cut_qmp(),
-            Deed::CutControl => machine.cut_control(),
-            Deed::CancelMigration => {
+        match *action.kind.get_ref() {
+            ActionKind::KillSource => source.kill(),
+            ActionKind::KillDestination => destination.kill(),
+            ActionKind::CutQmp => machine.cut_qmp(),
+            ActionKind::CutControl => machine.cut_control(),
+            ActionKind::CancelMigration => {
                 _ = self.waits.ask(source, "an administrator cancels the migration", MigrateCancel {}).await?;
             }
-            Deed::StopGuest => _ = self.waits.ask(machine, "the guest is stopped", Stop {}).await?,
-            Deed::GarbageOnConsole => self.observed().console(home.index, b"\xff\xfe\x00 no text \x1b[0m\n"),
+            ActionKind::StopGuest => _ = self.waits.ask(machine, "the guest is stopped", Stop {}).await?,
+            ActionKind::GarbageOnConsole => self.observed().console(home.index, b"\xff\xfe\x00 no text \x1b[0m\n"),
             _ => self.administer(machine, action).await?,
         }
         let whose = action.host.as_ref().map(|_| machine.index);
@@ -62,7 +62,7 @@ impl Run<'_> {
 
     /// Whether the scenario cancels the migration at this moment.
     pub(super) fn cancels(&self, moment: Moment, number: usize) -> bool {
-        self.actions(moment, number).any(|action| *action.deed.get_ref() == Deed::CancelMigration)
+        self.actions(moment, number).any(|action| *action.kind.get_ref() == ActionKind::CancelMigration)
     }
 
     /// What is to be done at this moment of a migration.

@@ -13,7 +13,7 @@ use crate::machine::Machine;
 use crate::machine::backoff::Pace;
 use crate::machine::error::MachineError;
 use crate::outcome::events::What;
-use crate::outcome::verdict::{Kind, Verdict};
+use crate::outcome::verdict::{Kind, RunVerdict};
 use crate::protocol::control::ControlError;
 use crate::scenario::Moment;
 use crate::scenario::ask::Ask;
@@ -72,7 +72,7 @@ fn wrong(machine: &Machine, ask: &Ask, seen: &str) -> Ended {
         (None, Some(answer)) => answer.to_string(),
         (None, None) => "any answer but an error".to_owned(),
     };
-    Verdict::new(
+    RunVerdict::new(
         Kind::AnsweredOtherwise,
         format!("host {} answered otherwise than the scenario says: {ask}", machine.host),
     )
@@ -84,6 +84,6 @@ fn wrong(machine: &Machine, ask: &Ask, seen: &str) -> Ended {
 
 fn absent(ask: &Ask) -> Ended {
     let host = ask.host.get_ref();
-    Verdict::new(Kind::HarnessFailed, format!("host {host} has no QEMU at the moment in which it is asked {ask}"))
+    RunVerdict::new(Kind::HarnessFailed, format!("host {host} has no QEMU at the moment in which it is asked {ask}"))
         .ended()
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::machine::Machine;
 use crate::machine::error::MachineError;
 use crate::machine::observed::State;
-use crate::outcome::verdict::{Kind, Verdict};
+use crate::outcome::verdict::{Kind, RunVerdict};
 use crate::protocol::control::ControlError;
 use crate::protocol::qmp::QmpError;
 
 /// A verdict that ends the story.
-pub(super) type Ended = Box<Verdict>;
+pub(super) type Ended = Box<RunVerdict>;
 
 /// What went wrong with one machine.
 pub(super) fn of_machine(state: &State, index: usize, doing: &str, error: &MachineError) -> Ended {
@@ -20,42 +20,44 @@ pub(super) fn of_machine(state: &State, index: usize, doing: &str, error: &Machi
     let made = match error {
         MachineError::Died => died(state, index, doing),
         MachineError::Late(what) => {
-            Verdict::new(Kind::QmpLost, format!("QEMU of host {host} did not answer {what} while {doing}"))
+            RunVerdict::new(Kind::QmpLost, format!("QEMU of host {host} did not answer {what} while {doing}"))
                 .expected("an answer within the deadline `answer`")
         }
         MachineError::Qmp(error @ QmpError::Closed(_)) => {
-            Verdict::new(Kind::QmpLost, format!("the QMP connection of host {host} ended while {doing}"))
+            RunVerdict::new(Kind::QmpLost, format!("the QMP connection of host {host} ended while {doing}"))
                 .seen(error.to_string())
         }
         MachineError::Qmp(error) => {
-            Verdict::new(Kind::QmpLost, format!("QEMU of host {host} did not do as it was told while {doing}"))
+            RunVerdict::new(Kind::QmpLost, format!("QEMU of host {host} did not do as it was told while {doing}"))
                 .seen(error.to_string())
         }
-        MachineError::Control(ControlError::Errno { errno, desc }) => {
-            Verdict::new(Kind::DeviceFailed, format!("the AP device of host {host} failed with {errno} while {doing}"))
-                .expected("no error: nothing here gives a reason for one")
-                .seen(desc.clone())
-        }
+        MachineError::Control(ControlError::Errno { errno, desc }) => RunVerdict::new(
+            Kind::DeviceFailed,
+            format!("the AP device of host {host} failed with {errno} while {doing}"),
+        )
+        .expected("no error: nothing here gives a reason for one")
+        .seen(desc.clone()),
         MachineError::Control(error) => {
-            Verdict::new(Kind::ControlLost, format!("the plugin of host {host} was lost while {doing}"))
+            RunVerdict::new(Kind::ControlLost, format!("the plugin of host {host} was lost while {doing}"))
                 .seen(error.to_string())
         }
-        MachineError::Far(error) => {
-            Verdict::new(Kind::HostLost, format!("host {host} did not do as it was told while {doing}"))
+        MachineError::Host(error) => {
+            RunVerdict::new(Kind::HostLost, format!("host {host} did not do as it was told while {doing}"))
                 .seen(error.to_string())
         }
-        MachineError::Io(what, error) => {
-            Verdict::new(Kind::HarnessFailed, format!("the harness could not use {what} of host {host} while {doing}"))
-                .seen(error.to_string())
-        }
+        MachineError::Io(what, error) => RunVerdict::new(
+            Kind::HarnessFailed,
+            format!("the harness could not use {what} of host {host} while {doing}"),
+        )
+        .seen(error.to_string()),
     };
     made.on(host).next("the transcripts in the run folder show what was said last").ended()
 }
 
-fn died(state: &State, index: usize, doing: &str) -> Verdict {
+fn died(state: &State, index: usize, doing: &str) -> RunVerdict {
     let known = &state.machines[index];
     let exit = known.exit.as_deref().unwrap_or("for an unknown reason");
-    Verdict::new(Kind::QemuDied, format!("QEMU of host {} ended ({exit}) while {doing}", known.host))
+    RunVerdict::new(Kind::QemuDied, format!("QEMU of host {} ended ({exit}) while {doing}", known.host))
         .expected("it runs until the harness ends it")
 }
 
@@ -72,7 +74,7 @@ pub(super) fn never_started(
     let inner = of_machine(state, index, "it started", error);
     let host = inner.host.clone().unwrap_or_default();
     let seen = [inner.happened, inner.seen].join("\n");
-    Verdict::new(kind, format!("the {role} QEMU, host {host}, did not come up"))
+    RunVerdict::new(kind, format!("the {role} QEMU, host {host}, did not come up"))
         .on(host)
         .expected(format!("QEMU and the plugin answer within {patience:?}"))
         .seen(seen.trim_end())
@@ -83,7 +85,7 @@ pub(super) fn never_started(
 /// A QEMU that could not even be started.
 pub(super) fn launch_failed(host: &str, incoming: bool, error: &MachineError) -> Ended {
     let kind = if incoming { Kind::DestinationNeverStarted } else { Kind::SourceNeverStarted };
-    Verdict::new(kind, format!("QEMU of host {host} cannot be started"))
+    RunVerdict::new(kind, format!("QEMU of host {host} cannot be started"))
         .on(host)
         .seen(error.to_string())
         .next("`cargo xtask doctor` says which QEMU is used")
@@ -98,7 +100,7 @@ pub(super) fn silent(state: &State, home: &Machine, milestone: &str, patience: D
         Some(false) => "; QEMU says that the guest is stopped",
         _ => "",
     };
-    Verdict::new(Kind::GuestSilent, format!("the guest on host {} did not reach {milestone}", home.host))
+    RunVerdict::new(Kind::GuestSilent, format!("the guest on host {} did not reach {milestone}", home.host))
         .on(&home.host)
         .expected(format!("{milestone} within {patience:?}"))
         .seen(format!("its last line was {}{tail}{stopped}", state.guest.last_words()))
@@ -109,7 +111,7 @@ pub(super) fn silent(state: &State, home: &Machine, milestone: &str, patience: D
 /// A migration that does not get on.
 pub(super) fn stuck(state: &State, machine: &Machine, doing: &str, patience: Duration) -> Ended {
     let known = &state.machines[machine.index];
-    Verdict::new(Kind::MigrationStuck, format!("the migration did not get on while {doing}"))
+    RunVerdict::new(Kind::MigrationStuck, format!("the migration did not get on while {doing}"))
         .on(&machine.host)
         .expected(format!("the next step within {patience:?}"))
         .seen(format!("status {} after {} passes over memory", known.migration, known.passes))
@@ -119,11 +121,14 @@ pub(super) fn stuck(state: &State, machine: &Machine, doing: &str, patience: Dur
 
 /// A guest that was not seen at work in time.
 pub(super) fn not_mid_run(source: &Machine) -> Ended {
-    Verdict::new(Kind::NotMidRun, format!("the guest on host {} was not seen to work while pages moved", source.host))
-        .on(&source.host)
-        .expected("its progress counter grows between two passes over memory")
-        .seen("the migration converged before that")
-        .ended()
+    RunVerdict::new(
+        Kind::NotMidRun,
+        format!("the guest on host {} was not seen to work while pages moved", source.host),
+    )
+    .on(&source.host)
+    .expected("its progress counter grows between two passes over memory")
+    .seen("the migration converged before that")
+    .ended()
 }
 
 /// QEMUs that are not as they must be after a migration.
@@ -137,7 +142,7 @@ pub(super) fn wrong_end_states(
         format!("source {ours}, its migration {left}; destination {theirs}, its migration {arrived}")
     };
     let hosts = format!("{} and {}", source.host, destination.host);
-    Verdict::new(
+    RunVerdict::new(
         Kind::WrongEndState,
         format!("after the migration hosts {hosts} are not in the states that go with its outcome"),
     )

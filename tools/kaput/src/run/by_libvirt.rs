@@ -12,7 +12,7 @@ use super::channel::address;
 use super::story::Migrator;
 use crate::hosts::queues::random_uuid;
 use crate::hosts::ssh::ShellStatus;
-use crate::hosts::transport::{Tcp, Way, bracketed};
+use crate::hosts::transport::{Tcp, Transport, bracketed};
 use crate::libvirt::daemon::{Daemon, Libvirt};
 use crate::libvirt::domain::{Domain, MigrationError, Pending, Plan};
 use crate::libvirt::limits::MIB;
@@ -20,7 +20,7 @@ use crate::machine::Machine;
 use crate::machine::error::MachineError;
 use crate::machine::observed::State;
 use crate::outcome::events::What;
-use crate::outcome::verdict::{Kind, Verdict};
+use crate::outcome::verdict::{Kind, RunVerdict};
 use crate::protocol::qmp::command::MigrationStatus;
 use crate::scenario::{Hop, How};
 
@@ -61,7 +61,7 @@ impl Migrator for ByLibvirt<'_> {
 
     async fn migrate(&mut self, number: usize, hop: Hop<'_>, home: &mut Machine) -> Result<(), Ended> {
         let Some(domain) = self.domain.clone() else {
-            return Err(Verdict::new(Kind::HarnessFailed, "libvirt has no domain of the guest").ended());
+            return Err(RunVerdict::new(Kind::HarnessFailed, "libvirt has no domain of the guest").ended());
         };
         let (destination, there) = self.migrated(home, &domain, number, &hop).await?;
         self.domain = Some(there);
@@ -83,9 +83,9 @@ impl ByLibvirt<'_> {
         let run = self.run;
         let starts_here = host == run.scenario.start();
         let daemon = daemon(self.libvirt, starts_here);
-        let far = if starts_here { &run.tools.hosts.source } else { &run.tools.hosts.destination };
-        let (qemu, plugin) = match far {
-            Some(far) => (Path::new(&far.hello.qemu), Path::new(&far.hello.plugin)),
+        let connection = if starts_here { &run.tools.hosts.source } else { &run.tools.hosts.destination };
+        let (qemu, plugin) = match connection {
+            Some(connection) => (Path::new(&connection.hello.qemu), Path::new(&connection.hello.plugin)),
             None => (&*run.tools.qemu, &*run.tools.plugin),
         };
         let kvm = self.libvirt.kvm.as_ref().map(|kvm| {
@@ -126,7 +126,7 @@ impl ByLibvirt<'_> {
             Ok((home, domain))
         };
         create.await.map_err(|error: MachineError| {
-            Verdict::new(Kind::SourceNeverStarted, format!("libvirt of host {host} did not start the guest"))
+            RunVerdict::new(Kind::SourceNeverStarted, format!("libvirt of host {host} did not start the guest"))
                 .on(host)
                 .expected(format!("the guest runs within {patience:?}"))
                 .seen(error.to_string())
@@ -177,12 +177,12 @@ impl ByLibvirt<'_> {
         let xml = run.folder.file(&format!("{:02}-{}.xml", coming.index, hop.to));
         let xml = std::fs::read(xml).map_err(|error| MachineError::Io("domain description", error));
         let file = format!("{}.to-xml", domain.stem);
-        let put = domain.daemon.far.put(&file, run.waits.done(source, doing, xml)?).await.map_err(Into::into);
+        let put = domain.daemon.connection.put(&file, run.waits.done(source, doing, xml)?).await.map_err(Into::into);
         run.waits.done(source, doing, put)?;
-        let file = domain.daemon.far.path(&file).display().to_string();
-        let way = run.waits.done(source, doing, self.way(domain, there, hop))?;
+        let file = domain.daemon.connection.path(&file).display().to_string();
+        let transport = run.waits.done(source, doing, self.transport(domain, there, hop))?;
         let mut arguments = vec!["migrate", "--live", "--p2p", "--xml", &file];
-        arguments.extend(way.iter().map(String::as_str));
+        arguments.extend(transport.iter().map(String::as_str));
         arguments.extend([&*domain.name, address]);
         let mut ended = run.waits.done(source, doing, domain.begin("migrate", &arguments).await)?;
         let deadline = tokio::time::Instant::now() + run.scenario.deadlines.migration;
@@ -203,9 +203,9 @@ impl ByLibvirt<'_> {
     }
 
     /// The way the guest's memory goes: through libvirt's own connection, or by TCP to an address of the destination.
-    fn way(&self, domain: &Domain, there: &Daemon, hop: &Hop<'_>) -> Result<Vec<String>, MachineError> {
+    fn transport(&self, domain: &Domain, there: &Daemon, hop: &Hop<'_>) -> Result<Vec<String>, MachineError> {
         let run = self.run;
-        let Way::Tcp(Tcp { address: named, ports }) = &run.tools.hosts.way else {
+        let Transport::Tcp(Tcp { address: named, ports }) = &run.tools.hosts.transport else {
             return Ok(vec!["--tunnelled".to_owned()]);
         };
         // The address that was named is the destination's; who goes back to where he started goes elsewhere.
@@ -262,7 +262,7 @@ impl ByLibvirt<'_> {
             Err(MigrationError::Failed(said)) => (Kind::MigrationFailed, said),
         };
         let to = hop.to;
-        Err(Verdict::new(kind, format!("libvirt of host {} did not migrate the guest to host {to}", source.host))
+        Err(RunVerdict::new(kind, format!("libvirt of host {} did not migrate the guest to host {to}", source.host))
             .on(&source.host)
             .seen(seen)
             .next("what it was asked is in the run folder; the journal of either libvirt says more")

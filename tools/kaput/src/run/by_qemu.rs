@@ -16,7 +16,7 @@ use crate::machine::arguments::Setup;
 use crate::machine::error::MachineError;
 use crate::machine::launch::{Launching, Plan};
 use crate::outcome::events::What;
-use crate::outcome::verdict::{Kind, Verdict};
+use crate::outcome::verdict::{Kind, RunVerdict};
 use crate::run::engine::Engine;
 use crate::scenario::{Hop, Moment};
 
@@ -41,8 +41,10 @@ impl<'a> ByQemu<'a> {
         let Run { tools, scenario, folder, started, .. } = self.run;
         let spec = scenario.host(host).filter(|_| self.run.has_plugin());
         let starts_here = host == scenario.start();
-        let far = if starts_here { &tools.hosts.source } else { &tools.hosts.destination }.as_ref();
-        let there = far.map(|far| (PathBuf::from(&far.hello.qemu), PathBuf::from(&far.hello.plugin), far.image()));
+        let connection = if starts_here { &tools.hosts.source } else { &tools.hosts.destination }.as_ref();
+        let there = connection.map(|connection| {
+            (PathBuf::from(&connection.hello.qemu), PathBuf::from(&connection.hello.plugin), connection.image())
+        });
         let (qemu, plugin, image) = match &there {
             Some((qemu, plugin, image)) => (&**qemu, &**plugin, &**image),
             None => (&*tools.qemu, &*tools.plugin, &*tools.image.path),
@@ -55,7 +57,7 @@ impl<'a> ByQemu<'a> {
         let setup = Setup { qemu, machine: &tools.machine, plugin, image, append: &append, cpus, kvm };
         let trace = self.run.observed().look().trace.is_some();
         let (started, answer) = (*started, scenario.deadlines.answer);
-        let plan = Plan { host, spec, far, setup: &setup, incoming, folder, started, trace, answer };
+        let plan = Plan { host, spec, connection, setup: &setup, incoming, folder, started, trace, answer };
         Launching::launch(&plan, self.run.observed()).map_err(|error| blame::launch_failed(host, incoming, &error))
     }
 
@@ -64,12 +66,12 @@ impl<'a> ByQemu<'a> {
             self.prepare(number)?;
         }
         let Some((index, ready)) = self.next.take() else {
-            return Err(Verdict::new(Kind::HarnessFailed, format!("there is no migration {number}")).ended());
+            return Err(RunVerdict::new(Kind::HarnessFailed, format!("there is no migration {number}")).ended());
         };
         match ready.await {
             Ok(ready) => ready.map_err(|error| self.run.waits.never_started(index, true, &error)),
             Err(error) => {
-                Err(Verdict::new(Kind::HarnessFailed, format!("a task of the harness ended: {error}")).ended())
+                Err(RunVerdict::new(Kind::HarnessFailed, format!("a task of the harness ended: {error}")).ended())
             }
         }
     }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::blame::Ended;
 use super::migration::Migration;
-use crate::hosts::ssh::{Far, FarError, Forward};
-use crate::hosts::transport::{Tcp, Way, bracketed};
+use crate::hosts::ssh::{Forward, HostConnection, HostError};
+use crate::hosts::transport::{Tcp, Transport, bracketed};
 use crate::machine::Machine;
 use crate::machine::error::MachineError;
 use crate::machine::run_folder::RunFolder;
-use crate::outcome::verdict::{Kind, Verdict};
+use crate::outcome::verdict::{Kind, RunVerdict};
 use crate::protocol::qmp::command::{MigrateIncoming, Migration as QueriedMigration, QueryMigrate};
 use crate::protocol::socket_path;
 
@@ -44,19 +44,19 @@ impl Channel {
         let name = format!("{number:02}-{}", socket_path::MEMORY);
         let here = folder.file(&name);
         let there = format!("{}-{name}", folder.tag());
-        let (from, to) = (source.far(), destination.far());
+        let (from, to) = (source.connection(), destination.connection());
         let mut listen = here.clone();
-        if let Some(far) = to {
-            listen = far.path(&there);
-            if from.is_some_and(|from| Arc::ptr_eq(from, far)) {
+        if let Some(connection) = to {
+            listen = connection.path(&there);
+            if from.is_some_and(|from| Arc::ptr_eq(from, connection)) {
                 return Ok(Self { connect: Connect::To(uri(&listen)), listen: uri(&listen) });
             }
-            far.forward(&[Forward::FromHere { here: here.clone(), there: listen.clone() }]).await?;
+            connection.forward(&[Forward::FromHere { here: here.clone(), there: listen.clone() }]).await?;
         }
         let mut connect: PathBuf = here.clone();
-        if let Some(far) = from {
-            connect = far.path(&there);
-            far.forward(&[Forward::FromThere { there: connect.clone(), here }]).await?;
+        if let Some(connection) = from {
+            connect = connection.path(&there);
+            connection.forward(&[Forward::FromThere { there: connect.clone(), here }]).await?;
         }
         Ok(Self { listen: uri(&listen), connect: Connect::To(uri(&connect)) })
     }
@@ -89,18 +89,21 @@ fn uri(path: &Path) -> String {
 
 /// The address of the destination that the source reaches, so far as ssh's connections tell: theirs of the one to the
 /// destination, ours of the one to the source.
-pub(super) fn address(source: Option<&Arc<Far>>, destination: Option<&Arc<Far>>) -> Result<String, FarError> {
-    let word = |far: &Far, number: usize| {
-        let word = far.hello.connection.split_whitespace().nth(number).map(str::to_owned);
-        word.ok_or_else(|| FarError::Unfit {
-            host: far.name().to_owned(),
+pub(super) fn address(
+    source: Option<&Arc<HostConnection>>,
+    destination: Option<&Arc<HostConnection>>,
+) -> Result<String, HostError> {
+    let word = |connection: &HostConnection, number: usize| {
+        let word = connection.hello.connection.split_whitespace().nth(number).map(str::to_owned);
+        word.ok_or_else(|| HostError::Unfit {
+            host: connection.name().to_owned(),
             reason: "its sshd does not tell which address it was reached by".to_owned(),
-            mend: "name an address of the destination that the source reaches: --migrate-over tcp:ADDRESS".to_owned(),
+            fix: "name an address of the destination that the source reaches: --migrate-over tcp:ADDRESS".to_owned(),
         })
     };
     match (destination, source) {
-        (Some(far), _) => word(far, 2),
-        (None, Some(far)) => word(far, 0),
+        (Some(connection), _) => word(connection, 2),
+        (None, Some(connection)) => word(connection, 0),
         (None, None) => Ok("127.0.0.1".to_owned()),
     }
 }
@@ -116,12 +119,12 @@ impl Migration<'_> {
     /// Has the destination listen.
     pub(super) async fn open_channel(self) -> Result<Opened, Ended> {
         let Self { run, number, source, destination, .. } = self;
-        let channel = match &run.tools.hosts.way {
-            Way::Ssh => Channel::sockets(&run.folder, source, destination, number).await,
-            Way::Tcp(Tcp { address: named, ports }) => {
+        let channel = match &run.tools.hosts.transport {
+            Transport::Ssh => Channel::sockets(&run.folder, source, destination, number).await,
+            Transport::Tcp(Tcp { address: named, ports }) => {
                 // The address that was named is the destination's; who goes back to where he started goes elsewhere.
                 let named = named.clone().filter(|_| destination.host != run.scenario.start());
-                let address = named.map_or_else(|| address(source.far(), destination.far()), Ok);
+                let address = named.map_or_else(|| address(source.connection(), destination.connection()), Ok);
                 address.map(|address| Channel::tcp(&address, *ports)).map_err(MachineError::from)
             }
         };
@@ -132,7 +135,7 @@ impl Migration<'_> {
         let listening = format!("it is made to listen at {}", channel.listen);
         let listening = run.waits.ask(destination, &listening, listen).await;
         listening.map_err(|ended| match is_tcp {
-            true => Box::new(Verdict { next: OWN_ADDRESS.to_owned(), ..*ended }),
+            true => Box::new(RunVerdict { next: OWN_ADDRESS.to_owned(), ..*ended }),
             false => ended,
         })?;
         let listening = if is_tcp {
@@ -142,7 +145,7 @@ impl Migration<'_> {
         };
         let uri = channel.connect(&listening).ok_or_else(|| {
             let happened = format!("QEMU of host {} does not tell the port at which it listens", destination.host);
-            Verdict::new(Kind::QmpLost, happened).on(&destination.host).ended()
+            RunVerdict::new(Kind::QmpLost, happened).on(&destination.host).ended()
         })?;
         Ok(Opened { uri, is_tcp })
     }
@@ -153,7 +156,7 @@ impl Migration<'_> {
         if !channel.is_tcp || ![Kind::MigrationFailed, Kind::MigrationStuck].contains(&ended.kind) {
             return ended;
         }
-        let site = |machine: &Machine| machine.far().map_or("local", |far| far.name()).to_owned();
+        let site = |machine: &Machine| machine.connection().map_or("local", |connection| connection.name()).to_owned();
         let (from, to) = (site(source), site(destination));
         let look = format!(
             "{} must be reachable from {from}: look at the firewalls of {from} and {to}, and between them; \
@@ -162,9 +165,9 @@ impl Migration<'_> {
             channel.uri
         );
         if run.observed().look().machines[source.index].passes > 0 {
-            return Box::new(Verdict { next: format!("{}; {look}", ended.next), ..*ended });
+            return Box::new(RunVerdict { next: format!("{}; {look}", ended.next), ..*ended });
         }
         let happened = format!("host {} ({from}) cannot reach host {} ({to}) by TCP", source.host, destination.host);
-        Box::new(Verdict { kind: Kind::HostLost, happened, next: look, ..*ended })
+        Box::new(RunVerdict { kind: Kind::HostLost, happened, next: look, ..*ended })
     }
 }

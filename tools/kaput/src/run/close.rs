@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ap_arch::report::Verdict as CaseVerdict;
 
 use super::blame::Ended;
-use super::{Run, Wishes};
+use super::{Options, Run};
 use crate::guest::log::Log;
 use crate::guest::report::Case;
 use crate::machine::Machine;
@@ -20,8 +20,8 @@ use crate::outcome::finished::Finished;
 use crate::outcome::judge::{self, Evidence};
 use crate::outcome::symptoms;
 use crate::outcome::transfer::Transfer;
-use crate::outcome::verdict::{Kind, Verdict};
-use crate::report::Told;
+use crate::outcome::verdict::{Kind, RunVerdict};
+use crate::report::ReportedRun;
 use crate::report::json::Report;
 use crate::scenario::load::Loaded;
 
@@ -37,14 +37,14 @@ pub(super) async fn close(
     home: Option<Machine>,
     story: Result<(), Ended>,
     loaded: &Loaded,
-    wishes: Wishes,
+    options: Options,
 ) -> Finished {
     let mut verdict = story.map_or_else(|ended| *ended, |()| run.judged(home.as_ref()));
     let kernel_log = std::mem::take(&mut run.observed().look().kernel_log);
     let symptoms = symptoms::of_log(&kernel_log).into_iter().map(str::to_owned);
     verdict.suspects.extend(symptoms);
     verdict.kernel_log = kernel_log;
-    let keep = !wishes.discard && (wishes.keep || !verdict.is_as_expected());
+    let keep = !options.discard && (options.keep || !verdict.is_as_expected());
     let mut log_text = String::new();
     if keep {
         match run.log(home.as_ref()).await {
@@ -85,7 +85,7 @@ pub(super) async fn close(
 }
 
 impl Run<'_> {
-    fn judged(&self, home: Option<&Machine>) -> Verdict {
+    fn judged(&self, home: Option<&Machine>) -> RunVerdict {
         let cases = self.tools.image.cases_of(&self.scenario.suites());
         let state = self.observed().look();
         let transfers = Transfer::all(state.events.list());
@@ -138,7 +138,7 @@ impl Run<'_> {
     }
 
     /// What a QEMU that ended by itself said last belongs to the verdict.
-    fn add_last_errors(&self, verdict: &mut Verdict) {
+    fn add_last_errors(&self, verdict: &mut RunVerdict) {
         let by_qemu = [Kind::QemuDied, Kind::SourceNeverStarted, Kind::DestinationNeverStarted, Kind::MigrationFailed];
         if !by_qemu.contains(&verdict.kind) {
             return;
@@ -176,7 +176,7 @@ impl Run<'_> {
         }
         folder.write("scenario.toml", &loaded.text)?;
         folder.write_json("events.json", &finished.events)?;
-        folder.write_json("verdict.json", &Report::of(Told { loaded, finished }))
+        folder.write_json("verdict.json", &Report::of(ReportedRun { loaded, finished }))
     }
 }
 

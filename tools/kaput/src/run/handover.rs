@@ -13,7 +13,7 @@ use crate::machine::Machine;
 use crate::machine::backoff::Pace;
 use crate::machine::error::MachineError;
 use crate::outcome::events::What;
-use crate::outcome::verdict::{Kind, Verdict};
+use crate::outcome::verdict::{Kind, RunVerdict};
 use crate::protocol::control::ControlError;
 use crate::scenario::{Flip, How};
 
@@ -101,7 +101,7 @@ impl Handover<'_> {
             }
             if !pace.again().await {
                 let happened = format!("the device on host {} is not as it was before the migration", source.host);
-                let verdict = Verdict::new(Kind::WrongEndState, happened).on(&source.host);
+                let verdict = RunVerdict::new(Kind::WrongEndState, happened).on(&source.host);
                 return Err(verdict.expected("running").seen(state.to_string()).ended());
             }
         }
@@ -119,7 +119,7 @@ impl Handover<'_> {
         let piece = async || self.waits.done(source, doing, source.call(|c| c.read(stream, length)).await);
         let Some(data) = to_end(piece).await? else {
             let happened = format!("the device's stream on host {} does not end", source.host);
-            let verdict = Verdict::new(Kind::DeviceFailed, happened).on(&source.host);
+            let verdict = RunVerdict::new(Kind::DeviceFailed, happened).on(&source.host);
             return Err(verdict.expected(format!("at most {LARGEST_STREAM} bytes")).ended());
         };
         self.waits.done(source, doing, source.call(|c| c.close(stream)).await)?;
@@ -185,12 +185,12 @@ async fn to_end<E>(piece: impl AsyncFn() -> Result<Vec<u8>, E>) -> Result<Option
 
 fn no_stream(machine: &Machine, state: DeviceState) -> Ended {
     let happened = format!("the device on host {} went to {state} and gave no stream", machine.host);
-    Verdict::new(Kind::DeviceFailed, happened).on(&machine.host).expected("a stream goes with this state").ended()
+    RunVerdict::new(Kind::DeviceFailed, happened).on(&machine.host).expected("a stream goes with this state").ended()
 }
 
 fn odd_write(machine: &Machine, taken: usize, offered: usize) -> Ended {
     let happened = format!("the device on host {} took {taken} of {offered} bytes", machine.host);
-    Verdict::new(Kind::DeviceFailed, happened)
+    RunVerdict::new(Kind::DeviceFailed, happened)
         .on(&machine.host)
         .expected("at least one byte and at most all of them")
         .ended()

@@ -35,7 +35,7 @@ use wait::Waits;
 
 /// What is wanted besides the verdict.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wishes {
+pub struct Options {
     /// Keep the run folder whatever the verdict is.
     pub keep: bool,
     /// Keep nothing, not even of a run that is not as expected: it was meant to be so.
@@ -48,8 +48,8 @@ pub struct Wishes {
 ///
 /// # Errors
 /// [`FolderError`] if there is no place for a run; everything else is a verdict.
-pub async fn run(tools: &Tools, loaded: &Loaded, wishes: Wishes) -> Result<Finished, FolderError> {
-    watched(tools, loaded, wishes, |_| ()).await
+pub async fn run(tools: &Tools, loaded: &Loaded, options: Options) -> Result<Finished, FolderError> {
+    watched(tools, loaded, options, |_| ()).await
 }
 
 /// The same, for somebody who wants to see it happen: `watch` is shown what is known before anything is.
@@ -59,30 +59,30 @@ pub async fn run(tools: &Tools, loaded: &Loaded, wishes: Wishes) -> Result<Finis
 pub async fn watched(
     tools: &Tools,
     loaded: &Loaded,
-    wishes: Wishes,
+    options: Options,
     watch: impl FnOnce(&Observed),
 ) -> Result<Finished, FolderError> {
-    carry_out(RunFolder::create()?, tools, loaded, wishes, watch).await
+    carry_out(RunFolder::create()?, tools, loaded, options, watch).await
 }
 
 /// As [`run`], with the run folder under `base`.
 ///
 /// # Errors
 /// Those of [`run`].
-pub async fn run_in(base: &Path, tools: &Tools, loaded: &Loaded, wishes: Wishes) -> Result<Finished, FolderError> {
-    carry_out(RunFolder::create_in(base)?, tools, loaded, wishes, |_| ()).await
+pub async fn run_in(base: &Path, tools: &Tools, loaded: &Loaded, options: Options) -> Result<Finished, FolderError> {
+    carry_out(RunFolder::create_in(base)?, tools, loaded, options, |_| ()).await
 }
 
 async fn carry_out(
     folder: Arc<RunFolder>,
     tools: &Tools,
     loaded: &Loaded,
-    wishes: Wishes,
+    options: Options,
     watch: impl FnOnce(&Observed),
 ) -> Result<Finished, FolderError> {
     let (scenario, started) = (&loaded.scenario, Instant::now());
     let observed = Observed::new(started);
-    if wishes.trace {
+    if options.trace {
         observed.write(|state| state.trace = Some(Default::default()));
     }
     watch(&observed);
@@ -92,7 +92,7 @@ async fn carry_out(
         Engine::Libvirt(libvirt) => story::tell(&run, &mut ByLibvirt::new(&run, libvirt)).await,
         Engine::Emulated | Engine::Kvm(_) => story::tell(&run, &mut ByQemu::new(&run)).await,
     };
-    Ok(close::close(run, home, ended, loaded, wishes).await)
+    Ok(close::close(run, home, ended, loaded, options).await)
 }
 
 /// What everything in a run needs: what is to happen, with what, and what has happened.

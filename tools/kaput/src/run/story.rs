@@ -7,7 +7,7 @@ use super::blame::Ended;
 use crate::machine::Machine;
 use crate::machine::observed::State;
 use crate::outcome::events::What;
-use crate::outcome::verdict::{Kind, Verdict};
+use crate::outcome::verdict::{Kind, RunVerdict};
 use crate::protocol::qmp::command::QueryMigrate;
 use crate::scenario::{Hop, Moment};
 
@@ -123,7 +123,7 @@ impl Run<'_> {
             if !blocked.is_empty() {
                 let happened = format!("QEMU of host {} cannot migrate this guest", source.host);
                 let next = "a QEMU and a kernel whose vfio-ap can be migrated are needed on both hosts";
-                let verdict = Verdict::new(Kind::Skipped, happened).on(&source.host).seen(blocked.join("; "));
+                let verdict = RunVerdict::new(Kind::Skipped, happened).on(&source.host).seen(blocked.join("; "));
                 return Err(verdict.next(next).ended());
             }
         }

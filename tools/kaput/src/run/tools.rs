@@ -8,7 +8,7 @@ use crate::guest::image::{Image, ImageError};
 use crate::hosts::kernel_log::KernelLogs;
 use crate::hosts::pair::{Hosts, Sites};
 use crate::hosts::qemu::{self, QemuError};
-use crate::hosts::ssh::FarError;
+use crate::hosts::ssh::HostError;
 use crate::run::engine::Engine;
 
 /// What the user named.
@@ -103,7 +103,7 @@ pub enum ToolError {
     /// Another host.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Far(#[from] FarError),
+    Host(#[from] HostError),
 }
 
 /// Everything a run needs, checked.

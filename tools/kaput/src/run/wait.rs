@@ -11,7 +11,7 @@ use super::blame::{self, Ended};
 use crate::machine::error::MachineError;
 use crate::machine::observed::{Observed, State};
 use crate::machine::{MOMENT, Machine};
-use crate::outcome::verdict::{Kind, Verdict};
+use crate::outcome::verdict::{Kind, RunVerdict};
 use crate::protocol::qmp::QmpError;
 use crate::protocol::qmp::command::{MigrationStatus, QueryMigrate};
 use crate::scenario::Deadlines;
@@ -142,7 +142,7 @@ impl Waits {
         if self.observed.until(soon, died).await.is_ok() {
             return blame::of_machine(&self.observed.look(), other.index, doing, &MachineError::Died);
         }
-        Verdict::new(Kind::MigrationFailed, format!("QEMU's migration ended as `{status}` while {doing}"))
+        RunVerdict::new(Kind::MigrationFailed, format!("QEMU's migration ended as `{status}` while {doing}"))
             .on(&whose.host)
             .seen(reason.unwrap_or_else(|| "QEMU gives no reason".to_owned()))
             .next("both QEMUs' error output is in the run folder")

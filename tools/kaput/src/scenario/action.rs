@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is done to a run at a named moment: by an administrator, or by whatever makes things fail. Each deed takes
+//! What is done to a run at a named moment: by an administrator, or by whatever makes things fail. Each kind takes
 //! certain keys and no others; what an administrator does becomes one request of the control protocol.
 
 use std::fmt;
@@ -27,8 +27,8 @@ pub struct Action {
     pub migration: Spanned<NonZeroUsize>,
     /// What.
     #[serde(rename = "do")]
-    #[cfg_attr(test, schemars(with = "Deed"))]
-    pub deed: Spanned<Deed>,
+    #[cfg_attr(test, schemars(with = "ActionKind"))]
+    pub kind: Spanned<ActionKind>,
     /// On which host; without it where the guest is.
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
@@ -58,37 +58,37 @@ pub struct Action {
     mdev: Option<String>,
 }
 
-/// Declares the deeds: what a scenario calls each, when it is possible first, and the sets of keys it takes.
-macro_rules! deeds {
-    ($($(#[$meta:meta])* $deed:ident = $name:literal from $first:ident, [$([$($key:literal),*]),+];)*) => {
+/// Declares the kinds: what a scenario calls each, when it is possible first, and the sets of keys it takes.
+macro_rules! kinds {
+    ($($(#[$meta:meta])* $kind:ident = $name:literal from $first:ident, [$([$($key:literal),*]),+];)*) => {
         /// What can be done to a run.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
         #[cfg_attr(test, derive(schemars::JsonSchema))]
         #[serde(rename_all = "kebab-case")]
-        pub enum Deed { $($(#[$meta])* $deed,)* }
+        pub enum ActionKind { $($(#[$meta])* $kind,)* }
 
-        impl Deed {
-            /// Every deed, in the order of the documentation.
-            pub const ALL: &'static [Self] = &[$(Self::$deed),*];
+        impl ActionKind {
+            /// Every kind, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),*];
 
             const fn name(self) -> &'static str {
-                match self { $(Self::$deed => $name,)* }
+                match self { $(Self::$kind => $name,)* }
             }
 
             /// The first moment at which it is possible.
             pub(super) const fn first_moment(self) -> Moment {
-                match self { $(Self::$deed => Moment::$first,)* }
+                match self { $(Self::$kind => Moment::$first,)* }
             }
 
             /// The sets of keys it takes, one of which an action must have.
             const fn keys(self) -> &'static [&'static [&'static str]] {
-                match self { $(Self::$deed => &[$(&[$($key),*]),+],)* }
+                match self { $(Self::$kind => &[$(&[$($key),*]),+],)* }
             }
         }
     };
 }
 
-deeds! {
+kinds! {
     /// Ends the QEMU the guest is leaving, as a crash would.
     KillSource = "kill-source" from Boot, [[]];
     /// Ends the QEMU the guest is going to.
@@ -125,16 +125,16 @@ deeds! {
     DefectOff = "defect-off" from Suites, [["defect"]];
 }
 
-impl fmt::Display for Deed {
+impl fmt::Display for ActionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
 impl fmt::Display for Action {
-    /// The deed and what it is about: `unplug adapter 05`.
+    /// The kind and what it is about: `unplug adapter 05`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.deed.get_ref())?;
+        write!(f, "{}", self.kind.get_ref())?;
         for (key, value) in self.given() {
             match key {
                 "card" => {}
@@ -163,22 +163,27 @@ impl Action {
 
     /// What is wrong with its keys, and what is allowed.
     pub(super) fn check(&self) -> Result<(), String> {
-        let deed = *self.deed.get_ref();
+        let kind = *self.kind.get_ref();
         let given: Vec<&str> = self.given().into_iter().map(|(key, _)| key).collect();
-        if !deed.keys().contains(&given.as_slice()) {
+        if !kind.keys().contains(&given.as_slice()) {
             let words = |keys: &&[&str]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" and ");
-            let allowed: Vec<String> = deed.keys().iter().map(words).collect();
+            let allowed: Vec<String> = kind.keys().iter().map(words).collect();
             return Err(match allowed.join(", or ") {
-                none if none.is_empty() => format!("`{deed}` takes none of {}", given.join(", ")),
-                some => format!("`{deed}` takes {some}"),
+                none if none.is_empty() => format!("`{kind}` takes none of {}", given.join(", ")),
+                some => format!("`{kind}` takes {some}"),
             });
         }
-        if self.mdev.is_some() && !matches!(deed, Deed::Assign | Deed::Unassign) {
-            return Err(format!("`{deed}` takes no `mdev`"));
+        if self.mdev.is_some() && !matches!(kind, ActionKind::Assign | ActionKind::Unassign) {
+            return Err(format!("`{kind}` takes no `mdev`"));
         }
-        let fixed = [Deed::KillSource, Deed::KillDestination, Deed::CancelMigration, Deed::GarbageOnConsole];
-        if self.host.is_some() && fixed.contains(&deed) {
-            return Err(format!("`{deed}` takes no `host`"));
+        let fixed = [
+            ActionKind::KillSource,
+            ActionKind::KillDestination,
+            ActionKind::CancelMigration,
+            ActionKind::GarbageOnConsole,
+        ];
+        if self.host.is_some() && fixed.contains(&kind) {
+            return Err(format!("`{kind}` takes no `host`"));
         }
         if let Some(adapter) = &self.adapter {
             adapter.parse::<Apid>().map_err(|error| format!("adapter `{adapter}`: {error}"))?;
@@ -192,28 +197,28 @@ impl Action {
         }
     }
 
-    /// What an administrator asks of the host, where the guest's mediated device is `mdev`; `None` for deeds of another
+    /// What an administrator asks of the host, where the guest's mediated device is `mdev`; `None` for kinds of another
     /// kind.
     #[must_use]
     pub fn request(&self, mdev: &str) -> Option<Request> {
         let adapter = self.adapter.clone();
         let domain = self.domain.clone().map(|domain| (domain, false));
         let domain = domain.or_else(|| self.control_domain.clone().map(|domain| (domain, true)));
-        Some(match (*self.deed.get_ref(), adapter, domain, self.queue) {
-            (Deed::Assign, ..) => self.sysfs("assign", mdev)?,
-            (Deed::Unassign, ..) => self.sysfs("unassign", mdev)?,
-            (Deed::Plug, Some(adapter), ..) => Request::AdapterPlug { adapter, card: self.card.clone()? },
-            (Deed::Plug, _, Some((domain, control_only)), _) => Request::DomainPlug { domain, control_only },
-            (Deed::Unplug, Some(adapter), ..) => Request::AdapterUnplug { adapter },
-            (Deed::Unplug, _, Some((domain, control_only)), _) => Request::DomainUnplug { domain, control_only },
-            (Deed::Configure, Some(adapter), ..) => Request::AdapterConfigure { adapter },
-            (Deed::Configure, .., Some(queue)) => Request::QueueCheckstop { queue, on: false },
-            (Deed::Deconfigure, Some(adapter), ..) => Request::AdapterDeconfigure { adapter },
-            (Deed::Checkstop, Some(adapter), ..) => Request::AdapterCheckstop { adapter },
-            (Deed::Checkstop, .., Some(queue)) => Request::QueueCheckstop { queue, on: true },
-            (Deed::ChangeMasterKey, .., Some(queue)) => Request::MasterKeyChange { queue },
-            (Deed::DefectOn, ..) => Request::DefectSet { name: self.defect.clone()?, on: true },
-            (Deed::DefectOff, ..) => Request::DefectSet { name: self.defect.clone()?, on: false },
+        Some(match (*self.kind.get_ref(), adapter, domain, self.queue) {
+            (ActionKind::Assign, ..) => self.sysfs("assign", mdev)?,
+            (ActionKind::Unassign, ..) => self.sysfs("unassign", mdev)?,
+            (ActionKind::Plug, Some(adapter), ..) => Request::AdapterPlug { adapter, card: self.card.clone()? },
+            (ActionKind::Plug, _, Some((domain, control_only)), _) => Request::DomainPlug { domain, control_only },
+            (ActionKind::Unplug, Some(adapter), ..) => Request::AdapterUnplug { adapter },
+            (ActionKind::Unplug, _, Some((domain, control_only)), _) => Request::DomainUnplug { domain, control_only },
+            (ActionKind::Configure, Some(adapter), ..) => Request::AdapterConfigure { adapter },
+            (ActionKind::Configure, .., Some(queue)) => Request::QueueCheckstop { queue, on: false },
+            (ActionKind::Deconfigure, Some(adapter), ..) => Request::AdapterDeconfigure { adapter },
+            (ActionKind::Checkstop, Some(adapter), ..) => Request::AdapterCheckstop { adapter },
+            (ActionKind::Checkstop, .., Some(queue)) => Request::QueueCheckstop { queue, on: true },
+            (ActionKind::ChangeMasterKey, .., Some(queue)) => Request::MasterKeyChange { queue },
+            (ActionKind::DefectOn, ..) => Request::DefectSet { name: self.defect.clone()?, on: true },
+            (ActionKind::DefectOff, ..) => Request::DefectSet { name: self.defect.clone()?, on: false },
             _ => return None,
         })
     }
@@ -238,8 +243,8 @@ mod tests {
 
     #[test]
     fn every_deed_is_called_in_a_file_as_it_is_shown() {
-        for deed in Deed::ALL {
-            assert_eq!(*action(&format!("do = \"{deed}\"")).deed.get_ref(), *deed);
+        for kind in ActionKind::ALL {
+            assert_eq!(*action(&format!("do = \"{kind}\"")).kind.get_ref(), *kind);
         }
     }
 
@@ -277,10 +282,10 @@ mod tests {
             "defect" => "defect = \"control-domains-dropped\"".to_owned(),
             key => format!("{key} = \"05\""),
         };
-        for deed in Deed::ALL {
-            for keys in deed.keys().iter().filter(|keys| !keys.is_empty()) {
+        for kind in ActionKind::ALL {
+            for keys in kind.keys().iter().filter(|keys| !keys.is_empty()) {
                 let text = keys.iter().map(value).collect::<Vec<_>>().join("\n");
-                let action = action(&format!("do = \"{deed}\"\n{text}"));
+                let action = action(&format!("do = \"{kind}\"\n{text}"));
                 assert_eq!((action.check(), action.request("m").is_some()), (Ok(()), true), "{action}");
             }
         }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use toml::Spanned;
 use vfio_ap::defect::Defect;
 
-use super::{Deed, Moment, Outcome, Scenario};
+use super::{ActionKind, ExpectedOutcome, Moment, Scenario};
 use crate::protocol::socket_path::{DIGITS, LONGEST, LONGEST_HOST};
 
 /// What is wrong, where, and what is allowed.
@@ -143,21 +143,21 @@ impl Scenario {
     fn check_actions(&self) -> Result<(), Fault> {
         let migrations = self.hops().len();
         for action in &self.actions {
-            let (deed, number) = (*action.deed.get_ref(), action.migration.get_ref().get());
-            let place = Some(action.deed.span());
+            let (kind, number) = (*action.kind.get_ref(), action.migration.get_ref().get());
+            let place = Some(action.kind.span());
             if action.at >= Moment::Asked && number > migrations {
                 let message = format!("there is no migration {number}, so this never happens");
                 return Err(fault(message, place, format!("the scenario has {migrations}")));
             }
-            if action.at < deed.first_moment() {
-                let message = format!("`{deed}` is not possible so early");
-                return Err(fault(message, place, format!("the first moment is `{}`", deed.first_moment())));
+            if action.at < kind.first_moment() {
+                let message = format!("`{kind}` is not possible so early");
+                return Err(fault(message, place, format!("the first moment is `{}`", kind.first_moment())));
             }
             if let Err(reason) = action.check() {
-                let help = "the deeds and their keys stand in docs/scenarios.md";
+                let help = "the actions and their keys stand in docs/scenarios.md";
                 return Err(fault(reason, place, help));
             }
-            if deed == Deed::CancelMigration && action.at == Moment::Over {
+            if kind == ActionKind::CancelMigration && action.at == Moment::Over {
                 return Err(fault(
                     "a migration that is over cannot be cancelled",
                     place,
@@ -199,11 +199,11 @@ impl Scenario {
 
     fn check_expectation(&self) -> Result<(), Fault> {
         let expect = &self.expect;
-        if (expect.outcome() == Outcome::Refused) != expect.refused.is_some() {
+        if (expect.outcome() == ExpectedOutcome::Refused) != expect.refused.is_some() {
             let help = "`result = \"refused\"` and a table [expect.refused] with errno and messages go together";
             return Err(fault("the expectation is incomplete", Some(expect.result.span()), help));
         }
-        if (expect.outcome() == Outcome::GuestFails) == expect.failing.is_empty() {
+        if (expect.outcome() == ExpectedOutcome::GuestFails) == expect.failing.is_empty() {
             let help = "`result = \"guest-fails\"` and a list `failing` of the cases that fail go together";
             return Err(fault("the expectation is incomplete", Some(expect.result.span()), help));
         }
@@ -214,7 +214,7 @@ impl Scenario {
             let message = format!("there is no migration {}", number.get_ref());
             return Err(fault(message, Some(number.span()), format!("the scenario has {migrations}")));
         }
-        if expect.outcome() == Outcome::Refused && migrations == 0 {
+        if expect.outcome() == ExpectedOutcome::Refused && migrations == 0 {
             return Err(fault(
                 "nothing can be refused without a migration",
                 Some(expect.result.span()),

@@ -24,7 +24,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 use vfio_mig::Errno;
 
-pub use action::{Action, Deed};
+pub use action::{Action, ActionKind};
 pub use hosts::{HostSpec, MdevSpec};
 pub use moment::Moment;
 
@@ -156,8 +156,8 @@ pub struct Flip {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
     /// The outcome.
-    #[cfg_attr(test, schemars(with = "Outcome"))]
-    pub result: Spanned<Outcome>,
+    #[cfg_attr(test, schemars(with = "ExpectedOutcome"))]
+    pub result: Spanned<ExpectedOutcome>,
     /// With `result = "refused"`: how.
     #[serde(default)]
     pub refused: Option<Refusal>,
@@ -180,7 +180,7 @@ pub struct Expect {
 impl Expect {
     /// The outcome.
     #[must_use]
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> ExpectedOutcome {
         *self.result.get_ref()
     }
 
@@ -195,7 +195,7 @@ impl Expect {
     /// Whether a case must notice damage: it fails at least once.
     #[must_use]
     pub fn must_fail(&self, case: &str) -> bool {
-        self.outcome() == Outcome::GuestFails && self.failing.iter().any(|name| name.get_ref() == case)
+        self.outcome() == ExpectedOutcome::GuestFails && self.failing.iter().any(|name| name.get_ref() == case)
     }
 
     /// Whether a line of the guest's report is as this scenario has it: the case passed, was skipped where it must be,
@@ -215,7 +215,7 @@ impl Expect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum ExpectedOutcome {
     /// Every migration succeeds and every case of the guest passes.
     Pass,
     /// One migration is refused, the guest runs on where it was, and every case passes.
@@ -322,7 +322,7 @@ impl Scenario {
     /// Whether the guest is to stay where it is in a migration, counted from 0.
     fn stays(&self, hop: usize) -> bool {
         let cancels = |action: &Action| {
-            *action.deed.get_ref() == Deed::CancelMigration && action.migration.get_ref().get() == hop + 1
+            *action.kind.get_ref() == ActionKind::CancelMigration && action.migration.get_ref().get() == hop + 1
         };
         self.refused_hop().is_some_and(|(refused, _)| refused == hop) || self.actions.iter().any(cancels)
     }
@@ -357,7 +357,7 @@ impl Scenario {
     /// Which migration must be refused, from 0.
     #[must_use]
     pub fn refused_hop(&self) -> Option<(usize, &Refusal)> {
-        let refusal = self.expect.refused.as_ref().filter(|_| self.expect.outcome() == Outcome::Refused)?;
+        let refusal = self.expect.refused.as_ref().filter(|_| self.expect.outcome() == ExpectedOutcome::Refused)?;
         let last = self.hops().len().checked_sub(1)?;
         Some((refusal.migration.as_ref().map_or(last, |n| n.get_ref().get() - 1), refusal))
     }

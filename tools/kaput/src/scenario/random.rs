@@ -128,7 +128,7 @@ fn hex<'a>(numbers: impl IntoIterator<Item = &'a u8>, between: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Outcome;
+    use crate::scenario::ExpectedOutcome;
 
     #[test]
     fn everything_that_is_made_is_a_scenario_and_both_outcomes_occur() {
@@ -136,7 +136,7 @@ mod tests {
         let mut refused = 0;
         for _ in 0..500 {
             let loaded = generator.next(MOST_HOPS).unwrap_or_else(|error| panic!("{:?}", miette::Report::new(error)));
-            refused += usize::from(loaded.scenario.expect.outcome() == Outcome::Refused);
+            refused += usize::from(loaded.scenario.expect.outcome() == ExpectedOutcome::Refused);
             assert!((1..=MOST_HOPS).contains(&loaded.scenario.hops().len()));
             let accelerated = loaded.scenario.expect.skipped.is_empty();
             assert!(accelerated || loaded.scenario.hops().iter().all(|hop| !hop.with.mid_run), "{}", loaded.text);

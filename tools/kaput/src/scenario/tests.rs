@@ -136,7 +136,7 @@ fn a_machine_has_as_many_cpus_as_it_can_have() {
 
 #[test]
 fn an_action_must_be_possible_at_its_moment() {
-    let action = |at: &str, deed: &str| format!("[[actions]]\nat = \"{at}\"\ndo = \"{deed}\"\n\n[expect]");
+    let action = |at: &str, kind: &str| format!("[[actions]]\nat = \"{at}\"\ndo = \"{kind}\"\n\n[expect]");
     insta::assert_snapshot!("action-too-early", fault("[expect]", &action("boot", "kill-destination")));
     insta::assert_snapshot!("action-without-its-keys", fault("[expect]", &action("asked", "plug")));
     let late = action("active", "kill-source").replace("do =", "migration = 2\ndo =");
@@ -290,8 +290,8 @@ fn a_word_that_nothing_answers_to_is_told_with_what_there_is() {
 #[test]
 fn the_reference_names_every_deed_and_every_moment() {
     let reference = include_str!("../../../../docs/scenarios.md");
-    for deed in Deed::ALL {
-        assert!(reference.contains(&format!("`{deed}`")), "docs/scenarios.md does not name `{deed}`");
+    for kind in ActionKind::ALL {
+        assert!(reference.contains(&format!("`{kind}`")), "docs/scenarios.md does not name `{kind}`");
     }
     let moments = [Moment::Boot, Moment::Suites, Moment::Waiting, Moment::Asked, Moment::Active, Moment::PreSwitchover];
     for moment in moments.into_iter().chain([Moment::HandedOver, Moment::Continued, Moment::Over]) {

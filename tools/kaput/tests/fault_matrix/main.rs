@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use kaput::outcome::events::What;
 use kaput::outcome::finished::Finished;
+use kaput::run;
 use kaput::run::tools::Tools;
-use kaput::run::{self, Wishes};
 use kaput::scenario::load::Loaded;
 use libtest_mimic::{Arguments, Conclusion, Failed};
 
@@ -28,8 +28,8 @@ const LEAST: usize = 300;
 fn finished(tools: &Tools, text: &str) -> Result<Finished, Failed> {
     let loaded = Loaded::from_text(Path::new("fault.toml"), text.to_owned()).map_err(|error| format!("{error:?}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let wishes = Wishes { discard: true, ..Wishes::default() };
-    let finished = runtime.block_on(run::run(tools, &loaded, wishes))?;
+    let options = run::Options { discard: true, ..run::Options::default() };
+    let finished = runtime.block_on(run::run(tools, &loaded, options))?;
     let children = children();
     let left = finished.events.iter().filter_map(|event| match event.what {
         What::Launched { pid } => Some(pid).filter(|pid| children.contains(pid)),

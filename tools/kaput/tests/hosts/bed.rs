@@ -294,7 +294,7 @@ impl Bed {
         })
     }
 
-    /// Cuts or mends the cable of a host.
+    /// Cuts or fixes the cable of a host.
     pub(crate) fn cable(&self, host: &str, up: bool) {
         let state = if up { "up" } else { "down" };
         let line = ["-n", &Self::namespace("laptop"), "link", "set", "dev", host, state];

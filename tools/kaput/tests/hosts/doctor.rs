@@ -58,8 +58,8 @@ fn lacking(bed: &Bed) -> Result<(), String> {
     std::fs::rename(&away, &kvm).map_err(|error| error.to_string())?;
     bed.drivers[1].renew(true)?;
     let words = [
-        "no KVM there is no /dev/kvm mend it by: modprobe kvm",
-        "no vfio_ap it is not loaded mend it by: modprobe vfio_ap",
+        "no KVM there is no /dev/kvm fix it by: modprobe kvm",
+        "no vfio_ap it is not loaded fix it by: modprobe vfio_ap",
         "unknown migration only vfio_ap can tell",
         "yes AP 3 cards",
     ];

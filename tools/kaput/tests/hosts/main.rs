@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Two hosts that are reached by ssh: every scenario has the verdict there that it has here, what goes wrong on the way
-//! is told with its mend, and nothing is left behind.
+//! is told with its fix, and nothing is left behind.
 
 mod bed;
 mod daemon;

@@ -181,7 +181,7 @@ fn refusal(bed: &Bed) -> Result<(), String> {
         "Migration failed: Source and target queue (05.0033) not compatible",
         "AP type of source (0e) not compatible with target (0d)",
         "rule           ap-type: must hold: the AP type on the destination is the source's or a newer one",
-        "mend it by: no command changes a card",
+        "fix it by: no command changes a card",
     ];
     if said.status != Some(1) {
         return Err(format!("{:?}: {}{}", said.status, said.out, said.err));

@@ -17,8 +17,8 @@ use kaput::outcome::events::Event;
 use kaput::outcome::verdict::Exit;
 use kaput::report::soak::{self as page, Measured};
 use kaput::report::{human, timeline};
+use kaput::run;
 use kaput::run::tools::{Named, Tools};
-use kaput::run::{self, Wishes};
 use kaput::scenario::random::Generator;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
@@ -169,7 +169,7 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
     });
     let start = |loaded| async {
         let loaded = loaded?;
-        let finished = run::run_in(folder, &tools, &loaded, Wishes::default()).await?;
+        let finished = run::run_in(folder, &tools, &loaded, run::Options::default()).await?;
         Ok::<_, miette::Report>((loaded, finished))
     };
     let mut figures = Figures::default();

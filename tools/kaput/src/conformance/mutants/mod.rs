@@ -11,10 +11,10 @@ use vfio_ap::mutants::Mutant;
 use vfio_mig::catalogue::{self, Group};
 
 use crate::machine::run_folder::FolderError;
-use crate::outcome::verdict::{Exit, Kind, Verdict};
+use crate::outcome::verdict::{Exit, Kind, RunVerdict};
 use crate::report::text::first_few;
+use crate::run;
 use crate::run::tools::Tools;
-use crate::run::{self, Wishes};
 use crate::scenario::load::Loaded;
 
 mod page;
@@ -56,11 +56,11 @@ pub fn shows_a_finding(loaded: &Loaded) -> bool {
 /// # Errors
 /// [`FolderError`] if there is no place for a run.
 pub async fn show(tools: &Tools, loaded: &Loaded) -> Result<Seen, FolderError> {
-    let with_defect = run::run(tools, loaded, Wishes::default()).await?.verdict;
+    let with_defect = run::run(tools, loaded, run::Options::default()).await?.verdict;
     let mut correct = loaded.clone();
     correct.scenario.hosts.values_mut().for_each(|host| host.defects.clear());
-    let without = run::run(tools, &correct, Wishes { discard: true, ..Wishes::default() }).await?.verdict;
-    let words = |verdict: &Verdict| format!("{}: {}", verdict.kind, verdict.happened);
+    let without = run::run(tools, &correct, run::Options { discard: true, ..run::Options::default() }).await?.verdict;
+    let words = |verdict: &RunVerdict| format!("{}: {}", verdict.kind, verdict.happened);
     let trouble = if !with_defect.is_as_expected() {
         Some(format!("with the defect {}", words(&with_defect)))
     } else if without.kind.exit() != Exit::NotAsExpected {
@@ -79,7 +79,7 @@ pub async fn show(tools: &Tools, loaded: &Loaded) -> Result<Seen, FolderError> {
 
 /// Everything that was found out.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct MutantsOutcome {
     /// What the suite says: the control first, then each defect, then the drivers.
     pub mutants: Vec<Mutant>,
     /// What guests say; `None` if none was asked.
@@ -97,7 +97,7 @@ struct Row<'a> {
     missed: bool,
 }
 
-impl Outcome {
+impl MutantsOutcome {
     /// How many defects something that should notice them did not notice.
     #[must_use]
     pub fn missed(&self) -> usize {

@@ -3,7 +3,7 @@
 
 use askama::Template;
 
-use super::{Outcome, Seen};
+use super::{MutantsOutcome, Seen};
 
 #[derive(Template)]
 #[template(path = "mutants.html")]
@@ -25,7 +25,7 @@ struct Row<'a> {
     more: &'a [String],
 }
 
-impl Outcome {
+impl MutantsOutcome {
     /// The page.
     ///
     /// # Errors

@@ -16,9 +16,9 @@ fn seen(id: &str, with_defect: Kind, without: Kind) -> Seen {
     Seen { scenario: id.to_owned(), findings: vec![id.to_owned()], with_defect, without, trouble }
 }
 
-fn outcome(alarms: &[&str]) -> Outcome {
+fn outcome(alarms: &[&str]) -> MutantsOutcome {
     let guest_finding = |defect: Defect, cases: &[&str]| mutant(Some(defect), defect.name(), cases, cases);
-    Outcome {
+    MutantsOutcome {
         mutants: vec![
             mutant(None, "corrected", &[], alarms),
             guest_finding(Defect::ControlDomainsDropped, &["guest/control-domains", "uapi/other"]),

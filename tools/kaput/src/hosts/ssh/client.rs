@@ -186,7 +186,7 @@ pub(super) fn last_line(bytes: &[u8]) -> Option<String> {
 }
 
 /// What to do about ssh's last words.
-pub(super) fn mend(destination: &str, said: &str) -> String {
+pub(super) fn fix(destination: &str, said: &str) -> String {
     let name = plain(destination);
     if said.contains("Could not resolve") {
         format!("check the name, or give ssh's configuration an entry `Host {name}`")
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn each_way_to_fail_has_its_mend() {
-        let mends = [
+        let fixes = [
             ("ssh: Could not resolve hostname b: Name or service not known", "Host b"),
             ("root@b: Permission denied (publickey).", "ssh-add -l"),
             ("Host key verification failed.", "asks"),
@@ -228,8 +228,8 @@ mod tests {
             ("mktemp: failed to create directory via template", "TMPDIR"),
             ("odd", "try `ssh b true`"),
         ];
-        for (said, words) in mends {
-            assert!(mend("b", said).contains(words), "{said}");
+        for (said, words) in fixes {
+            assert!(fix("b", said).contains(words), "{said}");
         }
     }
 }

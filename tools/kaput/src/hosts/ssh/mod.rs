@@ -32,19 +32,19 @@ const PIECE: usize = 256 << 10;
 /// Seconds for which the far side waits at a time.
 const LOCK_PIECE: u32 = 5;
 
-/// What can go wrong with a host that is reached by ssh. Each names the host and what mends it.
+/// What can go wrong with a host that is reached by ssh. Each names the host and what fixes it.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-pub enum FarError {
+pub enum HostError {
     /// There is no connection.
     #[error("host {host} cannot be reached: {reason}")]
-    #[diagnostic(help("{mend}"))]
+    #[diagnostic(help("{fix}"))]
     Unreachable {
         /// The host, as the user named it.
         host: String,
         /// ssh's last words.
         reason: String,
         /// What to do.
-        mend: String,
+        fix: String,
     },
     /// There was a connection.
     #[error("the connection to host {host} ended: {reason}")]
@@ -59,7 +59,7 @@ pub enum FarError {
     },
     /// The host could not do something.
     #[error("host {host} could not {doing}: {reason}")]
-    #[diagnostic(help("{mend}"))]
+    #[diagnostic(help("{fix}"))]
     Refused {
         /// The host.
         host: String,
@@ -68,18 +68,18 @@ pub enum FarError {
         /// The answer of its shell.
         reason: String,
         /// What to do.
-        mend: String,
+        fix: String,
     },
     /// The host lacks something.
     #[error("host {host} is not fit for this: {reason}")]
-    #[diagnostic(help("{mend}"))]
+    #[diagnostic(help("{fix}"))]
     Unfit {
         /// The host.
         host: String,
         /// What is missing.
         reason: String,
         /// What to do.
-        mend: String,
+        fix: String,
     },
 }
 
@@ -87,17 +87,17 @@ pub enum FarError {
 /// `most` bytes. Nothing is kept there, or open.
 ///
 /// # Errors
-/// [`FarError::Unreachable`].
-pub async fn once(destination: &str, config: Option<&Path>, script: &str, most: u64) -> Result<Vec<u8>, FarError> {
-    client::once(destination, config, script, most).await.map_err(|reason| FarError::Unreachable {
+/// [`HostError::Unreachable`].
+pub async fn once(destination: &str, config: Option<&Path>, script: &str, most: u64) -> Result<Vec<u8>, HostError> {
+    client::once(destination, config, script, most).await.map_err(|reason| HostError::Unreachable {
         host: Site::Ssh(destination.to_owned()).to_string(),
-        mend: client::mend(destination, &reason),
+        fix: client::fix(destination, &reason),
         reason,
     })
 }
 
 /// One host. Dropping the last reference ends the connection.
-pub struct Far {
+pub struct HostConnection {
     name: String,
     agent: Agent,
     ssh: Ssh,
@@ -107,35 +107,35 @@ pub struct Far {
     pub hello: Hello,
 }
 
-impl fmt::Debug for Far {
+impl fmt::Debug for HostConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Far({})", self.name)
+        write!(f, "HostConnection({})", self.name)
     }
 }
 
-impl Far {
+impl HostConnection {
     /// Connects, or starts the same script on this host.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn connect(site: &Site, config: Option<&Path>) -> Result<Arc<Self>, FarError> {
+    /// [`HostError`].
+    pub async fn connect(site: &Site, config: Option<&Path>) -> Result<Arc<Self>, HostError> {
         let name = site.to_string();
         let destination = match site {
             Site::Local => "",
             Site::Ssh(destination) => destination,
         };
-        let unreachable = |reason: String| FarError::Unreachable {
-            mend: client::mend(destination, &reason),
+        let unreachable = |reason: String| HostError::Unreachable {
+            fix: client::fix(destination, &reason),
             host: name.clone(),
             reason,
         };
         let ssh = Ssh::new(destination, config).map_err(|error| unreachable(error.to_string()))?;
         let (agent, hello) = Agent::start(&ssh).await.map_err(unreachable)?;
         if hello.folder.len() + LONGEST_SHARED_NAME > LONGEST {
-            return Err(FarError::Unfit {
+            return Err(HostError::Unfit {
                 host: name,
                 reason: format!("the path of its temporary folder is too long for sockets: {}", plain(&hello.folder)),
-                mend: "set TMPDIR there to a short path".to_owned(),
+                fix: "set TMPDIR there to a short path".to_owned(),
             });
         }
         Ok(Arc::new(Self { name, agent, ssh, scripts: AtomicU64::new(0), hello }))
@@ -168,23 +168,23 @@ impl Far {
     /// Brings what QEMU loads of the image.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn bring(&self, image: &Image) -> Result<(), FarError> {
+    /// [`HostError`].
+    pub async fn bring(&self, image: &Image) -> Result<(), HostError> {
         self.put("image", image.loadable()).await
     }
 
     /// Writes a file in the temporary folder.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn put(&self, file: &str, content: Vec<u8>) -> Result<(), FarError> {
+    /// [`HostError`].
+    pub async fn put(&self, file: &str, content: Vec<u8>) -> Result<(), HostError> {
         let doing = format!("take the file {file} of {} bytes", content.len());
-        let mend = "make room in its temporary folder, or name another by TMPDIR there";
+        let fix = "make room in its temporary folder, or name another by TMPDIR there";
         let (first, rest) = content.split_at(content.len().min(PIECE));
         let pieces = std::iter::once(("put", first)).chain(rest.chunks(PIECE).map(|piece| ("add", piece)));
         for (verb, piece) in pieces {
             let answer = self.agent.ask(format!("{verb} {file} {}", piece.len()), piece.to_vec()).await;
-            self.done(answer, &doing, mend)?;
+            self.done(answer, &doing, fix)?;
         }
         Ok(())
     }
@@ -192,8 +192,8 @@ impl Far {
     /// Reads a file of the temporary folder.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn get(&self, file: &str) -> Result<Vec<u8>, FarError> {
+    /// [`HostError`].
+    pub async fn get(&self, file: &str) -> Result<Vec<u8>, HostError> {
         let answer = self.agent.ask(format!("get {file}"), Vec::new()).await;
         self.done(answer, &format!("read the file {file}"), "look at its temporary folder")
     }
@@ -201,8 +201,8 @@ impl Far {
     /// Removes the files of the temporary folder whose names are `stem`, a dot and something.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn remove(&self, stem: &str) -> Result<(), FarError> {
+    /// [`HostError`].
+    pub async fn remove(&self, stem: &str) -> Result<(), HostError> {
         let answer = self.agent.ask(format!("drop {stem}"), Vec::new()).await;
         self.done(answer, "remove files", "look at its temporary folder").map(|_| ())
     }
@@ -210,19 +210,19 @@ impl Far {
     /// Forwards sockets.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn forward(&self, forwards: &[Forward]) -> Result<(), FarError> {
+    /// [`HostError`].
+    pub async fn forward(&self, forwards: &[Forward]) -> Result<(), HostError> {
         self.ssh.forward(forwards).await.map_err(|reason| {
             let host = self.name.clone();
             // What ssh says when the connection that was to be shared is no longer there.
             if reason.starts_with("Control socket connect") {
-                return FarError::Lost { host, reason };
+                return HostError::Lost { host, reason };
             }
-            FarError::Refused {
+            HostError::Refused {
                 host,
                 doing: "forward sockets".to_owned(),
                 reason,
-                mend: "its sshd must allow it: AllowStreamLocalForwarding yes in sshd_config".to_owned(),
+                fix: "its sshd must allow it: AllowStreamLocalForwarding yes in sshd_config".to_owned(),
             }
         })
     }
@@ -231,8 +231,8 @@ impl Far {
     /// there and what tells its end.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn start(&self, name: &str) -> Result<(u32, oneshot::Receiver<ShellStatus>), FarError> {
+    /// [`HostError`].
+    pub async fn start(&self, name: &str) -> Result<(u32, oneshot::Receiver<ShellStatus>), HostError> {
         let ended = self.agent.watch(name);
         let answer = self.agent.ask(format!("start {name}"), Vec::new()).await;
         let pid = self.done(answer, &format!("start {name}"), "look at its temporary folder")?;
@@ -242,53 +242,55 @@ impl Far {
     /// Starts shell commands whose output is heard as it comes; they end with everything else there.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub fn listen(&self, name: &str, commands: &[&str]) -> Result<Child, FarError> {
+    /// [`HostError`].
+    pub fn listen(&self, name: &str, commands: &[&str]) -> Result<Child, HostError> {
         let each = commands.iter().enumerate().map(|(number, command)| {
             format!("{command} 2> /dev/null & echo $! > {name}{number}.pid\n[ ! -e end ] || kill -9 $!\n")
         });
         // Nothing is started where the folder is gone.
         let folder = shell_word(&self.hello.folder);
         let script = format!("umask 077; export LC_ALL=C; cd {folder} || exit\n{}wait\n", each.collect::<String>());
-        self.ssh.session(&script).map_err(|error| FarError::Lost { host: self.name.clone(), reason: error.to_string() })
+        self.ssh
+            .session(&script)
+            .map_err(|error| HostError::Lost { host: self.name.clone(), reason: error.to_string() })
     }
 
     /// Carries out a shell script and returns its output.
     ///
     /// # Errors
-    /// [`FarError`], with the script's last words.
-    pub async fn script(&self, doing: &str, text: &str) -> Result<String, FarError> {
+    /// [`HostError`], with the script's last words.
+    pub async fn script(&self, doing: &str, text: &str) -> Result<String, HostError> {
         // Another task may send one at the same time; each removes itself.
         let name = format!("script-{}", self.scripts.fetch_add(1, Ordering::Relaxed));
         self.put(&name, format!("rm -f \"$0\"\n{text}").into_bytes()).await?;
         let answer = self.agent.ask(format!("run {name}"), Vec::new()).await;
         let bytes = self.done(answer, doing, "try it by hand there")?;
-        String::from_utf8(bytes).map_err(|_| FarError::Refused {
+        String::from_utf8(bytes).map_err(|_| HostError::Refused {
             host: self.name.clone(),
             doing: doing.to_owned(),
             reason: "what it says is no text".to_owned(),
-            mend: "try it by hand there".to_owned(),
+            fix: "try it by hand there".to_owned(),
         })
     }
 
     /// Writes a file of sysfs.
     ///
     /// # Errors
-    /// [`FarError`], with the kernel's word for it.
-    pub async fn write(&self, path: &str, value: &str) -> Result<(), FarError> {
+    /// [`HostError`], with the kernel's word for it.
+    pub async fn write(&self, path: &str, value: &str) -> Result<(), HostError> {
         let answer = self.agent.ask(format!("write {}{path} {value}", self.hello.root), Vec::new()).await;
-        let mend = "it takes root, or somebody else has it: the kernel's log there says more";
-        self.done(answer, &format!("write {value:?} to {path}"), mend).map(|_| ())
+        let fix = "it takes root, or somebody else has it: the kernel's log there says more";
+        self.done(answer, &format!("write {value:?} to {path}"), fix).map(|_| ())
     }
 
     /// Keeps others of our kind away from a folder until the connection ends. Waits so many seconds for one who is
     /// there.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn lock(&self, folder: &str, seconds: u32) -> Result<(), FarError> {
+    /// [`HostError`].
+    pub async fn lock(&self, folder: &str, seconds: u32) -> Result<(), HostError> {
         let doing = "be changed";
-        let mend = "wait until the other kaput has ended; does the host have an AP bus?";
+        let fix = "wait until the other kaput has ended; does the host have an AP bus?";
         let request = format!("lock {}{folder} {}", self.hello.root, seconds.min(LOCK_PIECE));
         // In pieces: a far side that waits for long hears nothing, and would take that for a cut link.
         for _ in 1..seconds.div_ceil(LOCK_PIECE) {
@@ -296,14 +298,14 @@ impl Far {
                 return Ok(());
             }
         }
-        self.done(self.agent.ask(request, Vec::new()).await, doing, mend).map(|_| ())
+        self.done(self.agent.ask(request, Vec::new()).await, doing, fix).map(|_| ())
     }
 
     /// Kills what was started by that name; nothing if it has ended.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn kill(&self, name: &str) -> Result<(), FarError> {
+    /// [`HostError`].
+    pub async fn kill(&self, name: &str) -> Result<(), HostError> {
         let answer = self.agent.ask(format!("kill {name}"), Vec::new()).await;
         self.done(answer, "end a program", "look at its processes").map(|_| ())
     }
@@ -311,37 +313,37 @@ impl Far {
     /// Ends everything that was started there, and waits until it has ended. Nothing can be started afterwards.
     ///
     /// # Errors
-    /// [`FarError`].
-    pub async fn stop(&self) -> Result<(), FarError> {
+    /// [`HostError`].
+    pub async fn stop(&self) -> Result<(), HostError> {
         let answer = self.agent.ask("stop".to_owned(), Vec::new()).await;
         self.done(answer, "end what runs there", "look at its processes").map(|_| ())
     }
 
     /// That its QEMU or plugin is of no use.
     #[must_use]
-    pub fn unfit(&self, reason: String) -> FarError {
-        let mend = "name them in its environment, KAPUT_QEMU and KAPUT_PLUGIN, or put qemu-system-s390x 11.1 or newer \
+    pub fn unfit(&self, reason: String) -> HostError {
+        let fix = "name them in its environment, KAPUT_QEMU and KAPUT_PLUGIN, or put qemu-system-s390x 11.1 or newer \
             in its PATH";
-        FarError::Unfit { host: self.name.clone(), reason, mend: mend.to_owned() }
+        HostError::Unfit { host: self.name.clone(), reason, fix: fix.to_owned() }
     }
 
     /// The connection's end, waited for: the far side is clean by then.
     pub async fn close(self: Arc<Self>) {
-        if let Some(far) = Arc::into_inner(self) {
-            far.agent.close().await;
+        if let Some(connection) = Arc::into_inner(self) {
+            connection.agent.close().await;
         }
     }
 
-    fn done(&self, answer: Answer, doing: &str, mend: &str) -> Result<Vec<u8>, FarError> {
+    fn done(&self, answer: Answer, doing: &str, fix: &str) -> Result<Vec<u8>, HostError> {
         match answer {
             Answer::Yes(bytes) => Ok(bytes),
-            Answer::No(reason) => Err(FarError::Refused {
+            Answer::No(reason) => Err(HostError::Refused {
                 host: self.name.clone(),
                 doing: doing.to_owned(),
                 reason,
-                mend: mend.to_owned(),
+                fix: fix.to_owned(),
             }),
-            Answer::Lost(reason) => Err(FarError::Lost { host: self.name.clone(), reason }),
+            Answer::Lost(reason) => Err(HostError::Lost { host: self.name.clone(), reason }),
         }
     }
 }

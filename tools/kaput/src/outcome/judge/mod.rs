@@ -10,8 +10,8 @@ use ap_arch::report::{ExitStatus, Verdict as CaseVerdict};
 use crate::guest::report::Guest;
 use crate::outcome::symptoms;
 use crate::outcome::transfer::Transfer;
-use crate::outcome::verdict::{Kind, Verdict};
-use crate::scenario::{Outcome, Scenario};
+use crate::outcome::verdict::{Kind, RunVerdict};
+use crate::scenario::{ExpectedOutcome, Scenario};
 
 /// Everything a verdict stands on.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +32,8 @@ pub struct Evidence<'a> {
 
 /// Judges. The first question that finds something decides.
 #[must_use]
-pub fn judge(evidence: &Evidence<'_>) -> Verdict {
-    let questions: [fn(&Evidence<'_>) -> Option<Verdict>; 10] = [
+pub fn judge(evidence: &Evidence<'_>) -> RunVerdict {
+    let questions: [fn(&Evidence<'_>) -> Option<RunVerdict>; 10] = [
         garbage,
         unexpected_failures,
         refusals,
@@ -51,33 +51,37 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     verdict
 }
 
-fn as_expected(evidence: &Evidence<'_>) -> Verdict {
+fn as_expected(evidence: &Evidence<'_>) -> RunVerdict {
     let guest = evidence.guest;
     let passed = guest.count(CaseVerdict::Pass);
     let scenario = evidence.scenario;
     let happened = match scenario.expect.outcome() {
-        Outcome::Pass if evidence.transfers.is_empty() => format!("the guest's {passed} cases are as they should be"),
-        Outcome::Pass => format!("the guest kept its crypto: {passed} cases passed"),
-        Outcome::Refused => format!("refused as it should be, and the guest ran on unharmed: {passed} cases passed"),
-        Outcome::GuestFails => "the guest noticed the damage, as it should".to_owned(),
+        ExpectedOutcome::Pass if evidence.transfers.is_empty() => {
+            format!("the guest's {passed} cases are as they should be")
+        }
+        ExpectedOutcome::Pass => format!("the guest kept its crypto: {passed} cases passed"),
+        ExpectedOutcome::Refused => {
+            format!("refused as it should be, and the guest ran on unharmed: {passed} cases passed")
+        }
+        ExpectedOutcome::GuestFails => "the guest noticed the damage, as it should".to_owned(),
     };
-    let mut verdict = Verdict::new(Kind::AsExpected, happened);
+    let mut verdict = RunVerdict::new(Kind::AsExpected, happened);
     verdict.findings.clone_from(&scenario.expect.findings);
     verdict
 }
 
-fn garbage(evidence: &Evidence<'_>) -> Option<Verdict> {
+fn garbage(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let first = evidence.guest.garbage.first()?;
     let happened = format!("the guest's console carried {} lines that are no text", evidence.guest.garbage.len());
     Some(
-        Verdict::new(Kind::ConsoleGarbage, happened)
+        RunVerdict::new(Kind::ConsoleGarbage, happened)
             .expected("text, in the grammar of the report")
             .seen(format!("the first: {first}"))
             .next("the consoles are in the run folder, byte for byte"),
     )
 }
 
-fn unexpected_failures(evidence: &Evidence<'_>) -> Option<Verdict> {
+fn unexpected_failures(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let fails = |verdict| matches!(verdict, CaseVerdict::Fail | CaseVerdict::Xpass);
     let expect = &evidence.scenario.expect;
     let failed = evidence.guest.cases.iter().filter(|case| fails(case.verdict) && !expect.must_fail(&case.name));
@@ -93,7 +97,7 @@ fn unexpected_failures(evidence: &Evidence<'_>) -> Option<Verdict> {
         many => format!("{} of the guest's cases failed", many.len()),
     };
     let mut verdict =
-        Verdict::new(Kind::GuestFailed, happened).expected("these cases pass").seen(seen.join("\n")).next(
+        RunVerdict::new(Kind::GuestFailed, happened).expected("these cases pass").seen(seen.join("\n")).next(
             "the guest's last AP instructions stand above, its console and its whole log are in the run folder; \
             --trace \
                shows every instruction of a run, decoded",
@@ -103,7 +107,7 @@ fn unexpected_failures(evidence: &Evidence<'_>) -> Option<Verdict> {
     Some(verdict)
 }
 
-fn refusals(evidence: &Evidence<'_>) -> Option<Verdict> {
+fn refusals(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let expected = evidence.scenario.refused_hop();
     for (number, transfer) in evidence.transfers.iter().enumerate() {
         let wanted = expected.filter(|(hop, _)| *hop == number).map(|(_, refusal)| refusal);
@@ -112,7 +116,7 @@ fn refusals(evidence: &Evidence<'_>) -> Option<Verdict> {
             (None, None) => {}
             (None, Some(refusal)) => {
                 let happened = format!("host {} accepted migration {migration}", transfer.to);
-                let verdict = Verdict::new(Kind::NotRefused, happened).on(&transfer.to);
+                let verdict = RunVerdict::new(Kind::NotRefused, happened).on(&transfer.to);
                 return Some(
                     verdict.expected(format!("refused with {}", refusal.errno)).next(
                         "the guest may now use queues that were never checked: compare the hosts of the scenario",
@@ -121,7 +125,7 @@ fn refusals(evidence: &Evidence<'_>) -> Option<Verdict> {
             }
             (Some(refused), None) => {
                 let happened = format!("host {} refused migration {migration} with {}", transfer.to, refused.errno);
-                let verdict = Verdict::new(Kind::RefusedUnexpectedly, happened).on(&transfer.to);
+                let verdict = RunVerdict::new(Kind::RefusedUnexpectedly, happened).on(&transfer.to);
                 let seen = said(&refused.desc, &refused.messages);
                 return Some(verdict.expected("accepted").seen(seen).next("compare the hosts of the scenario"));
             }
@@ -133,7 +137,7 @@ fn refusals(evidence: &Evidence<'_>) -> Option<Verdict> {
                     let expected = said(&refusal.errno.to_string(), &refusal.messages);
                     let seen = said(&refused.errno.to_string(), &refused.messages);
                     return Some(
-                        Verdict::new(Kind::WrongRefusal, happened).on(&transfer.to).expected(expected).seen(seen),
+                        RunVerdict::new(Kind::WrongRefusal, happened).on(&transfer.to).expected(expected).seen(seen),
                     );
                 }
             }
@@ -142,7 +146,7 @@ fn refusals(evidence: &Evidence<'_>) -> Option<Verdict> {
     None
 }
 
-fn cut_off(evidence: &Evidence<'_>) -> Option<Verdict> {
+fn cut_off(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let guest = evidence.guest;
     let missing = match (guest.summary, guest.exit) {
         (Some(_), Some(_)) => return None,
@@ -157,10 +161,10 @@ fn cut_off(evidence: &Evidence<'_>) -> Option<Verdict> {
         seen.push_str(&format!(", then `{}` without an end", evidence.unfinished_line));
     }
     let next = "the guest crashed or was cut off: see the end of the console and the last AP instructions";
-    Some(Verdict::new(Kind::NoSummary, happened).expected("a report with its last words").seen(seen).next(next))
+    Some(RunVerdict::new(Kind::NoSummary, happened).expected("a report with its last words").seen(seen).next(next))
 }
 
-fn migrations(evidence: &Evidence<'_>) -> Option<Verdict> {
+fn migrations(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let (asked, hops) = (evidence.guest.asked, evidence.scenario.hops().len());
     if asked == hops {
         return None;
@@ -169,10 +173,10 @@ fn migrations(evidence: &Evidence<'_>) -> Option<Verdict> {
     let happened = format!("the guest asked for {asked} migrations, the scenario has {hops}");
     let next =
         format!("the suites `{MIGRATION_SUITE_BEGINS}…` ask for them; image and scenario may not belong together");
-    Some(Verdict::new(kind, happened).expected(format!("{hops}")).seen(format!("{asked}")).next(next))
+    Some(RunVerdict::new(kind, happened).expected(format!("{hops}")).seen(format!("{asked}")).next(next))
 }
 
-fn never_ran(evidence: &Evidence<'_>) -> Option<Verdict> {
+fn never_ran(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let told: BTreeSet<&str> = evidence.guest.cases.iter().map(|case| case.name.as_str()).collect();
     let missing: Vec<&str> = evidence.cases.iter().copied().filter(|case| !told.contains(case)).collect();
     let first = missing.first()?;
@@ -181,10 +185,10 @@ fn never_ran(evidence: &Evidence<'_>) -> Option<Verdict> {
         n => format!("{n} cases never ran"),
     };
     let next = "the image exports these cases for the chosen suites, and the report has no line of them";
-    Some(Verdict::new(Kind::CaseNeverRan, happened).expected("a line for each").seen(missing.join("\n")).next(next))
+    Some(RunVerdict::new(Kind::CaseNeverRan, happened).expected("a line for each").seen(missing.join("\n")).next(next))
 }
 
-fn damage_not_noticed(evidence: &Evidence<'_>) -> Option<Verdict> {
+fn damage_not_noticed(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let failed =
         |name: &str| evidence.guest.cases.iter().any(|case| case.name == name && case.verdict == CaseVerdict::Fail);
     let failing = evidence.scenario.expect.failing.iter().map(|name| name.get_ref().as_str());
@@ -192,14 +196,14 @@ fn damage_not_noticed(evidence: &Evidence<'_>) -> Option<Verdict> {
     let first = quiet.first()?;
     let happened = format!("the guest did not notice the damage: {first} did not fail");
     Some(
-        Verdict::new(Kind::GuestPassedButShouldFail, happened)
+        RunVerdict::new(Kind::GuestPassedButShouldFail, happened)
             .expected("these cases fail, because the scenario does damage that they look for")
             .seen(quiet.join("\n"))
             .next("a test that cannot fail is worth nothing: look at what these cases compare"),
     )
 }
 
-fn skipped(evidence: &Evidence<'_>) -> Option<Verdict> {
+fn skipped(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let expect = &evidence.scenario.expect;
     let wrong =
         evidence.guest.cases.iter().filter(|case| (case.verdict == CaseVerdict::Skip) != expect.skips(&case.name));
@@ -209,10 +213,10 @@ fn skipped(evidence: &Evidence<'_>) -> Option<Verdict> {
     let first = wrong.first()?;
     let happened = format!("{} cases were skipped, or not, other than the scenario says: {first}", wrong.len());
     let next = "a case that is skipped checks nothing; what must be skipped stands under `skipped` in the scenario";
-    Some(Verdict::new(Kind::CaseSkipped, happened).expected("exactly those").seen(wrong.join("\n")).next(next))
+    Some(RunVerdict::new(Kind::CaseSkipped, happened).expected("exactly those").seen(wrong.join("\n")).next(next))
 }
 
-fn figures(evidence: &Evidence<'_>) -> Option<Verdict> {
+fn figures(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let guest = evidence.guest;
     let summary = guest.summary?;
     let mut counted = ap_arch::report::Summary::default();
@@ -225,15 +229,15 @@ fn figures(evidence: &Evidence<'_>) -> Option<Verdict> {
     let seen = format!("{summary}, {exit}");
     let next = "lines were lost on the way, or the image counts wrong: compare the consoles in the run folder";
     let expected = format!("{counted}, {}", counted.exit_status());
-    Some(Verdict::new(Kind::Contradiction, happened).expected(expected).seen(seen).next(next))
+    Some(RunVerdict::new(Kind::Contradiction, happened).expected(expected).seen(seen).next(next))
 }
 
-fn information(evidence: &Evidence<'_>) -> Option<Verdict> {
+fn information(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let unsaid = |text: &&String| !evidence.guest.info.iter().any(|info| contains(info, text));
     let missing = evidence.scenario.expect.info.iter().find(unsaid)?;
     let seen = if evidence.guest.info.is_empty() { "no INFO line".to_owned() } else { evidence.guest.info.join("\n") };
     let happened = "the guest did not tell what it should have noticed";
-    Some(Verdict::new(Kind::InfoMissing, happened).expected(format!("an INFO line with `{missing}`")).seen(seen))
+    Some(RunVerdict::new(Kind::InfoMissing, happened).expected(format!("an INFO line with `{missing}`")).seen(seen))
 }
 
 /// Whether `text` has the parts of `pattern`, which a `*` separates, in their order.

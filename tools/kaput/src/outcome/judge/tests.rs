@@ -47,7 +47,7 @@ fn refused(errno: Errno, messages: &[&str]) -> Transfer {
     Transfer { refused, ..accepted() }
 }
 
-fn judged(expect: &str, report: &str, transfer: Transfer) -> Verdict {
+fn judged(expect: &str, report: &str, transfer: Transfer) -> RunVerdict {
     let mut guest = Guest::default();
     let mut console = Console::default();
     for line in console.feed(report.as_bytes()) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use kaput::outcome::finished::Finished;
 use kaput::outcome::verdict::Exit;
-use kaput::report::{Told, json};
+use kaput::report::{ReportedRun, json};
 use kaput::scenario::load::Loaded;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
@@ -43,7 +43,7 @@ pub(super) async fn report(options: &Options) -> Result<Exit> {
         runs.extend(read(file).wrap_err_with(|| format!("cannot read the report {}", file.display()))?);
     }
     let reports = Reports::open(&options.report)?;
-    let told: Vec<Told<'_>> = runs.iter().map(|(loaded, finished)| Told { loaded, finished }).collect();
+    let told: Vec<ReportedRun<'_>> = runs.iter().map(|(loaded, finished)| ReportedRun { loaded, finished }).collect();
     for told in &told {
         reports.ended(*told).await?;
     }
