@@ -65,6 +65,16 @@ pub enum Refusal {
         /// Whose it is.
         owner: String,
     },
+    /// What is taken from the masks could not be given back.
+    #[error("{mask} could not be put back: queue {queue} is assigned to the mediated device {owner}")]
+    Kept {
+        /// The file of the mask that takes nothing else.
+        mask: &'static str,
+        /// The queue.
+        queue: Apqn,
+        /// Whose it is.
+        owner: String,
+    },
     /// A queue is the host's own.
     #[error("queue {queue} is used by the host's own driver {driver}{}", also(*.wanted))]
     Used {
@@ -104,7 +114,7 @@ impl Refusal {
             }
             Self::NoDriver => "load it: modprobe vfio_ap".to_owned(),
             Self::NoQueue(_) | Self::NoControlDomain(_) => "`lszcrypt -V` lists what the host has".to_owned(),
-            Self::Assigned { owner, .. } => {
+            Self::Assigned { owner, .. } | Self::Kept { owner, .. } => {
                 format!("take it from there first: echo … > {MATRIX}/{owner}/unassign_adapter")
             }
             Self::Used { queue, .. } => format!("if the host can spare it, set it offline first: chzcrypt -d {queue}"),
@@ -221,9 +231,12 @@ fn reserve(host: &Host, snapshot: &Snapshot, wanted: &Wanted) -> Result<(Record,
         return Ok((record, Vec::new()));
     }
     let asked = reservation(host, &wanted.matrix);
-    let Reservation { way, goes } = known("apmask or aqmask", &asked)?;
+    let Reservation { way, goes, keeps } = known("apmask or aqmask", &asked)?;
     if let Some(queue) = goes.first() {
         return Err(used(*queue, false));
+    }
+    if let (Way::Mask(mask), Some((queue, owner))) = (way, keeps) {
+        return Err(Refusal::Kept { mask: mask.path(), queue: *queue, owner: owner.clone() });
     }
     let mine: Vec<Apqn> = wanted.matrix.queues().filter(|q| record.queues.contains_key(&q.to_string())).collect();
     let writes = match way {

@@ -154,6 +154,53 @@ fn what_somebody_uses_is_not_taken_and_the_reason_names_him() {
 }
 
 #[test]
+fn a_mask_is_changed_only_if_it_can_be_put_back() {
+    let with_other = |adapters: &[u8], domains: &[u8], released: Mask256| {
+        let (adapters, domains) = (mask(adapters), mask(domains));
+        let other = MdevConfig { uuid: "other".into(), adapters, domains, ..MdevConfig::default() };
+        let host = host(Mask256::FULL, Mask256::FULL.difference(released), vec![other]);
+        set_offline(&host, &["04.003a", "05.003a", "06.003a"]);
+        host
+    };
+    // The other device's domain is released, its adapter is not: apmask would not take adapter 06 back.
+    let by_domain = with_other(&[6], &[0x33], mask(&[0x33]));
+    let plan_of = |host: &Arc<Host>| plan(&snapshot(host), &wanted(&[6], &[0x3a]));
+    assert_eq!(files(&plan_of(&by_domain).expect("a plan")), ["aqmask"]);
+    let before = snapshot(&by_domain);
+    let plan = plan_of(&by_domain).expect("a plan");
+    carry_out(&by_domain, &plan.writes);
+    carry_out(&by_domain, &plan.record.undo(&snapshot(&by_domain)).writes);
+    assert_eq!(snapshot(&by_domain), before);
+    // A domain of which the host uses a queue of another adapter is not taken, and the adapter is kept.
+    let neither = with_other(&[6], &[0x33], mask(&[0x33]));
+    neither.sysfs_write(&format!("{AP}/devices/04.003a/online"), "1").expect("a queue of the host's own");
+    let why = plan_of(&neither).expect_err("it could not be undone");
+    assert_eq!(
+        why.to_string(),
+        "/sys/bus/ap/apmask could not be put back: queue 06.0033 is assigned to the mediated device other"
+    );
+}
+
+/// Somebody makes a device of a queue that was taken for the guest alone: the mask cannot be put back, as the kernel
+/// says, and what stands besides it in the way back is done all the same.
+#[test]
+fn a_number_that_somebody_assigned_meanwhile_is_refused_by_the_kernel_until_it_is_free() {
+    let (host, before, plan) = taken_by_mask(false);
+    let types = "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create";
+    let theirs = "/sys/devices/vfio_ap/matrix/theirs";
+    carry_out(&host, &[write(types, "theirs"), write(&format!("{theirs}/assign_adapter"), "5")]);
+    carry_out(&host, &[write(&format!("{theirs}/assign_domain"), "0x3a")]);
+    let undo = plan.record.undo(&snapshot(&host));
+    let answers: Vec<_> = undo.writes.iter().map(|write| host.sysfs_write(&write.path, &write.value)).collect();
+    let mut refused = answers.iter().filter_map(|answer| answer.as_ref().err()).map(ToString::to_string);
+    assert!(refused.any(|why| why.contains("queue 05.003a is assigned to mediated device theirs")));
+    assert!(host.sysfs_read(&format!("/sys/devices/vfio_ap/matrix/{UUID}/matrix")).is_err(), "the device is removed");
+    carry_out(&host, &[write(&format!("{theirs}/remove"), "1")]);
+    carry_out(&host, &plan.record.undo(&snapshot(&host)).writes);
+    assert_eq!(snapshot(&host), before);
+}
+
+#[test]
 fn a_device_that_exists_is_used_as_it_is_unless_a_guest_has_it() {
     let mdev = |open| MdevConfig {
         uuid: UUID.into(),

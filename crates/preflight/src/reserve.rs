@@ -14,6 +14,9 @@ pub struct Reservation {
     pub way: Way,
     /// Queues of the host's own drivers that go with them and are in use: none, if the way suits.
     pub goes: Vec<Apqn>,
+    /// A queue of a mediated device that exists, and its device, for which the kernel would refuse to have the numbers
+    /// given back to the mask.
+    pub keeps: Option<(Apqn, String)>,
 }
 
 /// The two ways.
@@ -47,7 +50,7 @@ pub fn reservation(host: &Host, guest: &Matrix) -> Fact<Reservation> {
     let (apmask, aqmask) =
         (host.apmask.as_ref().map_err(Unknown::clone)?, host.aqmask.as_ref().map_err(Unknown::clone)?);
     if host.masks_are_full()? && host.has_overrides()? {
-        return Ok(Reservation { way: Way::Override, goes: Vec::new() });
+        return Ok(Reservation { way: Way::Override, goes: Vec::new(), keeps: None });
     }
     let reserved =
         |apmask: &Mask256, aqmask: &Mask256, apqn: &Apqn| apmask.contains(apqn.apid.0) && aqmask.contains(apqn.apqi.0);
@@ -56,7 +59,17 @@ pub fn reservation(host: &Host, guest: &Matrix) -> Fact<Reservation> {
         .queues()
         .filter(|apqn| queues.contains_key(apqn) && !bound(apqn) && reserved(apmask, aqmask, apqn))
         .collect();
-    // One of the two masks suffices: the one that takes nothing else that is in use, or the least.
+    // From Linux 6.19 on a number is not given back to a mask while a mediated device has it with any number of the
+    // other kind, whether the other mask has that or not. Older kernels ask for queues that both masks have.
+    let mdevs = host.mdevs.as_ref().ok().filter(|_| host.has_overrides() != Ok(false));
+    let keeps = |mask: Mask, numbers: Mask256| {
+        mdevs.into_iter().flatten().find_map(|(owner, mdev)| {
+            let mut theirs = mdev.assigned.as_ref().ok()?.queues();
+            theirs.find(|apqn| numbers.contains(mask.number(*apqn))).map(|apqn| (apqn, owner.clone()))
+        })
+    };
+    // One of the two masks suffices: the one that takes nothing else that is in use, or the least; then the one that
+    // can be put back.
     let by = |mask: Mask| {
         let numbers: Mask256 = missing.iter().map(|apqn| mask.number(*apqn)).collect();
         let after = match mask {
@@ -69,10 +82,12 @@ pub fn reservation(host: &Host, guest: &Matrix) -> Fact<Reservation> {
                 && !guest.contains(**apqn)
                 && is_used(host, **apqn)
         };
-        Reservation { way: Way::Mask(mask), goes: queues.keys().filter(goes).copied().collect() }
+        let goes = queues.keys().filter(goes).copied().collect();
+        Reservation { way: Way::Mask(mask), goes, keeps: keeps(mask, numbers) }
     };
     let (adapters, domains) = (by(Mask::Apmask), by(Mask::Aqmask));
-    Ok(if domains.goes.len() < adapters.goes.len() { domains } else { adapters })
+    let cost = |way: &Reservation| (way.goes.len(), way.keeps.is_some());
+    Ok(if cost(&domains) < cost(&adapters) { domains } else { adapters })
 }
 
 impl Reservation {
