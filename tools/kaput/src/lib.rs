@@ -4,7 +4,7 @@
 //!
 //! A folder uses what stands below it in this list, and nothing above:
 //!
-//! * `cli`: the commands, in the program
+//! * [`cli`]: the commands
 //! * [`doctor`]: what is here, and what is missing
 //! * [`conformance`]: devices that are judged by the rules of the specification
 //! * [`run`]: the story of one run
@@ -21,6 +21,7 @@
 //! whatever goes wrong has a verdict of its own ([`outcome::verdict::Kind`]).
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod conformance;
 pub mod doctor;
 pub mod guest;

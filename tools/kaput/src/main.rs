@@ -4,8 +4,6 @@
 
 use std::process::ExitCode;
 
-mod cli;
-
 fn main() -> ExitCode {
-    cli::main()
+    kaput::cli::main()
 }

@@ -11,19 +11,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::artifacts::host_cargo;
 use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
 use crate::state::State;
 
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(600);
 
 /// Files of the checkout that go along: from, and name in the folder.
 const FILES: [(&str, &str); 3] =
     [("LICENSE-APACHE", "LICENSE-APACHE"), ("LICENSE-MIT", "LICENSE-MIT"), ("tools/qemu-ap/LICENSE", "LICENSE-plugin")];
 /// Folders of the checkout that go along.
-const FOLDERS: [(&str, &str); 3] =
-    [("tools/kaput/scenarios", "scenarios"), ("docs", "docs"), ("docs/generated", "docs/generated")];
+const FOLDERS: [(&str, &str); 2] = [("tools/kaput/scenarios", "scenarios"), ("docs", "docs")];
 
 /// Builds everything and packs it; the archive, with the folder of the same name beside it.
 ///
@@ -43,17 +43,10 @@ pub(crate) fn make(layout: &Layout, state: &mut State) -> Result<PathBuf> {
         copy(from, &folder.join(name))?;
     }
     FILES.iter().try_for_each(|(from, name)| copy(&layout.root.join(from), &folder.join(name)))?;
-    for (from, name) in FOLDERS {
-        let (from, to) = (layout.root.join(from), folder.join(name));
-        fs::create_dir(&to).with_context(|| format!("cannot make {}", to.display()))?;
-        for entry in fs::read_dir(&from).with_context(|| format!("cannot read {}", from.display()))? {
-            let entry = entry?;
-            // A folder in it has an entry of its own.
-            if entry.path().is_file() {
-                copy(&entry.path(), &to.join(entry.file_name()))?;
-            }
-        }
-    }
+    FOLDERS.iter().try_for_each(|(from, name)| copy_folder(&layout.root.join(from), &folder.join(name)))?;
+    let mut manual = host_cargo(layout, "run");
+    manual.args(["--release", "--quiet", "--package", "kaput", "--example", "manual", "--"]).arg(&folder);
+    run(&mut manual, "the manual")?;
     let archive = parent.join(format!("{name}.tar.gz"));
     let mut tar = Command::new("tar");
     tar.arg("-czf")
@@ -74,6 +67,11 @@ pub(crate) fn try_out(layout: &Layout, state: &mut State) -> Result<()> {
     let elsewhere = tempfile::tempdir().context("no folder for temporary files")?;
     run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(elsewhere.path()), "unpacking")?;
     let folder = fs::read_dir(elsewhere.path())?.next().context("the archive is empty")??.path();
+    for file in ["man/kaput-run.1", "completions/kaput.bash", "docs/generated/report.schema.json"] {
+        if !folder.join(file).is_file() {
+            bail!("the archive has no {file}");
+        }
+    }
     for arguments in [&["doctor"][..], &["run", "survive"], &["list"], &["explain"]] {
         let mut kaput = Command::new(folder.join("kaput"));
         kaput.args(arguments).env_clear().env("KAPUT_QEMU", ready.qemu()).current_dir("/");
@@ -94,6 +92,16 @@ pub(crate) fn try_out(layout: &Layout, state: &mut State) -> Result<()> {
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
+
+/// With the folders below it.
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let (from, to) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
+        if from.is_dir() { copy_folder(&from, &to)? } else { copy(&from, &to)? }
+    }
     Ok(())
 }
 

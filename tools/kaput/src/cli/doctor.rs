@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `kaput doctor`: what is here, or what hosts have that runs are to use.
 
-use kaput::doctor::host::{self, Answer};
-use kaput::doctor::look as look_here;
-use kaput::hosts::name::{Site, SshConfig};
-use kaput::hosts::ssh::HostConnection;
-use kaput::outcome::verdict::Exit;
-use kaput::run::tools::Named;
 use miette::Result;
 
 use super::print::{complain, print};
+use crate::doctor::host::{self, Answer};
+use crate::doctor::look as look_here;
+use crate::hosts::name::{Site, SshConfig};
+use crate::hosts::ssh::HostConnection;
+use crate::outcome::verdict::Exit;
+use crate::run::tools::Named;
 
 pub(super) const HELP: &str = "\
 Examples:

@@ -81,7 +81,7 @@ async fn hear(mut streams: Vec<(Signal, Stream)>, teller: &watch::Sender<Option<
                 *signal
             })
         });
-        let (signal, ..) = futures::future::select_all(waits).await;
+        let (signal, ..) = futures_util::future::select_all(waits).await;
         if teller.send_replace(Some(signal)).is_some() {
             _ = writeln!(
                 io::stderr(),

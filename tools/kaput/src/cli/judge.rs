@@ -4,13 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use kaput::conformance::control_device::RemoteFactory;
-use kaput::conformance::explain;
-use kaput::conformance::mutants::{self, MutantsOutcome};
-use kaput::conformance::{Judged, human, json, tap};
-use kaput::outcome::verdict::Exit;
-use kaput::run::tools::{Named, NamedScenarios, Tools};
-use kaput::scenario::load::{self, Loaded};
 use miette::{IntoDiagnostic, Result, miette};
 use vfio_ap::defect::Defect;
 use vfio_ap::model::ModelFactory;
@@ -20,6 +13,13 @@ use vfio_mig::conformance::{DeviceFactory, Options, run};
 use super::interrupts::Interrupts;
 use super::print::{print, tell};
 use super::reports::{self, Reports, Target};
+use crate::conformance::control_device::RemoteFactory;
+use crate::conformance::explain;
+use crate::conformance::mutants::{self, MutantsOutcome};
+use crate::conformance::{Judged, human, json, tap};
+use crate::outcome::verdict::Exit;
+use crate::run::tools::{Named, NamedScenarios, Tools};
+use crate::scenario::load::{self, Loaded};
 
 const CONFORMANCE: &str = "\
 Examples:

@@ -5,14 +5,15 @@
 use std::io::IsTerminal as _;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kaput::machine::observed::{Observed, State};
-use kaput::machine::run_folder::FolderError;
-use kaput::outcome::events::What;
-use kaput::outcome::finished::Finished;
-use kaput::run;
-use kaput::run::tools::Tools;
-use kaput::scenario::load::Loaded;
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::machine::observed::{Observed, State};
+use crate::machine::run_folder::FolderError;
+use crate::outcome::events::What;
+use crate::outcome::finished::Finished;
+use crate::run;
+use crate::run::tools::Tools;
+use crate::scenario::load::Loaded;
 
 /// Drawings a second at most: a phase may last a few milliseconds, and is to be seen.
 const HERTZ: u8 = 200;

@@ -13,24 +13,23 @@ mod report;
 mod reports;
 mod resources;
 mod run;
-mod shell;
 mod soak;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-use kaput::hosts::ssh::all_closed;
-use kaput::machine::all_ended;
-use kaput::outcome::verdict::Exit;
-use kaput::run::tools::NamedScenarios;
-use kaput::scenario::load;
-use kaput::scenario::schema;
+use clap::{CommandFactory, Parser, Subcommand};
 use miette::{IntoDiagnostic, Result};
 
 use interrupts::{Interrupted, Interrupts};
 use print::{complain, print};
+
+use crate::hosts::ssh::all_closed;
+use crate::machine::all_ended;
+use crate::outcome::verdict::Exit;
+use crate::run::tools::NamedScenarios;
+use crate::scenario::load;
 
 /// How long what was started may take to end, and a host to tidy up.
 const LAST_GOODBYE: Duration = Duration::from_secs(5);
@@ -84,13 +83,6 @@ Examples:
   kaput list 'missing-*'  those whose names match
 ";
 
-const SCHEMA_HELP: &str = "\
-Examples:
-  kaput schema scenario > scenario.schema.json   for an editor, named in a scenario's first line:
-                                                 #:schema ./scenario.schema.json
-  kaput schema report                            for programs that read --report json
-";
-
 /// Does a guest's access to its crypto adapters survive live migration?
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true)]
@@ -135,30 +127,6 @@ enum Command {
     /// Says what is here, what is missing, and what fixes it
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::Options),
-    /// Prints the JSON schema of a scenario file or of a JSON report
-    #[command(after_help = SCHEMA_HELP)]
-    Schema(SchemaOptions),
-    /// Prints a completion script for a shell
-    #[command(after_help = shell::COMPLETIONS_HELP)]
-    Completions(shell::Completions),
-    /// Prints the manual page of kaput or of a command
-    #[command(after_help = shell::MAN_HELP)]
-    Man(shell::Man),
-}
-
-#[derive(Debug, clap::Args)]
-struct SchemaOptions {
-    /// Of what
-    #[arg(value_enum)]
-    what: What,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum What {
-    /// A scenario file, for editors and generators
-    Scenario,
-    /// One run of a JSON report
-    Report,
 }
 
 #[derive(Debug, clap::Args)]
@@ -170,7 +138,15 @@ struct ListOptions {
     chosen: Vec<String>,
 }
 
-pub(crate) fn main() -> ExitCode {
+/// The definition of the command line, for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Carries out what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match start(&cli) {
         Ok(status) => ExitCode::from(status),
@@ -209,10 +185,6 @@ async fn carry_out(cli: &Cli) -> Result<u8> {
         Command::List(options) => list(options).await,
         Command::Report(options) => report::report(options).await.map(Exit::status),
         Command::Doctor(options) => listen()?.unless(doctor::look(options)).await,
-        Command::Schema(SchemaOptions { what: What::Scenario }) => print(schema::SCENARIO).await,
-        Command::Schema(SchemaOptions { what: What::Report }) => print(schema::REPORT).await,
-        Command::Completions(options) => print(options.text(Cli::command())).await,
-        Command::Man(options) => print(options.text(Cli::command())?).await,
         Command::Soak(options) => soak::soak(options).await.map(Exit::status),
         Command::Run(options) => run::run(options).await.map(Exit::status),
         Command::Collect(options) => listen()?.unless(preflight::collect(options)).await,
@@ -234,11 +206,8 @@ async fn list(options: &ListOptions) -> Result<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        super::command().debug_assert();
     }
 }

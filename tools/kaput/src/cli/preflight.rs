@@ -4,15 +4,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use kaput::hosts::name::SshConfig;
-use kaput::hosts::snapshot::{SnapshotSource, load};
-use kaput::report::preflight as page;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use preflight::report::{fix, human, json, picture};
 use preflight::{Host, Pair, RULES};
 
 use super::print::print;
 use super::reports::{Form, Reports, Target};
+use crate::hosts::name::SshConfig;
+use crate::hosts::snapshot::{SnapshotSource, load};
+use crate::report::preflight as page;
 
 pub(super) const COLLECT_HELP: &str = "\
 Examples:

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use ap_arch::Matrix;
 use ap_machine::Topology;
 use ap_machine::topology::short_matrix;
-use kaput::machine::emulator;
-use kaput::outcome::verdict::Exit;
-use kaput::run::tools::NamedEmulator;
-use kaput::scenario::load;
 use miette::Result;
+
+use crate::machine::emulator;
+use crate::outcome::verdict::Exit;
+use crate::run::tools::NamedEmulator;
+use crate::scenario::load;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:

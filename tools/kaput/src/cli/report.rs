@@ -4,13 +4,13 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use kaput::outcome::finished::Finished;
-use kaput::outcome::verdict::Exit;
-use kaput::report::{ReportedRun, json};
-use kaput::scenario::load::Loaded;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
 use super::reports::{Reports, Target};
+use crate::outcome::finished::Finished;
+use crate::outcome::verdict::Exit;
+use crate::report::{ReportedRun, json};
+use crate::scenario::load::Loaded;
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -63,7 +63,7 @@ fn read(file: &Path) -> Result<Vec<(Loaded, Finished)>> {
         let help = "give it in parts: each line of --report json is one run";
         return Err(miette!(help = help, "it is longer than {} MiB", LARGEST >> 20));
     }
-    let help = "expected what `kaput run --report json=FILE` writes; `kaput schema report` prints its schema";
+    let help = "expected what `kaput run --report json=FILE` writes; report.schema.json is its schema";
     let reports = json::read(&text).map_err(|error| miette!(help = help, "it is no report: {error}"))?;
     if reports.is_empty() {
         return Err(miette!(help = help, "it is empty"));

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use kaput::report::{ReportedRun, html, human, json, junit, tap};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
 use super::paint;
 use super::print::print;
+use crate::report::{ReportedRun, html, human, json, junit, tap};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Form {

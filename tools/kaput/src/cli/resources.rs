@@ -8,23 +8,23 @@ use std::sync::Arc;
 use ap_arch::Matrix;
 use ap_machine::topology::short_matrix;
 use clap::ValueEnum;
-use kaput::hosts::cpu_model::{self, Kvm};
-use kaput::hosts::kernel_log::KernelLogs;
-use kaput::hosts::name::Site;
-use kaput::hosts::pair::Sites;
-use kaput::hosts::queues::{self, Claim, Device, ResourceError};
-use kaput::hosts::ssh::HostConnection;
-use kaput::hosts::virsh::mark_of;
-use kaput::libvirt::daemon::{Daemon, Libvirt};
-use kaput::libvirt::limits;
-use kaput::outcome::verdict::Exit;
-use kaput::run::engine::Engine;
-use kaput::run::tools::Tools;
-use kaput::scenario::ExpectedOutcome;
-use kaput::scenario::load::Loaded;
 use miette::{Result, miette};
 
 use super::print::{complain, print};
+use crate::hosts::cpu_model::{self, Kvm};
+use crate::hosts::kernel_log::KernelLogs;
+use crate::hosts::name::Site;
+use crate::hosts::pair::Sites;
+use crate::hosts::queues::{self, Claim, Device, ResourceError};
+use crate::hosts::ssh::HostConnection;
+use crate::hosts::virsh::mark_of;
+use crate::libvirt::daemon::{Daemon, Libvirt};
+use crate::libvirt::limits;
+use crate::outcome::verdict::Exit;
+use crate::run::engine::Engine;
+use crate::run::tools::Tools;
+use crate::scenario::ExpectedOutcome;
+use crate::scenario::load::Loaded;
 
 pub(super) const RESTORE_HELP: &str = "\
 Examples:
@@ -249,7 +249,7 @@ pub(super) async fn close(engine: Engine) {
 impl Held {
     /// Puts everything back, on both hosts at once; the first that is not as it was is told.
     pub(super) async fn give_back(self) -> Result<()> {
-        let given = futures::future::join_all(self.taken.into_iter().map(Claim::give_back)).await;
+        let given = futures_util::future::join_all(self.taken.into_iter().map(Claim::give_back)).await;
         given.into_iter().collect::<std::result::Result<Vec<()>, _>>()?;
         Ok(())
     }

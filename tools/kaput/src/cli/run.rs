@@ -5,15 +5,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use futures::StreamExt;
-use kaput::hosts::pair::Sites;
-use kaput::machine::all_ended;
-use kaput::outcome::finished::Finished;
-use kaput::outcome::verdict::Exit;
-use kaput::report::{ReportedRun, human};
-use kaput::run;
-use kaput::run::tools::{Named, Tools};
-use kaput::scenario::load::{self, Loaded};
+use futures_util::StreamExt;
 use miette::{IntoDiagnostic, Result, miette};
 
 use super::interrupts::Interrupts;
@@ -21,6 +13,14 @@ use super::live::Live;
 use super::print::{complain, print, tell};
 use super::reports::{Form, Reports, Target};
 use super::resources::{self, Held};
+use crate::hosts::pair::Sites;
+use crate::machine::all_ended;
+use crate::outcome::finished::Finished;
+use crate::outcome::verdict::Exit;
+use crate::report::{ReportedRun, human};
+use crate::run;
+use crate::run::tools::{Named, Tools};
+use crate::scenario::load::{self, Loaded};
 
 /// How long guests that are ended may take.
 const LAST_GOODBYE: Duration = Duration::from_secs(10);
@@ -124,7 +124,7 @@ async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Rep
     let wishes = run::Options { keep: options.keep, trace: options.trace, ..run::Options::default() };
     let live = Live::new();
     let start = |loaded| live.run(tools, loaded, wishes);
-    let mut running = futures::stream::iter(all).map(start).buffered(options.jobs.get());
+    let mut running = futures_util::stream::iter(all).map(start).buffered(options.jobs.get());
     let mut finished: Vec<Finished> = Vec::new();
     while let Some(run) = running.next().await {
         let ended = run?;
@@ -158,7 +158,7 @@ async fn repeat(tools: &Tools, loaded: &Loaded, options: &Options, reports: &Rep
     let mut seconds = Vec::new();
     let mut right = 0;
     let start = |_| run::run(tools, loaded, run::Options { keep: options.keep, ..run::Options::default() });
-    let mut running = futures::stream::iter(1..=times).map(start).buffered(options.jobs.get());
+    let mut running = futures_util::stream::iter(1..=times).map(start).buffered(options.jobs.get());
     let mut number = 0;
     while let Some(finished) = running.next().await {
         let finished = finished?;

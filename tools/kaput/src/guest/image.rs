@@ -93,7 +93,7 @@ impl Image {
         Ok(Self { path: path.to_owned(), cases, log, progress, elf })
     }
 
-    /// The file without what only people and this program read: a fifteenth of it, for hosts it has to be sent to.
+    /// The file without what only people and this program read, for hosts it has to be sent to.
     #[must_use]
     pub fn loadable(&self) -> Vec<u8> {
         let end = match object::File::parse(&*self.elf) {

@@ -82,7 +82,9 @@ impl Hosts {
     /// # Errors
     /// [`HostError`].
     pub async fn bring(&self, image: &Image) -> Result<(), HostError> {
-        futures::future::try_join_all(self.connection().map(|connection| connection.bring(image))).await.map(|_| ())
+        futures_util::future::try_join_all(self.connection().map(|connection| connection.bring(image)))
+            .await
+            .map(|_| ())
     }
 
     /// The machine that all hosts have, for source and destination must agree. `here` is this host's, where it takes part.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::StreamExt;
+use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::io::AsyncRead;
 use tokio::process::Child;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How the QEMU of a machine is asked: over a QMP connection of ours, or by somebody else who has one.
 
-use futures::future::BoxFuture;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::error::MachineError;

@@ -18,7 +18,7 @@ use crate::scenario::load::{Loaded, ScenarioError};
 /// The version of a report.
 const VERSION: u32 = 1;
 
-/// A run in figures and words. `kaput schema report` prints the schema.
+/// A run in figures and words.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]

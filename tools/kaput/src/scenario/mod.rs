@@ -9,7 +9,8 @@ mod hosts;
 pub mod load;
 mod moment;
 pub mod random;
-pub mod schema;
+#[cfg(test)]
+pub(crate) mod schema;
 
 pub(crate) use hosts::USUAL_UUID;
 

@@ -9,17 +9,8 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
+use futures_util::StreamExt;
 use held::Held;
-use kaput::machine::all_ended;
-use kaput::machine::run_folder::RunFolder;
-use kaput::outcome::events::Event;
-use kaput::outcome::verdict::Exit;
-use kaput::report::soak::{self as page, Measured};
-use kaput::report::{human, timeline};
-use kaput::run;
-use kaput::run::tools::{Named, Tools};
-use kaput::scenario::random::Generator;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
 use super::interrupts::Interrupts;
@@ -27,6 +18,15 @@ use super::live::Live;
 use super::paint;
 use super::print::print;
 use super::reports::{Form, Reports, Target};
+use crate::machine::all_ended;
+use crate::machine::run_folder::RunFolder;
+use crate::outcome::events::Event;
+use crate::outcome::verdict::Exit;
+use crate::report::soak::{self as page, Measured};
+use crate::report::{human, timeline};
+use crate::run;
+use crate::run::tools::{Named, Tools};
+use crate::scenario::random::Generator;
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -178,7 +178,7 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
     loop {
         // Only between runs is it known what the harness holds for good.
         let some = scenarios.by_ref().take(BETWEEN_LOOKS);
-        let mut running = futures::stream::iter(some).map(start).buffered(options.jobs.get());
+        let mut running = futures_util::stream::iter(some).map(start).buffered(options.jobs.get());
         let before = figures.runs;
         while let Some(run) = running.next().await {
             let (loaded, finished) = run?;

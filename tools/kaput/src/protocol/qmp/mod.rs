@@ -15,7 +15,7 @@ use std::os::unix::net::UnixStream as Direct;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::{SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt};
 use qapi_spec::Command;
 use serde::Deserialize;
 use serde_json::{Value, json};
