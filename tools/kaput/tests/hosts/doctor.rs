@@ -53,7 +53,9 @@ fn lacking(bed: &Bed) -> Result<(), String> {
     let root = bed.path("b-root");
     let (kvm, away) = (root.join("dev/kvm"), root.join("dev/no-kvm"));
     std::fs::rename(&kvm, &away).map_err(|error| error.to_string())?;
-    std::fs::remove_dir_all(root.join("sys/devices/vfio_ap")).map_err(|error| error.to_string())?;
+    for folder in ["sys/devices/vfio_ap", "sys/bus/ap/drivers/vfio_ap"] {
+        std::fs::remove_dir_all(root.join(folder)).map_err(|error| error.to_string())?;
+    }
     let said = bed.run(&["doctor", "--host", "ssh:b"]);
     std::fs::rename(&away, &kvm).map_err(|error| error.to_string())?;
     bed.drivers[1].renew(true)?;
