@@ -107,7 +107,7 @@ fn equal_hosts_are_a_yes_in_every_form() {
 }
 
 #[test]
-fn a_mismatch_names_queue_rule_both_values_and_the_mend_on_one_screen() {
+fn a_mismatch_names_queue_rule_both_values_and_the_fix_on_one_screen() {
     let place = Place::new();
     place.host("b", "", "13\n");
     let wants = [
@@ -159,19 +159,29 @@ fn a_snapshot_says_what_its_folder_says() {
 }
 
 #[test]
+fn an_odd_value_is_unknown_and_told_with_what_was_expected() {
+    let place = Place::new();
+    place.says(&["collect", "b", "-o", "b.json"], 0, &[]);
+    edit(&place.path("b.json"), &format!("0x{}", "0".repeat(64)), &format!("0x{}", "0".repeat(63)));
+    place.says(
+        &["preflight", "a", "b.json"],
+        3,
+        &["UNKNOWN queue-given: queue 05.0033", "apmask says", "expected 0x and 64 hex digits"],
+    );
+}
+
+#[test]
 fn bad_input_is_named_with_file_and_place() {
     let place = Place::new();
     place.says(&["collect", "a", "-o", "a.json"], 0, &[]);
     let whole = fs::read_to_string(place.path("a.json")).expect("a snapshot");
     place.put("cut.json", &whole[..whole.len() / 2]);
     place.put("version.json", &whole.replace("\"version\": 1", "\"version\": 2"));
-    place.put("odd.json", &whole.replace(&format!("0x{}", "0".repeat(64)), &format!("0x{}", "0".repeat(63))));
     place.put("list.json", "[]");
     place.put("empty/file", "");
     for (bad, words) in [
         ("cut.json", &["cut.json: EOF while parsing", "line"][..]),
         ("version.json", &["version.json: `format` is \"kaput-snapshot\", `version` is 2"]),
-        ("odd.json", &["odd.json", "bus.apmask: \"0x000", "expected 0x and 64 hex digits"]),
         ("list.json", &["list.json: `format` is \"\""]),
         ("empty", &["empty: there is neither `sys/bus` nor `bus`"]),
         ("nowhere.json", &["cannot read nowhere.json: No such file"]),
@@ -245,9 +255,10 @@ fn nothing_of_a_snapshot_reaches_shell_or_terminal_unescaped() {
     let said = place.says(&["preflight", "a.json", "c.json", "--fix"], 2, &["mdevs", "expected the UUID"]);
     assert!(!said.contains('\x1b'), "{said:?}");
     place.says(&["preflight", "a.json", "b.json", "--mdev", "$(x)"], 2, &["expected the UUID"]);
-    // In errors too.
+    // In what is said of odd values too.
     edit(&place.path("b.json"), "0x00000", "\\u001b[2J\\u202e");
-    let said = place.says(&["preflight", "a.json", "b.json"], 2, &["expected 0x and 64 hex digits"]);
+    let said =
+        place.says(&["preflight", "a.json", "b.json"], 1, &["not known: apmask says", "expected 0x and 64 hex digits"]);
     assert!(!said.contains(['\x1b', '\u{202e}']), "{said:?}");
 }
 
