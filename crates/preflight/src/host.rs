@@ -343,7 +343,7 @@ fn queue(files: &Attributes) -> Queue {
         driver_override: match chosen {
             // A kernel without this file has no overrides.
             Some(attribute) if attribute.is_missing() => Ok(None),
-            // Unset it is an empty line, and was once printed as a null pointer.
+            // Unset it is an empty line; older snapshots of the model have a null pointer.
             _ => fact(files, "driver_override", |text| {
                 Ok(Some(text.to_owned()).filter(|text| !matches!(text.as_str(), "" | "(null)")))
             }),

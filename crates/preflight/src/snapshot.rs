@@ -134,6 +134,11 @@ pub enum SnapshotError {
         "`format` is {0:?}, `version` is {1}; expected {FORMAT:?} and {VERSION}: take the snapshot again with this kaput"
     )]
     Version(String, u64),
+    /// Another text.
+    #[error(
+        "{0}; `kaput collect` on the host prints a snapshot, and so does the script that `kaput collect --script` prints"
+    )]
+    Other(&'static str),
 }
 
 /// Who a document says it is; read first, because another version may have another shape.

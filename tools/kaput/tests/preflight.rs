@@ -102,7 +102,12 @@ fn equal_hosts_are_a_yes_in_every_form() {
     );
     let json: serde_json::Value =
         serde_json::from_str(&place.says(&["preflight", "a/sys", "b", "--report", "json"], 0, &[])).expect("JSON");
-    assert_eq!((&json["verdict"], &json["queues"]["05.0033"]), (&"yes".into(), &"yes".into()));
+    let queue = &json["queues"]["05.0033"];
+    assert_eq!((&json["version"], &json["verdict"], &queue["verdict"]), (&2.into(), &"yes".into(), &"yes".into()));
+    assert_eq!((&queue["apid"], &queue["apqi"]), (&"05".into(), &"0033".into()));
+    let seen = &queue["destination"];
+    assert_eq!((&seen["type"], &seen["generation"]), (&"accel".into(), &"CEX8".into()));
+    assert_eq!((&seen["queue_status"], &seen["mkvp_state"]), (&"bound-vfio".into(), &"unknown".into()));
     place.says(&["preflight", "a", "b", "--matrix"], 0, &["05 CEX8A G", "05 CEX8A Y"]);
 }
 
@@ -158,6 +163,30 @@ fn a_snapshot_says_what_its_folder_says() {
     place.says(&["preflight", "a.json", "by-script.json"], 0, &["YES"]);
 }
 
+fn domain(uuid: &str) -> String {
+    let device = format!("<source><address uuid='{uuid}'/></source>");
+    format!("<domain type='kvm'><hostdev mode='subsystem' type='mdev' model='vfio-ap'>{device}</hostdev></domain>")
+}
+
+#[test]
+fn what_people_have_besides_snapshots_is_taken_for_what_is_in_it() {
+    let place = Place::new();
+    place.put("guest.xml", &domain(&UUID.to_uppercase()));
+    place.says(&["preflight", "a", "b", "--mdev", "guest.xml"], 0, &["YES"]);
+    let defined = place.says(&["collect", "a", "--mdevctl", UUID], 0, &["vfio_ap-passthrough", "assign_adapter"]);
+    place.put(&format!("mdevctl.d/{UUID}"), &defined);
+    let definition = format!("mdevctl.d/{UUID}");
+    place.says(&["preflight", &definition, "b"], 3, &["UNKNOWN", UUID, "05 x 0033"]);
+    place.says(&["preflight", "a", "b", "--mdev", &definition], 0, &["YES"]);
+    let table = "CARD.DOM TYPE  MODE  STATUS  REQUESTS PENDING HWTYPE QDEPTH FUNCTIONS  DRIVER   \n\
+                 05       CEX7A Accel online         0       0     13     08 ----A-N-F- cex4card\n";
+    place.put("there.txt", table);
+    place.says(&["preflight", "a", "there.txt"], 1, &["queue-on-destination", "ap-type"]);
+    place.says(&["collect", "a", "-o", "a.json"], 0, &[]);
+    place.put("older/sys/bus/ap/devices/05.0033/mkvps", "AES CUR: valid 0x01\n");
+    place.says(&["collect", "a.json", "--keys-from", "older"], 0, &["AES CUR: valid 0x01"]);
+}
+
 #[test]
 fn an_odd_value_is_unknown_and_told_with_what_was_expected() {
     let place = Place::new();
@@ -178,11 +207,18 @@ fn bad_input_is_named_with_file_and_place() {
     place.put("cut.json", &whole[..whole.len() / 2]);
     place.put("version.json", &whole.replace("\"version\": 1", "\"version\": 2"));
     place.put("list.json", "[]");
+    place.put("text", "Welcome\n");
+    place.put("guest.xml", &domain(UUID));
     place.put("empty/file", "");
     for (bad, words) in [
         ("cut.json", &["cut.json: EOF while parsing", "line"][..]),
         ("version.json", &["version.json: `format` is \"kaput-snapshot\", `version` is 2"]),
         ("list.json", &["list.json: `format` is \"\""]),
+        (
+            "text",
+            &["text: it is none of the texts that are known here", "`kaput collect` on the host prints a snapshot"],
+        ),
+        ("guest.xml", &["guest.xml: it is a libvirt domain: --mdev takes it"]),
         ("empty", &["empty: there is neither `sys/bus` nor `bus`"]),
         ("nowhere.json", &["cannot read nowhere.json: No such file"]),
         ("/dev/null", &["cannot read /dev/null: it is neither a file nor a folder"]),
@@ -224,7 +260,7 @@ fn an_ssh_that_fails_is_quoted() {
         &["host ssh:zhost cannot be reached: exit status: 255; Permission denied (publickey).", "no key fits"],
     );
     ssh(&place, "echo Welcome\n");
-    place.says(&["preflight", "a", "ssh:zhost"], 2, &["ssh:zhost: expected value at line 1 column 1"]);
+    place.says(&["preflight", "a", "ssh:zhost"], 2, &["ssh:zhost: it is none of the texts that are known here"]);
     ssh(&place, "printf '\\033[2Jevil' >&2; exit 1\n");
     let said = place.says(&["collect", "ssh:-oProxyCommand=x"], 2, &["\\u{1b}[2Jevil"]);
     assert!(!said.contains('\x1b'), "{said:?}");
@@ -254,7 +290,7 @@ fn nothing_of_a_snapshot_reaches_shell_or_terminal_unescaped() {
     edit(&place.path("c.json"), UUID, "x'; touch note; $(touch note)\\u001b[2J\\n touch note");
     let said = place.says(&["preflight", "a.json", "c.json", "--fix"], 2, &["mdevs", "expected the UUID"]);
     assert!(!said.contains('\x1b'), "{said:?}");
-    place.says(&["preflight", "a.json", "b.json", "--mdev", "$(x)"], 2, &["expected the UUID"]);
+    place.says(&["preflight", "a.json", "b.json", "--mdev", "$(x)"], 2, &["expected the UUID of a mediated device"]);
     // In what is said of odd values too.
     edit(&place.path("b.json"), "0x00000", "\\u001b[2J\\u202e");
     let said =

@@ -204,3 +204,16 @@ pub(super) fn facilities_reported(pair: &Pair<'_>) -> Outcome {
         _ => evidence().unknown(),
     }
 }
+
+pub(super) fn ap_check(pair: &Pair<'_>) -> Outcome {
+    let has_queues = pair.matrix().is_ok_and(|matrix| matrix.queue_count() > 0);
+    match pair.destination.masks_are_full() {
+        Ok(true) if has_queues => Evidence::new("-", "apmask and aqmask are all ones")
+            .fix([Fix::advice(
+                "start the device by `create` in sysfs, not by mdevctl or libvirt's node devices: they ask ap-check first",
+            )])
+            .violated(),
+        Ok(_) => Outcome::Holds,
+        Err(unknown) => Evidence::new("-", not_known(&unknown)).unknown(),
+    }
+}

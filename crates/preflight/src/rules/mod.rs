@@ -261,6 +261,8 @@ pub static RULES: &[Rule] = rules! {
         "both machines report facility bits (STFLE bit 15); otherwise the kernel compares zeros", Once(hosts::facilities_reported);
     "masks-decide", Note, "vfio-ap migration spec 7", OVERRIDES,
         "no driver override has a say in the queue on the destination; the masks cannot be changed beside overrides", Queue(queues::masks_decide);
+    "ap-check", Note, "s390-tools, ap-check", "all; the check is mdevctl's, not the kernel's",
+        "no mask has to be changed for mdevctl: `ap-check` refuses to start a device with a queue while both masks are all ones", Once(hosts::ap_check);
     "way-back", Note, "vfio-ap migration spec 5.4", ANY,
         "the guest could come back: the destination's card is neither newer nor more than the source's", Queue(compatibility::way_back);
 };

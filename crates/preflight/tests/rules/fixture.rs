@@ -227,6 +227,50 @@ impl Hosts {
         self.set(side, "bus", "aqmask", &format!("0x{}", all.repeat(32)));
     }
 
+    pub(crate) fn masks_full(&mut self, side: usize) {
+        ["apmask", "aqmask"].into_iter().for_each(|file| self.set(side, "bus", file, &Mask256::FULL.to_string()));
+    }
+
+    /// One file of one queue.
+    pub(crate) fn queue_file(&mut self, side: usize, queue: &str, file: &'static str, text: &str) {
+        let files = entries(&mut self.snapshots[side].queues).entry(queue.to_owned()).or_default();
+        files.insert(file.into(), Attribute::Text(text.to_owned()));
+    }
+
+    pub(crate) fn unbind_of(&mut self, side: usize, driver: &str) {
+        entries(&mut self.snapshots[side].drivers).remove(driver);
+    }
+
+    /// As a kernel before 6.19.
+    pub(crate) fn without_overrides(&mut self, side: usize) {
+        self.each_queue(side, "driver_override", &Attribute::MISSING);
+    }
+
+    /// Which driver has a queue.
+    pub(crate) fn bind(&mut self, side: usize, queue: &str, driver: &str) {
+        let drivers = entries(&mut self.snapshots[side].drivers);
+        drivers.values_mut().for_each(|queues| queues.retain(|bound| bound != queue));
+        drivers.entry(driver.to_owned()).or_default().push(queue.to_owned());
+    }
+
+    /// The lines of `--fix` that write.
+    pub(crate) fn fix(&self) -> Vec<String> {
+        let script = preflight::report::fix(&self.judge());
+        script.lines().filter(|line| line.starts_with("put ")).map(str::to_owned).collect()
+    }
+
+    /// What the terminal shows.
+    pub(crate) fn screen(&self) -> String {
+        preflight::report::human::screen(&self.judge(), "here", "there")
+    }
+
+    pub(crate) fn named(&self, mdev: &str) -> Result<Judgement, String> {
+        let read = |snapshot| Host::new(snapshot).map_err(|error| error.to_string());
+        let (source, destination) = (read(&self.snapshots[SOURCE])?, read(&self.snapshots[DESTINATION])?);
+        let pair = Pair::new(&source, &destination, Some(mdev), None).map_err(|error| error.to_string())?;
+        Ok(judge(&pair, RULES, false))
+    }
+
     pub(crate) fn control_mask(&mut self, side: usize, numbers: &[u8]) {
         self.set(side, "bus", "ap_control_domain_mask", &mask(numbers).to_string());
     }
@@ -240,6 +284,15 @@ impl Hosts {
     fn each_card(&mut self, side: usize, file: &'static str, attribute: &Attribute) {
         for files in entries(&mut self.snapshots[side].cards).values_mut() {
             files.insert(file.into(), attribute.clone());
+        }
+    }
+
+    /// A file of a group, of every card or queue.
+    pub(crate) fn each_of(&mut self, side: usize, group: &str, file: &'static str, attribute: &Attribute) {
+        match group {
+            "card" => self.each_card(side, file, attribute),
+            "queue" => self.each_queue(side, file, attribute),
+            _ => self.put(side, group, file, attribute.clone()),
         }
     }
 

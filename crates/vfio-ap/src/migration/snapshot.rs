@@ -44,9 +44,9 @@ pub(crate) fn hardware_info(context: &Context, mdev: &str, apqn: Apqn) -> Result
     Ok((info, response))
 }
 
-/// What of the control domains is saved on one side and restored on the other.
-pub(crate) fn carried_control_domains(context: &Context, mask: Mask256) -> Mask256 {
-    if context.defects.on(Defect::ControlDomainsDropped) { Mask256::EMPTY } else { mask }
+/// Whether control domains are neither saved on one side nor restored on the other.
+pub(crate) fn drops_control_domains(context: &Context) -> bool {
+    context.defects.on(Defect::ControlDomainsDropped)
 }
 
 /// Bytes of the stream that carries `shadow`.
@@ -63,7 +63,7 @@ fn queue_count(shadow: &Matrix) -> u32 {
 /// # Errors
 /// ENOMEM, and those of [`hardware_info`].
 pub(crate) fn take(context: &Context, mdev: &str, shadow: &Matrix) -> Result<Vec<u8>, DeviceError> {
-    let control_domains = carried_control_domains(context, shadow.control_domains);
+    let control_domains = if drops_control_domains(context) { Mask256::EMPTY } else { shadow.control_domains };
     let header = StreamHeader::new(context.behaviour.format, queue_count(shadow), control_domains);
     let mut bytes = Vec::new();
     let length = usize::try_from(header.stream_size()).unwrap_or(usize::MAX);

@@ -9,7 +9,7 @@ use ap_arch::{Apqn, HwInfo, Mask256, Matrix, ResponseCode};
 use vfio_mig::{DeviceError, Errno, LogLevel};
 
 use super::compat::is_compatible;
-use super::snapshot::{carried_control_domains, hardware_info};
+use super::snapshot::{drops_control_domains, hardware_info};
 use crate::config::Filtering;
 use crate::context::{Context, Tables};
 use crate::defect::Defect;
@@ -141,17 +141,20 @@ fn note_dead_queue(context: &Context, mdev: &str, apqn: Apqn, response: Response
 }
 
 /// The control domains the guest is to have: those of the stream, all of which the host must have; with format 0, which
-/// carries none, those the administrator assigned. vfio-ap migration spec 3.3.
+/// carries none, those the administrator assigned. vfio-ap migration spec 3.3. An imitated driver takes these away too.
 fn control_domains(
     context: &Context,
     tables: &Tables,
     mdev: &str,
     view: &StreamView<'_>,
 ) -> Result<Mask256, DeviceError> {
+    if drops_control_domains(context) {
+        return Ok(Mask256::EMPTY);
+    }
     let Some(carried) = view.header().control_domains() else {
         return Ok(tables.mdevs.get(mdev).map_or(Mask256::EMPTY, |present| present.matrix.control_domains));
     };
-    let wanted = carried_control_domains(context, carried);
+    let wanted = carried;
     let HostConfiguration { matrix, .. } = context.hardware.configuration();
     if context.defects.on(Defect::ControlDomainAvailabilityUnchecked) {
         return Ok(wanted.intersection(matrix.control_domains));

@@ -141,7 +141,11 @@ impl WriteStream {
     /// A write of no bytes.
     fn take_nothing(&self, session: &Session) -> Result<usize, Failure> {
         if session.position == 0 && self.context.defects.on(Defect::ZeroLengthFirstWriteValidates) {
-            return Err(premature(0).into());
+            if self.context.behaviour.format == StreamFormat::Vfap {
+                return Err(premature(0).into());
+            }
+            // The posted driver reads storage that is not its own: it was seen to find a stream of no queues there.
+            self.apply(&[0; StreamFormat::Posted.header_size()])?;
         }
         match self.context.behaviour.empty_write {
             Some(errno) => Err(Failure::Passing(DeviceError::refused(errno, "a write of no bytes"))),

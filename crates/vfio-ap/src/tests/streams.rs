@@ -245,3 +245,13 @@ proptest! {
         prop_assert_eq!(host.go(DeviceState::STOP).is_ok(), false);
     }
 }
+
+#[test]
+fn a_first_write_of_no_bytes_is_answered_as_the_posted_driver_was_seen_to_answer() {
+    let mut config = destination_config();
+    config.profile = Some("v3".to_owned());
+    let host = crate::Host::new(config).unwrap();
+    let stream = host.open_stream(RESUMING);
+    assert_eq!(host.w(stream, &[]), Ok(0));
+    assert_eq!(host.guest_of(A), ap_arch::Matrix::EMPTY);
+}

@@ -149,6 +149,18 @@ fn a_configuration_that_would_be_filtered_is_refused_and_explained() {
 }
 
 #[test]
+fn the_posted_driver_takes_control_domains_away_that_the_destination_has_of_its_own() {
+    let v3 = |mut config: crate::HostConfig| {
+        config.profile = Some("v3".to_owned());
+        crate::Host::new(config).unwrap()
+    };
+    let (source, same) = (v3(config()), v3(config()));
+    assert_eq!(same.guest_of(A).control_domains, mask(&[0x33, 0x3a, 0x44]));
+    assert!(offer(&same, &source.full()).0.is_ok());
+    assert_eq!(same.guest_of(A), matrix(&[4, 5], &[0x33, 0x3a], &[]));
+}
+
+#[test]
 fn with_the_defect_control_domains_are_dropped_on_either_side() {
     use crate::defect::Defect;
     let source = host();

@@ -19,6 +19,11 @@ pub(super) struct Side<'s> {
     log_mark: Cell<u64>,
 }
 
+/// That a case could not be prepared, which is another case's to judge.
+pub(super) fn unprepared(what: &str, seen: &str) -> Stop {
+    Stop::Skip(format!("it could not be prepared: {what} gave {seen}, and must succeed"))
+}
+
 impl<'s> Side<'s> {
     pub(super) fn new(record: &'s Record, name: &'static str, host: Box<dyn HostControl>) -> Self {
         Self { record, name, host, log_mark: Cell::new(0) }
@@ -38,11 +43,10 @@ impl<'s> Side<'s> {
         Ok(answer)
     }
 
-    /// A call that is not what the case is about and must succeed.
+    /// A call that is not what the case is about and must succeed: otherwise the case says nothing about the device.
     pub(super) fn must<T: Show>(&self, answer: Answer<T>, what: &str) -> Result<T, Stop> {
         let seen = answer.to_string();
-        let finding = Stop::Finding { what: what.to_owned(), expected: "success".to_owned(), seen };
-        answer.done().ok_or(finding)
+        answer.done().ok_or_else(|| unprepared(what, &seen))
     }
 
     pub(super) fn set(&self, state: DeviceState) -> Result<Answer<Option<StreamId>>, Stop> {
@@ -57,12 +61,7 @@ impl<'s> Side<'s> {
     pub(super) fn open_stream(&self, state: DeviceState) -> Result<StreamId, Stop> {
         let answer = self.set(state)?;
         let stream = self.must(answer, &format!("request of state {state}"))?;
-        let missing = Stop::Finding {
-            what: format!("request of state {state}"),
-            expected: "a stream".to_owned(),
-            seen: "none".to_owned(),
-        };
-        stream.ok_or(missing)
+        stream.ok_or_else(|| unprepared(&format!("request of state {state}"), "no stream"))
     }
 
     pub(super) fn state(&self) -> Result<Answer<DeviceState>, Stop> {

@@ -144,7 +144,9 @@ impl Conformance {
                 self.only.join(" or ")
             ));
         }
-        let judged = Judged { device: factory.name(), results };
+        let known = matches!(self.device, Device::Model);
+        let switched = self.profile.defects().iter().chain(&self.defects).map(|defect| defect.name()).collect();
+        let judged = Judged { device: factory.name(), defects: known.then_some(switched), results };
         let report = match self.report {
             Form::Human => human::screen(&judged),
             Form::Tap => tap::document(&judged),

@@ -148,6 +148,9 @@ pub fn command() -> clap::Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // A UUID or a command in an error is there to be copied: it stays whole on its line.
+    let plain_lines = miette::MietteHandlerOpts::new().wrap_lines(false).break_words(false);
+    _ = miette::set_hook(Box::new(move |_| Box::new(plain_lines.clone().build())));
     match start(&cli) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::Args;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use preflight::report::{fix, human, json, picture};
-use preflight::{Host, Pair, RULES};
+use preflight::{Host, Pair, RULES, Snapshot, foreign};
 
 use super::print::print;
 use super::reports::{Form, Reports, Target};
 use crate::hosts::name::SshConfig;
-use crate::hosts::snapshot::{SnapshotSource, load};
+use crate::hosts::snapshot::{SnapshotSource, device, load};
 use crate::report::preflight as page;
 
 pub(super) const COLLECT_HELP: &str = "\
@@ -19,6 +19,7 @@ Examples:
   kaput collect > here.json              this host
   kaput collect ssh:zhost2 -o there.json another one, by the system's ssh; nothing is installed there
   kaput collect ./copy-of-sys            a folder that looks like / or like /sys
+  kaput collect --keys-from before.json  with the master keys' patterns of before vfio_ap got the queues
   kaput collect --script > collect.sh    the same as a shell script: sh collect.sh > host.json
 
 Nothing is written on the host and no queue is changed. What cannot be read is recorded with the reason.
@@ -50,6 +51,12 @@ pub(super) struct CollectOptions {
     /// QMP socket of the guest's QEMU, to ask what blocks a migration
     #[arg(long, value_name = "SOCKET")]
     monitor: Option<PathBuf>,
+    /// Takes the master keys' patterns of queues that vfio_ap has from a snapshot made before it got them
+    #[arg(long, value_name = "OLDER", conflicts_with = "script")]
+    keys_from: Option<SnapshotSource>,
+    /// Prints this mediated device as mdevctl defines one, instead of the snapshot
+    #[arg(long, value_name = "UUID", conflicts_with = "script", value_parser = super::print::device_name)]
+    mdevctl: Option<String>,
     /// Where to write the snapshot; standard output if missing
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -63,11 +70,12 @@ pub(super) struct PreflightOptions {
     source: SnapshotSource,
     /// The host it is to go to
     destination: SnapshotSource,
-    /// The guest's mediated device on the source, if there is more than one
-    #[arg(long, value_name = "UUID", value_parser = super::print::device_name)]
+    /// The guest's mediated device on the source, if there is more than one; or a file that names it, a libvirt domain or
+    /// mdevctl's definition
+    #[arg(long, value_name = "UUID|FILE")]
     mdev: Option<String>,
     /// The device on the destination, if its UUID is another
-    #[arg(long, value_name = "UUID", value_parser = super::print::device_name)]
+    #[arg(long, value_name = "UUID|FILE")]
     destination_mdev: Option<String>,
     /// QMP socket of the guest's QEMU, to ask what blocks a migration
     #[arg(long, value_name = "SOCKET")]
@@ -93,8 +101,17 @@ pub(super) async fn collect(options: &CollectOptions) -> Result<u8> {
     if options.script {
         return print(preflight::collect::SCRIPT).await;
     }
-    let snapshot = load(&options.host, options.ssh.file(), options.monitor.as_deref()).await?;
-    let text = snapshot.to_json().into_diagnostic()?;
+    let mut snapshot = load(&options.host, options.ssh.file(), options.monitor.as_deref()).await?;
+    if let Some(older) = &options.keys_from {
+        let older = load(older, options.ssh.file(), None).await?;
+        if foreign::take_keys(&mut snapshot, &older) == 0 {
+            eprintln!("no queue of this host has patterns in the older snapshot and none now");
+        }
+    }
+    let text = match &options.mdevctl {
+        None => snapshot.to_json().into_diagnostic()?,
+        Some(uuid) => defined(&snapshot, uuid)?,
+    };
     match &options.output {
         None => print(text).await,
         Some(file) => {
@@ -106,6 +123,16 @@ pub(super) async fn collect(options: &CollectOptions) -> Result<u8> {
     }
 }
 
+/// A mediated device as mdevctl defines it.
+fn defined(snapshot: &Snapshot, uuid: &str) -> Result<String> {
+    let host = Host::new(snapshot).into_diagnostic()?;
+    let mdevs = host.mdevs.as_ref().map_err(|unknown| miette!("its mediated devices are not known: {}", unknown.0))?;
+    let mdev = mdevs.iter().find(|(name, _)| name.eq_ignore_ascii_case(uuid)).map(|(_, mdev)| mdev);
+    let mdev = mdev.ok_or_else(|| miette!("there is no mediated device {uuid}"))?;
+    let matrix = mdev.assigned.as_ref().map_err(|unknown| miette!("what is assigned is not known: {}", unknown.0))?;
+    Ok(foreign::to_mdevctl(matrix))
+}
+
 pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
     let reports = Reports::open_of(&options.report, &[Form::Human, Form::Json, Form::Tap, Form::Html])?;
     let read = async |place: &SnapshotSource, monitor| -> Result<Host> {
@@ -114,7 +141,9 @@ pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
     };
     let source = read(&options.source, options.monitor.as_deref()).await?;
     let destination = read(&options.destination, None).await?;
-    let pair = Pair::new(&source, &destination, options.mdev.as_deref(), options.destination_mdev.as_deref())
+    let named = |option: &Option<String>| option.as_deref().map(device).transpose();
+    let (mdev, destination_mdev) = (named(&options.mdev)?, named(&options.destination_mdev)?);
+    let pair = Pair::new(&source, &destination, mdev.as_deref(), destination_mdev.as_deref())
         .into_diagnostic()
         .wrap_err_with(|| options.source.to_string())?;
     let judgement = preflight::judge(&pair, RULES, options.strict);
@@ -125,7 +154,7 @@ pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
         print(picture::tables(&pair, &judgement)).await?;
     } else {
         let render = |form| match form {
-            Form::Json => json::line(&judgement, &from, &to).into_diagnostic(),
+            Form::Json => json::line(&pair, &judgement, &from, &to).into_diagnostic(),
             Form::Tap => Ok(page::tap(&judgement)),
             Form::Html => {
                 page::page(&pair, &judgement, &from, &to).map_err(|error| miette!("the HTML report: {error}"))

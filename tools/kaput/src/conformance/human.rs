@@ -27,7 +27,7 @@ pub fn screen(judged: &Judged) -> String {
         _ = writeln!(text, "  {group:<10} {}", counts.join(", "));
     }
     for result in judged.results.iter().filter(|result| result.verdict != Verdict::Pass) {
-        text.push_str(&item(result));
+        text.push_str(&item(judged, result));
     }
     _ = writeln!(text, "\n{judged}");
     text
@@ -35,7 +35,7 @@ pub fn screen(judged: &Judged) -> String {
 
 /// One case: what was done, what should have come of it, what did.
 #[must_use]
-pub fn item(result: &CaseResult) -> String {
+pub fn item(judged: &Judged, result: &CaseResult) -> String {
     let mut text = format!("\n{} {}\n", word(result.verdict), result.case);
     let add = |text: &mut String, title, content: &str| paragraph(text, title, content);
     match result.verdict {
@@ -47,7 +47,8 @@ pub fn item(result: &CaseResult) -> String {
             add(&mut text, "expected", &result.expected);
             add(&mut text, "seen", &result.seen);
             add(&mut text, "calls", &calls(&result.calls));
-            add(&mut text, "finding", &findings(&result.covers));
+            let title = if judged.defects.is_some() { "finding" } else { "could be" };
+            add(&mut text, title, &findings(&judged.findings(result)));
         }
     }
     text
@@ -74,10 +75,10 @@ pub fn calls(calls: &[String]) -> String {
     lines.join("\n")
 }
 
-fn findings(ids: &[String]) -> String {
+fn findings(ids: &[&str]) -> String {
     let lines = ids.iter().map(|id| match catalogue::find(id) {
         Some(finding) => format!("{id} ({}): kaput explain {id}", finding.severity),
-        None => id.clone(),
+        None => (*id).to_owned(),
     });
     lines.collect::<Vec<_>>().join("\n")
 }

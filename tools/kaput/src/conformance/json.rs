@@ -2,7 +2,7 @@
 //! The report for programs: one JSON object a line for each case, and a last one with the counts.
 
 use serde::Serialize;
-use vfio_mig::conformance::Verdict;
+use vfio_mig::conformance::{CaseResult, Verdict};
 
 use super::Judged;
 
@@ -32,7 +32,11 @@ pub fn lines(judged: &Judged) -> String {
         broken: judged.count(Verdict::Broken),
         exit_status: judged.exit().status(),
     };
-    let cases = judged.results.iter().map(|result| serde_json::to_string(result).unwrap_or_default());
+    let case = |result: &CaseResult| {
+        let covers = judged.findings(result).into_iter().map(str::to_owned).collect();
+        serde_json::to_string(&CaseResult { covers, ..result.clone() }).unwrap_or_default()
+    };
+    let cases = judged.results.iter().map(case);
     let last = serde_json::to_string(&counts).unwrap_or_default();
     cases.chain([last]).map(|line| line + "\n").collect()
 }

@@ -21,11 +21,19 @@ use crate::outcome::verdict::Exit;
 pub struct Judged {
     /// What people call the device.
     pub device: String,
+    /// The defects that are switched on, of a model; of any other device nobody knows them.
+    pub defects: Option<Vec<&'static str>>,
     /// The cases, in their order.
     pub results: Vec<CaseResult>,
 }
 
 impl Judged {
+    /// The findings of the catalogue that a case stands for, of a model those only that are switched on in it.
+    pub fn findings<'a>(&self, result: &'a CaseResult) -> Vec<&'a str> {
+        let is_there = |id: &&str| self.defects.as_ref().is_none_or(|defects| defects.contains(id));
+        result.covers.iter().map(String::as_str).filter(is_there).collect()
+    }
+
     /// How many cases ended so.
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> usize {

@@ -26,7 +26,7 @@ pub fn document(judged: &Judged) -> String {
                         ("asked", json!(result.reason)),
                         ("expected", json!(result.expected)),
                         ("seen", json!(result.seen)),
-                        ("findings", json!(result.covers)),
+                        ("findings", json!(judged.findings(result))),
                         ("calls", json!(result.calls)),
                     ];
                 }

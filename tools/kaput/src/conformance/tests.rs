@@ -13,9 +13,10 @@ use super::*;
 const SCREEN: usize = 40;
 
 fn judged(defects: Vec<Defect>, only: &[&str]) -> Judged {
+    let names = Some(defects.iter().map(|defect| defect.name()).collect());
     let factory = ModelFactory { profile: Profile::Corrected, defects };
     let only = only.iter().map(|part| (*part).to_owned()).collect();
-    Judged { device: factory.name(), results: run(&factory, &Options { only, dangerous: true }) }
+    Judged { device: factory.name(), defects: names, results: run(&factory, &Options { only, dangerous: true }) }
 }
 
 fn one_of_each() -> Judged {
@@ -52,8 +53,10 @@ fn the_exit_status_is_that_of_the_worst() {
 fn every_failure_of_every_imitated_driver_fits_a_screen() {
     for profile in [Profile::V3, Profile::Later] {
         let factory = ModelFactory { profile, defects: Vec::new() };
-        for result in run(&factory, &Options { only: Vec::new(), dangerous: true }) {
-            let item = human::item(&result);
+        let results = run(&factory, &Options { only: Vec::new(), dangerous: true });
+        let judged = Judged { device: factory.name(), defects: None, results };
+        for result in &judged.results {
+            let item = human::item(&judged, result);
             assert!(item.lines().count() <= SCREEN, "{item}");
             assert!(item.lines().all(|line| line.chars().count() <= 100), "{item}");
         }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use preflight::collect::SCRIPT;
 use preflight::snapshot::MAX_SIZE;
-use preflight::text::plain;
-use preflight::{Attribute, Directory, Snapshot, SnapshotError};
+use preflight::text::{is_device_name, plain};
+use preflight::{Attribute, Directory, Snapshot, SnapshotError, foreign};
 use tokio::net::UnixStream;
 
 use crate::hosts::name::Site;
@@ -123,8 +123,35 @@ async fn read(path: PathBuf) -> Result<Snapshot, SnapshotSourceError> {
     read.await.unwrap_or_else(|error| Err(SnapshotSourceError::Read { path: name, reason: error.to_string() }))
 }
 
+/// A snapshot, or what else is known to say something of a host.
 fn parse(place: &str, text: &str) -> Result<Snapshot, SnapshotSourceError> {
-    Snapshot::from_json(text).map_err(|reason| SnapshotSourceError::Snapshot { place: place.to_owned(), reason })
+    let host = foreign::read(text).and_then(|document| document.into_host(place.rsplit('/').next().unwrap_or(place)));
+    host.map_err(|reason| SnapshotSourceError::Snapshot { place: place.to_owned(), reason })
+}
+
+/// The mediated device that is named: by its UUID, or by a file that has one in it, a libvirt domain or mdevctl's
+/// definition.
+///
+/// # Errors
+/// [`SnapshotSourceError`] for a file that cannot be read, or has not one device in it.
+pub fn device(named: &str) -> Result<String, SnapshotSourceError> {
+    let path = Path::new(named);
+    if is_device_name(named) && !path.is_file() {
+        return Ok(named.to_owned());
+    }
+    let wrong = |reason: &str| SnapshotSourceError::Read { path: path.to_owned(), reason: reason.to_owned() };
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let text = match path.is_file() {
+        true => read_file(path)?,
+        false => return Err(wrong("expected the UUID of a mediated device, or a file that names it")),
+    };
+    let document = foreign::read(&text)
+        .map_err(|reason| SnapshotSourceError::Snapshot { place: plain(&path.display().to_string()), reason })?;
+    match &document.devices(name)[..] {
+        [device] => Ok(device.clone()),
+        [] => Err(wrong("it names no mediated device of vfio_ap")),
+        _ => Err(wrong("it names several mediated devices of vfio_ap: give the UUID of one")),
+    }
 }
 
 fn read_file(path: &Path) -> Result<String, SnapshotSourceError> {

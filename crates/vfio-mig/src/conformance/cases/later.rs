@@ -54,7 +54,8 @@ fn after_reset(script: &Script<'_>) -> Result<(), Stop> {
     let side = script.destination()?;
     let stream = side.open_stream(RESUMING)?;
     side.write(stream, &bytes[..bytes.len() - 1])?;
-    script.expect("reset", side.reset()?, "ok", &[])?;
+    let answer = side.reset()?;
+    side.must(answer, "reset")?;
     let (_, answer) = offer(&side, &bytes)?;
     script.expect("write of the whole stream", answer, &bytes.len().to_string(), &[])?;
     side.expect_guest("guest afterwards", &matrix_a())
@@ -67,7 +68,7 @@ fn second_session(script: &Script<'_>, first: usize, second: usize) -> Result<()
         (handmade(script, &queues[..first], Mask256::EMPTY)?, handmade(script, &queues[..second], Mask256::EMPTY)?);
     let side = script.destination()?;
     let (_, answer) = offer(&side, &first)?;
-    script.expect("first session", answer, &first.len().to_string(), &[])?;
+    side.must(answer, "the first session")?;
     side.reach(RUNNING)?;
     let (_, answer) = offer(&side, &second_bytes)?;
     script.expect("second session", answer, &second_bytes.len().to_string(), &[])?;

@@ -207,6 +207,8 @@ fn large(script: &Script<'_>) -> Result<(), Stop> {
     let host = matrix(&adapters, &domains, &[]);
     let setup = |matrix| HostSetup { host, mdevs: vec![MdevSetup { name: A, matrix }], ..HostSetup::source() };
     let source = script.host("source", &setup(host))?;
+    script.expect("a snapshot of 5,120 queues", source.set(STOP_COPY)?, "ok, stream", &[])?;
+    source.reach(RUNNING)?;
     let bytes = source.full()?;
     let format = super::super::side::format_of(&bytes)?;
     let size = format.stream_size(5_120).to_string();
