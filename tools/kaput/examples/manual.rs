@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes the manual pages and the completions of the shells into a folder, from the definition of the command line:
-//! `cargo run --package kaput --example manual -- FOLDER`. An example, so that only who packs kaput builds what makes them.
+//! `cargo run --package kaput --example manual -- FOLDER`. An example, so that only who packs kaput builds what makes
+//! them.
 #![forbid(unsafe_code)]
 
 use std::fs;

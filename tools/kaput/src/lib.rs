@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The harness: migrates a guest between two QEMUs, hands the AP configuration over, judges what the guest and the hosts
-//! say, reports. [`run`] is the story of one run; everything else serves it.
+//! The harness: migrates a guest between two QEMUs, hands the AP configuration over, judges what the guest and the
+//! hosts say, reports. [`run`] is the story of one run; everything else serves it.
 //!
 //! A folder uses what stands below it in this list, and nothing above:
 //!

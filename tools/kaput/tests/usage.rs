@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Wrong usage, as a user meets it: a message that says where and what is allowed, exit status 2, and nothing started. The
-//! QEMU here is a program that leaves a note if anybody starts it.
+//! Wrong usage, as a user meets it: a message that says where and what is allowed, exit status 2, and nothing started.
+//! The QEMU here is a program that leaves a note if anybody starts it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask dist`: a folder, and an archive of it, with everything a user without cargo or a checkout needs but QEMU.
+//! `cargo xtask dist`: a folder, and an archive of it, with everything a user without cargo or a checkout needs but
+//! QEMU.
 //!
 //! The harness looks beside itself for the plugin, the image and the scenarios, so the folder works wherever it lies.
 //! Whether it does is a test: the archive is unpacked elsewhere and used with an empty environment.

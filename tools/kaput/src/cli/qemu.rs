@@ -39,7 +39,8 @@ pub(super) struct Options {
     /// Shows the guest the AP-queue interruption facility (STFLE 65), as `facilities.apqi` in a file does
     #[arg(long)]
     interrupts: bool,
-    /// Shows the guest an LPAR on which Linux's KVM and vfio_ap start, with STFLE 65, as `facilities.sie` in a file does
+    /// Shows the guest an LPAR on which Linux's KVM and vfio_ap start, with STFLE 65, as `facilities.sie` in a file
+    /// does
     #[arg(long)]
     lpar: bool,
     /// Where the plugin listens: cards are plugged, configured and made to fail there

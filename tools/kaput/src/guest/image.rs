@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The guest image as the harness sees it: an ELF file that must be ours, the names of its cases, where its log ring and
-//! its progress counter are.
+//! The guest image as the harness sees it: an ELF file that must be ours, the names of its cases, where its log ring
+//! and its progress counter are.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,8 @@ pub enum ImageError {
     /// It is something else.
     #[error("{} is not an image of ours: {reason}", path.display())]
     #[diagnostic(help(
-        "expected an s390x ELF file with the section {CASES_SECTION} and the symbols {LOG_SYMBOL} and {PROGRESS_SYMBOL}: build it with `cargo xtask build`"
+        "expected an s390x ELF file with the section {CASES_SECTION} and the symbols {LOG_SYMBOL} and \
+         {PROGRESS_SYMBOL}: build it with `cargo xtask build`"
     ))]
     NotOurs {
         /// The file.

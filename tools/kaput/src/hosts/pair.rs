@@ -21,8 +21,9 @@ pub struct Sites {
     /// Where guests are migrated to, in the same words
     #[arg(long, value_name = "HOST", default_value = "local")]
     pub destination: Site,
-    /// How a guest's memory goes between them: ssh, through its connections, or tcp[:ADDRESS[:FIRST-LAST]], not encrypted,
-    /// from the source to this address and these ports of the destination [default address: the one that ssh reached]
+    /// How a guest's memory goes between them: ssh, through its connections, or tcp[:ADDRESS[:FIRST-LAST]], not
+    /// encrypted, from the source to this address and these ports of the destination [default address: the one that ssh
+    /// reached]
     #[arg(long, value_name = "WAY", default_value_t)]
     pub migrate_over: Transport,
     /// How ssh reaches them.
@@ -87,7 +88,8 @@ impl Hosts {
             .map(|_| ())
     }
 
-    /// The machine that all hosts have, for source and destination must agree. `here` is this host's, where it takes part.
+    /// The machine that all hosts have, for source and destination must agree. `here` is this host's, where it takes
+    /// part.
     ///
     /// # Errors
     /// [`HostError::Unfit`].

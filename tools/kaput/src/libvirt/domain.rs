@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A guest that libvirt runs on a host: described, created or received, and destroyed whatever happens. Its domain is
-//! transient: libvirt forgets it with its end. A file on the host says how it is destroyed, for the time when nobody here
-//! can say it any more.
+//! transient: libvirt forgets it with its end. A file on the host says how it is destroyed, for the time when nobody
+//! here can say it any more.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -309,8 +309,8 @@ impl Domain {
         is_gone
     }
 
-    /// Waits until its events are heard: those who listen do not say when they begin to. What is done meanwhile, twice in
-    /// a moment and without consequence, gives them something to tell.
+    /// Waits until its events are heard: those who listen do not say when they begin to. What is done meanwhile, twice
+    /// in a moment and without consequence, gives them something to tell.
     pub(crate) async fn heard(&self, patience: Duration, twice: [&str; 2]) -> Result<(), MachineError> {
         let deadline = Instant::now() + patience;
         let mut pace = Pace::until(deadline);

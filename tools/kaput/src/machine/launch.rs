@@ -162,11 +162,14 @@ impl Launching {
         let ended = |until| observed.until(until, |state| state.machines[index].exit.is_some().then_some(()));
         let answers = tokio::select! {
             answers = self.connect(deadline) => answers,
-            ended = ended(deadline) => Err(ended.map_or(MachineError::Late("QEMU's greeting"), |()| MachineError::Died)),
+            ended = ended(deadline) => Err(match ended {
+                Ok(()) => MachineError::Died,
+                Err(_) => MachineError::Late("QEMU's greeting"),
+            }),
         };
         match answers {
-            // A connection that ends because QEMU does is seen to end a moment before. What QEMU refuses is its own trouble,
-            // though it is ended for it.
+            // A connection that ends because QEMU does is seen to end a moment before. What QEMU refuses is its own
+            // trouble, though it is ended for it.
             Err(trouble @ (MachineError::Qmp(QmpError::Closed(_)) | MachineError::Control(ControlError::Lost(_)))) => {
                 Err(ended(deadline.min(Instant::now() + MOMENT)).await.map_or(trouble, |()| MachineError::Died))
             }
@@ -198,8 +201,8 @@ impl Launching {
         let on = |capability| Switch { capability, state: true };
         let mut capabilities = vec![on("events"), on("pause-before-switchover")];
         if self.real_driver {
-            // The driver's state goes with the stream: a destination that refuses it must be able to say so, or the source
-            // believes that the guest is gone.
+            // The driver's state goes with the stream: a destination that refuses it must be able to say so, or the
+            // source believes that the guest is gone.
             capabilities.push(on("return-path"));
         }
         qmp.execute(SetCapabilities { capabilities }).await?;

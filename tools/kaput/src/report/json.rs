@@ -141,9 +141,11 @@ mod tests {
     fn a_report_with_more_in_it_is_read_and_one_of_a_later_version_is_refused_with_what_to_do() {
         let report = |version: u32| {
             format!(
-                r#"{{"version": {version}, "scenario": "x", "verdict": {{"kind": "as-expected", "happened": "y", "new": 1}},
-                "cases": [], "info": [], "new": {{}}, "scenario-file": "",
-                "events": [{{"at": 0.5, "event": "brand-new", "new": [1]}}, {{"at": 1.0, "event": "judged", "verdict": {{}}}}]}}"#
+                r#"{{"version": {version}, "scenario": "x", "scenario-file": "",
+                "verdict": {{"kind": "as-expected", "happened": "y", "new": 1}},
+                "cases": [], "info": [], "new": {{}},
+                "events": [{{"at": 0.5, "event": "brand-new", "new": [1]}},
+                           {{"at": 1.0, "event": "judged", "verdict": {{}}}}]}}"#
             )
         };
         let read_back = read(&report(VERSION)).expect("readable");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the scenario wants done at a moment is done: processes killed, connections cut, an administrator's actions at one
-//! of the hosts.
+//! What the scenario wants done at a moment is done: processes killed, connections cut, an administrator's actions at
+//! one of the hosts.
 
 use super::Run;
 use super::blame::Ended;

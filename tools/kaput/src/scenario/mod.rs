@@ -284,8 +284,8 @@ pub struct Hop<'a> {
 }
 
 impl Scenario {
-    /// Makes the random numbers of all cards those of a seed, but on hosts whose topology has one: what a run with the same
-    /// seed got, this one gets.
+    /// Makes the random numbers of all cards those of a seed, but on hosts whose topology has one: what a run with the
+    /// same seed got, this one gets.
     pub fn sow(&mut self, seed: u64) {
         for (number, host) in (0..).zip(self.hosts.values_mut()) {
             host.topology.seed.get_or_insert(seed.wrapping_add(number));

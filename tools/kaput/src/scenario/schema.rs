@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! JSON schemas of what people write and programs read: the scenario file, and the JSON report. Both are files of the tree,
-//! made from the types by a test. What the types do not tell by themselves stands here: texts of which only some are
-//! good.
+//! JSON schemas of what people write and programs read: the scenario file, and the JSON report. Both are files of the
+//! tree, made from the types by a test. What the types do not tell by themselves stands here: texts of which only some
+//! are good.
 
 use ap_arch::report::Verdict;
 use ap_machine::Topology;
