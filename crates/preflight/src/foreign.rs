@@ -23,8 +23,8 @@ pub enum Document {
     Domain(Vec<String>),
 }
 
-/// Where the name of a device without one stands: mdevctl keeps a definition in a file of that name.
-const UNNAMED: &str = "wanted";
+/// What a device without a name is called here: mdevctl keeps a definition in a file that has the UUID as its name.
+pub(crate) const UNNAMED: &str = "wanted";
 
 /// Reads a text of any of these forms.
 ///

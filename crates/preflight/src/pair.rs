@@ -43,7 +43,11 @@ pub enum NoGuest {
     #[error("the source has several mediated devices; name one by --mdev:{}", lines(.0))]
     Several(Vec<(String, bool)>),
     /// The source does not say which it has.
-    #[error("the mediated devices of the source are not known: {}", crate::text::plain(.0))]
+    #[error(
+        "the mediated devices of the source are not known: {}; a snapshot says it: run `kaput collect` on the source, \
+         or the script that `kaput collect --script` prints",
+        crate::text::plain(.0)
+    )]
     Unknown(String),
 }
 

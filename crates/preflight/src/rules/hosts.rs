@@ -5,6 +5,7 @@ use ap_arch::{Apqn, Matrix};
 
 use super::{Evidence, Outcome};
 use crate::fix::Fix;
+use crate::foreign::UNNAMED;
 use crate::host::{Fact, Host, Unknown, VfioAp};
 use crate::message;
 use crate::pair::Pair;
@@ -88,6 +89,14 @@ pub(super) fn destination_migratable(pair: &Pair<'_>) -> Outcome {
 pub(super) fn destination_mdev(pair: &Pair<'_>) -> Outcome {
     match pair.target() {
         Ok(Some(_)) => Outcome::Holds,
+        Ok(None) if pair.destination_mdev == UNNAMED => {
+            Evidence::new("a definition without a UUID", "not known which device")
+                .fix([Fix::advice(
+                    "call the definition's file by the device's UUID, as mdevctl does, or name the device by \
+                     --destination-mdev",
+                )])
+                .unknown()
+        }
         Ok(None) => Evidence::new(pair.source_mdev, "no such device")
             .log([format!("error: device not found: mediated device '{}' not found", pair.destination_mdev)])
             .fix([Fix::CreateMdev(pair.destination_mdev.to_owned())])

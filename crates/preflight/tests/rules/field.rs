@@ -169,3 +169,25 @@ fn several_devices_are_listed_whole_and_the_one_in_use_is_marked() {
     let judgement = hosts.named(&UUID.to_uppercase()).expect("upper and lower case are one");
     assert_eq!(judgement.source_mdev, UUID);
 }
+
+#[test]
+fn a_definition_without_a_uuid_gets_no_command_with_a_made_up_name() {
+    let text = r#"{"mdev_type": "vfio_ap-passthrough", "attrs": [{"assign_adapter": "5"}, {"assign_domain": "0x33"}]}"#;
+    let mut hosts = Hosts::new();
+    hosts.snapshots[SOURCE] = preflight::foreign::read(text).unwrap().into_host("guest.json").unwrap();
+    let screen = hosts.screen();
+    assert!(screen.contains("call the definition's file by the device's UUID"), "{screen}");
+    let script = preflight::report::fix(&hosts.judge());
+    assert!(!script.lines().any(|line| line.starts_with("put ") && line.contains("wanted")), "{script}");
+}
+
+#[test]
+fn a_table_of_queues_as_the_source_says_how_a_snapshot_is_taken() {
+    let table = "CARD.DOM TYPE  MODE        STATUS     REQUESTS  PENDING HWTYPE QDEPTH FUNCTIONS  DRIVER     \n\
+                 --------------------------------------------------------------------------------------------\n\
+                 05.0033  CEX8P EP11-Coproc in use            -        -     14     08 -----XN-F- vfio_ap    \n";
+    let mut hosts = Hosts::new();
+    hosts.snapshots[SOURCE] = preflight::foreign::read(table).unwrap().into_host("table.txt").unwrap();
+    let error = hosts.error();
+    assert!(error.contains("lszcrypt") && error.contains("kaput collect"), "{error}");
+}
