@@ -5,7 +5,7 @@
 //! For the lab, where several QEMUs share one machine. Each question is a round trip, and notifications do not come
 //! over: such a guest polls. In process nobody comes by here.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{Configuration, Instruction, OperandMemory, Operands, Outcome, Progra
 
 /// The longest operand, in bytes: the length field of a message has no more.
 const LONGEST_OPERAND: usize = 1 << 16;
-/// How long the other side may take for one line.
+/// How long the other side may take for one line, once it is asked or has begun.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest line: a message of 12 KiB as numbers with commas, and some.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -52,6 +52,17 @@ impl Line {
         let mut text = serde_json::to_string(value).map_err(|error| error.to_string())?;
         text.push('\n');
         self.0.get_mut().write_all(text.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    /// Waits as long as nothing comes: a guest may be idle.
+    fn wait(&mut self) -> Result<(), String> {
+        loop {
+            match self.0.fill_buf() {
+                Ok(_) => return Ok(()),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
     }
 
     /// `None` at the end.
@@ -166,13 +177,26 @@ impl OperandMemory for FarStorage<'_> {
 /// Executes for one guest in another process until it leaves.
 ///
 /// # Errors
-/// A sentence: the guest is silent, or says what means nothing.
+/// As [`serve_by`].
 pub fn serve(guest: &Configuration, stream: UnixStream) -> Result<(), String> {
+    serve_by(&|instruction, operands, memory| guest.execute(instruction, operands, memory), stream)
+}
+
+/// What executes an instruction.
+pub type Execution<'a> = dyn Fn(Instruction, &Operands, &mut dyn OperandMemory) -> Outcome + 'a;
+
+/// Has the instructions of a guest in another process executed until it leaves.
+///
+/// # Errors
+/// A sentence: the guest is silent, or says what means nothing.
+pub fn serve_by(execution: &Execution<'_>, stream: UnixStream) -> Result<(), String> {
     let mut line = Line::new(stream)?;
-    while let Some(Execute(code, problem_state, [gr0, gr1, gr2], r1, r2)) = line.receive()? {
+    loop {
+        line.wait()?;
+        let Some(Execute(code, problem_state, [gr0, gr1, gr2], r1, r2)) = line.receive()? else { return Ok(()) };
         let instruction = Instruction::decode(code).ok_or("no AP instruction")?;
         let operands = Operands { problem_state, gr0, gr1, gr2, r1, r2 };
-        let answer = match guest.execute(instruction, &operands, &mut FarStorage(&mut line)) {
+        let answer = match execution(instruction, &operands, &mut FarStorage(&mut line)) {
             Outcome::Completed { cc, writes } => ToCpu::Completed(cc.bits(), writes.iter().collect()),
             Outcome::Exception(exception) => {
                 let (code, address) = plain(exception);
@@ -181,5 +205,4 @@ pub fn serve(guest: &Configuration, stream: UnixStream) -> Result<(), String> {
         };
         line.send(&answer)?;
     }
-    Ok(())
 }

@@ -6,6 +6,7 @@
 //!
 //! * [`cli`]: the commands
 //! * [`doctor`]: what is here, and what is missing
+//! * [`lab`]: the real driver in an LPAR that is emulated here
 //! * [`conformance`]: devices that are judged by the rules of the specification
 //! * [`run`]: the story of one run
 //! * [`libvirt`]: the guest's QEMU is started and migrated by libvirt
@@ -26,6 +27,7 @@ pub mod conformance;
 pub mod doctor;
 pub mod guest;
 pub mod hosts;
+pub mod lab;
 pub mod libvirt;
 pub mod machine;
 pub mod outcome;

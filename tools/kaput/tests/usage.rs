@@ -213,6 +213,19 @@ fn what_never_ends_is_read_no_further_than_it_may_be_long() {
 }
 
 #[test]
+fn a_tree_that_is_none_and_a_kernel_that_is_none_are_refused() {
+    let place = Place::new();
+    let there = |name: &str| place.path().join(name).display().to_string();
+    place.refuses(&["lab", "build", "--source", &there("scenarios")], &["no source tree of Linux", "Kconfig"]);
+    place.write("bzImage", "no kernel");
+    place.write("busybox", "no busybox");
+    let shell = ["lab", "shell", "--ap", "05=cex8a/33", "--busybox", &there("busybox")];
+    place.refuses(&[&shell[..], &["--kernel", &there("bzImage")]].concat(), &["no Linux kernel for s390x", "bzImage"]);
+    place.refuses(&[&shell[..], &["--kernel", &there("none")]].concat(), &["cannot be read", "cargo xtask lab"]);
+    place.refuses(&["lab", "compare", &there("bzImage"), &there("bzImage")], &["bzImage", "no report"]);
+}
+
+#[test]
 fn a_reader_that_went_away_is_no_reason_to_complain() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);

@@ -15,7 +15,7 @@ use crate::layout::{Layout, in_path};
 use crate::process;
 use crate::setup::guest_library::{self, GuestLibrary, TARGET};
 use crate::setup::qemu::{self, Origin};
-use crate::setup::{linux, probe};
+use crate::setup::{lab_kernel, linux, probe};
 use crate::state::State;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -66,6 +66,7 @@ pub(crate) fn run(layout: &Layout, state: &mut State) -> Result<bool> {
         false => report.note("image", "not built yet; the first `cargo xtask run` does it"),
     }
     linux(&report, layout);
+    lab(&report, layout);
     report.note("cache", &layout.cache.display().to_string());
     Ok(report.missing == 0)
 }
@@ -143,6 +144,15 @@ fn linux(report: &Report, layout: &Layout) {
         Ok(Some(versions)) => report.good("Linux", &versions),
         Ok(None) => report.note("Linux", "not here; only tests want it, and `cargo xtask test linux` fetches it"),
         Err(error) => report.note("Linux", &format!("{error:#}")),
+    }
+}
+
+/// Likewise for the real driver.
+fn lab(report: &Report, layout: &Layout) {
+    match (lab_kernel::cached(&layout.cache), lab_kernel::missing()) {
+        (Some(source), _) => report.good("lab kernel", &source),
+        (None, Some(reason)) => report.note("lab kernel", &format!("not here, and cannot be built: {reason}")),
+        (None, None) => report.note("lab kernel", "not here; only the lab wants it, and `cargo xtask lab` builds it"),
     }
 }
 

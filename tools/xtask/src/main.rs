@@ -28,6 +28,7 @@ use clap::{Parser, Subcommand};
 
 use crate::launch::Ready;
 use crate::layout::Layout;
+use crate::setup::lab_kernel::{self, Kind};
 use crate::state::State;
 
 const DEFAULT_SCENARIO: &str = "survive";
@@ -40,6 +41,7 @@ Examples:
   cargo xtask test                  everything, as CI does it
   cargo xtask test linux            Debian's Linux as a guest
   cargo xtask test big-endian       the libraries' tests on an emulated big-endian machine
+  cargo xtask lab                   the lab's kernel, built once: an LPAR on which the real vfio_ap runs
   cargo xtask bench                 what the emulation costs
   cargo xtask fuzz --seconds 60     damaged input for every reader, a minute each
   cargo xtask dist                  a folder and an archive for people without cargo
@@ -84,6 +86,15 @@ enum Verb {
         /// As CI: try the installation too, and take every skip for a failure that is not on the list of allowed ones.
         #[arg(long)]
         ci: bool,
+    },
+    /// Build the lab's kernel from the newest source that Debian has, unless it is in the cache; print its path.
+    Lab {
+        /// One with the kernel's own checkers of lifetimes and locks.
+        #[arg(long, conflicts_with = "pattern")]
+        checkers: bool,
+        /// One whose stack is filled by a pattern.
+        #[arg(long)]
+        pattern: bool,
     },
     /// Measure what the emulation costs and print a table of ratios with the raw numbers beside.
     Bench {
@@ -137,6 +148,17 @@ fn act(arguments: Arguments) -> Result<ExitCode> {
         }
         Verb::Kaput { args } => kaput(&layout, &mut state, args, arguments.timings),
         Verb::Test { steps, ci } => test::run(&layout, &mut state, &steps, ci),
+        Verb::Lab { checkers, pattern } => {
+            let kind = match (checkers, pattern) {
+                (true, _) => Kind::Checkers,
+                (_, true) => Kind::Pattern,
+                _ => Kind::Usual,
+            };
+            artifacts::host(&layout).and_then(|host| lab_kernel::ready(&layout, &host.harness, kind)).map(|kernel| {
+                println!("{}", kernel.display());
+                true
+            })
+        }
         Verb::Bench { runs } => bench::run(&layout, &mut state, runs),
         Verb::Fuzz { targets, seconds, input } => {
             fuzz::run(&layout, &targets, seconds, input.as_deref()).map(|wrong| wrong == 0)

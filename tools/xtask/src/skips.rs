@@ -19,12 +19,18 @@ struct Group {
     remedy: &'static str,
 }
 
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 11] = [
     Group {
         name: "linux",
         what: "Debian's Linux as a guest",
         allowed: &[],
         remedy: "cargo xtask test linux; KAPUT_DEBIAN_MIRROR names another mirror",
+    },
+    Group {
+        name: "lab",
+        what: "the real vfio_ap driver in an emulated LPAR",
+        allowed: &[],
+        remedy: "apt-get install gcc-s390x-linux-gnu flex bison bc libssl-dev libelf-dev",
     },
     Group {
         name: "hosts",

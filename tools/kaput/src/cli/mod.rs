@@ -4,6 +4,7 @@
 mod doctor;
 mod interrupts;
 mod judge;
+mod lab;
 mod live;
 mod paint;
 mod preflight;
@@ -120,6 +121,9 @@ enum Command {
     Qemu(Box<qemu::Options>),
     /// Judges a vfio-ap migration driver by the conformance suite
     Conformance(judge::Conformance),
+    /// Judges the real vfio_ap driver, in an LPAR that is emulated here
+    #[command(subcommand, after_help = lab::HELP)]
+    Lab(Box<lab::Lab>),
     /// Shows that the tests notice every known defect, and nothing else
     Mutants(judge::Mutants),
     /// Explains a finding: what, how it shows, the calls that show it, what is right
@@ -195,6 +199,7 @@ async fn carry_out(cli: &Cli) -> Result<u8> {
         Command::Restore(options) => listen()?.unless(resources::restore(options)).await,
         Command::Qemu(options) => qemu::start(options).await.map(Exit::status),
         Command::Conformance(options) => options.start().await.map(Exit::status),
+        Command::Lab(options) => listen()?.unless(options.start()).await,
         Command::Mutants(options) => options.start().await.map(Exit::status),
         Command::Explain(options) => options.start().await.map(Exit::status),
     }

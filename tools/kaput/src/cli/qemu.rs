@@ -53,7 +53,7 @@ pub(super) struct Options {
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-struct Hardware {
+pub(super) struct Hardware {
     /// The AP hardware, ADAPTER=KIND,…/DOMAIN,…[/CONTROL-DOMAIN,…]; kinds are cex4a to cex8p
     #[arg(long, value_name = "SPEC")]
     ap: Option<Topology>,
@@ -62,15 +62,21 @@ struct Hardware {
     topology: Option<PathBuf>,
 }
 
+impl Hardware {
+    /// What it is.
+    pub(super) fn topology(&self) -> Result<Topology> {
+        match self {
+            Self { ap: Some(topology), .. } => Ok(topology.clone()),
+            Self { topology: Some(path), .. } => Ok(load::topology(path)?),
+            Self { ap: None, topology: None } => Err(miette::miette!("neither --ap nor --topology is given")),
+        }
+    }
+}
+
 /// Becomes QEMU; returns only when that fails.
 pub(super) async fn start(options: &Options) -> Result<Exit> {
-    let topology = match &options.hardware {
-        Hardware { ap: Some(topology), .. } => topology.clone(),
-        Hardware { topology: Some(path), .. } => load::topology(path)?,
-        Hardware { ap: None, topology: None } => return Err(miette::miette!("neither --ap nor --topology is given")),
-    };
     let wishes = emulator::Options {
-        topology,
+        topology: options.hardware.topology()?,
         guest: options.guest,
         interrupts: options.interrupts,
         lpar: options.lpar,

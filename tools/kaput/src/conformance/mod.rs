@@ -7,6 +7,7 @@ pub mod explain;
 pub mod human;
 pub mod json;
 pub mod mutants;
+pub mod page;
 pub mod tap;
 pub mod unmodelled;
 

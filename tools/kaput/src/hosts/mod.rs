@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The hosts of a run: how one is reached, which two take part, what they have, and what has to be put back there.
 
+pub mod cache;
 pub mod cpu_model;
 pub mod foresight;
 pub mod journal;

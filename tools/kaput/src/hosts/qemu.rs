@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use crate::hosts::cache;
+
 /// The machine all QEMUs of a scenario are to be: versions must agree between source and destination.
 const MACHINE: (u32, u32) = (11, 1);
 
@@ -52,7 +54,7 @@ pub enum QemuError {
 /// [`QemuError`].
 pub async fn machine_type(qemu: &Path) -> Result<String, QemuError> {
     let stamp = Stamp::of(qemu);
-    let cache = cache_file();
+    let cache = cache::folder().map(|folder| folder.join("qemu-machines.json"));
     let mut known: BTreeMap<String, Known> = cache.as_deref().and_then(read).unwrap_or_default();
     let key = qemu.display().to_string();
     if let Some(found) = known.get(&key).filter(|found| stamp.as_ref() == Some(&found.stamp)) {
@@ -206,14 +208,6 @@ impl Stamp {
 struct Known {
     stamp: Stamp,
     machine: String,
-}
-
-/// `KAPUT_CACHE`, or the user's cache folder.
-fn cache_file() -> Option<PathBuf> {
-    let ours = |base: &str, below: &str| std::env::var_os(base).map(|base| PathBuf::from(base).join(below));
-    let folder =
-        ours("KAPUT_CACHE", "").or_else(|| ours("XDG_CACHE_HOME", "kaput")).or_else(|| ours("HOME", ".cache/kaput"))?;
-    Some(folder.join("qemu-machines.json"))
 }
 
 fn read(cache: &Path) -> Option<BTreeMap<String, Known>> {

@@ -9,9 +9,9 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kaput::lab::cpio::Archive;
 use serde_json::{Value, json};
 
-use crate::cpio::Archive;
 use crate::disk;
 use crate::lines::Lines;
 

@@ -60,6 +60,10 @@ virsh --version
 libvirtd --version
 id libvirt-qemu
 debootstrap --version
+s390x-linux-gnu-gcc --version
+flex --version
+bison --version
+bc --version
 TOOLS
     if [ -z "$missing" ]; then
         echo "test every_tool_answers ... ok"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Set-up: a QEMU, the guest's `core` and `alloc`, and a Linux for the tests, found on this machine or fetched into our
+//! Set-up: a QEMU, the guest's `core` and `alloc`, a Linux and the lab's kernel for the tests, found on this machine or fetched into our
 //! cache.
 //!
 //! The system is never changed but by rustup, asked for the guest's target. Several checkouts and several calls may
@@ -8,6 +8,8 @@
 mod apt;
 pub(crate) mod bare;
 pub(crate) mod guest_library;
+mod kernel_source;
+pub(crate) mod lab_kernel;
 pub(crate) mod linux;
 pub(crate) mod mdbook;
 #[cfg(test)]
@@ -25,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-const LOCK_DEADLINE: Duration = Duration::from_secs(1800);
+const LOCK_DEADLINE: Duration = Duration::from_secs(3600);
 const LOCK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Runs `work` while no other set-up works on the cache.

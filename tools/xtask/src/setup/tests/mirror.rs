@@ -95,7 +95,7 @@ impl Contents {
         while let Some(request) = lines.next().transpose()? {
             while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
             let path = request.split(' ').nth(1).unwrap_or_default().trim_start_matches("/debian/");
-            let path = path.replace("%2b", "+").replace("%253a", "%3a");
+            let path = path.replace("%2b", "+").replace("%7e", "~").replace("%253a", "%3a");
             let none = Vec::new();
             let (status, bytes) = match self.files.get(&path) {
                 Some(bytes) => ("200 OK", bytes),

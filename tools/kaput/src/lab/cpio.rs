@@ -2,7 +2,8 @@
 //! An initial RAM file system in the form the kernel unpacks: cpio, "newc", not compressed.
 
 /// An archive that grows.
-pub(crate) struct Archive {
+#[derive(Debug, Default)]
+pub struct Archive {
     bytes: Vec<u8>,
     entries: u32,
 }
@@ -12,37 +13,44 @@ const PROGRAM: u32 = 0o100_755;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 
 impl Archive {
-    pub(crate) fn new() -> Self {
-        Self { bytes: Vec::new(), entries: 0 }
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Adds a folder; the folders above it come before it.
-    pub(crate) fn folder(mut self, name: &str) -> Self {
+    #[must_use]
+    pub fn folder(mut self, name: &str) -> Self {
         self.entry(name, FOLDER, (0, 0), &[]);
         self
     }
 
     /// Adds a file that can be read and executed.
-    pub(crate) fn file(mut self, name: &str, content: &[u8]) -> Self {
+    #[must_use]
+    pub fn file(mut self, name: &str, content: &[u8]) -> Self {
         self.entry(name, PROGRAM, (0, 0), content);
         self
     }
 
     /// Adds the device that the kernel opens for the first program.
-    pub(crate) fn console(mut self) -> Self {
+    #[must_use]
+    pub fn console(mut self) -> Self {
         self.entry("dev/console", CHARACTER_DEVICE, (5, 1), &[]);
         self
     }
 
     /// The whole archive.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, (0, 0), &[]);
         self.bytes
     }
 
     fn entry(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) {
         self.entries += 1;
-        let length = |length: usize| u32::try_from(length).expect("a file of a few megabytes");
+        // The form has 32 bits for it; files of an LPAR have megabytes.
+        let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         // Inode, mode, user, group, links, time, size, device of the file (2), the device it is (2), name, checksum.
         let fields = [
             self.entries,

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `kaput lab`: the real driver in an emulated LPAR.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+
+use super::print::{print, tell};
+use super::qemu::Hardware;
+use crate::lab::compare::{Verdicts, compare};
+use crate::lab::kernel::{self, Builder, Kind, settings};
+use crate::lab::{cache, shell};
+use crate::machine::emulator;
+use crate::outcome::verdict::Exit;
+use crate::run::tools::NamedEmulator;
+
+pub(super) const HELP: &str = "\
+Examples:
+  kaput lab shell --ap 05=cex8a,06=cex8c/33,3a an LPAR at the terminal, with cards and vfio_ap
+  kaput lab compare before.json after.json     what got better with a kernel, and what worse
+  kaput lab build --source ~/linux             a kernel for the lab from your tree; its path is printed
+  kaput lab build --source ~/linux --checkers  one with KASAN and lockdep
+  kaput lab config                             the settings that a kernel of your own needs
+";
+
+/// The kernel of an LPAR.
+#[derive(Debug, clap::Args)]
+struct NamedKernel {
+    /// The kernel: arch/s390/boot/bzImage of a built tree [default: that of `cargo xtask lab`]
+    #[arg(long, value_name = "BZIMAGE", env = "KAPUT_LAB_KERNEL")]
+    kernel: Option<PathBuf>,
+}
+
+impl NamedKernel {
+    /// The kernel, if it is one.
+    fn find(&self) -> Result<&Path> {
+        let kernel = self.kernel.as_deref().ok_or_else(|| {
+            miette!(
+                help = "`cargo xtask lab` builds one from Debian's source, `kaput lab build --source TREE` from yours",
+                "there is no kernel for the lab: name one by --kernel"
+            )
+        })?;
+        kernel::check(kernel)?;
+        Ok(kernel)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Lab {
+    /// Builds a kernel for the lab from a source tree of Linux, outside of the tree, and prints its path
+    Build(Build),
+    /// Becomes an LPAR at the terminal: cards, vfio_ap, KVM and a shell
+    Shell(Box<Shell>),
+    /// Says what got better and what worse from one kernel to another
+    Compare(Compare),
+    /// Prints the settings of the lab's kernel: a fragment on top of `make allnoconfig`
+    Config(Which),
+}
+
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Which {
+    /// With the kernel's own checkers: KASAN, lockdep, failing allocations
+    #[arg(long, conflicts_with = "pattern")]
+    checkers: bool,
+    /// With a stack that is filled by a pattern, and traced slabs
+    #[arg(long)]
+    pattern: bool,
+}
+
+impl Which {
+    const fn kind(self) -> Kind {
+        match self {
+            Self { checkers: true, .. } => Kind::Checkers,
+            Self { pattern: true, .. } => Kind::Pattern,
+            Self { .. } => Kind::Usual,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Build {
+    /// The source tree of Linux
+    #[arg(long, value_name = "TREE")]
+    source: PathBuf,
+    #[command(flatten)]
+    which: Which,
+    /// Where the objects go; what is there is used again [default: a folder of the cache for this tree]
+    #[arg(long, value_name = "FOLDER")]
+    into: Option<PathBuf>,
+}
+
+impl Lab {
+    pub(super) async fn start(&self) -> Result<u8> {
+        match self {
+            Self::Build(options) => options.build().await,
+            Self::Shell(options) => options.start().await,
+            Self::Compare(options) => options.start().await,
+            Self::Config(which) => print(settings(which.kind())).await,
+        }
+    }
+}
+
+impl Build {
+    async fn build(&self) -> Result<u8> {
+        let kind = self.which.kind();
+        let tree = std::path::absolute(&self.source).unwrap_or_else(|_| self.source.clone());
+        let objects = self.into.clone().map_or_else(|| cache::objects(&tree, kind), Ok)?;
+        let built = Builder { tree, objects, kind }.build().await?;
+        if !built.lacking.is_empty() {
+            tell(format!("this tree does not have {}; cases that need it are skipped\n", built.lacking.join(", ")))
+                .await;
+        }
+        print(format!("{}\n", built.kernel.display())).await
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Shell {
+    #[command(flatten)]
+    named: NamedEmulator,
+    #[command(flatten)]
+    kernel: NamedKernel,
+    #[command(flatten)]
+    hardware: Hardware,
+    /// A static busybox for s390x, such as that of Debian's busybox-static
+    #[arg(long, value_name = "FILE", env = "KAPUT_BUSYBOX")]
+    busybox: PathBuf,
+    /// Where the plugin listens: cards are plugged, configured and made to fail there
+    #[arg(long, value_name = "SOCKET")]
+    control: Option<PathBuf>,
+}
+
+impl Shell {
+    /// Becomes QEMU; returns only when that fails.
+    async fn start(&self) -> Result<u8> {
+        let kernel = self.kernel.find()?;
+        let busybox = std::fs::read(&self.busybox).into_diagnostic();
+        let busybox = busybox.wrap_err_with(|| format!("the busybox {} cannot be read", self.busybox.display()))?;
+        let initramfs = shell::initramfs(&busybox).into_diagnostic()?;
+        let wishes = emulator::Options {
+            topology: self.hardware.topology()?,
+            lpar: true,
+            control: self.control.clone(),
+            arguments: shell::arguments(kernel, &initramfs),
+            ..emulator::Options::default()
+        };
+        let emulator = wishes.check()?;
+        let (qemu, plugin) = self.named.find().await?;
+        Err(emulator.start(&qemu, &plugin).into())
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Compare {
+    /// The report of one kernel, from `kaput lab run --report json=FILE`
+    first: PathBuf,
+    /// That of another
+    second: PathBuf,
+}
+
+impl Compare {
+    async fn start(&self) -> Result<u8> {
+        let read = |path: &Path| -> Result<Verdicts> {
+            let text = std::fs::read_to_string(path).into_diagnostic();
+            let verdicts = text.and_then(|text| Verdicts::read(&text).map_err(|why| miette!(why)));
+            verdicts.wrap_err_with(|| format!("{} is no report of `kaput lab run --report json`", path.display()))
+        };
+        let (_, worse, text) = compare(&read(&self.first)?, &read(&self.second)?);
+        print(text).await?;
+        Ok(if worse == 0 { Exit::AsExpected } else { Exit::NotAsExpected }.status())
+    }
+}

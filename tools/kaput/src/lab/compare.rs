@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Two kernels by what the cases said of each: what got better, what worse.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use vfio_mig::conformance::Verdict;
+
+use crate::conformance::word;
+
+/// What each case said of one kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdicts(pub BTreeMap<String, Verdict>);
+
+/// A line of a report in JSON, as far as it is of use here; the last line has the counts and no case.
+#[derive(Deserialize)]
+struct Line {
+    case: Option<String>,
+    verdict: Option<String>,
+}
+
+impl Verdicts {
+    /// Reads a report in JSON, as `kaput lab run --report json` writes it.
+    ///
+    /// # Errors
+    /// A sentence that names the line.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let mut verdicts = BTreeMap::new();
+        for (number, line) in text.lines().enumerate() {
+            let wrong = |what: &str| format!("line {}: {what}", number + 1);
+            let line: Line = serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;
+            let Some(case) = line.case else { continue };
+            let told = line.verdict.unwrap_or_default();
+            let known = [Verdict::Pass, Verdict::Differs, Verdict::Fail, Verdict::Skip, Verdict::Broken];
+            let verdict = known.into_iter().find(|verdict| word(*verdict).eq_ignore_ascii_case(&told));
+            verdicts.insert(case, verdict.ok_or_else(|| wrong("it has no verdict that is known"))?);
+        }
+        if verdicts.is_empty() { Err("it has no cases".to_owned()) } else { Ok(Self(verdicts)) }
+    }
+}
+
+/// How many cases are better and worse with the second, and the table for people.
+#[must_use]
+pub fn compare(first: &Verdicts, second: &Verdicts) -> (usize, usize, String) {
+    let mut groups: [(&str, Vec<String>); 4] =
+        [("better", Vec::new()), ("worse", Vec::new()), ("otherwise", Vec::new()), ("in one only", Vec::new())];
+    let mut same = 0;
+    for (case, verdict) in &first.0 {
+        let line = |other: &str| format!("{case}: {} -> {other}", word(*verdict));
+        let Some(other) = second.0.get(case) else {
+            groups[3].1.push(line("not there"));
+            continue;
+        };
+        let group = match (rank(*verdict), rank(*other)) {
+            _ if verdict == other => {
+                same += 1;
+                continue;
+            }
+            (Some(before), Some(after)) if before > after => 0,
+            (Some(before), Some(after)) if before < after => 1,
+            _ => 2,
+        };
+        groups[group].1.push(line(word(*other)));
+    }
+    let new = second.0.iter().filter(|(case, _)| !first.0.contains_key(*case));
+    groups[3].1.extend(new.map(|(case, verdict)| format!("{case}: not there -> {}", word(*verdict))));
+    let mut text = String::new();
+    for (name, lines) in groups.iter().filter(|(_, lines)| !lines.is_empty()) {
+        _ = writeln!(text, "{name} ({}):", lines.len());
+        lines.iter().for_each(|line| _ = writeln!(text, "  {line}"));
+    }
+    _ = writeln!(text, "{} better, {} worse, {same} the same", groups[0].1.len(), groups[1].1.len());
+    (groups[0].1.len(), groups[1].1.len(), text)
+}
+
+/// How bad it is; `None` where nothing was judged.
+const fn rank(verdict: Verdict) -> Option<u8> {
+    match verdict {
+        Verdict::Pass => Some(0),
+        Verdict::Differs => Some(1),
+        Verdict::Fail => Some(2),
+        Verdict::Skip | Verdict::Broken => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "{\"case\":\"a/1\",\"verdict\":\"fail\"}\n{\"case\":\"a/2\",\"verdict\":\"pass\"}\n\
+                         {\"case\":\"a/3\",\"verdict\":\"skip\"}\n{\"case\":\"a/4\",\"verdict\":\"pass\"}\n{\"cases\":4}\n";
+    const SECOND: &str = "{\"case\":\"a/1\",\"verdict\":\"differs\"}\n{\"case\":\"a/2\",\"verdict\":\"fail\"}\n\
+                          {\"case\":\"a/3\",\"verdict\":\"pass\"}\n{\"case\":\"a/5\",\"verdict\":\"pass\"}\n";
+
+    #[test]
+    fn what_got_better_and_what_worse_is_told_apart() {
+        let [first, second] = [FIRST, SECOND].map(|text| Verdicts::read(text).expect("a report"));
+        let (better, worse, text) = compare(&first, &second);
+        assert_eq!((better, worse), (1, 1));
+        insta::assert_snapshot!(text, @r"
+        better (1):
+          a/1: FAIL -> DIFFERS
+        worse (1):
+          a/2: PASS -> FAIL
+        otherwise (1):
+          a/3: SKIP -> PASS
+        in one only (2):
+          a/4: PASS -> not there
+          a/5: not there -> PASS
+        1 better, 1 worse, 0 the same
+        ");
+    }
+
+    #[test]
+    fn what_is_no_report_is_told_by_its_line() {
+        assert!(Verdicts::read("{\"case\":\"a\",\"verdict\":\"odd\"}").is_err_and(|why| why.starts_with("line 1: ")));
+        assert!(Verdicts::read("{}\nx").is_err_and(|why| why.starts_with("line 2: ")));
+        assert_eq!(Verdicts::read(""), Err("it has no cases".to_owned()));
+    }
+}

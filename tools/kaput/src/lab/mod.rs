@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The lab: the real vfio_ap driver, in an LPAR that QEMU emulates, on hardware that this process owns.
+//!
+//! * [`kernel`]: the kernel that the LPAR boots, and how it is built
+//! * [`cpio`]: the initial RAM file system of a Linux
+//! * [`shell`]: an LPAR at the terminal
+//! * [`compare`]: two kernels by what the cases said of each
+//! * [`cache`]: what is kept for the next time
+
+pub mod cache;
+pub mod compare;
+pub mod cpio;
+pub mod kernel;
+pub mod shell;
