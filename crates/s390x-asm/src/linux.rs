@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A program of Linux without a C library: its entry, its system calls, its threads.
+//! A program of Linux without a C library: its entry, its system calls, its threads, and what it says.
 //!
 //! Registers are those of Linux's s390x system call interface: number in GR1, arguments in GR2 to GR7, result in GR2,
 //! an error as its negated number.
 
 use core::arch::asm;
+use core::fmt::{self, Write};
 
+/// `write`.
+const WRITE: u64 = 4;
+/// `exit_group`: ends all threads.
+const EXIT_GROUP: u64 = 248;
 /// `clone`.
 const CLONE: u64 = 120;
 /// `exit`: ends one thread.
@@ -34,6 +39,51 @@ pub unsafe fn syscall(number: u64, arguments: [u64; 6]) -> i64 {
         );
     }
     result
+}
+
+/// An error number of Linux.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(pub u32);
+
+/// What a system call returned: a value, or an error as its negated number.
+///
+/// # Errors
+/// The error.
+pub fn result(value: i64) -> Result<u64, Errno> {
+    u64::try_from(value).map_err(|_| Errno(u32::try_from(value.unsigned_abs()).unwrap_or(u32::MAX)))
+}
+
+/// Ends the program.
+pub fn exit(status: u8) -> ! {
+    loop {
+        // SAFETY: ends all threads.
+        unsafe { syscall(EXIT_GROUP, [status.into(), 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// Writes a line to an open file, whole, so that those of several threads do not mix; what does not fit is cut off.
+pub fn say(file: u64, text: fmt::Arguments<'_>) {
+    let mut line = Line { bytes: [0; 256], length: 0 };
+    // What does not fit is left out.
+    let _ = line.write_fmt(text);
+    line.bytes[line.length] = b'\n';
+    // SAFETY: the kernel reads what is in the buffer.
+    unsafe { syscall(WRITE, [file, line.bytes.as_ptr() as u64, line.length as u64 + 1, 0, 0, 0]) };
+}
+
+struct Line {
+    bytes: [u8; 256],
+    length: usize,
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.len() - 1 - self.length;
+        let part = &text.as_bytes()[..text.len().min(room)];
+        self.bytes[self.length..self.length + part.len()].copy_from_slice(part);
+        self.length += part.len();
+        if part.len() == text.len() { Ok(()) } else { Err(fmt::Error) }
+    }
 }
 
 /// Starts a thread by `clone` with `flags`; it runs `work` on `stack` and ends with it. Returns its id or an error as

@@ -96,7 +96,7 @@ fn queues_to_reset(
         |adapters: Mask256, domains: Mask256| Matrix { adapters, domains, control_domains: Mask256::EMPTY }.queues();
     if !adapters.is_empty() && on(Defect::NullMdevInQueueCollection) {
         let reason = "BUG: the queues of no device are collected: the host crashes (HostOops)".to_owned();
-        let log = vec![(LogLevel::Error, format!("model: {reason}"))];
+        let log = vec![(LogLevel::Error, reason.clone())];
         return Err(Refusal { log, ..Refusal::new(Errno::EFAULT, reason) });
     }
     if adapters.is_empty() && on(Defect::DomainOnlyRemovalSkipsReset) {

@@ -25,6 +25,7 @@ mod message;
 mod migration;
 pub mod model;
 pub mod mutants;
+mod pause;
 pub mod profile;
 mod queue_name;
 mod queue_set;

@@ -1,23 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The model as a device under test: the traits of `vfio-mig`, in process.
 
+mod device;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ap_arch::stream::StreamFormat;
 use ap_arch::{Apid, Apqi, Apqn, Matrix};
 use ap_machine::{AdapterSpec, AdapterState, CardKind, EngineTime, ManualClock, Topology};
-use vfio_mig::conformance::{DeviceFactory, HostSetup};
+use vfio_mig::conformance::{DeviceFactory, HostSetup, NoHost};
 use vfio_mig::{
-    AdapterFault, Capabilities, DeviceError, DeviceState, GuestCall, GuestReply, HostControl, LogLine, MigrationDevice,
-    QueueAnswer, StreamId,
+    AdapterFault, Capabilities, Complaint, DeviceError, GuestCall, GuestReply, HostControl, LogLine, MigrationDevice,
+    QueueAnswer,
 };
 
 use crate::control::{GuestInstruction, QueueName};
 use crate::defect::Defect;
 use crate::profile::Profile;
 use crate::{Host, HostConfig, MdevConfig};
+
+use device::ModelDevice;
+
+/// How the lines begin that say what a real kernel would have suffered.
+const IMITATED: &str = "BUG: ";
 
 /// Makes hosts with some profile and further defects.
 #[derive(Clone, Debug)]
@@ -43,10 +50,12 @@ impl DeviceFactory for ModelFactory {
         format!("model, {}{plus}", self.profile.name())
     }
 
-    fn host(&self, setup: &HostSetup) -> Result<Box<dyn HostControl>, String> {
+    fn host(&self, setup: &HostSetup) -> Result<Box<dyn HostControl>, NoHost> {
         let clock = Arc::new(ManualClock::default());
-        let host = Host::with_clock(self.config(setup)?, Arc::clone(&clock) as _).map_err(|error| error.to_string())?;
-        Ok(Box::new(ModelHost { host, clock }))
+        let config = self.config(setup).map_err(NoHost::Unfit)?;
+        let made = Host::with_clock(config, Arc::clone(&clock) as _);
+        let host = made.map_err(|error| NoHost::Unfit(error.to_string()))?;
+        Ok(Box::new(ModelHost { host, clock, parked: Arc::default() }))
     }
 }
 
@@ -109,79 +118,18 @@ fn config(setup: &HostSetup) -> Result<HostConfig, String> {
     })
 }
 
+/// What of a log a real kernel would have suffered.
+pub fn imitated(log: Vec<LogLine>) -> Vec<Complaint> {
+    let imitated = log.into_iter().filter(|line| line.text.starts_with(IMITATED));
+    imitated.map(|line| Complaint { report: vec![line.text.clone()], what: line.text }).collect()
+}
+
 /// One host of the model.
 struct ModelHost {
     host: Arc<Host>,
     clock: Arc<ManualClock>,
-}
-
-struct ModelDevice<'a> {
-    host: &'a Arc<Host>,
-    mdev: String,
-}
-
-impl ModelDevice<'_> {
-    fn find(&self) -> Result<Arc<crate::migration::Device>, DeviceError> {
-        self.host.find(Some(&self.mdev))
-    }
-}
-
-impl MigrationDevice for ModelDevice<'_> {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::all()
-    }
-
-    fn set_state(&self, state: DeviceState) -> Result<Option<StreamId>, DeviceError> {
-        self.host.set_state(Some(&self.mdev), state).map(|(_, stream)| stream)
-    }
-
-    fn state(&self) -> Result<DeviceState, DeviceError> {
-        self.find()?.reported_state()
-    }
-
-    fn data_size(&self) -> Result<u64, DeviceError> {
-        self.find()?.data_size()
-    }
-
-    fn read(&self, stream: StreamId, length: usize) -> Result<Vec<u8>, DeviceError> {
-        self.host.read(stream, length, None, None)
-    }
-
-    fn write(&self, stream: StreamId, data: &[u8]) -> Result<usize, DeviceError> {
-        self.host.write(stream, data, None, None)
-    }
-
-    fn close(&self, stream: StreamId) -> Result<(), DeviceError> {
-        self.host.close_stream(stream)
-    }
-
-    fn reset(&self) -> Result<(), DeviceError> {
-        self.find()?.reset()
-    }
-
-    fn read_at(&self, stream: StreamId, offset: u64, length: usize) -> Result<Vec<u8>, DeviceError> {
-        self.host.read(stream, length, Some(offset), None)
-    }
-
-    fn write_at(&self, stream: StreamId, offset: u64, data: &[u8]) -> Result<usize, DeviceError> {
-        self.host.write(stream, data, Some(offset), None)
-    }
-
-    fn read_faulting(&self, stream: StreamId, length: usize, valid: usize) -> Result<Vec<u8>, DeviceError> {
-        self.host.read(stream, length, None, Some(valid as u64))
-    }
-
-    fn write_faulting(&self, stream: StreamId, data: &[u8], valid: usize) -> Result<usize, DeviceError> {
-        self.host.write(stream, data, None, Some(valid as u64))
-    }
-
-    fn open(&self) -> Result<(), DeviceError> {
-        self.find()?.open(None)
-    }
-
-    fn close_device(&self) -> Result<(), DeviceError> {
-        self.find()?.close()
-    }
+    /// How many calls stand still in the driver.
+    parked: Arc<AtomicUsize>,
 }
 
 impl HostControl for ModelHost {
@@ -190,7 +138,7 @@ impl HostControl for ModelHost {
     }
 
     fn device(&self, mdev: &str) -> Box<dyn MigrationDevice + '_> {
-        Box::new(ModelDevice { host: &self.host, mdev: mdev.to_owned() })
+        Box::new(ModelDevice::new(&self.host, mdev, &self.parked))
     }
 
     fn sysfs_read(&self, path: &str) -> Result<String, DeviceError> {
@@ -203,6 +151,15 @@ impl HostControl for ModelHost {
 
     fn log(&self, since: u64) -> Result<Vec<LogLine>, DeviceError> {
         Ok(self.host.context.log.since(since, usize::MAX).lines)
+    }
+
+    /// What would have wrecked a kernel, and is only imitated.
+    fn complaints(&self) -> Result<Vec<Complaint>, DeviceError> {
+        self.log(0).map(imitated)
+    }
+
+    fn guest_masks(&self, mdev: &str) -> Result<Matrix, DeviceError> {
+        self.host.find(Some(mdev)).map(|device| device.door().apcb())
     }
 
     fn reset_counts(&self) -> Result<BTreeMap<Apqn, u64>, DeviceError> {

@@ -35,7 +35,7 @@ impl From<DeviceError> for Failure {
         let class = error.errno().map_or_else(|| CLASS_UNSUPPORTED.to_owned(), |errno| errno.to_string());
         let desc = match error {
             DeviceError::Refused { errno, detail } if detail.is_empty() => errno.meaning().to_owned(),
-            DeviceError::Refused { detail, .. } | DeviceError::Transport(detail) => detail,
+            DeviceError::Refused { detail, .. } | DeviceError::Transport(detail) | DeviceError::Hung(detail) => detail,
         };
         Self { class, desc }
     }

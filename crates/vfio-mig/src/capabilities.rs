@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::DeviceError;
+
 /// One thing that a test may need and a device or host may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -31,13 +33,19 @@ pub enum Capability {
     SecureExecution,
     /// Choosing what uninitialised memory of the driver holds.
     Poison,
+    /// What KVM was told that a guest has.
+    GuestMasks,
+    /// Two verbs that begin at the same moment.
+    TwoAtOnce,
+    /// A read or write that waits inside the driver.
+    ParkedCalls,
     /// The device is a model: a case that could wreck a real kernel may run.
     Expendable,
 }
 
 impl Capability {
     /// Every capability, in the order of declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Migration,
         Self::PositionedIo,
         Self::UserFaults,
@@ -49,6 +57,9 @@ impl Capability {
         Self::Guests,
         Self::SecureExecution,
         Self::Poison,
+        Self::GuestMasks,
+        Self::TwoAtOnce,
+        Self::ParkedCalls,
         Self::Expendable,
     ];
 
@@ -67,8 +78,19 @@ impl Capability {
             Self::Guests => "guest that can be scripted",
             Self::SecureExecution => "control of Secure Execution",
             Self::Poison => "control of uninitialised memory",
+            Self::GuestMasks => "view of what KVM was told",
+            Self::TwoAtOnce => "two calls at once",
+            Self::ParkedCalls => "call that waits for its memory",
             Self::Expendable => "licence to be wrecked: it is a real kernel",
         }
+    }
+}
+
+impl Capability {
+    /// The answer to what needs this, of a device or host that has it not.
+    #[must_use]
+    pub fn lacking(self) -> DeviceError {
+        DeviceError::Transport(format!("this device offers no {}", self.describe()))
     }
 }
 
@@ -96,6 +118,12 @@ impl Capabilities {
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// The set less `one`.
+    #[must_use]
+    pub const fn without(self, one: Capability) -> Self {
+        Self(self.0 & !(1 << one as u32))
     }
 
     /// The first of `needed` that is not in the set.

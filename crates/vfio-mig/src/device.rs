@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The verbs of the VFIO migration uAPI on one device.
 
-use crate::{Capabilities, DeviceState, Errno};
+use crate::{Answered, Capabilities, Capability, DeviceState, Errno, Parked, Verb};
 
 /// A data stream that `set_state` returned: the file descriptor of the uAPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -22,6 +22,9 @@ pub enum DeviceError {
     /// The device was not asked, or its answer did not arrive: nothing is known about its state.
     #[error("the device could not be asked: {0}")]
     Transport(String),
+    /// The device was asked and does not answer: the call has not returned.
+    #[error("the call does not return: {0}")]
+    Hung(String),
 }
 
 fn detail_text(detail: &str) -> String {
@@ -40,7 +43,7 @@ impl DeviceError {
     pub const fn errno(&self) -> Option<Errno> {
         match self {
             Self::Refused { errno, .. } => Some(*errno),
-            Self::Transport(_) => None,
+            Self::Transport(_) | Self::Hung(_) => None,
         }
     }
 }
@@ -136,4 +139,22 @@ pub trait MigrationDevice {
     /// # Errors
     /// ENODEV if it is not open.
     fn close_device(&self) -> Result<(), DeviceError>;
+
+    /// Two verbs that begin at the same moment; the answer of each. Needs
+    /// [`Capability::TwoAtOnce`](crate::Capability::TwoAtOnce).
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`].
+    fn both(&self, _first: &Verb, _second: &Verb) -> Result<[Result<Answered, DeviceError>; 2], DeviceError> {
+        Err(Capability::TwoAtOnce.lacking())
+    }
+
+    /// A read or write that waits where the driver copies byte `at` of the user's buffer, because that memory is not
+    /// there yet. Needs [`Capability::ParkedCalls`](crate::Capability::ParkedCalls).
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`], also for verbs that copy nothing.
+    fn park(&self, _verb: &Verb, _at: usize) -> Result<Box<dyn Parked + '_>, DeviceError> {
+        Err(Capability::ParkedCalls.lacking())
+    }
 }

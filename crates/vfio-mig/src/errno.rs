@@ -54,6 +54,7 @@ errno! {
     ENOTTY = 25, "inappropriate ioctl for device";
     ENOSPC = 28, "no space left on device";
     ESPIPE = 29, "illegal seek";
+    EPIPE = 32, "broken pipe";
     ERANGE = 34, "numerical result out of range";
     EOPNOTSUPP = 95, "operation not supported";
     EADDRINUSE = 98, "address already in use";

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use ap_arch::{Apid, Apqn, ConditionCode, HwInfo, Matrix, ResponseCode};
 use serde::{Deserialize, Serialize};
 
-use crate::{Capabilities, DeviceError, MigrationDevice};
+use crate::{Capabilities, Capability, DeviceError, MigrationDevice};
 
 /// Level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,6 +32,15 @@ pub struct LogLine {
     pub level: LogLevel,
     /// Text without the newline.
     pub text: String,
+}
+
+/// Something that the host's kernel found wrong with itself: a report of a checker, a warning, an oops.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complaint {
+    /// Its first line.
+    pub what: String,
+    /// The lines that belong to it, as the kernel wrote them.
+    pub report: Vec<String>,
 }
 
 /// What an administrator or a failure does to an adapter.
@@ -128,6 +137,21 @@ pub trait HostControl {
     /// # Errors
     /// [`DeviceError::Transport`].
     fn log(&self, since: u64) -> Result<Vec<LogLine>, DeviceError>;
+
+    /// What the host's kernel found wrong with itself since this host was made, whoever caused it.
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`].
+    fn complaints(&self) -> Result<Vec<Complaint>, DeviceError>;
+
+    /// What KVM was told that the guest of this mediated device has: the truth behind the attribute `guest_matrix`.
+    /// Needs [`Capability::GuestMasks`](crate::Capability::GuestMasks).
+    ///
+    /// # Errors
+    /// ENODEV if there is no such device.
+    fn guest_masks(&self, _mdev: &str) -> Result<Matrix, DeviceError> {
+        Err(Capability::GuestMasks.lacking())
+    }
 
     /// How often the driver reset each queue since the host started; queues never reset are absent.
     ///

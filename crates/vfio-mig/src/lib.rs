@@ -16,9 +16,11 @@ pub mod device;
 pub mod errno;
 pub mod host;
 pub mod state;
+pub mod verb;
 
 pub use capabilities::{Capabilities, Capability};
 pub use device::{DeviceError, MigrationDevice, StreamId};
 pub use errno::Errno;
-pub use host::{AdapterFault, GuestCall, GuestReply, HostControl, LogLevel, LogLine, QueueAnswer};
+pub use host::{AdapterFault, Complaint, GuestCall, GuestReply, HostControl, LogLevel, LogLine, QueueAnswer};
 pub use state::DeviceState;
+pub use verb::{Answered, Parked, Verb};

@@ -2,32 +2,24 @@
 //! The system calls of Linux that are needed, each a safe function.
 
 use core::ffi::{CStr, c_char};
-use core::fmt::{self, Write};
+use core::fmt;
 
-use s390x_asm::linux::{spawn, syscall};
+use s390x_asm::linux::{self, result, spawn, syscall};
+pub(crate) use s390x_asm::linux::{Errno, exit};
 
-const WRITE: u64 = 4;
 const OPEN: u64 = 5;
 const ACCESS: u64 = 33;
 const IOCTL: u64 = 54;
 const FUTEX: u64 = 238;
-const EXIT_GROUP: u64 = 248;
 
 const O_RDWR: u64 = 2;
+const STDOUT: u64 = 1;
 const FUTEX_WAIT: u64 = 0;
 /// VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, PARENT_SETTID, CHILD_CLEARTID.
 const THREAD: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000 | 0x4_0000 | 0x10_0000 | 0x20_0000;
 
 /// Doublewords of a thread's stack.
 pub(crate) const STACK: usize = 8192;
-
-/// An error number of Linux.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Errno(pub(crate) u64);
-
-fn result(value: i64) -> Result<u64, Errno> {
-    u64::try_from(value).map_err(|_| Errno(value.unsigned_abs()))
-}
 
 /// An open file.
 #[derive(Clone, Copy)]
@@ -80,37 +72,9 @@ pub(crate) fn wait(running: &core::sync::atomic::AtomicU32) {
     }
 }
 
-/// Ends the program.
-pub(crate) fn exit(status: u8) -> ! {
-    loop {
-        // SAFETY: ends all threads.
-        unsafe { syscall(EXIT_GROUP, [status.into(), 0, 0, 0, 0, 0]) };
-    }
-}
-
-/// Prints a line, whole, so that those of several threads do not mix; what does not fit is cut off.
+/// Prints a line.
 pub(crate) fn say(text: fmt::Arguments<'_>) {
-    let mut line = Line { bytes: [0; 256], length: 0 };
-    // What does not fit is left out.
-    let _ = line.write_fmt(text);
-    line.bytes[line.length] = b'\n';
-    // SAFETY: the kernel reads what is in the buffer.
-    unsafe { syscall(WRITE, [1, line.bytes.as_ptr() as u64, line.length as u64 + 1, 0, 0, 0]) };
-}
-
-struct Line {
-    bytes: [u8; 256],
-    length: usize,
-}
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.bytes.len() - 1 - self.length;
-        let part = &text.as_bytes()[..text.len().min(room)];
-        self.bytes[self.length..self.length + part.len()].copy_from_slice(part);
-        self.length += part.len();
-        if part.len() == text.len() { Ok(()) } else { Err(fmt::Error) }
-    }
+    linux::say(STDOUT, text);
 }
 
 /// The program's arguments as numbers, after its name.

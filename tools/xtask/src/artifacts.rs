@@ -38,15 +38,17 @@ pub(crate) fn image_place(layout: &Layout) -> PathBuf {
     layout.target.join("image").join(TARGET).join("image/kaput-image")
 }
 
-/// Builds the program that asks a Linux guest's driver for RSA, by the route of the image.
+/// The programs for a Linux on s390x: what asks its driver for RSA, and what gives its system calls to the harness.
+pub(crate) const PROGRAMS: [&str; 2] = ["witness", "kaput-agent"];
+
+/// Builds one of them, by the route of the image.
 ///
 /// # Errors
 /// When cargo fails; it has said why.
-pub(crate) fn witness(layout: &Layout, library: &GuestLibrary) -> Result<PathBuf> {
-    let witness = layout.target.join("image").join(TARGET).join("image/witness");
-    let command = guest_cargo(layout, library, "build", "witness");
-    build("witness", command, &[&witness])?;
-    Ok(witness)
+pub(crate) fn program(layout: &Layout, library: &GuestLibrary, name: &str) -> Result<PathBuf> {
+    let program = layout.target.join("image").join(TARGET).join("image").join(name);
+    build(name, guest_cargo(layout, library, "build", name), &[&program])?;
+    Ok(program)
 }
 
 /// Builds the plugin and the harness, in release.

@@ -142,7 +142,10 @@ impl Step {
             Self::LintImage => {
                 let library = guest_library::ready(layout, state)?;
                 plain(image_cargo(layout, &library, "clippy").args(["--", "-D", "warnings"]))?;
-                plain(guest_cargo(layout, &library, "clippy", "witness").args(["--", "-D", "warnings"]))
+                for program in artifacts::PROGRAMS {
+                    plain(guest_cargo(layout, &library, "clippy", program).args(["--", "-D", "warnings"]))?;
+                }
+                Ok(Count::PASSED)
             }
             Self::Libraries => {
                 let mut command = host_cargo(layout, "test");
@@ -192,7 +195,7 @@ pub(crate) fn tell_linux(layout: &Layout, state: &mut State, command: &mut Comma
     match linux::ready(&layout.cache) {
         Ok(folder) => {
             let library = guest_library::ready(layout, state)?;
-            let witness = artifacts::witness(layout, &library)?;
+            let witness = artifacts::program(layout, &library, "witness")?;
             command.env("KAPUT_LINUX", folder).env("KAPUT_WITNESS", witness);
         }
         Err(error) => {

@@ -7,12 +7,15 @@ use vfio_mig::{DeviceError, Errno};
 
 use super::gate::Gate;
 use crate::lock::Lock;
+use crate::pause::{Pause, stand_still};
 
 /// A snapshot and how much of it was read.
 pub(crate) struct ReadStream {
     gate: Gate,
     source: Arc<dyn Snapshots>,
     snapshot: Lock<Snapshot>,
+    /// Where the next read stands still.
+    pub(super) pause: Lock<Option<Arc<Pause>>>,
 }
 
 /// Where snapshots come from. A driver that is right takes one, before the stream exists; imitated ones ask again.
@@ -33,7 +36,12 @@ struct Snapshot {
 
 impl ReadStream {
     pub(crate) fn new(source: Arc<dyn Snapshots>, bytes: Option<Arc<[u8]>>) -> Self {
-        Self { gate: Gate::default(), source, snapshot: Lock::new(Snapshot { bytes, position: 0 }) }
+        Self {
+            gate: Gate::default(),
+            source,
+            snapshot: Lock::new(Snapshot { bytes, position: 0 }),
+            pause: Lock::default(),
+        }
     }
 
     /// The whole snapshot, once it is taken.
@@ -57,6 +65,7 @@ impl ReadStream {
         let rest = bytes.get(snapshot.position..).unwrap_or_default();
         let piece = rest[..rest.len().min(length)].to_vec();
         snapshot.bytes = Some(bytes);
+        stand_still(&self.pause);
         let faults = piece.len() > valid;
         if !faults || self.source.faults_advance() {
             snapshot.position += piece.len();

@@ -15,6 +15,7 @@ use super::{ReadStream, WriteStream};
 use crate::context::Context;
 use crate::defect::Defect;
 use crate::message;
+use crate::pause::Pause;
 
 /// The stream that an arc opened.
 #[derive(Clone)]
@@ -23,6 +24,17 @@ pub(crate) enum OpenedStream {
     Saving(Arc<ReadStream>),
     /// Of RESUMING.
     Resuming(Arc<WriteStream>),
+}
+
+impl OpenedStream {
+    /// Has the next read or write stand still where it copies; `None` takes that back.
+    pub(crate) fn pause_next(&self, pause: Option<Arc<Pause>>) {
+        let place = match self {
+            Self::Saving(stream) => &stream.pause,
+            Self::Resuming(stream) => &stream.pause,
+        };
+        *place.lock() = pause;
+    }
 }
 
 impl Device {

@@ -15,6 +15,7 @@ use super::validate::{malformed, validate_and_apply};
 use crate::context::Context;
 use crate::defect::Defect;
 use crate::lock::Lock;
+use crate::pause::{Pause, stand_still};
 
 /// What a caller wants written: `bytes`, of which the first `valid` can be fetched.
 #[derive(Clone, Copy)]
@@ -31,6 +32,8 @@ pub(crate) struct WriteStream {
     session: Lock<Session>,
     /// Of the device; it and its lock, a leaf, are there for imitated drivers only.
     old_header: Arc<Lock<OldHeader>>,
+    /// Where the next write stands still.
+    pub(super) pause: Lock<Option<Arc<Pause>>>,
 }
 
 #[derive(Default)]
@@ -71,7 +74,7 @@ impl From<DeviceError> for Failure {
 
 impl WriteStream {
     pub(crate) fn new(context: Arc<Context>, mdev: String, old_header: Arc<Lock<OldHeader>>) -> Self {
-        Self { gate: Gate::default(), context, mdev, session: Lock::default(), old_header }
+        Self { gate: Gate::default(), context, mdev, session: Lock::default(), old_header, pause: Lock::default() }
     }
 
     /// Takes one piece, all of it or nothing.
@@ -108,6 +111,7 @@ impl WriteStream {
             return self.take_nothing(session);
         }
         self.check_old_header(session)?;
+        stand_still(&self.pause);
         if buffer.valid < length {
             return Err(self.fault(session, buffer, end));
         }
@@ -229,7 +233,7 @@ impl WriteStream {
         let reason = format!("the write ends at byte {end}, the configuration has {total} bytes");
         let error = DeviceError::refused(Errno::EIO, reason);
         if header_is_new && self.context.defects.on(Defect::FirstBodyWriteOverflows) {
-            self.context.log.error(format!("model: a write of {end} bytes runs past a buffer of {total} (overflow)"));
+            self.context.log.error(format!("BUG: a write of {end} bytes runs past a buffer of {total} (overflow)"));
             session.outcome = Outcome::Refused(error);
             return Ok(end - session.position);
         }
@@ -242,7 +246,7 @@ impl WriteStream {
         match StreamView::parse(&received, self.context.behaviour.accept_format_0) {
             Ok(view) => validate_and_apply(&self.context, &self.mdev, &view),
             Err(error @ StreamError::DeclaredSize { .. }) => {
-                self.context.log.error(format!("model: {error}: the host reads beyond its buffer (out of bounds)"));
+                self.context.log.error(format!("BUG: {error}: the host reads beyond its buffer (out of bounds)"));
                 Err(DeviceError::refused(Errno::EIO, error.to_string()))
             }
             Err(error) => Err(malformed(error)),

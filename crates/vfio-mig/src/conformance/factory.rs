@@ -4,6 +4,17 @@
 use super::fixture::HostSetup;
 use crate::HostControl;
 
+/// Why there is no host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoHost {
+    /// This factory has no such host: the case is skipped with the reason.
+    #[error("{0}")]
+    Unfit(String),
+    /// Something went wrong: nothing is known about the device.
+    #[error("{0}")]
+    Broken(String),
+}
+
 /// Makes hosts for the cases: models, or whatever stands for a real host.
 pub trait DeviceFactory {
     /// What people call the device under test.
@@ -12,6 +23,6 @@ pub trait DeviceFactory {
     /// A fresh host as `setup` describes it.
     ///
     /// # Errors
-    /// Why this factory cannot provide one: the case is skipped with that reason.
-    fn host(&self, setup: &HostSetup) -> Result<Box<dyn HostControl>, String>;
+    /// Why this factory cannot provide one.
+    fn host(&self, setup: &HostSetup) -> Result<Box<dyn HostControl>, NoHost>;
 }

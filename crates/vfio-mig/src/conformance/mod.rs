@@ -17,6 +17,6 @@ mod side;
 
 pub use case::Case;
 pub use cases::all as cases;
-pub use factory::DeviceFactory;
+pub use factory::{DeviceFactory, NoHost};
 pub use fixture::{A, B, C, HostSetup, MdevSetup};
 pub use run::{CaseResult, Options, Verdict, run};

@@ -5,6 +5,8 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use crate::Complaint;
+
 /// Why a case ends before its end.
 pub(super) enum Stop {
     /// The device does what no driver should.
@@ -20,12 +22,20 @@ pub(super) enum Stop {
 pub(super) struct Record {
     calls: RefCell<Vec<String>>,
     differs: RefCell<Vec<String>>,
+    complaints: RefCell<Vec<String>>,
 }
 
 impl Record {
-    /// The calls, and what differs.
-    pub(super) fn into_parts(self) -> (Vec<String>, Vec<String>) {
-        (self.calls.into_inner(), self.differs.into_inner())
+    /// The calls, what differs, and what kernels complained about.
+    pub(super) fn into_parts(self) -> (Vec<String>, Vec<String>, Vec<String>) {
+        (self.calls.into_inner(), self.differs.into_inner(), self.complaints.into_inner())
+    }
+
+    /// Something that a host's kernel found wrong with itself.
+    pub(super) fn complaint(&self, host: &str, complaint: Complaint) {
+        let mut calls = self.calls.borrow_mut();
+        calls.extend(complaint.report.into_iter().map(|line| format!("{host}: kernel: {line}")));
+        self.complaints.borrow_mut().push(complaint.what);
     }
 
     /// A call with its answer.

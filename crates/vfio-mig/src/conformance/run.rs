@@ -65,7 +65,7 @@ pub fn run(factory: &dyn DeviceFactory, options: &Options) -> Vec<CaseResult> {
 fn run_one(factory: &dyn DeviceFactory, case: &Case, options: &Options) -> CaseResult {
     let script = Script::new(factory, case.needs, case.dangerous && !options.dangerous);
     let outcome = (case.body)(&script);
-    let (calls, differs) = script.into_record().into_parts();
+    let (calls, differs, complaints) = script.into_record().into_parts();
     let mut result = CaseResult {
         case: case.name.clone(),
         source: case.source.to_owned(),
@@ -77,6 +77,10 @@ fn run_one(factory: &dyn DeviceFactory, case: &Case, options: &Options) -> CaseR
         covers: case.covers.iter().map(|id| (*id).to_owned()).collect(),
     };
     match outcome {
+        Ok(()) | Err(Stop::Skip(_)) if !complaints.is_empty() => {
+            (result.verdict, result.reason) = (Verdict::Fail, "the kernel's own verdict".to_owned());
+            (result.expected, result.seen) = ("no complaint".to_owned(), complaints.join("; "));
+        }
         Ok(()) if differs.is_empty() => {}
         Ok(()) => (result.verdict, result.reason) = (Verdict::Differs, differs.join("; ")),
         Err(Stop::Skip(reason)) => (result.verdict, result.reason) = (Verdict::Skip, reason),

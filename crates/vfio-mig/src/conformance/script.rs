@@ -3,7 +3,7 @@
 
 use std::ops::Deref;
 
-use super::factory::DeviceFactory;
+use super::factory::{DeviceFactory, NoHost};
 use super::fixture::{A, HostSetup};
 use super::record::{Record, Stop};
 use super::side::Side;
@@ -36,7 +36,10 @@ impl<'a> Script<'a> {
 
     /// A fresh host.
     pub(super) fn host(&self, name: &'static str, setup: &HostSetup) -> Result<Side<'_>, Stop> {
-        let host = self.factory.host(setup).map_err(Stop::Skip)?;
+        let host = self.factory.host(setup).map_err(|no_host| match no_host {
+            NoHost::Unfit(reason) => Stop::Skip(reason),
+            NoHost::Broken(reason) => Stop::Broken(reason),
+        })?;
         let capabilities = host.capabilities().and(host.device(A).capabilities());
         let lacking = |one: Capability| Stop::Skip(format!("this device offers no {}", one.describe()));
         if let Some(missing) = capabilities.first_missing(self.needs) {

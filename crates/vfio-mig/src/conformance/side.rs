@@ -19,6 +19,15 @@ pub(super) struct Side<'s> {
     log_mark: Cell<u64>,
 }
 
+/// What the kernel found wrong with itself counts, whatever the case saw.
+impl Drop for Side<'_> {
+    fn drop(&mut self) {
+        // A host that cannot be asked any more has said so in the case.
+        let complaints = self.host.complaints().unwrap_or_default();
+        complaints.into_iter().for_each(|complaint| self.record.complaint(self.name, complaint));
+    }
+}
+
 /// That a case could not be prepared, which is another case's to judge.
 pub(super) fn unprepared(what: &str, seen: &str) -> Stop {
     Stop::Skip(format!("it could not be prepared: {what} gave {seen}, and must succeed"))
@@ -38,6 +47,14 @@ impl<'s> Side<'s> {
             Ok(value) => Answer::Done(value),
             Err(DeviceError::Refused { errno, .. }) => Answer::Refused(errno),
             Err(DeviceError::Transport(reason)) => return Err(Stop::Broken(reason)),
+            Err(error @ DeviceError::Hung(_)) => {
+                self.record.call(format!("{}: {call} = no answer", self.name));
+                return Err(Stop::Finding {
+                    what: call.to_owned(),
+                    expected: "an answer".to_owned(),
+                    seen: error.to_string(),
+                });
+            }
         };
         self.record.call(format!("{}: {call} = {answer}", self.name));
         Ok(answer)

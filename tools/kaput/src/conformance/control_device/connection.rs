@@ -71,21 +71,20 @@ impl Connection {
 /// Connections that nobody uses.
 pub(super) type Pool = Arc<Mutex<Vec<Connection>>>;
 
-/// The connection of one host, or why there is none; it is free again once the host is gone.
+/// The connection of one host; it is free again once the host is gone.
 pub(super) struct Link {
-    connection: Option<Result<Connection, DeviceError>>,
+    connection: Option<Connection>,
     free: Pool,
 }
 
 impl Link {
-    pub(super) fn new(connection: Result<Connection, DeviceError>, free: Pool) -> Self {
+    pub(super) fn new(connection: Connection, free: Pool) -> Self {
         Self { connection: Some(connection), free }
     }
 
     pub(super) fn call<T: DeserializeOwned>(&self, request: Request) -> Result<T, DeviceError> {
         match &self.connection {
-            Some(Ok(connection)) => connection.call(request),
-            Some(Err(error)) => Err(DeviceError::Transport(error.to_string())),
+            Some(connection) => connection.call(request),
             None => Err(DeviceError::Transport("the host is gone".to_owned())),
         }
     }
@@ -98,7 +97,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        if let Some(Ok(connection)) = self.connection.take() {
+        if let Some(connection) = self.connection.take() {
             self.free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         }
     }

@@ -2,7 +2,7 @@
 //! The migration verbs, by requests.
 
 use vfio_ap::control::{DataReply, HexBytes, Request, SetStateReply, SizeReply, StateReply, WriteReply};
-use vfio_mig::{Capabilities, DeviceError, DeviceState, MigrationDevice, StreamId};
+use vfio_mig::{Capabilities, Capability, DeviceError, DeviceState, MigrationDevice, StreamId};
 
 use super::connection::Link;
 
@@ -43,7 +43,8 @@ impl RemoteDevice<'_> {
 
 impl MigrationDevice for RemoteDevice<'_> {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all()
+        let not_offered = [Capability::GuestMasks, Capability::TwoAtOnce, Capability::ParkedCalls];
+        not_offered.into_iter().fold(Capabilities::all(), Capabilities::without)
     }
 
     fn set_state(&self, state: DeviceState) -> Result<Option<StreamId>, DeviceError> {

@@ -7,8 +7,10 @@ use ap_arch::{Apid, Apqn, Matrix};
 use vfio_ap::control::{
     Counters, DataReply, GuestInstruction, GuestState, Hex64, LogReply, QueueName, Request, ValueReply,
 };
+use vfio_ap::model::imitated;
 use vfio_mig::{
-    AdapterFault, Capabilities, DeviceError, GuestCall, GuestReply, HostControl, LogLine, MigrationDevice, QueueAnswer,
+    AdapterFault, Capabilities, Capability, Complaint, DeviceError, GuestCall, GuestReply, HostControl, LogLine,
+    MigrationDevice, QueueAnswer,
 };
 
 use super::connection::Link;
@@ -22,7 +24,7 @@ pub(super) struct RemoteHost(pub(super) Link);
 
 impl HostControl for RemoteHost {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all()
+        Capabilities::all().without(Capability::GuestMasks)
     }
 
     fn device(&self, mdev: &str) -> Box<dyn MigrationDevice + '_> {
@@ -48,6 +50,10 @@ impl HostControl for RemoteHost {
             since = reply.next;
         }
         Err(DeviceError::Transport("the driver's log does not end".to_owned()))
+    }
+
+    fn complaints(&self) -> Result<Vec<Complaint>, DeviceError> {
+        self.log(0).map(imitated)
     }
 
     fn reset_counts(&self) -> Result<BTreeMap<Apqn, u64>, DeviceError> {

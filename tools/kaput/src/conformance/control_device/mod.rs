@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vfio_ap::control::{Empty, Request};
 use vfio_ap::model::ModelFactory;
-use vfio_mig::conformance::{DeviceFactory, HostSetup};
+use vfio_mig::conformance::{DeviceFactory, HostSetup, NoHost};
 use vfio_mig::{DeviceError, HostControl};
 
 use connection::{Connection, Link, Pool};
@@ -48,13 +48,13 @@ impl DeviceFactory for RemoteFactory {
         format!("{} behind {}", self.driver.name(), self.socket.display())
     }
 
-    fn host(&self, setup: &HostSetup) -> Result<Box<dyn HostControl>, String> {
-        let config = self.driver.config(setup)?;
+    fn host(&self, setup: &HostSetup) -> Result<Box<dyn HostControl>, NoHost> {
+        let config = self.driver.config(setup).map_err(NoHost::Unfit)?;
         let made = self.connection().and_then(|connection| {
             let Empty {} = connection.call(Request::HostCreate { config: Box::new(config) })?;
             Ok(connection)
         });
-        // A connection that broke is no reason to skip a case: the host then says so whatever it is asked.
-        Ok(Box::new(RemoteHost(Link::new(made, Arc::clone(&self.free)))))
+        let connection = made.map_err(|error| NoHost::Broken(error.to_string()))?;
+        Ok(Box::new(RemoteHost(Link::new(connection, Arc::clone(&self.free)))))
     }
 }

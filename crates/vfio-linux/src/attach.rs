@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Opening a mediated device for a VM: by its own device file and iommufd where the kernel has that, else by group and
+//! container.
+
+use vfio_mig::{DeviceError, Errno};
+
+use crate::block::u32_at;
+use crate::linux::descriptor;
+use crate::memory::PAGE;
+use crate::vm::Vm;
+use crate::{Fd, Linux, number, uapi};
+
+/// An open device, and the files that keep it so.
+pub(crate) struct Attached {
+    pub(crate) device: Fd,
+    /// What KVM was told of: the device, or its group.
+    known: Fd,
+    /// What is closed after the device, in this order.
+    others: Vec<Fd>,
+}
+
+/// The file of a device by itself; ENOENT on a kernel that has none.
+pub(crate) fn device_file(linux: &Linux, uuid: &str) -> Result<String, DeviceError> {
+    let names = linux.list(&format!("/sys/devices/vfio_ap/matrix/{uuid}/vfio-dev"))?;
+    let name = names.into_iter().find(|name| name.starts_with("vfio")).ok_or(Errno::ENOENT)?;
+    Ok(format!("/dev/vfio/devices/{name}"))
+}
+
+/// Opens the device with this VM attached.
+pub(crate) fn open(linux: &Linux, uuid: &str, vm: &Vm) -> Result<Attached, DeviceError> {
+    match device_file(linux, uuid) {
+        Ok(file) => by_device_file(linux, &file, vm),
+        Err(error) if error.errno() == Some(Errno::ENOENT) => by_group(linux, uuid, vm),
+        Err(error) => Err(error),
+    }
+}
+
+fn by_device_file(linux: &Linux, file: &str, vm: &Vm) -> Result<Attached, DeviceError> {
+    let mut opened = Opened { linux, files: Vec::new() };
+    let iommufd = opened.open("/dev/iommu")?;
+    let allocated = linux.control_with(iommufd, uapi::IOMMU_IOAS_ALLOC, &uapi::ioas_alloc())?;
+    let device = opened.open(file)?;
+    vm.attach(linux, device, true)?;
+    let bound =
+        linux.control_with(device, uapi::VFIO_DEVICE_BIND_IOMMUFD, &uapi::bind_iommufd(iommufd.0.cast_signed()));
+    let attach = |_| {
+        let address_space = u32_at(&allocated, uapi::IOAS);
+        linux.control_with(device, uapi::VFIO_DEVICE_ATTACH_IOMMUFD_PT, &uapi::attach_iommufd(address_space))
+    };
+    if let Err(error) = bound.and_then(attach) {
+        vm.attach(linux, device, false)?;
+        return Err(error);
+    }
+    opened.keep();
+    Ok(Attached { device, known: device, others: vec![iommufd] })
+}
+
+fn by_group(linux: &Linux, uuid: &str, vm: &Vm) -> Result<Attached, DeviceError> {
+    let link = linux.read_link(&format!("/sys/devices/vfio_ap/matrix/{uuid}/iommu_group"))?;
+    let number = link.rsplit('/').next().unwrap_or_default();
+    let mut opened = Opened { linux, files: Vec::new() };
+    let container = opened.open("/dev/vfio/vfio")?;
+    let group = opened.open(&format!("/dev/vfio/{number}"))?;
+    linux.control_with(group, uapi::VFIO_GROUP_SET_CONTAINER, &container.0.to_be_bytes())?;
+    linux.control(container, uapi::VFIO_SET_IOMMU, uapi::TYPE1V2_IOMMU)?;
+    vm.attach(linux, group, true)?;
+    match device_of(linux, group, uuid) {
+        Ok(device) => {
+            opened.keep();
+            Ok(Attached { device, known: group, others: vec![group, container] })
+        }
+        Err(error) => {
+            vm.attach(linux, group, false)?;
+            Err(error)
+        }
+    }
+}
+
+fn device_of(linux: &Linux, group: Fd, uuid: &str) -> Result<Fd, DeviceError> {
+    let mut scratch = linux.scratch();
+    let place = scratch.room(&*linux.calls, PAGE)?;
+    linux.poke_text(place.aside, uuid)?;
+    linux.control(group, uapi::VFIO_GROUP_GET_DEVICE_FD, place.aside).and_then(descriptor)
+}
+
+impl Attached {
+    /// Closes the device; its streams stay open.
+    pub(crate) fn close(self, linux: &Linux, vm: &Vm) -> Result<(), DeviceError> {
+        vm.attach(linux, self.known, false)?;
+        std::iter::once(self.device).chain(self.others).try_for_each(|file| linux.close(file))
+    }
+}
+
+/// Files that are closed again if not all goes well.
+struct Opened<'l> {
+    linux: &'l Linux,
+    files: Vec<Fd>,
+}
+
+impl Opened<'_> {
+    fn open(&mut self, path: &str) -> Result<Fd, DeviceError> {
+        let file = self.linux.open(path, number::O_RDWR)?;
+        self.files.push(file);
+        Ok(file)
+    }
+
+    fn keep(mut self) {
+        self.files.clear();
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        for file in self.files.drain(..).rev() {
+            // Why it is closed is told already.
+            let _ = self.linux.close(file);
+        }
+    }
+}

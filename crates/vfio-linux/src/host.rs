@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A Linux with vfio_ap as a host of the cases.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ap_arch::{Apid, Apqn, Matrix};
+use vfio_mig::conformance::{HostSetup, NoHost};
+use vfio_mig::{
+    AdapterFault, Capabilities, Capability, Complaint, DeviceError, Errno, GuestCall, GuestReply, HostControl, LogLine,
+    MigrationDevice, QueueAnswer,
+};
+
+use crate::attach::Attached;
+use crate::device::LinuxDevice;
+use crate::kmsg::Kmsg;
+use crate::names::Names;
+use crate::setup::{BusMasks, MATRIX, failed};
+use crate::vm::Vm;
+use crate::{Hardware, Linux, Machine, crycb, park, setup};
+
+/// Whose the Linux is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// It was made for one case and is thrown away: it may be wrecked, and nothing is put back.
+    Expendable,
+    /// It is somebody's: what a case changed is put back, as far as the kernel lets it.
+    Borrowed,
+}
+
+/// One mediated device.
+pub(crate) struct Mdev {
+    pub(crate) uuid: String,
+    pub(crate) vm: Vm,
+    pub(crate) attached: Mutex<Option<Attached>>,
+}
+
+impl Mdev {
+    /// The open device, if it is open.
+    pub(crate) fn attached(&self) -> MutexGuard<'_, Option<Attached>> {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A host of the cases.
+pub struct LinuxHost {
+    pub(crate) linux: Linux,
+    hardware: Box<dyn Hardware>,
+    ownership: Ownership,
+    names: Names,
+    mdevs: BTreeMap<String, Mdev>,
+    log: Mutex<Kmsg>,
+    /// The counts when the host was ready.
+    resets_before: BTreeMap<Apqn, u64>,
+    masks_before: BusMasks,
+    pub(crate) migrates: bool,
+    pub(crate) parks: bool,
+    shows_guest_masks: bool,
+}
+
+impl LinuxHost {
+    /// Prepares a machine as a case wants its host.
+    ///
+    /// # Errors
+    /// Why it cannot be that host, or which step went wrong.
+    pub fn new(machine: Machine, setup: &HostSetup) -> Result<Self, NoHost> {
+        let Machine { calls, hardware, ownership, patience } = machine;
+        let linux = Linux::new(calls, patience);
+        if ownership == Ownership::Expendable {
+            setup::mount(&linux)?;
+        }
+        let masks_before = BusMasks::read(&linux)?;
+        let names = Names::new(setup.mdevs.iter().map(|mdev| mdev.name));
+        // From here on what is there is taken down again, also if not all of it is made.
+        let log = Mutex::new(Kmsg::open(&linux).map_err(failed("the kernel's log"))?);
+        let mut host = Self {
+            linux,
+            hardware,
+            ownership,
+            names,
+            mdevs: BTreeMap::new(),
+            log,
+            resets_before: BTreeMap::new(),
+            masks_before,
+            migrates: false,
+            parks: false,
+            shows_guest_masks: false,
+        };
+        setup::bind_queues(&host.linux, setup)?;
+        host.mdevs = setup::make_mdevs(&host.linux, setup)?;
+        if let Some(first) = host.mdevs.values().next() {
+            host.migrates = setup::migrates(&host.linux, first)?;
+            host.shows_guest_masks = host.linux.read_file(&first.vm.trace()).is_ok();
+        }
+        host.parks = park::is_possible(&host.linux).map_err(failed("userfaultfd"))?;
+        if host.hardware.capabilities().has(Capability::ResetCounters) {
+            host.resets_before = host.hardware.reset_counts().map_err(failed("the machine's counters"))?;
+        }
+        Ok(host)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Kmsg> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mdev(&self, name: &str) -> Result<&Mdev, DeviceError> {
+        self.mdevs.get(name).ok_or_else(|| Errno::ENODEV.into())
+    }
+
+    /// The hardware's guest of a device gets what KVM was told.
+    fn give(&self, mdev: &str) -> Result<(), DeviceError> {
+        self.hardware.give(mdev, &self.guest_masks(mdev)?)
+    }
+
+    /// Takes down what was made, as far as it goes.
+    fn take_down(&mut self) {
+        for (_, mdev) in std::mem::take(&mut self.mdevs) {
+            let attached = mdev.attached().take();
+            let closed = attached.map_or(Ok(()), |attached| attached.close(&self.linux, &mdev.vm));
+            // A device that a case removed is not there any more.
+            let _ = closed
+                .and_then(|()| mdev.vm.close(&self.linux))
+                .and_then(|()| self.linux.write_file(&format!("{MATRIX}/{}/remove", mdev.uuid), "1"));
+        }
+        let _ = self.masks_before.write(&self.linux);
+    }
+}
+
+impl Drop for LinuxHost {
+    fn drop(&mut self) {
+        if self.ownership == Ownership::Borrowed {
+            self.take_down();
+        }
+    }
+}
+
+impl HostControl for LinuxHost {
+    fn capabilities(&self) -> Capabilities {
+        let expendable = (self.ownership == Ownership::Expendable).then_some(Capability::Expendable);
+        let guest_masks = self.shows_guest_masks.then_some(Capability::GuestMasks);
+        let own = [Capability::Sysfs, Capability::Log].into_iter().chain(expendable).chain(guest_masks).collect();
+        let hardware = self.hardware.capabilities();
+        // Guests have what KVM was told, so somebody must know it.
+        let hardware = if self.shows_guest_masks { hardware } else { hardware.without(Capability::Guests) };
+        hardware.and(own)
+    }
+
+    fn device(&self, mdev: &str) -> Box<dyn MigrationDevice + '_> {
+        Box::new(LinuxDevice { host: self, mdev: self.mdevs.get(mdev) })
+    }
+
+    fn sysfs_read(&self, path: &str) -> Result<String, DeviceError> {
+        let bytes = self.linux.read_file(&self.names.path(path))?;
+        Ok(self.names.text(&String::from_utf8_lossy(&bytes)))
+    }
+
+    fn sysfs_write(&self, path: &str, value: &str) -> Result<(), DeviceError> {
+        self.linux.write_file(&self.names.path(path), &self.names.value(value))
+    }
+
+    fn log(&self, since: u64) -> Result<Vec<LogLine>, DeviceError> {
+        let mut log = self.log();
+        let lines = log.lines(&self.linux, &self.names)?;
+        Ok(lines.iter().filter(|line| line.number >= since).cloned().collect())
+    }
+
+    fn complaints(&self) -> Result<Vec<Complaint>, DeviceError> {
+        let mut log = self.log();
+        Ok(log.complaints(&self.linux, &self.names)?.to_vec())
+    }
+
+    fn guest_masks(&self, mdev: &str) -> Result<Matrix, DeviceError> {
+        let trace = self.linux.read_file(&self.mdev(mdev)?.vm.trace())?;
+        Ok(crycb::masks(&String::from_utf8_lossy(&trace)))
+    }
+
+    fn reset_counts(&self) -> Result<BTreeMap<Apqn, u64>, DeviceError> {
+        let before = |apqn: &Apqn| self.resets_before.get(apqn).copied().unwrap_or_default();
+        let counts = self.hardware.reset_counts()?.into_iter();
+        let since = counts.map(|(apqn, count)| (apqn, count.saturating_sub(before(&apqn))));
+        Ok(since.filter(|(_, count)| *count > 0).collect())
+    }
+
+    fn adapter(&self, adapter: Apid, fault: AdapterFault) -> Result<(), DeviceError> {
+        self.hardware.adapter(adapter, fault)
+    }
+
+    fn set_queue_answer(&self, apqn: Apqn, answer: Option<QueueAnswer>) -> Result<(), DeviceError> {
+        self.hardware.set_queue_answer(apqn, answer)
+    }
+
+    fn fail_resets(&self, apqn: Apqn, fail: bool) -> Result<(), DeviceError> {
+        self.hardware.fail_resets(apqn, fail)
+    }
+
+    fn pass_time(&self, nanoseconds: u64) -> Result<(), DeviceError> {
+        self.hardware.pass_time(nanoseconds)
+    }
+
+    fn set_poison(&self, poison: &Matrix) -> Result<(), DeviceError> {
+        self.hardware.set_poison(poison)
+    }
+
+    fn guest_memory(&self, mdev: &str, address: u64, length: u32) -> Result<Vec<u8>, DeviceError> {
+        self.give(mdev)?;
+        self.hardware.guest_memory(mdev, address, length)
+    }
+
+    fn guest_execute(&self, mdev: &str, call: &GuestCall) -> Result<GuestReply, DeviceError> {
+        self.give(mdev)?;
+        self.hardware.guest_execute(mdev, call)
+    }
+
+    fn set_secure_execution(&self, host: bool, guest: bool) -> Result<(), DeviceError> {
+        self.hardware.set_secure_execution(host, guest)
+    }
+}

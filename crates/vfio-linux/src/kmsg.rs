@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel's log by `/dev/kmsg`: one read is one record (`Documentation/ABI/testing/dev-kmsg`). Of it the driver's own
+//! lines are the driver's log, and what the kernel found wrong with itself are complaints.
+
+use vfio_mig::{Complaint, DeviceError, Errno, LogLevel, LogLine};
+
+use crate::names::Names;
+use crate::{Fd, Linux, number};
+
+const PATH: &str = "/dev/kmsg";
+
+/// Bytes of the longest record.
+const RECORD: usize = 8192;
+
+/// Records that are read at once, at most: a driver that floods the log does not keep us for ever.
+const MOST_RECORDS: usize = 100_000;
+
+/// By these words begins what a kernel finds wrong with itself.
+const BEGINNINGS: [&str; 8] = [
+    "BUG: ",
+    "WARNING: ",
+    "INFO: task ",
+    "INFO: rcu",
+    "Oops",
+    "Unable to handle kernel",
+    "Kernel panic",
+    "specification exception",
+];
+
+/// Lines of a complaint that are kept.
+const REPORT: usize = 60;
+
+/// The log from some moment on.
+pub(crate) struct Kmsg {
+    fd: Fd,
+    /// The driver's lines so far.
+    lines: Vec<LogLine>,
+    complaints: Vec<Complaint>,
+    /// Whether the next lines belong to the last complaint: until the driver says something itself.
+    in_report: bool,
+}
+
+/// One record.
+#[derive(Debug, PartialEq, Eq)]
+struct Record {
+    level: LogLevel,
+    text: String,
+}
+
+impl Record {
+    /// Priority, number, time and flags, then the text; in the lines after the first are properties.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(bytes);
+        let (prefix, rest) = text.split_once(';')?;
+        let priority: u32 = prefix.split(',').next()?.parse().ok()?;
+        let level = match priority & 7 {
+            0..=3 => LogLevel::Error,
+            4 => LogLevel::Warning,
+            5 | 6 => LogLevel::Info,
+            _ => LogLevel::Debug,
+        };
+        Some(Self { level, text: rest.lines().next().unwrap_or_default().to_owned() })
+    }
+}
+
+impl Kmsg {
+    /// The log from now on.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn open(linux: &Linux) -> Result<Self, DeviceError> {
+        let fd = linux.open(PATH, number::O_RDONLY | number::O_NONBLOCK)?;
+        linux.call(number::LSEEK, [fd.0.into(), 0, number::SEEK_END, 0, 0, 0])?;
+        Ok(Self { fd, lines: Vec::new(), complaints: Vec::new(), in_report: false })
+    }
+
+    /// The driver's lines since the log was opened.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn lines(&mut self, linux: &Linux, names: &Names) -> Result<&[LogLine], DeviceError> {
+        self.read(linux, names)?;
+        Ok(&self.lines)
+    }
+
+    /// What the kernel found wrong with itself since the log was opened.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn complaints(&mut self, linux: &Linux, names: &Names) -> Result<&[Complaint], DeviceError> {
+        self.read(linux, names)?;
+        Ok(&self.complaints)
+    }
+
+    fn read(&mut self, linux: &Linux, names: &Names) -> Result<(), DeviceError> {
+        for _ in 0..MOST_RECORDS {
+            match linux.read(self.fd, RECORD) {
+                Ok(bytes) if bytes.is_empty() => return Ok(()),
+                Ok(bytes) => self.take(&bytes, names),
+                Err(error) if error.errno() == Some(Errno::EAGAIN) => return Ok(()),
+                // Lines were overwritten before we came; the next read goes on behind them.
+                Err(error) if error.errno() == Some(Errno::EPIPE) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(DeviceError::Transport(format!("{PATH} does not end")))
+    }
+
+    fn take(&mut self, bytes: &[u8], names: &Names) {
+        let Some(record) = Record::parse(bytes) else { return };
+        let text = names.text(&record.text);
+        if BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
+            self.in_report = true;
+            self.complaints.push(Complaint { what: text.clone(), report: Vec::new() });
+        } else if is_the_drivers(&text) {
+            self.in_report = false;
+            self.lines.push(LogLine { number: self.lines.len() as u64, level: record.level, text: text.clone() });
+        }
+        if self.in_report
+            && let Some(complaint) = self.complaints.last_mut()
+            && complaint.report.len() < REPORT
+        {
+            complaint.report.push(text);
+        }
+    }
+}
+
+/// Whether a line is the driver's own: `dev_err` of a device and `pr_err` name it first.
+fn is_the_drivers(text: &str) -> bool {
+    text.starts_with("vfio_ap")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(text: &str) -> Option<Record> {
+        Record::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn a_record_has_a_level_and_its_first_line() {
+        let level = |priority: u32| record(&format!("{priority},1,2,-;x")).map(|record| record.level);
+        assert_eq!(level(3), Some(LogLevel::Error));
+        assert_eq!(
+            (level(4), level(6), level(7)),
+            (Some(LogLevel::Warning), Some(LogLevel::Info), Some(LogLevel::Debug))
+        );
+        // The facility stands above the level: 8 is that of user programs.
+        assert_eq!(level(11), Some(LogLevel::Error));
+        let text =
+            record("6,10,20,-,more=1;vfio_ap matrix: MDEV: Registered\n SUBSYSTEM=mdev\n").map(|record| record.text);
+        assert_eq!(text.as_deref(), Some("vfio_ap matrix: MDEV: Registered"));
+        for damaged in ["", "6", "x,1,2,-;text", "6,1,2,-"] {
+            assert_eq!(record(damaged), None);
+        }
+    }
+
+    #[test]
+    fn complaints_keep_what_follows_and_the_drivers_lines_are_numbered() {
+        let mut log = Kmsg { fd: Fd(0), lines: Vec::new(), complaints: Vec::new(), in_report: false };
+        for text in
+            ["vfio_ap_mdev u: one", "BUG: KASAN: slab-use-after-free in f", "Read of size 8", "vfio_ap_mdev u: two"]
+        {
+            log.take(format!("3,1,2,-;{text}").as_bytes(), &Names::default());
+        }
+        let lines: Vec<(u64, &str)> = log.lines.iter().map(|line| (line.number, line.text.as_str())).collect();
+        assert_eq!(lines, [(0, "vfio_ap_mdev u: one"), (1, "vfio_ap_mdev u: two")]);
+        assert_eq!(log.complaints.len(), 1);
+        assert_eq!(log.complaints[0].report.len(), 2);
+    }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Verbs as data, for those that do not come one after the other: two at once, or one that waits inside the driver for
+//! the memory that it copies from or to.
+
+use crate::{DeviceError, DeviceState, MigrationDevice, StreamId};
+
+/// A verb with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// [`MigrationDevice::set_state`].
+    SetState(DeviceState),
+    /// [`MigrationDevice::state`].
+    State,
+    /// [`MigrationDevice::data_size`].
+    DataSize,
+    /// [`MigrationDevice::read`].
+    Read(StreamId, usize),
+    /// [`MigrationDevice::write`].
+    Write(StreamId, Vec<u8>),
+    /// [`MigrationDevice::close`].
+    Close(StreamId),
+    /// [`MigrationDevice::reset`].
+    Reset,
+}
+
+/// What a verb answered that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// It has no answer but that.
+    Done,
+    /// The stream that came with a state, if one did.
+    Stream(Option<StreamId>),
+    /// The present state.
+    State(DeviceState),
+    /// Bytes of a stream.
+    Size(u64),
+    /// What was read.
+    Bytes(Vec<u8>),
+    /// How many bytes were taken.
+    Written(usize),
+}
+
+impl Verb {
+    /// Asks a device.
+    ///
+    /// # Errors
+    /// Those of the verb.
+    pub fn ask(&self, device: &(impl MigrationDevice + ?Sized)) -> Result<Answered, DeviceError> {
+        match self {
+            Self::SetState(state) => device.set_state(*state).map(Answered::Stream),
+            Self::State => device.state().map(Answered::State),
+            Self::DataSize => device.data_size().map(Answered::Size),
+            Self::Read(stream, length) => device.read(*stream, *length).map(Answered::Bytes),
+            Self::Write(stream, bytes) => device.write(*stream, bytes).map(Answered::Written),
+            Self::Close(stream) => device.close(*stream).map(|()| Answered::Done),
+            Self::Reset => device.reset().map(|()| Answered::Done),
+        }
+    }
+}
+
+/// A read or write that waits inside the driver. Dropped without [`Parked::release`] it is released, and its answer
+/// forgotten.
+pub trait Parked {
+    /// Gives the driver the memory that it waits for; what the verb then answers.
+    ///
+    /// # Errors
+    /// Those of the verb.
+    fn release(self: Box<Self>) -> Result<Answered, DeviceError>;
+}
