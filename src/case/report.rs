@@ -5,7 +5,7 @@
 use super::log;
 use super::outcome::{Outcome, Stop};
 use crate::machine::{self, console};
-use ap_arch::report::{ExitStatus, Summary, Verdict};
+use ap_arch::report::{CaseVerdict, ExitStatus, Summary};
 use core::fmt::Arguments;
 use spin::Mutex;
 
@@ -27,8 +27,8 @@ pub(crate) fn begin(suite: &'static str, case: &'static str) {
 /// The case that runs ended so.
 pub(crate) fn outcome(outcome: Outcome) {
     match outcome {
-        Ok(()) => end(Verdict::Pass, None),
-        Err(Stop::Skip(reason)) => end(Verdict::Skip, Some(format_args!("{reason}"))),
+        Ok(()) => end(CaseVerdict::Pass, None),
+        Err(Stop::Skip(reason)) => end(CaseVerdict::Skip, Some(format_args!("{reason}"))),
         Err(Stop::Fail(reason)) => {
             let (suite, case) = REPORT.lock().current.unwrap_or(NO_CASE);
             log::failed(suite, case);
@@ -38,7 +38,7 @@ pub(crate) fn outcome(outcome: Outcome) {
 }
 
 /// The case that runs is over.
-fn end(verdict: Verdict, detail: Option<Arguments<'_>>) {
+fn end(verdict: CaseVerdict, detail: Option<Arguments<'_>>) {
     let mut report = REPORT.lock();
     let (suite, case) = report.current.take().unwrap_or(NO_CASE);
     report.summary.count(verdict);
@@ -50,7 +50,7 @@ fn end(verdict: Verdict, detail: Option<Arguments<'_>>) {
 
 /// Whatever runs has failed.
 pub(crate) fn fail_current(detail: Arguments<'_>) {
-    end(Verdict::Fail, Some(detail));
+    end(CaseVerdict::Fail, Some(detail));
 }
 
 /// Something to know.

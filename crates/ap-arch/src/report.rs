@@ -9,7 +9,7 @@ use core::fmt;
 
 /// What became of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum CaseVerdict {
     /// As it should be.
     Pass,
     /// Not as it should be.
@@ -24,7 +24,7 @@ pub enum Verdict {
     Kfail,
 }
 
-impl Verdict {
+impl CaseVerdict {
     /// All verdicts.
     pub const ALL: [Self; 6] = [Self::Pass, Self::Fail, Self::Skip, Self::Xfail, Self::Xpass, Self::Kfail];
 
@@ -46,7 +46,7 @@ impl Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaseLine<'a> {
     /// What became of it.
-    pub verdict: Verdict,
+    pub verdict: CaseVerdict,
     /// The suite; empty if the line names none.
     pub suite: &'a str,
     /// The case.
@@ -56,7 +56,7 @@ pub struct CaseLine<'a> {
 }
 
 impl<'a> CaseLine<'a> {
-    fn parse(verdict: Verdict, rest: &'a str) -> Self {
+    fn parse(verdict: CaseVerdict, rest: &'a str) -> Self {
         let (suite, rest) = rest.split_once(": ").unwrap_or(("", rest));
         let split = rest.strip_suffix(')').and_then(|rest| rest.split_once(" ("));
         let (case, detail) = split.map_or((rest, None), |(case, detail)| (case, Some(detail)));
@@ -96,14 +96,14 @@ impl Summary {
     }
 
     /// Counts one case.
-    pub const fn count(&mut self, verdict: Verdict) {
+    pub const fn count(&mut self, verdict: CaseVerdict) {
         self.tests += 1;
         match verdict {
-            Verdict::Pass => {}
-            Verdict::Fail | Verdict::Xpass => self.unexpected_failures += 1,
-            Verdict::Kfail => self.known_failures += 1,
-            Verdict::Xfail => self.expected_failures += 1,
-            Verdict::Skip => self.skipped += 1,
+            CaseVerdict::Pass => {}
+            CaseVerdict::Fail | CaseVerdict::Xpass => self.unexpected_failures += 1,
+            CaseVerdict::Kfail => self.known_failures += 1,
+            CaseVerdict::Xfail => self.expected_failures += 1,
+            CaseVerdict::Skip => self.skipped += 1,
         }
     }
 
@@ -221,7 +221,7 @@ impl<'a> Line<'a> {
             "SUMMARY" => Summary::parse(rest).map(Self::Summary),
             "EXIT" => rest.strip_prefix("STATUS=").and_then(|n| n.parse().ok()).map(|n| Self::Exit(ExitStatus(n))),
             _ => {
-                let verdict = Verdict::ALL.into_iter().find(|verdict| verdict.word() == word);
+                let verdict = CaseVerdict::ALL.into_iter().find(|verdict| verdict.word() == word);
                 verdict.map(|verdict| Self::Case(CaseLine::parse(verdict, rest)))
             }
         };
@@ -238,10 +238,11 @@ mod tests {
 
     #[test]
     fn a_case_reads_back_as_it_was_written() {
-        let line = CaseLine { verdict: Verdict::Skip, suite: "rsa", case: "mex-1024", detail: Some("no (real) card") };
+        let line =
+            CaseLine { verdict: CaseVerdict::Skip, suite: "rsa", case: "mex-1024", detail: Some("no (real) card") };
         assert_eq!(line.to_string(), "SKIP: rsa: mex-1024 (no (real) card)");
         assert_eq!(Line::parse("SKIP: rsa: mex-1024 (no (real) card)\r\n"), Line::Case(line));
-        let plain = CaseLine { verdict: Verdict::Pass, suite: "presence", case: "installed", detail: None };
+        let plain = CaseLine { verdict: CaseVerdict::Pass, suite: "presence", case: "installed", detail: None };
         assert_eq!(Line::parse(&plain.to_string()), Line::Case(plain));
     }
 
@@ -249,15 +250,15 @@ mod tests {
     fn the_summary_counts_as_upstream_does() {
         let mut summary = Summary::default();
         assert_eq!(summary.exit_status(), ExitStatus::SKIP, "nothing was judged");
-        summary.count(Verdict::Skip);
+        summary.count(CaseVerdict::Skip);
         assert_eq!(
             (summary.to_string().as_str(), summary.exit_status()),
             ("SUMMARY: 1 tests, 1 skipped", ExitStatus::SKIP)
         );
-        summary.count(Verdict::Pass);
-        summary.count(Verdict::Xfail);
+        summary.count(CaseVerdict::Pass);
+        summary.count(CaseVerdict::Xfail);
         assert_eq!(summary.exit_status(), ExitStatus::PASS);
-        summary.count(Verdict::Xpass);
+        summary.count(CaseVerdict::Xpass);
         assert_eq!(summary.to_string(), "SUMMARY: 4 tests, 1 unexpected failures, 1 expected failures, 1 skipped");
         assert_eq!(summary.exit_status(), ExitStatus::FAIL);
     }

@@ -14,7 +14,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use ap_arch::report::{Line, Verdict};
+use ap_arch::report::{Line, CaseVerdict};
 use kaput::scenario::load::Loaded;
 
 use support::named;
@@ -168,7 +168,7 @@ impl Report {
         last.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no last line in {:#?}", self.0))
     }
 
-    fn count(&self, verdict: Verdict) -> usize {
+    fn count(&self, verdict: CaseVerdict) -> usize {
         let is = |line: &&String| matches!(Line::parse(line), Line::Case(case) if case.verdict == verdict);
         self.0.iter().filter(is).count()
     }
@@ -176,7 +176,7 @@ impl Report {
     fn require_passed(&self) {
         let failed: Vec<&String> = self.0.iter().filter(|line| line.starts_with("FAIL")).collect();
         assert_eq!((self.status(), failed.len()), (PASSED, 0), "{failed:#?}");
-        assert!(self.count(Verdict::Pass) > 0);
+        assert!(self.count(CaseVerdict::Pass) > 0);
     }
 }
 
@@ -264,8 +264,8 @@ fn every_section_is_listed_with_two_cpus_and_in_its_groups() {
 fn without_a_wrapper_every_case_is_skipped() {
     let section = Section::named("kaput");
     let report = Wrapper::without_plugin().start(&elf(), &section.smp, &section.test_args, &[]).end();
-    assert_eq!((report.status(), report.count(Verdict::Pass), report.count(Verdict::Fail)), (SKIPPED, 0, 0));
-    assert!(report.count(Verdict::Skip) > 100);
+    assert_eq!((report.status(), report.count(CaseVerdict::Pass), report.count(CaseVerdict::Fail)), (SKIPPED, 0, 0));
+    assert!(report.count(CaseVerdict::Skip) > 100);
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn a_guest_that_loads_itself_anew_finds_its_queues_reset() {
     // Replies become available after the re-IPL, for whoever would still be armed.
     let report = Wrapper::with_plugin(100_000_000).start(&elf(), "1", "suites=reipl", &[]).end();
     report.require_passed();
-    assert_eq!(report.count(Verdict::Pass), 4);
+    assert_eq!(report.count(CaseVerdict::Pass), 4);
     let anew = report.0.iter().filter(|line| line.contains("loading the guest anew")).count();
     assert_eq!(anew, 1, "it was loaded anew once");
 }

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ap_arch::image::MIGRATION_SUITE_BEGINS;
-use ap_arch::report::Verdict;
+use ap_arch::report::CaseVerdict;
 use ap_machine::{FAULTS, PlantedFault};
 use kaput::run;
 use kaput::run::tools::Tools;
@@ -71,7 +71,7 @@ fn noticed(tools: &Tools, planted: &PlantedFault, suites: &[&str]) -> Result<Vec
         // A run with a fault is never as expected, so its folder was kept.
         fs::remove_dir_all(folder)?;
     }
-    let failed = finished.cases.into_iter().filter(|case| case.verdict == Verdict::Fail).map(|case| case.name);
+    let failed = finished.cases.into_iter().filter(|case| case.verdict == CaseVerdict::Fail).map(|case| case.name);
     let failed: Vec<String> = failed.collect();
     if failed.iter().any(|name| name == planted.case) {
         return Ok(failed);

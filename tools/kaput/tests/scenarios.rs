@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
-use ap_arch::report::Verdict as CaseVerdict;
+use ap_arch::report::CaseVerdict;
 use kaput::conformance::mutants;
 use kaput::outcome::finished::Finished;
 use kaput::report::human;

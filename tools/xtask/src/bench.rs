@@ -43,48 +43,22 @@ enum Against {
 
 use Against::{Figure, Unit};
 
+const fn row(what: &'static str, of: &'static str, against: Against, limit: f64) -> Row {
+    Row { what, of, against, limit }
+}
+
 const ROWS: &[Row] = &[
-    Row { what: "TAPQ against STSI(0)", of: "tapq", against: Figure("stsi"), limit: 4.5 },
-    Row { what: "TAPQ against an operation exception", of: "tapq", against: Figure("operation-exception"), limit: 1.0 },
-    Row { what: "NQAP and DQAP of 64 bytes against TAPQ", of: "nqap-dqap-64", against: Figure("tapq"), limit: 6.0 },
-    Row {
-        what: "RSA-2048 CRT in a guest against the crate",
-        of: "rsa-2048-crt",
-        against: Figure("rsa-2048-crt-crate"),
-        limit: 1.2,
-    },
-    Row {
-        what: "RSA-2048 CRT in process against the crate",
-        of: "rsa-2048-crt-machine",
-        against: Figure("rsa-2048-crt-crate"),
-        limit: 1.2,
-    },
-    Row {
-        what: "Linux boot, CPU time, against no plugin",
-        of: "linux-boot-polling",
-        against: Figure("linux-boot-bare"),
-        limit: 1.10,
-    },
-    Row {
-        what: "the same with STFLE 65",
-        of: "linux-boot-interrupts",
-        against: Figure("linux-boot-bare"),
-        limit: 1.15,
-    },
-    Row {
-        what: "a load in Linux, CPU time, against no plugin",
-        of: "linux-load-polling",
-        against: Figure("linux-load-bare"),
-        limit: 1.03,
-    },
-    Row {
-        what: "the same with STFLE 65",
-        of: "linux-load-interrupts",
-        against: Figure("linux-load-bare"),
-        limit: 1.05,
-    },
-    Row { what: "65,536 queues: time to build", of: "queues-build", against: Unit("ms"), limit: 200.0 },
-    Row { what: "65,536 queues: memory", of: "queues-memory", against: Unit("KiB"), limit: 65536.0 },
+    row("TAPQ against STSI(0)", "tapq", Figure("stsi"), 4.5),
+    row("TAPQ against an operation exception", "tapq", Figure("operation-exception"), 1.0),
+    row("NQAP and DQAP of 64 bytes against TAPQ", "nqap-dqap-64", Figure("tapq"), 6.0),
+    row("RSA-2048 CRT in a guest against the crate", "rsa-2048-crt", Figure("rsa-2048-crt-crate"), 1.2),
+    row("RSA-2048 CRT in process against the crate", "rsa-2048-crt-machine", Figure("rsa-2048-crt-crate"), 1.2),
+    row("Linux boot, CPU time, against no plugin", "linux-boot-polling", Figure("linux-boot-bare"), 1.10),
+    row("the same with STFLE 65", "linux-boot-interrupts", Figure("linux-boot-bare"), 1.15),
+    row("a load in Linux, CPU time, against no plugin", "linux-load-polling", Figure("linux-load-bare"), 1.03),
+    row("the same with STFLE 65", "linux-load-interrupts", Figure("linux-load-bare"), 1.05),
+    row("65,536 queues: time to build", "queues-build", Unit("ms"), 200.0),
+    row("65,536 queues: memory", "queues-memory", Unit("KiB"), 65536.0),
 ];
 
 /// Each figure by its name, one value a run.
@@ -127,7 +101,14 @@ fn median(values: &[f64]) -> f64 {
 /// What of the harness's report is of interest here.
 #[derive(Deserialize)]
 struct Report {
-    info: Vec<String>,
+    events: Vec<Event>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    /// What the guest printed, in an event of its console.
+    #[serde(default)]
+    line: String,
 }
 
 /// Measures and prints the table; true if no value is over its limit.
@@ -151,7 +132,13 @@ fn in_the_guest(layout: &Layout, ready: &Ready, runs: u32, figures: &mut Figures
     ready.tell(layout, &mut command).args(["run", "bench", "--report", "json", "--repeat", &runs.to_string()]);
     let mut unread = None;
     let status = process::lines(&mut command, DEADLINE, |line| match serde_json::from_str::<Report>(line) {
-        Ok(report) => report.info.iter().for_each(|line| figures.take(line)),
+        Ok(report) => {
+            report
+                .events
+                .iter()
+                .filter_map(|event| event.line.strip_prefix("INFO: "))
+                .for_each(|line| figures.take(line));
+        }
         Err(error) => unread = Some(error),
     })?;
     if !status.success() {

@@ -2,7 +2,7 @@
 //! What the guest has said: its cases, its requests, its end. Filled line by line from the joined console; the judge
 //! reads it. The grammar is `ap_arch::report`'s.
 
-use ap_arch::report::{ExitStatus, Line as ReportLine, Summary, Verdict};
+use ap_arch::report::{CaseVerdict, ExitStatus, Line as ReportLine, Summary};
 
 use crate::guest::console::Line;
 
@@ -15,7 +15,7 @@ pub struct Case {
     /// `suite/case`.
     pub name: String,
     /// What became of it.
-    pub verdict: Verdict,
+    pub verdict: CaseVerdict,
     /// What the guest says about it.
     pub detail: Option<String>,
 }
@@ -88,7 +88,7 @@ impl Guest {
 
     /// How many cases ended so.
     #[must_use]
-    pub fn count(&self, verdict: Verdict) -> usize {
+    pub fn count(&self, verdict: CaseVerdict) -> usize {
         self.cases.iter().filter(|case| case.verdict == verdict).count()
     }
 

@@ -74,15 +74,26 @@ pub fn folder() -> PathBuf {
 /// # Errors
 /// [`JournalError`].
 pub fn write(folder: &Path, entry: &Entry) -> Result<PathBuf, JournalError> {
-    write_with(folder, entry, File::sync_all)
+    write_to(&mut Disk, folder, entry)
 }
 
-/// `sync` brings a file or a folder to the disk: the text before it gets its name, the name before this returns.
-fn write_with(
-    folder: &Path,
-    entry: &Entry,
-    mut sync: impl FnMut(&File) -> io::Result<()>,
-) -> Result<PathBuf, JournalError> {
+/// Where a file or a folder is kept once it is written. There is one besides those of tests, so that no other can be
+/// taken by mistake.
+trait Storage {
+    /// Returns when what was written would be there after a power cut.
+    fn sync(&mut self, file: &File) -> io::Result<()>;
+}
+
+struct Disk;
+
+impl Storage for Disk {
+    fn sync(&mut self, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+}
+
+/// The text is on the disk before it gets its name, the name before this returns.
+fn write_to(disk: &mut impl Storage, folder: &Path, entry: &Entry) -> Result<PathBuf, JournalError> {
     let host: String = entry.host.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let path = folder.join(format!("{}-{host}.json", entry.record.uuid));
     let mut written = || -> io::Result<()> {
@@ -91,9 +102,9 @@ fn write_with(
         let mut file = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder)?;
         serde_json::to_writer_pretty(&mut file, entry)?;
         file.write_all(b"\n")?;
-        sync(file.as_file())?;
+        disk.sync(file.as_file())?;
         file.persist_noclobber(&path)?;
-        sync(&File::open(folder)?)
+        disk.sync(&File::open(folder)?)
     };
     written().map_err(|error| wrong(&path, error))?;
     Ok(path)
@@ -156,21 +167,39 @@ mod tests {
         )
     }
 
+    /// A disk that does as this says.
+    struct Watched<S>(S);
+
+    impl<S: FnMut(&File) -> io::Result<()>> Storage for Watched<S> {
+        fn sync(&mut self, file: &File) -> io::Result<()> {
+            (self.0)(file)
+        }
+    }
+
+    #[test]
+    fn the_disk_is_asked_for_real_and_its_errors_are_seen() {
+        let (_reader, pipe) = io::pipe().expect("a pipe");
+        let pipe = File::from(std::os::fd::OwnedFd::from(pipe));
+        assert_eq!(Disk.sync(&pipe).expect_err("a pipe is on no disk").kind(), io::ErrorKind::InvalidInput);
+        assert!(Disk.sync(&tempfile::tempfile().expect("a file")).is_ok());
+    }
+
     #[test]
     fn a_journal_is_on_the_disk_before_it_has_its_name_and_its_name_is_before_the_host_is_changed() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut synced = Vec::new();
-        let path = write_with(folder.path(), &entry("ssh:b"), |file| {
+        let mut disk = Watched(|file: &File| {
             let metadata = file.metadata()?;
             let named = all(folder.path()).expect("readable").len();
             synced.push((metadata.is_dir(), metadata.len() > 0, named));
             Ok(())
         });
+        let path = write_to(&mut disk, folder.path(), &entry("ssh:b"));
         let length = fs::metadata(path.expect("written")).expect("there").len();
         assert!(length > 0);
         assert_eq!(synced, [(false, true, 0), (true, true, 1)]);
-        let no_disk = |_: &File| Err(io::ErrorKind::StorageFull.into());
-        assert!(write_with(folder.path(), &entry("ssh:c"), no_disk).is_err());
+        let mut full = Watched(|_: &File| Err(io::ErrorKind::StorageFull.into()));
+        assert!(write_to(&mut full, folder.path(), &entry("ssh:c")).is_err());
     }
 
     #[test]

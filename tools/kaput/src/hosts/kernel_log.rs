@@ -7,7 +7,7 @@ use std::sync::Arc;
 use preflight::kernel_log::{Explained, explain};
 use preflight::rules::Step;
 use preflight::text::{plain, shell_word};
-use preflight::{Judgement, Verdict as Foreseen};
+use preflight::{Judgement, Verdict};
 
 use crate::hosts::foresight;
 use crate::hosts::ssh::{HostConnection, HostError};
@@ -151,7 +151,7 @@ impl KernelLogs {
         // The guest's host first; a host that does not tell makes the words of the log all there is.
         let hosts =
             foresight::judged((&other.connection, &other.mdev), (&witness.connection, &witness.mdev)).await.ok();
-        let hosts = hosts.filter(|judgement| judgement.verdict() == Foreseen::No);
+        let hosts = hosts.filter(|judgement| judgement.verdict() == Verdict::No);
         Ok(said(&text, mark, &witness.mdev, hosts.as_ref()))
     }
 }

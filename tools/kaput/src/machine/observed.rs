@@ -149,8 +149,11 @@ impl Observed {
             let room = console::LIMIT.saturating_sub(known.len());
             known.extend_from_slice(&bytes[..bytes.len().min(room)]);
             for line in state.console.feed(bytes) {
-                let (Line::Text(shown) | Line::Garbage(shown)) = &line;
-                state.event(Some(machine), What::Console { line: shown.clone() });
+                let what = match line.clone() {
+                    Line::Text(line) => What::Console { line },
+                    Line::Garbage(shown) => What::Garbage { shown },
+                };
+                state.event(Some(machine), what);
                 if let Some(migration) = state.guest.line(line) {
                     state.event(Some(machine), What::Asked { migration });
                 }

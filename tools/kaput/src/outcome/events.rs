@@ -41,6 +41,11 @@ pub enum What {
         /// The line, without its end.
         line: String,
     },
+    /// The guest printed what is no text.
+    Garbage {
+        /// Its beginning, escaped.
+        shown: String,
+    },
     /// The guest asks for a migration.
     Asked {
         /// Which, from 1.

@@ -17,8 +17,6 @@ pub struct Finished {
     pub events: Vec<Event>,
     /// The cases of the guest's report, in its order.
     pub cases: Vec<Case>,
-    /// The guest's INFO lines, in its order.
-    pub info: Vec<String>,
     /// The guest's AP instructions, if they were wanted.
     pub trace: Option<Trace>,
 }

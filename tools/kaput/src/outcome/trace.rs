@@ -106,7 +106,7 @@ impl<'a> Line<'a> {
     /// What happened besides, where it tells where in the story an instruction stands.
     fn of_event(event: &'a Event) -> Option<Self> {
         let text = match &event.what {
-            What::Console { line } => format!("guest: {line}"),
+            What::Console { line } | What::Garbage { shown: line } => format!("guest: {line}"),
             What::Asked { migration } => format!("the guest asks for migration {migration}"),
             What::Migration { status } => format!("migration: {status}"),
             What::Device { state } => format!("device: {state}"),

@@ -4,14 +4,15 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// Declares the kinds of verdict: name for machines, whose business it is, and one line for `docs/verdicts.md`.
 macro_rules! kinds {
     ($($(#[$meta:meta])* $kind:ident = $name:literal, $exit:ident;)*) => {
         /// How a run ended. The names are stable: reports and CI rely on them.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
+        #[serde(rename_all = "kebab-case")]
         pub enum Kind { $($(#[$meta])* $kind,)* }
 
         impl Kind {
@@ -100,20 +101,6 @@ impl fmt::Display for Kind {
     }
 }
 
-impl Serialize for Kind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-impl<'de> Deserialize<'de> for Kind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        let known = Self::ALL.iter().find(|kind| kind.name() == name).copied();
-        known.ok_or_else(|| D::Error::custom(format!("`{name}` is no kind of verdict")))
-    }
-}
-
 /// How the harness ends. Of several verdicts the last in this order counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
@@ -166,7 +153,6 @@ pub struct KernelLine {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunVerdict {
     /// How the run ended.
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::kind"))]
     pub kind: Kind,
     /// The host it happened on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

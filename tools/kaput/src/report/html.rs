@@ -45,7 +45,7 @@ struct Run {
 
 impl Run {
     fn of(number: usize, told: &ReportedRun<'_>) -> Self {
-        use ap_arch::report::Verdict as CaseVerdict;
+        use ap_arch::report::CaseVerdict;
         let (finished, verdict) = (told.finished, &told.finished.verdict);
         let count = |wanted| finished.cases.iter().filter(|case| case.verdict == wanted).count();
         let failures = finished.cases.iter().filter(|case| case.verdict == CaseVerdict::Fail);

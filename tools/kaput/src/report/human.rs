@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use ap_arch::Mask256;
-use ap_arch::report::Verdict as CaseVerdict;
+use ap_arch::report::CaseVerdict;
 
 use super::timeline::Timeline;
 use crate::guest::report::Case;

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A run for programs: `verdict.json` of a run folder, and one line on standard output with `--report json`. It holds
-//! everything that the other reports are made from, so that `kaput report` makes them again, elsewhere or later.
+//! everything that the other reports are made from, so that `kaput report` makes them again, elsewhere or later. Each
+//! fact stands there once: what the guest said is in its console's lines.
 
 use std::path::Path;
 
-use ap_arch::report::Verdict as CaseVerdict;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ReportedRun;
-use crate::guest::report::Case;
-use crate::outcome::events::Event;
+use crate::guest::console::Line;
+use crate::guest::report::Guest;
+use crate::outcome::events::{Event, What};
 use crate::outcome::finished::Finished;
 use crate::outcome::verdict::RunVerdict;
 use crate::scenario::load::{Loaded, ScenarioError};
 
-/// The version of a report.
-const VERSION: u32 = 1;
+/// The version of a report. Version 1 had the guest's cases and INFO lines a second time.
+const VERSION: u32 = 2;
 
 /// A run in figures and words.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,46 +31,10 @@ pub struct Report {
     pub scenario: String,
     /// The judgement.
     pub verdict: RunVerdict,
-    /// The guest's cases, in the order of its report.
-    pub cases: Vec<CaseReport>,
-    /// The guest's INFO lines, in its order.
-    pub info: Vec<String>,
-    /// Everything that happened, in order.
+    /// Everything that happened, in order; the guest's cases are lines of its console.
     pub events: Vec<Event>,
     /// The scenario file, as it was read.
     pub scenario_file: String,
-}
-
-/// A case of the guest.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct CaseReport {
-    /// `suite/case`.
-    pub name: String,
-    /// What became of it.
-    #[serde(with = "word")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::word"))]
-    pub verdict: CaseVerdict,
-    /// What the guest says about it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-}
-
-/// A case's verdict by the word that the guest prints.
-mod word {
-    use ap_arch::report::Verdict;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(verdict.word())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Verdict, D::Error> {
-        let word = String::deserialize(deserializer)?;
-        let known = Verdict::ALL.into_iter().find(|verdict| verdict.word() == word);
-        known.ok_or_else(|| D::Error::custom(format!("`{word}` is no verdict of a case")))
-    }
 }
 
 fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -86,14 +51,10 @@ impl Report {
     #[must_use]
     pub fn of(told: ReportedRun<'_>) -> Self {
         let finished = told.finished;
-        let case =
-            |case: &Case| CaseReport { name: case.name.clone(), verdict: case.verdict, detail: case.detail.clone() };
         Self {
             version: VERSION,
             scenario: finished.scenario.clone(),
             verdict: finished.verdict.clone(),
-            cases: finished.cases.iter().map(case).collect(),
-            info: finished.info.clone(),
             events: finished.events.clone(),
             scenario_file: told.loaded.text.clone(),
         }
@@ -105,16 +66,14 @@ impl Report {
     /// [`ScenarioError`] where the file it was a run of is no scenario of this version.
     pub fn into_run(self) -> Result<(Loaded, Finished), ScenarioError> {
         let loaded = Loaded::from_text(Path::new(&format!("{}.toml", self.scenario)), self.scenario_file)?;
-        let case = |case: CaseReport| Case { name: case.name, verdict: case.verdict, detail: case.detail };
-        let finished = Finished {
-            scenario: self.scenario,
-            verdict: self.verdict,
-            events: self.events,
-            cases: self.cases.into_iter().map(case).collect(),
-            info: self.info,
-            trace: None,
-        };
-        Ok((loaded, finished))
+        let mut guest = Guest::default();
+        for event in &self.events {
+            if let What::Console { line } = &event.what {
+                guest.line(Line::Text(line.clone()));
+            }
+        }
+        let Self { scenario, verdict, events, .. } = self;
+        Ok((loaded, Finished { scenario, verdict, events, cases: guest.cases, trace: None }))
     }
 }
 
@@ -143,7 +102,7 @@ mod tests {
             format!(
                 r#"{{"version": {version}, "scenario": "x", "scenario-file": "",
                 "verdict": {{"kind": "as-expected", "happened": "y", "new": 1}},
-                "cases": [], "info": [], "new": {{}},
+                "new": {{}},
                 "events": [{{"at": 0.5, "event": "brand-new", "new": [1]}},
                            {{"at": 1.0, "event": "judged", "verdict": {{}}}}]}}"#
             )
@@ -151,7 +110,9 @@ mod tests {
         let read_back = read(&report(VERSION)).expect("readable");
         let what: Vec<_> = read_back[0].events.iter().map(|event| event.what.clone()).collect();
         assert_eq!(what, [What::Unknown, What::Judged]);
+        let older = report(1).replace("\"events\": [", "\"cases\": [{\"name\": \"a/b\"}], \"info\": [], \"events\": [");
+        assert_eq!(read(&older).expect("version 1 is readable")[0].events.len(), 2);
         let error = read(&report(VERSION + 1)).expect_err("too new").to_string();
-        assert!(error.contains("version 2") && error.contains("newer"), "{error}");
+        assert!(error.contains("version 3") && error.contains("newer"), "{error}");
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use ap_arch::report::Verdict as CaseVerdict;
+use ap_arch::report::CaseVerdict;
 use serde_json::{Value, json};
 
 use super::ReportedRun;

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use ap_arch::report::Verdict as CaseVerdict;
+use ap_arch::report::CaseVerdict;
 use insta::assert_snapshot;
 
 use super::*;
@@ -58,7 +58,7 @@ fn finished(name: &str, verdict: RunVerdict, last: CaseVerdict, detail: &str) ->
         case("presence/optional", CaseVerdict::Skip, Some("no facility # 65")),
         case("migration-apcb/control-domains-unchanged", last, Some(detail)),
     ];
-    Finished { scenario: name.to_owned(), verdict, events, cases, info: Vec::new(), trace: None }
+    Finished { scenario: name.to_owned(), verdict, events, cases, trace: None }
 }
 
 /// Renders the runs.

@@ -111,7 +111,7 @@ pub fn migrations(events: &[Event]) -> Vec<Figures> {
 fn split(events: &[Event], migrations: &[MigrationLine]) -> String {
     let first = |wanted: fn(&What) -> bool| events.iter().find(|event| wanted(&event.what)).map(|event| event.at);
     let Some(end) = events.last().map(|event| event.at) else { return String::new() };
-    let Some(boot) = first(|what| matches!(what, What::Console { .. })) else {
+    let Some(boot) = first(|what| matches!(what, What::Console { .. } | What::Garbage { .. })) else {
         return format!("{:.0} ms, without a word of the guest", end * 1e3);
     };
     let begun = migrations.first().map(|line| line.begun);

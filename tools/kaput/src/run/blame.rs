@@ -17,41 +17,34 @@ pub(super) type Ended = Box<RunVerdict>;
 /// What went wrong with one machine.
 pub(super) fn of_machine(state: &State, index: usize, doing: &str, error: &MachineError) -> Ended {
     let host = state.machines[index].host.as_str();
-    let made = match error {
+    let made = |kind, what: String| RunVerdict::new(kind, format!("{what} while {doing}"));
+    let verdict = match error {
         MachineError::Died => died(state, index, doing),
-        MachineError::Late(what) => {
-            RunVerdict::new(Kind::QmpLost, format!("QEMU of host {host} did not answer {what} while {doing}"))
-                .expected("an answer within the deadline `answer`")
-        }
+        MachineError::Late(what) => made(Kind::QmpLost, format!("QEMU of host {host} did not answer {what}"))
+            .expected("an answer within the deadline `answer`"),
         MachineError::Qmp(error @ QmpError::Closed(_)) => {
-            RunVerdict::new(Kind::QmpLost, format!("the QMP connection of host {host} ended while {doing}"))
-                .seen(error.to_string())
+            made(Kind::QmpLost, format!("the QMP connection of host {host} ended")).seen(error.to_string())
         }
         MachineError::Qmp(error) => {
-            RunVerdict::new(Kind::QmpLost, format!("QEMU of host {host} did not do as it was told while {doing}"))
-                .seen(error.to_string())
+            made(Kind::QmpLost, format!("QEMU of host {host} did not do as it was told")).seen(error.to_string())
         }
-        MachineError::Control(ControlError::Errno { errno, desc }) => RunVerdict::new(
-            Kind::DeviceFailed,
-            format!("the AP device of host {host} failed with {errno} while {doing}"),
-        )
-        .expected("no error: nothing here gives a reason for one")
-        .seen(desc.clone()),
+        MachineError::Control(ControlError::Errno { errno, desc }) => {
+            made(Kind::DeviceFailed, format!("the AP device of host {host} failed with {errno}"))
+                .expected("no error: nothing here gives a reason for one")
+                .seen(desc.clone())
+        }
         MachineError::Control(error) => {
-            RunVerdict::new(Kind::ControlLost, format!("the plugin of host {host} was lost while {doing}"))
-                .seen(error.to_string())
+            made(Kind::ControlLost, format!("the plugin of host {host} was lost")).seen(error.to_string())
         }
         MachineError::Host(error) => {
-            RunVerdict::new(Kind::HostLost, format!("host {host} did not do as it was told while {doing}"))
+            made(Kind::HostLost, format!("host {host} did not do as it was told")).seen(error.to_string())
+        }
+        MachineError::Io(what, error) => {
+            made(Kind::HarnessFailed, format!("the harness could not use {what} of host {host}"))
                 .seen(error.to_string())
         }
-        MachineError::Io(what, error) => RunVerdict::new(
-            Kind::HarnessFailed,
-            format!("the harness could not use {what} of host {host} while {doing}"),
-        )
-        .seen(error.to_string()),
     };
-    made.on(host).next("the transcripts in the run folder show what was said last").ended()
+    verdict.on(host).next("the transcripts in the run folder show what was said last").ended()
 }
 
 fn died(state: &State, index: usize, doing: &str) -> RunVerdict {

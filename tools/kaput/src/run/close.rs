@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ap_arch::report::Verdict as CaseVerdict;
+use ap_arch::report::CaseVerdict;
 
 use super::blame::Ended;
 use super::{Options, Run};
@@ -72,8 +72,8 @@ pub(super) async fn close(
     let mut finished = {
         let mut state = run.observed().look();
         let (events, cases) = (state.events.list().to_vec(), state.guest.cases.clone());
-        let (scenario, info, trace) = (run.scenario.name.clone(), state.guest.info.clone(), state.trace.take());
-        Finished { scenario, verdict, events, cases, info, trace }
+        let (scenario, trace) = (run.scenario.name.clone(), state.trace.take());
+        Finished { scenario, verdict, events, cases, trace }
     };
     if keep {
         if let Err(error) = run.write_folder(loaded, &finished, &log_text) {
@@ -164,7 +164,7 @@ impl Run<'_> {
             folder.write(&format!("{prefix}.control"), records.control.text())?;
         }
         let console = finished.events.iter().filter_map(|event| match &event.what {
-            What::Console { line } => {
+            What::Console { line } | What::Garbage { shown: line } => {
                 Some(format!("{:10.6} {:>4}  {line}\n", event.at, event.host.as_deref().unwrap_or("")))
             }
             _ => None,

@@ -55,7 +55,7 @@ pub struct Ask {
     pub answer: Option<Value>,
     /// The error that must be the answer.
     #[serde(default, deserialize_with = "optional_errno")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::errno"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::tests::schema::errno"))]
     pub error: Option<Errno>,
     /// Asks again and again until the answer is the right one, or the deadline has passed.
     #[serde(default)]

@@ -24,7 +24,7 @@ pub(crate) const USUAL_UUID: &str = "2f1d5c3a-6b70-4c8e-9a3d-0b5e7a66a901";
 pub struct HostSpec {
     /// Its AP hardware: the short form as a string, or a table.
     #[serde(deserialize_with = "topology")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::topology"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::tests::schema::topology"))]
     pub topology: Topology,
     /// The mediated device of the guest; nothing is assigned where the guest only arrives.
     #[serde(default)]
@@ -38,11 +38,11 @@ pub struct HostSpec {
     pub unbound: Vec<QueueName>,
     /// Adapters that stay with the host's default drivers.
     #[serde(default, with = "hex::adapters")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::numbers"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::tests::schema::numbers"))]
     pub default_adapters: Mask256,
     /// Domains that stay with the host's default drivers.
     #[serde(default, with = "hex::domains")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::numbers"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::tests::schema::numbers"))]
     pub default_domains: Mask256,
     /// Defects that are switched on.
     #[serde(default)]
@@ -75,15 +75,15 @@ pub struct MdevSpec {
     pub uuid: String,
     /// Adapters assigned.
     #[serde(with = "hex::adapters")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::numbers"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::tests::schema::numbers"))]
     pub adapters: Mask256,
     /// Domains assigned.
     #[serde(with = "hex::domains")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::numbers"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::tests::schema::numbers"))]
     pub domains: Mask256,
     /// Control domains assigned.
     #[serde(with = "hex::domains")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::numbers"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::tests::schema::numbers"))]
     pub control_domains: Mask256,
     /// Whether it is open with a guest of its own from the start.
     pub open: bool,

@@ -9,8 +9,6 @@ mod hosts;
 pub mod load;
 mod moment;
 pub mod random;
-#[cfg(test)]
-pub(crate) mod schema;
 
 pub(crate) use hosts::USUAL_UUID;
 
@@ -19,7 +17,7 @@ use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
 use ap_arch::image::Options;
-use ap_arch::report::Verdict as CaseVerdict;
+use ap_arch::report::CaseVerdict;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
@@ -99,7 +97,7 @@ fn one_cpu() -> Spanned<NonZeroU8> {
 pub struct Step {
     /// The destinations, one after the other.
     #[serde(deserialize_with = "one_or_more")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::one_or_more"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::tests::schema::one_or_more"))]
     pub to: Vec<Spanned<String>>,
     /// How often the list is gone through.
     #[serde(default = "once")]
@@ -232,7 +230,7 @@ pub enum ExpectedOutcome {
 pub struct Refusal {
     /// The error of the write that completes the stream.
     #[serde(deserialize_with = "errno")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::errno"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::tests::schema::errno"))]
     pub errno: Errno,
     /// Each error and warning of the destination's driver, in order, as a part of its text; `*` stands for any text.
     #[serde(default)]
@@ -250,19 +248,19 @@ pub struct Refusal {
 pub struct Deadlines {
     /// A QEMU's start, to its answer and the plugin's.
     #[serde(deserialize_with = "seconds")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::seconds"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::tests::schema::seconds"))]
     pub start: Duration,
     /// The guest, from one of its milestones to the next: first line, each request for a migration, end.
     #[serde(deserialize_with = "seconds")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::seconds"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::tests::schema::seconds"))]
     pub guest: Duration,
     /// Each step of a migration: memory up to the switch-over, the rest.
     #[serde(deserialize_with = "seconds")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::seconds"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::tests::schema::seconds"))]
     pub migration: Duration,
     /// Each answer of QEMU or the plugin.
     #[serde(deserialize_with = "seconds")]
-    #[cfg_attr(test, schemars(schema_with = "crate::scenario::schema::seconds"))]
+    #[cfg_attr(test, schemars(schema_with = "crate::scenario::tests::schema::seconds"))]
     pub answer: Duration,
 }
 
@@ -400,4 +398,4 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_fail_has_its_mend() {
+    fn each_way_to_fail_has_its_fix() {
         let fixes = [
             ("ssh: Could not resolve hostname b: Name or service not known", "Host b"),
             ("root@b: Permission denied (publickey).", "ssh-add -l"),

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use ap_arch::image::MIGRATION_SUITE_BEGINS;
-use ap_arch::report::{ExitStatus, Verdict as CaseVerdict};
+use ap_arch::report::{CaseVerdict, ExitStatus};
 
 use crate::guest::report::Guest;
 use crate::outcome::symptoms;

@@ -6,9 +6,9 @@ use std::fmt;
 use qapi_spec::{Command, Empty};
 use serde::{Deserialize, Serialize};
 
-/// Declares a command: its QMP name, its answer and its arguments.
-macro_rules! command {
-    ($(#[$meta:meta])* $name:ident = $qmp:literal -> $ok:ty { $($(#[$fmeta:meta])* $field:ident: $ty:ty,)* }) => {
+/// Declares commands: each with its QMP name, its answer and its arguments.
+macro_rules! commands {
+    ($($(#[$meta:meta])* $name:ident = $qmp:literal -> $ok:ty { $($(#[$fmeta:meta])* $field:ident: $ty:ty,)* })*) => {$(
         $(#[$meta])*
         #[derive(Clone, Debug, Serialize)]
         #[serde(rename_all = "kebab-case")]
@@ -19,29 +19,21 @@ macro_rules! command {
             const NAME: &'static str = $qmp;
             const ALLOW_OOB: bool = false;
         }
-    };
+    )*};
 }
 
-command! {
+commands! {
     /// Ends the negotiation after the greeting; before it QEMU accepts nothing else.
     Capabilities = "qmp_capabilities" -> Empty {}
-}
-command! {
     /// What the virtual machine does.
     QueryStatus = "query-status" -> Status {}
-}
-command! {
     /// How the migration stands.
     QueryMigrate = "query-migrate" -> Migration {}
-}
-command! {
     /// Switches migration capabilities.
     SetCapabilities = "migrate-set-capabilities" -> Empty {
         /// Each with its new value.
         capabilities: Vec<Switch>,
     }
-}
-command! {
     /// Limits of the migration; what is absent stays.
     SetParameters = "migrate-set-parameters" -> Empty {
         /// Bytes a second.
@@ -51,8 +43,6 @@ command! {
         #[serde(skip_serializing_if = "Option::is_none")]
         downtime_limit: Option<u64>,
     }
-}
-command! {
     /// Makes a destination started with `-incoming defer` listen.
     MigrateIncoming = "migrate-incoming" -> Empty {
         /// Where: `unix:PATH`.
@@ -60,34 +50,22 @@ command! {
         /// Whether QEMU ends when the migration fails.
         exit_on_error: bool,
     }
-}
-command! {
     /// Starts the migration.
     Migrate = "migrate" -> Empty {
         /// To where: `unix:PATH`.
         uri: String,
     }
-}
-command! {
     /// Goes on from a state in which the migration was held.
     MigrateContinue = "migrate-continue" -> Empty {
         /// The state.
         state: &'static str,
     }
-}
-command! {
     /// Gives the migration up; the guest runs on at the source.
     MigrateCancel = "migrate_cancel" -> Empty {}
-}
-command! {
     /// Stops the virtual CPUs.
     Stop = "stop" -> Empty {}
-}
-command! {
     /// Lets the virtual CPUs run.
     Cont = "cont" -> Empty {}
-}
-command! {
     /// Writes guest memory into a file.
     PhysicalMemorySave = "pmemsave" -> Empty {
         /// First guest physical address.
@@ -97,8 +75,6 @@ command! {
         /// The file, on QEMU's side.
         filename: String,
     }
-}
-command! {
     /// Runs a command of the human monitor and returns its text.
     HumanMonitor = "human-monitor-command" -> String {
         /// The command line.

@@ -2,6 +2,8 @@
 //! What people see when a scenario file is wrong: each fault with its place and with what is allowed. And that the
 //! shipped scenarios are not.
 
+pub(crate) mod schema;
+
 use std::path::Path;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
@@ -218,7 +220,7 @@ fn an_unknown_scenario_is_answered_with_those_there_are() {
 
 #[test]
 fn the_reference_in_the_documentation_reads_as_a_scenario() {
-    let reference = include_str!("../../../../docs/scenarios.md");
+    let reference = include_str!("../../../../../docs/scenarios.md");
     let examples = reference.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let mut count = 0;
     for example in examples {
@@ -230,7 +232,7 @@ fn the_reference_in_the_documentation_reads_as_a_scenario() {
 
 #[test]
 fn the_reference_names_every_key() {
-    let reference = include_str!("../../../../docs/scenarios.md");
+    let reference = include_str!("../../../../../docs/scenarios.md");
     for table in [
         "",
         "[guest]\n",
@@ -289,7 +291,7 @@ fn a_word_that_nothing_answers_to_is_told_with_what_there_is() {
 
 #[test]
 fn the_reference_names_every_deed_and_every_moment() {
-    let reference = include_str!("../../../../docs/scenarios.md");
+    let reference = include_str!("../../../../../docs/scenarios.md");
     for kind in ActionKind::ALL {
         assert!(reference.contains(&format!("`{kind}`")), "docs/scenarios.md does not name `{kind}`");
     }

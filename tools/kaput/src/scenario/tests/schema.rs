@@ -3,13 +3,11 @@
 //! tree, made from the types by a test. What the types do not tell by themselves stands here: texts of which only some
 //! are good.
 
-use ap_arch::report::Verdict;
 use ap_machine::Topology;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 use vfio_mig::Errno;
 
-use crate::outcome::verdict::Kind;
 use crate::report::json::Report;
 use crate::scenario::Scenario;
 
@@ -24,15 +22,6 @@ pub(crate) fn errno(_: &mut SchemaGenerator) -> Schema {
 
 pub(crate) fn seconds(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "number", "exclusiveMinimum": 0, "maximum": 3600 })
-}
-
-pub(crate) fn kind(_: &mut SchemaGenerator) -> Schema {
-    let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
-    json_schema!({ "type": "string", "enum": names })
-}
-
-pub(crate) fn word(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "enum": Verdict::ALL.map(Verdict::word) })
 }
 
 /// Numbers of adapters or domains.
