@@ -178,7 +178,7 @@ fn every_command_shows_examples() {
 }
 
 #[test]
-fn the_doctor_names_what_is_missing_and_what_mends_it() {
+fn the_doctor_names_what_is_missing_and_the_fix() {
     let place = Place::new();
     fs::remove_file(place.path().join("libqemu_ap.so")).expect("removed");
     let output = place.kaput(&["doctor"]);

@@ -65,11 +65,11 @@ pub(crate) fn install(id: u64, host: Arc<Host>, owner: Option<Owner>, max_vcpus:
 }
 
 /// What `act` makes of the vCPU whose callback is running. Called from callbacks of vCPU `index` only.
-fn with_cpu<T>(index: c_uint, act: impl FnOnce(&'static Plugin, &mut Cpu<'_>) -> Option<T>) -> Option<T> {
+fn with_cpu<T>(index: c_uint, act: impl FnOnce(&'static Plugin, &mut Cpu<'_>) -> T) -> Option<T> {
     let plugin = &INSTANCE.get()?.plugin;
     // SAFETY: this is a callback of that vCPU, and the value ends with this function.
     let mut cpu = unsafe { plugin.vcpus.current(index as usize) }?;
-    act(plugin, &mut cpu)
+    Some(act(plugin, &mut cpu))
 }
 
 /// The site that a hook was registered with.
@@ -101,7 +101,7 @@ extern "C" fn on_vcpu_init(vcpu: c_uint, _: *mut c_void) {
 extern "C" fn on_vcpu_resume(vcpu: c_uint, _: *mut c_void) {
     let plugin = with_cpu(vcpu, |plugin, cpu| {
         reset::notice(plugin, cpu);
-        Some(plugin)
+        plugin
     });
     if let Some(plugin) = plugin {
         plugin.host.vcpu_resumed();
@@ -112,7 +112,6 @@ extern "C" fn on_vcpu_idle(vcpu: c_uint, _: *mut c_void) {
     with_cpu(vcpu, |plugin, cpu| {
         wait::release(cpu);
         reset::stands_still(plugin, cpu);
-        Some(())
     });
 }
 
@@ -131,7 +130,6 @@ extern "C" fn on_exception(vcpu: c_uint, _kind: c_int, _from: u64, _to: u64, _: 
     with_cpu(vcpu, |plugin, cpu| {
         instruction::after_exception(cpu);
         lpar::after_interruption(plugin, cpu);
-        Some(())
     });
 }
 
@@ -139,76 +137,63 @@ extern "C" fn on_interruption(vcpu: c_uint, _kind: c_int, _from: u64, _to: u64, 
     with_cpu(vcpu, |plugin, cpu| {
         wait::after_interruption(cpu);
         lpar::after_interruption(plugin, cpu);
-        Some(())
     });
 }
 
 extern "C" fn on_block(vcpu: c_uint, block: *mut c_void) {
-    go_on_at(with_cpu(vcpu, |plugin, cpu| {
-        reset::notice(plugin, cpu);
-        delivery::at_block(plugin, cpu, block as u64)
-    }));
+    go_on_at(
+        with_cpu(vcpu, |plugin, cpu| {
+            reset::notice(plugin, cpu);
+            delivery::at_block(plugin, cpu, block as u64)
+        })
+        .flatten(),
+    );
 }
 
 extern "C" fn on_instruction(vcpu: c_uint, site: *mut c_void) {
     // SAFETY: registered with a site of `instructions`.
     let site = unsafe { site_of(site) };
-    go_on_at(with_cpu(vcpu, |plugin, cpu| instruction::execute(plugin, cpu, site)));
+    go_on_at(with_cpu(vcpu, |plugin, cpu| instruction::execute(plugin, cpu, site)).flatten());
 }
 
 extern "C" fn on_psw_load(vcpu: c_uint, site: *mut c_void) {
     // SAFETY: registered with a site of `psw_loads`.
     let site = unsafe { site_of(site) };
-    go_on_at(with_cpu(vcpu, |plugin, cpu| wait::enter(plugin, cpu, site)));
+    go_on_at(with_cpu(vcpu, |plugin, cpu| wait::enter(plugin, cpu, site)).flatten());
 }
 
 extern "C" fn on_diagnose(vcpu: c_uint, site: *mut c_void) {
     // SAFETY: registered with a site of `diagnoses`.
     let site: &Site<Diagnose> = unsafe { site_of(site) };
-    with_cpu(vcpu, |plugin, cpu| {
-        reset::before_diagnose(plugin, cpu, site.instruction);
-        Some(())
-    });
+    with_cpu(vcpu, |plugin, cpu| reset::before_diagnose(plugin, cpu, site.instruction));
 }
 
 extern "C" fn on_stfle(vcpu: c_uint, site: *mut c_void) {
     // SAFETY: registered with a site of `stfles`.
     let site: &Site<Stfle> = unsafe { site_of(site) };
-    with_cpu(vcpu, |_, cpu| {
-        facilities::before_stfle(cpu, site.instruction);
-        Some(())
-    });
+    with_cpu(vcpu, |_, cpu| facilities::before_stfle(cpu, site.instruction));
 }
 
 extern "C" fn on_stfle_store(vcpu: c_uint, access: u32, vaddr: u64, _: *mut c_void) {
     // SAFETY: the arguments are those of this memory callback.
     let stored = unsafe { Stored::from_raw(access, vaddr) };
-    with_cpu(vcpu, |plugin, cpu| {
-        facilities::after_stfle_store(plugin, cpu, &stored);
-        Some(())
-    });
+    with_cpu(vcpu, |plugin, cpu| facilities::after_stfle_store(plugin, cpu, &stored));
 }
 
 extern "C" fn on_servc(vcpu: c_uint, site: *mut c_void) {
     // SAFETY: registered with a site of `servcs`.
     let site: &Site<Servc> = unsafe { site_of(site) };
-    with_cpu(vcpu, |plugin, cpu| {
-        lpar::before_servc(plugin, cpu, site.instruction);
-        Some(())
-    });
+    with_cpu(vcpu, |plugin, cpu| lpar::before_servc(plugin, cpu, site.instruction));
 }
 
 extern "C" fn on_plo(vcpu: c_uint, site: *mut c_void) {
     // SAFETY: registered with a site of `plos`.
     let site: &Site<()> = unsafe { site_of(site) };
-    go_on_at(with_cpu(vcpu, |_, cpu| lpar::plo(cpu, site.address)));
+    go_on_at(with_cpu(vcpu, |_, cpu| lpar::plo(cpu, site.address)).flatten());
 }
 
 extern "C" fn on_what_follows_stfl(vcpu: c_uint, _: *mut c_void) {
-    with_cpu(vcpu, |plugin, cpu| {
-        facilities::after_stfl(plugin, cpu);
-        Some(())
-    });
+    with_cpu(vcpu, facilities::after_stfl);
 }
 
 extern "C" fn on_translation(tb: TbPtr, _: *mut c_void) {

@@ -11,10 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use vfio_ap::control::MAX_LINE;
 use vfio_ap::{Host, Session};
-
-/// Longest request line in bytes, newline included: a whole stream of 65,536 queues in hex fits.
-const MAX_LINE: u64 = 4 << 20;
 
 /// How many clients may be connected at once.
 const MAX_CLIENTS: usize = 8;
@@ -144,7 +142,7 @@ fn serve(
     let mut line = Vec::new();
     loop {
         line.clear();
-        if requests.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+        if requests.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
         let request = String::from_utf8_lossy(&line);
@@ -152,7 +150,7 @@ fn serve(
             continue;
         }
         lines.send(session.line(request.trim())).map_err(gone)?;
-        // A line over the limit was answered as the broken JSON it then is; what follows of it cannot be distinguished
+        // A line over the limit was refused; what follows of it cannot be distinguished
         // from a request, so the connection ends.
         if !line.ends_with(b"\n") {
             return Ok(());

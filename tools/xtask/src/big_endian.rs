@@ -30,7 +30,7 @@ const LEFT_OUT: [&str; 9] = [
     "every_case_covers_a_row_or_notices",
     "the_page_of_cases_is_what",
     "every_rule_that_is_forgotten_is_noticed",
-    "what_is_proposed_mends_what_was_found",
+    "what_is_proposed_helps_against",
     "random_instructions_get_answers",
     "a_write_under_way_never_applies",
     "every_defect_is_caught_by_a_case",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask doctor`: what was found, where, which version; and for what is missing, the command that mends it.
+//! `cargo xtask doctor`: what was found, where, which version; and for what is missing, the command that fixes it.
 //!
 //! It fetches nothing. It builds the plugin and the harness where they are not built, because only a QEMU that is
 //! shown the plugin tells whether it takes it.
@@ -37,7 +37,7 @@ impl Report {
 
     fn missing(&mut self, what: &str, text: &str, remedy: &str) {
         self.missing += 1;
-        println!("  MISSING  {what:<13} {text}\n           {:<13} mend it by: {remedy}", "");
+        println!("  MISSING  {what:<13} {text}\n           {:<13} to fix: {remedy}", "");
     }
 }
 

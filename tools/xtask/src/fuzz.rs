@@ -30,17 +30,6 @@ pub(crate) enum Target {
     Scenario,
 }
 
-impl Target {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Stream => "stream",
-            Self::Control => "control",
-            Self::Topology => "topology",
-            Self::Scenario => "scenario",
-        }
-    }
-}
-
 /// Runs targets, or all of them, at the same time; the number that found something.
 ///
 /// # Errors
@@ -55,7 +44,8 @@ pub(crate) fn run(layout: &Layout, targets: &[Target], seconds: u64, input: Opti
     let fuzzer = layout.target.join("release/kaput-fuzz");
     let one = |target: Target| {
         let mut command = std::process::Command::new(&fuzzer);
-        command.args([target.name(), "--seconds", &seconds.to_string()]);
+        command.args(target.to_possible_value().iter().map(|value| value.get_name()));
+        command.args(["--seconds", &seconds.to_string()]);
         command.args(input.iter().flat_map(|path| ["--input", *path]));
         process::run(&mut command, Duration::from_secs(seconds) + MARGIN)
     };

@@ -45,7 +45,7 @@ Examples:
   cargo xtask bench                 what the emulation costs
   cargo xtask fuzz --seconds 60     damaged input for every reader, a minute each
   cargo xtask dist                  a folder and an archive for people without cargo
-  cargo xtask doctor                what is here, what is missing, what mends it
+  cargo xtask doctor                what is here, what is missing, and how to fix it
 
 Environment:
   KAPUT_QEMU           the qemu-system-s390x to use (else: PATH, the cache, Debian)
@@ -116,7 +116,7 @@ enum Verb {
     },
     /// Build everything and pack it, for people without cargo or a checkout; print the archive's path.
     Dist,
-    /// Say what is here, what is missing, and what mends it.
+    /// Say what is here, what is missing, and how to fix it.
     Doctor,
     /// Get what is missing: a QEMU, and `core` and `alloc` for the guest.
     Setup,

@@ -15,7 +15,7 @@ use crate::scenario::load;
 
 const QEMU_FIX: &str = "install qemu-system-s390x 11.1 or newer, built with plugins, and put it in PATH or name it \
                          with --qemu or KAPUT_QEMU; in a checkout `cargo xtask setup` fetches one";
-const FOLDER_MEND: &str = "unpack the whole folder of a release again, or in a checkout use `cargo xtask kaput`";
+const WHOLE_FOLDER: &str = "unpack the whole folder of a release again, or in a checkout use `cargo xtask kaput`";
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,16 +68,16 @@ pub async fn look(named: &Named) -> Vec<Check> {
         checks.push(Check::of("plugin API", taken, || QEMU_FIX.to_owned()));
     }
     let plugin = plugin.map(|plugin| plugin.display().to_string()).map_err(|error| error.to_string());
-    checks.push(Check::of("plugin", plugin, || FOLDER_MEND.to_owned()));
+    checks.push(Check::of("plugin", plugin, || WHOLE_FOLDER.to_owned()));
     let image = named.image();
     let counts = |image: &Image| {
         format!("{} suites, {} cases, {}", image.suites().len(), image.cases.len(), image.path.display())
     };
     let found = image.as_ref().map(counts).map_err(ToString::to_string);
-    checks.push(Check::of("image", found, || FOLDER_MEND.to_owned()));
+    checks.push(Check::of("image", found, || WHOLE_FOLDER.to_owned()));
     let folder = named.scenarios().map_err(|error| error.to_string());
     let found = folder.and_then(|folder| scenarios(&folder, image.as_ref().ok()));
-    checks.push(Check::of("scenarios", found, || FOLDER_MEND.to_owned()));
+    checks.push(Check::of("scenarios", found, || WHOLE_FOLDER.to_owned()));
     let place = RunFolder::create().map_err(|error| error.to_string());
     let place = place.map(|folder| folder.path().parent().unwrap_or(Path::new("/")).display().to_string());
     checks.push(Check::of("run folders", place, || "set KAPUT_RUNS to a folder that can be written".to_owned()));

@@ -7,7 +7,7 @@ use crate::real::{SOON, files, make_device, unchanged};
 
 pub(crate) const STEPS: &[(&str, Step)] = &[
     ("a_host_that_has_everything_is_told_so_and_not_changed", everything),
-    ("what_a_host_lacks_is_told_with_what_mends_it", lacking),
+    ("what_a_host_lacks_is_reported_with_its_fix", lacking),
     ("a_host_that_cannot_be_asked_does_not_keep_the_others", unreachable),
 ];
 

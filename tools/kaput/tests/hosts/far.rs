@@ -15,7 +15,7 @@ pub(crate) const STEPS: &[(&str, Step)] = &[
     ("every_scenario_has_the_verdict_that_it_has_here", every_scenario),
     ("a_host_may_be_this_one_and_both_may_be_the_same", mixed),
     ("a_remote_run_takes_less_than_a_second_more", added_time),
-    ("who_cannot_be_reached_is_named_with_what_mends_it", unreachable),
+    ("who_cannot_be_reached_is_named_with_the_fix", unreachable),
     ("a_full_disk_is_told_and_nothing_stays", full_disk),
     ("what_qemu_said_there_is_in_the_run_folder_here", run_folder),
     ("a_killed_harness_leaves_nothing_there", killed_harness),

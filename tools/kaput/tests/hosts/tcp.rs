@@ -11,7 +11,7 @@ use crate::real::{ASSIGN, SOON, files, unchanged};
 pub(crate) const STEPS: &[(&str, Step)] = &[
     ("memory_goes_from_host_to_host_by_tcp", by_tcp),
     ("memory_goes_by_tcp_with_real_queues_too", with_queues),
-    ("a_host_that_refuses_or_swallows_connections_is_named_with_what_mends_it", cut),
+    ("a_host_that_refuses_or_swallows_connections_is_named_with_the_fix", cut),
 ];
 
 const THERE: [&str; 4] = ["--source", "ssh:a", "--destination", "ssh:b"];

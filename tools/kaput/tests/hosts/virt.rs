@@ -19,7 +19,7 @@ pub(crate) const STEPS: &[(&str, Step)] = &[
     ("a_libvirt_that_cannot_start_is_told_with_its_last_lines", cannot_start),
     ("scenarios_have_the_verdicts_by_libvirt_that_they_have_without", verdicts),
     ("what_libvirt_cannot_do_is_told_before_anything_is_connected", unfit),
-    ("a_host_without_its_libvirt_is_named_with_what_mends_it", no_daemon),
+    ("a_host_without_its_libvirt_is_named_with_the_fix", no_daemon),
     ("a_guest_that_libvirt_does_not_take_is_told_in_its_words_and_nothing_stays", not_taken),
     ("a_libvirt_that_ends_in_the_middle_ends_the_run_as_such", ends),
     ("whoever_is_killed_leaves_no_domain", killed),

@@ -111,7 +111,7 @@ fn fetch(layout: &Layout) -> Result<GuestLibrary> {
     from_debian(&layout.cache, &release).with_context(|| {
         format!(
             "no core and alloc for {TARGET}. rustup: {by_rustup}. The sources of rustc {release} were not to be had \
-             either. Where rustup reaches its server, `rustup target add {TARGET}` mends this"
+             either. Where rustup reaches its server, `rustup target add {TARGET}` fixes this"
         )
     })
 }

@@ -58,7 +58,7 @@ impl Apt {
     /// Prepares `folder`, for packages of an architecture as Debian calls it; a folder is of one architecture.
     ///
     /// # Errors
-    /// When this system has no apt, no Debian keyring or no mirror; the text says which, and what mends it.
+    /// When this system has no apt, no Debian keyring or no mirror; the text says which, and what fixes it.
     pub(crate) fn of(architecture: Option<&str>, folder: PathBuf) -> Result<Self> {
         for tool in ["apt-get", "dpkg-deb"] {
             if in_path(tool).is_none() {
