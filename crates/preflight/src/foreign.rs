@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What people have at hand besides snapshots, taken for what is in it: the table of `lszcrypt -V` is a host of which little is
-//! known, mdevctl's definition a guest's wanted matrix, a libvirt domain the names of its mediated devices.
+//! What people have at hand besides snapshots, taken for what is in it: the table of `lszcrypt -V` is a host of which
+//! little is known, mdevctl's definition a guest's wanted matrix, a libvirt domain the names of its mediated devices.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -290,8 +290,8 @@ fn functions(letters: &str) -> Option<u32> {
     fits.then_some(word).filter(|_| has_mode)
 }
 
-/// Takes the registers of master keys from an older snapshot of the same host, made while its own drivers had the queues.
-/// Returns for how many queues.
+/// Takes the registers of master keys from an older snapshot of the same host, made while its own drivers had the
+/// queues. Returns for how many queues.
 pub fn take_keys(snapshot: &mut Snapshot, older: &Snapshot) -> usize {
     let Section::Listed(queues) = &mut snapshot.queues else { return 0 };
     let is_text = |files: &Attributes| matches!(files.get("mkvps"), Some(Attribute::Text(_)));
@@ -360,7 +360,8 @@ CARD.DOM TYPE  MODE        STATUS     REQUESTS  PENDING HWTYPE QDEPTH FUNCTIONS 
     fn a_domain_names_its_mediated_devices() {
         let device = |model: &str, uuid: &str| {
             format!(
-                "<hostdev mode='subsystem' type='mdev' model='{model}'><source><address uuid='{uuid}'/></source></hostdev>"
+                "<hostdev mode='subsystem' type='mdev' model='{model}'><source><address uuid='{uuid}'/></source>\
+                 </hostdev>"
             )
         };
         let text =

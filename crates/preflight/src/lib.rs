@@ -3,9 +3,10 @@
 //! hosts say of themselves in sysfs.
 //!
 //! [`collect`] takes a [`Snapshot`] of a host, [`host`] says what its texts mean, [`rules`] is the table of what must
-//! hold, [`judge`] applies it to a [`pair`] of hosts, [`report`] says what came of it, [`fix`] and [`reserve`] what helps, and
-//! [`kernel_log`] finds the rule that a kernel refused by. [`foreign`] reads what people have besides snapshots. The crate shares types with the
-//! model of the driver and none of its checks: the two are compared with each other, on random pairs of hosts.
+//! hold, [`judge`] applies it to a [`pair`] of hosts, [`report`] says what came of it, [`fix`] and [`reserve`] what
+//! helps, and [`kernel_log`] finds the rule that a kernel refused by. [`foreign`] reads what people have besides
+//! snapshots. The crate shares types with the model of the driver and none of its checks: the two are compared with
+//! each other, on random pairs of hosts.
 #![forbid(unsafe_code)]
 
 pub mod attribute;

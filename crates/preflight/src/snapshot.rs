@@ -131,12 +131,14 @@ pub enum SnapshotError {
     Json(#[from] serde_json::Error),
     /// It says that it is something else.
     #[error(
-        "`format` is {0:?}, `version` is {1}; expected {FORMAT:?} and {VERSION}: take the snapshot again with this kaput"
+        "`format` is {0:?}, `version` is {1}; expected {FORMAT:?} and {VERSION}: take the snapshot again with this \
+         kaput"
     )]
     Version(String, u64),
     /// Another text.
     #[error(
-        "{0}; `kaput collect` on the host prints a snapshot, and so does the script that `kaput collect --script` prints"
+        "{0}; `kaput collect` on the host prints a snapshot, and so does the script that `kaput collect --script` \
+         prints"
     )]
     Other(&'static str),
 }

@@ -43,12 +43,14 @@ pub(crate) const PRIMES: [(usize, &str, &str); 4] = [
 ];
 
 /// Ciphertext of example 1.1 of the same vectors.
-pub(crate) const OAEP_1_1_CIPHERTEXT: &str = "354fe67b4a126d5d35fe36c777791a3f7ba13def484e2d3908aff722fad468fb21696de95d0be911c2d3174f8afcc201035f\
+pub(crate) const OAEP_1_1_CIPHERTEXT: &str = "\
+         354fe67b4a126d5d35fe36c777791a3f7ba13def484e2d3908aff722fad468fb21696de95d0be911c2d3174f8afcc201035f\
          7b6d8e69402de5451618c21a535fa9d7bfc5b8dd9fc243f8cf927db31322d6e881eaa91a996170e657a05a266426d98c8800\
          3f8477c1227094a0d9fa1e8c4024309ce1ecccb5210035d47ac72e8a";
 
 /// What the ciphertext decrypts to, before the padding is taken off: `pow(c, d, n)` of python3, from which OAEP
 /// decoding gave the published seed and message.
-pub(crate) const OAEP_1_1_ENCODED: &str = "001016e93a98ac3af3a8c48fc01e87bd7000db8bdf691f90e4dbabb03f76003765f55b7ed7a202635ea92feda9465ec40f3e\
+pub(crate) const OAEP_1_1_ENCODED: &str = "\
+         001016e93a98ac3af3a8c48fc01e87bd7000db8bdf691f90e4dbabb03f76003765f55b7ed7a202635ea92feda9465ec40f3e\
          0f64b8b0e444956245c5d5d068cb0b1deca88b2f99ae0df4e80f017c595cdba4c92f2f46f25bdbf352beb93766d24554106f\
          42d9326d59339ca24f392e738c703dc876e402ee16542095b77a6994";

@@ -52,7 +52,8 @@ fn driver(host: &Host) -> String {
 }
 
 const NEW_KERNEL: Fix = Fix::advice(
-    "this kernel cannot migrate AP queues: boot one whose vfio_ap says `migratable`, a distribution's backport included",
+    "this kernel cannot migrate AP queues: boot one whose vfio_ap says `migratable`, a distribution's backport \
+     included",
 );
 
 pub(super) fn source_migratable(pair: &Pair<'_>) -> Outcome {
@@ -219,7 +220,8 @@ pub(super) fn ap_check(pair: &Pair<'_>) -> Outcome {
     match pair.destination.masks_are_full() {
         Ok(true) if has_queues => Evidence::new("-", "apmask and aqmask are all ones")
             .fix([Fix::advice(
-                "start the device by `create` in sysfs, not by mdevctl or libvirt's node devices: they ask ap-check first",
+                "start the device by `create` in sysfs, not by mdevctl or libvirt's node devices: they ask ap-check \
+                 first",
             )])
             .violated(),
         Ok(_) => Outcome::Holds,

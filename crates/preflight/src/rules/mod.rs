@@ -172,7 +172,9 @@ const OVERRIDES: &str = "those with `driver_override` for queues: Linux 6.19 and
 
 macro_rules! rules {
     ($($id:literal, $severity:expr, $source:literal, $kernels:expr, $statement:literal, $check:expr;)*) => {
-        &[$(Rule { id: $id, statement: $statement, source: $source, severity: $severity, kernels: $kernels, check: $check },)*]
+        &[$(Rule {
+            id: $id, statement: $statement, source: $source, severity: $severity, kernels: $kernels, check: $check,
+        },)*]
     };
 }
 
@@ -182,7 +184,8 @@ use Severity::{Breaks, Note, Refused};
 /// Every rule. Those of one step stand together, in the order in which the driver logs.
 pub static RULES: &[Rule] = rules! {
     "qemu-not-blocked", Refused(Step::Qemu), "QMP, query-migrate", ANY,
-        "QEMU names no reason that blocks migration (asked where a monitor socket is given)", Once(hosts::qemu_not_blocked);
+        "QEMU names no reason that blocks migration (asked where a monitor socket is given)",
+        Once(hosts::qemu_not_blocked);
     "source-migratable", Refused(Step::Device), "vfio-ap migration spec 7", ANY,
         "vfio_ap on the source can migrate: `features` says `migratable`", Once(hosts::source_migratable);
     "destination-driver", Refused(Step::Device), "vfio-ap migration spec 7", ANY,
@@ -198,11 +201,13 @@ pub static RULES: &[Rule] = rules! {
     "queue-on-source", Refused(Step::Snapshot), "vfio-ap migration spec 5.3", SERIES,
         "the queue exists on the source, so that its hardware information can be read", Queue(queues::on_source);
     "queue-list-is-product", Refused(Step::Shape), "vfio-ap migration spec 5.1", SPEC_LATER,
-        "what the guest has is known, and is a full product of adapters and domains", Once(hosts::queue_list_is_product);
+        "what the guest has is known, and is a full product of adapters and domains",
+        Once(hosts::queue_list_is_product);
     "queue-on-destination", Refused(Step::Availability), "vfio-ap migration spec 5.2", SERIES,
         "the queue exists on the destination", Queue(queues::on_destination);
     "queue-released", Refused(Step::Availability), "vfio-ap migration spec 5.2, 6, 9", SERIES,
-        "the queue is not reserved for the destination's own drivers: not both in `apmask` and in `aqmask`", Queue(queues::released);
+        "the queue is not reserved for the destination's own drivers: not both in `apmask` and in `aqmask`",
+        Queue(queues::released);
     "queue-bound", Refused(Step::Availability), "vfio-ap migration spec 5.2", SERIES,
         "the queue is bound to vfio_ap on the destination", Queue(queues::bound);
     "facility-apsc", Refused(Step::Compatibility), "vfio-ap migration spec 5.4, bit 0", SERIES,
@@ -220,15 +225,19 @@ pub static RULES: &[Rule] = rules! {
     "facility-apxa", Refused(Step::Compatibility), "vfio-ap migration spec 5.4, bit 6", SERIES,
         "extended addressing (APXA): both or neither", Queue(compatibility::facility::<{ HwInfo::APXA }>);
     "facility-slcf", Refused(Step::Compatibility), "vfio-ap migration spec 5.4, bit 7", SERIES,
-        "stateless-command filtering (SLCF): both or neither; older kernels hide it in a card's word", Queue(compatibility::facility::<{ HwInfo::SLCF }>);
+        "stateless-command filtering (SLCF): both or neither; older kernels hide it in a card's word",
+        Queue(compatibility::facility::<{ HwInfo::SLCF }>);
     "ap-type", Refused(Step::Compatibility), "vfio-ap migration spec 5.4, rule 2", SERIES,
         "the AP type on the destination is the source's or a newer one", Queue(compatibility::ap_type);
     "source-bind-state", Refused(Step::Compatibility), "vfio-ap migration spec 5.4, rule 4", SERIES,
-        "the bind and associate state on the source is 0; a card does not show it", Queue(compatibility::source_bind_state);
+        "the bind and associate state on the source is 0; a card does not show it",
+        Queue(compatibility::source_bind_state);
     "destination-bind-state", Refused(Step::Compatibility), "vfio-ap migration spec 5.4, rule 4", SERIES,
-        "the bind and associate state on the destination is 0; a card does not show it", Queue(compatibility::destination_bind_state);
+        "the bind and associate state on the destination is 0; a card does not show it",
+        Queue(compatibility::destination_bind_state);
     "class", Refused(Step::Compatibility), "vfio-ap migration spec 5.4, rule 3", SERIES,
-        "full native card function on the source is full native card function on the destination", Queue(compatibility::class);
+        "full native card function on the source is full native card function on the destination",
+        Queue(compatibility::class);
     "control-domain-available", Refused(Step::ControlDomains), "vfio-ap migration spec 3.3", SPEC_LATER,
         "the control domain is in the destination's `ap_control_domain_mask`", ControlDomain(domains::available);
     "queue-given", Refused(Step::Reserved), "vfio-ap migration spec 6", OVERRIDES,
@@ -246,23 +255,32 @@ pub static RULES: &[Rule] = rules! {
     "queue-not-checkstopped", Breaks, "vfio-ap migration spec 5.3, 12", NONE,
         "the queue is not checkstopped on the destination", Queue(queues::not_checkstopped);
     "master-keys", Breaks, "vfio-ap migration spec 11", NONE,
-        "a coprocessor's current master keys are the same on both hosts; `- -` and a file that is not there mean unknown", Queue(queues::master_keys);
+        "a coprocessor's current master keys are the same on both hosts; `- -` and a file that is not there mean \
+         unknown",
+        Queue(queues::master_keys);
     "master-keys-new-old", Note, "vfio-ap migration spec 11", NONE,
         "the registers of new and old master keys are the same too", Queue(queues::other_registers);
     "same-uuid", Note, "vfio-ap migration spec 9", ANY,
         "the mediated devices have the same UUID on both hosts", Once(hosts::same_uuid);
     "destination-mdev-empty", Note, "vfio-ap migration spec 9", ANY,
-        "the destination's device holds nothing but what the guest brings; the rest will be taken from it", Once(hosts::destination_mdev_empty);
+        "the destination's device holds nothing but what the guest brings; the rest will be taken from it",
+        Once(hosts::destination_mdev_empty);
     "guest-has-queues", Note, "vfio-ap migration spec 1", ANY,
         "the guest has queues at all; of a guest without any the answer is never yes", Once(hosts::guest_has_queues);
     "guest-not-filtered", Note, "vfio-ap migration spec 1", ANY,
-        "the guest has all that is assigned to it; what is filtered on the source does not migrate", Once(hosts::guest_not_filtered);
+        "the guest has all that is assigned to it; what is filtered on the source does not migrate",
+        Once(hosts::guest_not_filtered);
     "facilities-reported", Note, "vfio-ap migration spec 5.3", ANY,
-        "both machines report facility bits (STFLE bit 15); otherwise the kernel compares zeros", Once(hosts::facilities_reported);
+        "both machines report facility bits (STFLE bit 15); otherwise the kernel compares zeros",
+        Once(hosts::facilities_reported);
     "masks-decide", Note, "vfio-ap migration spec 7", OVERRIDES,
-        "no driver override has a say in the queue on the destination; the masks cannot be changed beside overrides", Queue(queues::masks_decide);
+        "no driver override has a say in the queue on the destination; the masks cannot be changed beside overrides",
+        Queue(queues::masks_decide);
     "ap-check", Note, "s390-tools, ap-check", "all; the check is mdevctl's, not the kernel's",
-        "no mask has to be changed for mdevctl: `ap-check` refuses to start a device with a queue while both masks are all ones", Once(hosts::ap_check);
+        "no mask has to be changed for mdevctl: `ap-check` refuses to start a device with a queue while both masks are \
+         all ones",
+        Once(hosts::ap_check);
     "way-back", Note, "vfio-ap migration spec 5.4", ANY,
-        "the guest could come back: the destination's card is neither newer nor more than the source's", Queue(compatibility::way_back);
+        "the guest could come back: the destination's card is neither newer nor more than the source's",
+        Queue(compatibility::way_back);
 };

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every file that a snapshot has, absent, empty, unreadable or odd: what it means. No value of a single file makes the whole
-//! answer impossible, and none that is not known makes it *yes* where a rule needs it. `docs/real-hosts.md` says it in words.
+//! Every file that a snapshot has, absent, empty, unreadable or odd: what it means. No value of a single file makes the
+//! whole answer impossible, and none that is not known makes it *yes* where a rule needs it. `docs/real-hosts.md` says
+//! it in words.
 
 use preflight::judge::Verdict;
 use preflight::{Attribute, Host};
 
 use super::fixture::{DESTINATION, Hosts, SOURCE};
 
-/// Group, file, and what absent, empty, unreadable and odd mean for the answer: `y`es, `n`o or `?`, the source's and the
-/// destination's.
+/// Group, file, and what absent, empty, unreadable and odd mean for the answer: `y`es, `n`o or `?`, the source's and
+/// the destination's.
 const FILES: &[(&str, &str, [&str; 2])] = &[
     ("host", "osrelease", ["yyyy", "yyyy"]),
     ("host", "facilities", ["yyyy", "yyyy"]),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reading hardware information for a stream, on both sides, and writing the stream. vfio-ap migration spec 4.2 and 5.3.
+//! Reading hardware information for a stream, on both sides, and writing the stream. vfio-ap migration spec 4.2 and
+//! 5.3.
 
 use std::sync::atomic::Ordering;
 

@@ -70,8 +70,8 @@ pub(super) struct PreflightOptions {
     source: SnapshotSource,
     /// The host it is to go to
     destination: SnapshotSource,
-    /// The guest's mediated device on the source, if there is more than one; or a file that names it, a libvirt domain or
-    /// mdevctl's definition
+    /// The guest's mediated device on the source, if there is more than one; or a file that names it, a libvirt domain
+    /// or mdevctl's definition
     #[arg(long, value_name = "UUID|FILE")]
     mdev: Option<String>,
     /// The device on the destination, if its UUID is another

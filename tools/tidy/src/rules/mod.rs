@@ -40,7 +40,7 @@ impl fmt::Display for Finding {
 }
 
 /// Rules that the tree does not keep yet: they are reported, and fail nothing.
-const REPORTED: &[&str] = &["lines end at 120 characters", "the tree does not grow"];
+const REPORTED: &[&str] = &["the tree does not grow"];
 
 /// A rule and where it is broken.
 #[derive(Debug)]

@@ -93,13 +93,15 @@ fn a_module_stands_in_its_folder() {
 }
 
 #[test]
-fn tests_do_not_count_as_lines() {
+fn neither_tests_nor_what_is_new_count_as_lines() {
     let sources = [
         source("src/a.rs", "one\n#[cfg(test)]\nuse two;\n#[cfg(test)]\nmod tests {\n}\n"),
         source("src/tests.rs", "one\n"),
         source("src/a_tests.rs", "one\n"),
         source("a/tests/b.rs", "one\n"),
-        source("a.md", "one\n"),
+        source("src/a.md", "one\n"),
+        source("crates/new/src/a.rs", "one\n"),
+        source("tools/kaput/src/lab/a.rs", "one\n"),
     ];
     assert_eq!(text::lines(&sources), 3);
 }

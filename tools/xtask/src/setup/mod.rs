@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Set-up: a QEMU, the guest's `core` and `alloc`, a Linux and the lab's kernel for the tests, found on this machine or fetched into our
-//! cache.
+//! Set-up: a QEMU, the guest's `core` and `alloc`, a Linux and the lab's kernel for the tests, found on this machine or
+//! fetched into our cache.
 //!
 //! The system is never changed but by rustup, asked for the guest's target. Several checkouts and several calls may
 //! share the cache: who fetches holds its lock, and everything arrives in one step.
