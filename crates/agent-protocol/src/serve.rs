@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The agent's side: a frame in, its answer out. What really happens is behind a trait, so that this is tested without a
-//! Linux to spoil.
+//! The agent's side: a frame in, its answer out. What really happens is behind a trait, so that this is tested without
+//! a Linux to spoil.
 
 use crate::field::Fields;
 use crate::reply::written_bytes;
@@ -48,8 +48,8 @@ pub trait System {
     fn wait(&mut self, thread: u32, milliseconds: u32) -> Result<Option<i64>, (Refusal, u32)>;
 }
 
-/// Carries out what a frame, without its length, asks for, and writes the frame of the answer into `out`, which has room
-/// for the longest. Returns how long it is.
+/// Carries out what a frame, without its length, asks for, and writes the frame of the answer into `out`, which has
+/// room for the longest. Returns how long it is.
 pub fn answer(frame: &[u8], system: &mut impl System, out: &mut [u8]) -> usize {
     let mut fields = Fields(frame);
     let (Some(sequence), Some(kind)) = (fields.u32(), fields.u32()) else { return refuse(Refusal::MALFORMED, out) };

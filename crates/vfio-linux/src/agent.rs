@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! System calls by the agent, over any two flows of bytes: a socket, a program's pipes. Two threads move the bytes, so
-//! every answer has a deadline whatever the flows are; they end when the flows do, which is their owner's to bring about.
+//! every answer has a deadline whatever the flows are; they end when the flows do, which is their owner's to bring
+//! about.
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -36,7 +37,8 @@ struct Link {
 }
 
 impl Agent {
-    /// Greets the agent at the other end of two flows of bytes; it may take `patience` to come up and, later, to answer.
+    /// Greets the agent at the other end of two flows of bytes; it may take `patience` to come up and, later, to
+    /// answer.
     ///
     /// # Errors
     /// It does not answer, or speaks another version.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What KVM was told that a guest has: the events of `kvm_arch_crypto_set_masks` and `kvm_arch_crypto_clear_masks` in the
-//! trace of the guest's VM, which s390dbf shows under debugfs.
+//! What KVM was told that a guest has: the events of `kvm_arch_crypto_set_masks` and `kvm_arch_crypto_clear_masks` in
+//! the trace of the guest's VM, which s390dbf shows under debugfs.
 
 use ap_arch::{Mask256, Matrix};
 

@@ -26,8 +26,8 @@ pub(crate) fn size_of(verb: &Verb) -> usize {
 }
 
 impl Encoded {
-    /// The call of a verb, `fd` being the device's file, with memory at an address. Of what it copies from there only so
-    /// many bytes are put there.
+    /// The call of a verb, `fd` being the device's file, with memory at an address. Of what it copies from there only
+    /// so many bytes are put there.
     pub(crate) fn new(
         calls: &dyn SystemCalls,
         verb: &Verb,

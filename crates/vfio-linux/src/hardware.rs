@@ -15,7 +15,8 @@ pub trait Hardware {
     /// What can be done, of: reset counters, the hardware's answers, guests, Secure Execution, poison.
     fn capabilities(&self) -> Capabilities;
 
-    /// How often each queue was zeroized since the machine exists; [`HostControl::reset_counts`] counts from its host on.
+    /// How often each queue was zeroized since the machine exists; [`HostControl::reset_counts`] counts from its host
+    /// on.
     ///
     /// # Errors
     /// [`DeviceError::Transport`].

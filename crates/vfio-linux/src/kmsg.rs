@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's log by `/dev/kmsg`: one read is one record (`Documentation/ABI/testing/dev-kmsg`). Of it the driver's own
-//! lines are the driver's log, and what the kernel found wrong with itself are complaints.
+//! The kernel's log by `/dev/kmsg`: one read is one record (`Documentation/ABI/testing/dev-kmsg`). Of it the driver's
+//! own lines are the driver's log, and what the kernel found wrong with itself are complaints.
 
 use vfio_mig::{Complaint, DeviceError, Errno, LogLevel, LogLine};
 

@@ -2,10 +2,11 @@
 //! The real vfio_ap driver of some Linux as a device under test: the traits of `vfio-mig` over the system calls of a
 //! process there.
 //!
-//! [`SystemCalls`] is all that is needed of that Linux: memory, and calls on threads. [`Agent`] has it from the agent, a
-//! program of a few hundred lines; everything else, from the files of sysfs to the structures of VFIO, KVM and iommufd,
-//! is here. Structures are big-endian on every host, because vfio_ap exists on s390x only. [`LinuxHost`] prepares a host
-//! as a case wants it; what a machine's owner can do besides, where there is one, comes through [`Hardware`].
+//! [`SystemCalls`] is all that is needed of that Linux: memory, and calls on threads. [`Agent`] has it from the agent,
+//! a program of a few hundred lines; everything else, from the files of sysfs to the structures of VFIO, KVM and
+//! iommufd, is here. Structures are big-endian on every host, because vfio_ap exists on s390x only. [`LinuxHost`]
+//! prepares a host as a case wants it; what a machine's owner can do besides, where there is one, comes through
+//! [`Hardware`].
 #![forbid(unsafe_code)]
 
 mod agent;

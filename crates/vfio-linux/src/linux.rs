@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! System calls with names and types, each with a deadline. A call that does not return is given up with its thread; the
-//! next ones are made on another.
+//! System calls with names and types, each with a deadline. A call that does not return is given up with its thread;
+//! the next ones are made on another.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Mediated devices have short names in the cases and UUIDs in Linux. They are translated in paths and values on the way
-//! there, and in everything that comes back.
+//! Mediated devices have short names in the cases and UUIDs in Linux. They are translated in paths and values on the
+//! way there, and in everything that comes back.
 
 /// The UUID of the device with this name: the same on every host, as a migration wants it.
 #[must_use]

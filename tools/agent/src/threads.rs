@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The threads on which calls are made. A call may never return, so none is made by the thread that answers the harness.
-//! Threads come when they are first named, and stay.
+//! The threads on which calls are made. A call may never return, so none is made by the thread that answers the
+//! harness. Threads come when they are first named, and stay.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};

@@ -14,7 +14,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use ap_arch::report::{Line, CaseVerdict};
+use ap_arch::report::{CaseVerdict, Line};
 use kaput::scenario::load::Loaded;
 
 use support::named;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Requests to drivers: VFIO, KVM, iommufd, userfaultfd. Structures are read field by field, and one that a kernel would
-//! not take is refused.
+//! Requests to drivers: VFIO, KVM, iommufd, userfaultfd. Structures are read field by field, and one that a kernel
+//! would not take is refused.
 
 use std::collections::BTreeSet;
 
