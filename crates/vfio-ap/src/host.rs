@@ -13,7 +13,7 @@ use crate::behaviour::Behaviour;
 use crate::bus::Bus;
 use crate::config::{self, Filtering};
 use crate::context::{Assignment, Context, Counters, Security, Tables};
-use crate::control::Greeting;
+use crate::control::{Greeting, GuestInstruction, GuestState};
 use crate::defect::{Defect, Defects};
 use crate::hardware::Hardware;
 use crate::lock::Lock;
@@ -65,7 +65,7 @@ impl Host {
         let machine = Machine::with_clock(&config.topology, clock)?;
         let defects = Defects::default();
         let profile = config.profile.as_deref().map_or(Ok(Profile::Corrected), Profile::from_name)?;
-        profile.defects().iter().for_each(|defect| defects.set(*defect, true));
+        profile.defects().for_each(|defect| defects.set(defect, true));
         for name in &config.defects {
             defects.set(Defect::from_name(name)?, true);
         }
@@ -197,6 +197,26 @@ impl Host {
         if self.primary.vcpu_resumed() {
             self.send_events();
         }
+    }
+
+    /// Executes one AP instruction as the scripted guest of a device.
+    pub(crate) fn guest_execute(&self, mdev: &str, what: &GuestInstruction) -> Result<GuestState, DeviceError> {
+        self.with_guest(mdev, |guest, door| guest.execute(door, what))
+    }
+
+    /// Reads the memory of a device's scripted guest.
+    pub(crate) fn guest_memory(&self, mdev: &str, address: u64, length: u32) -> Result<Vec<u8>, DeviceError> {
+        self.with_guest(mdev, |guest, door| guest.read(door, address, length as usize))
+    }
+
+    fn with_guest<T>(
+        &self,
+        mdev: &str,
+        act: impl FnOnce(&mut ScriptedGuest, &Configuration) -> Result<T, DeviceError>,
+    ) -> Result<T, DeviceError> {
+        let device = self.find(Some(mdev))?;
+        let guest = Arc::clone(self.guests.lock().entry(mdev.to_owned()).or_default());
+        act(&mut guest.lock(), device.door())
     }
 
     /// QEMU's guest was reset: VFIO_DEVICE_RESET, as QEMU's own vfio code issues it. vfio-ap migration spec 2.6.

@@ -20,11 +20,11 @@ mod host_config;
 mod host_error;
 mod lock;
 mod log;
-mod machine;
 mod message;
 mod migration;
 pub mod model;
 pub mod mutants;
+mod numbered;
 mod pause;
 pub mod profile;
 mod queue_name;
@@ -33,8 +33,6 @@ mod scripted;
 mod serve;
 mod session;
 mod sysfs;
-#[cfg(test)]
-mod testing;
 #[cfg(test)]
 mod tests;
 mod trace;

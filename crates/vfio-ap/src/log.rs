@@ -1,41 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The driver's log: numbered lines, the newest of which are kept.
-
-use std::collections::VecDeque;
+//! The driver's log.
 
 use vfio_mig::{LogLevel, LogLine};
 
+use crate::control::LogReply;
 use crate::lock::Lock;
-
-/// How many lines are kept: enough for one line per queue of the largest matrix.
-const CAPACITY: usize = 65_536;
-
-#[derive(Default)]
-struct Lines {
-    kept: VecDeque<LogLine>,
-    next: u64,
-}
+use crate::numbered::Numbered;
 
 /// Numbered lines. Its lock is a leaf: nothing is called with it held.
 #[derive(Default)]
-pub(crate) struct Log(Lock<Lines>);
-
-/// Lines from some number on.
-pub(crate) struct Excerpt {
-    pub(crate) lines: Vec<LogLine>,
-    pub(crate) next: u64,
-    pub(crate) lost: u64,
-}
+pub(crate) struct Log(Lock<Numbered<LogLine>>);
 
 impl Log {
     pub(crate) fn push(&self, level: LogLevel, text: impl Into<String>) {
-        let mut lines = self.0.lock();
-        if lines.kept.len() == CAPACITY {
-            lines.kept.pop_front();
-        }
-        let number = lines.next;
-        lines.next += 1;
-        lines.kept.push_back(LogLine { number, level, text: text.into() });
+        self.0.lock().push(|number| LogLine { number, level, text: text.into() });
     }
 
     pub(crate) fn error(&self, text: impl Into<String>) {
@@ -47,19 +25,16 @@ impl Log {
     }
 
     /// At most `limit` lines from number `since` on.
-    pub(crate) fn since(&self, since: u64, limit: usize) -> Excerpt {
-        let lines = self.0.lock();
-        let oldest = lines.next - lines.kept.len() as u64;
-        let skip = usize::try_from(since.saturating_sub(oldest)).unwrap_or(usize::MAX);
-        let wanted: Vec<LogLine> = lines.kept.iter().skip(skip).take(limit).cloned().collect();
-        let next = wanted.last().map_or(lines.next, |line| line.number + 1);
-        Excerpt { lines: wanted, next, lost: oldest.saturating_sub(since) }
+    pub(crate) fn since(&self, since: u64, limit: usize) -> LogReply {
+        let (lines, next, lost) = self.0.lock().since(since, limit);
+        LogReply { lines, next, lost }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numbered::CAPACITY;
 
     #[test]
     fn lines_are_numbered_and_read_from_a_number_on() {

@@ -86,115 +86,66 @@ pub(crate) fn request(target: u32) -> String {
     format!("vfio_ap_set_device_state -> {target}")
 }
 
-/// The texts for one facility: source has it, then target has it not; source has it not, then target has it.
-struct Facility {
-    bit: u64,
-    source_has: [&'static str; 2],
-    source_lacks: [&'static str; 2],
-}
-
-const FACILITIES: [Facility; 8] = [
-    Facility {
-        bit: HwInfo::APSC,
-        source_has: [
-            "vfio_ap_mdev %s: APSC facility installed in source queue %q",
-            "vfio_ap_mdev %s: APSC facility not installed in target queue %q",
+/// The texts for one facility, of the source's queue and of the target's; `%n` is `not ` where the queue lacks it.
+const FACILITIES: [(u64, [&str; 2]); 8] = [
+    (
+        HwInfo::APSC,
+        ["%s: APSC facility %ninstalled in source queue %q", "%s%c APSC facility %ninstalled in target queue %q"],
+    ),
+    (
+        HwInfo::MEX4K,
+        ["%s: mex4k facility %ninstalled in source queue %q", "%s: mex4k facility %ninstalled in target queue %q"],
+    ),
+    (
+        HwInfo::CRT4K,
+        ["%s: crt4k facility %ninstalled in source queue %q", "%s: crt4k facility %ninstalled in target queue %q"],
+    ),
+    (
+        HwInfo::CCA,
+        [
+            "%s: Coprocessor-mode facility %ninstalled in source queue %q",
+            "%s: Coprocessor-mode  facility %ninstalled target queue %q",
         ],
-        source_lacks: [
-            "vfio_ap_mdev %s: APSC facility not installed in source queue %q",
-            "vfio_ap_mdev %s APSC facility installed in target queue %q",
+    ),
+    (
+        HwInfo::ACCELERATOR,
+        [
+            "%s: Accelerator-mode facility %ninstalled source queue %q",
+            "%s: Accelerator-mode facility %ninstalled target queue %q",
         ],
-    },
-    Facility {
-        bit: HwInfo::MEX4K,
-        source_has: [
-            "vfio_ap_mdev %s: mex4k facility installed in source queue %q",
-            "vfio_ap_mdev %s: mex4k facility not installed in target queue %q",
+    ),
+    (
+        HwInfo::EP11,
+        ["%s: XCP-mode facility %ninstalled source queue %q", "%s: XCP-mode facility %ninstalled target queue %q"],
+    ),
+    (
+        HwInfo::APXA,
+        [
+            "%s: AP-extended-addressing (APXA) facility %ninstalled in source queue %q",
+            "%s: AP-extended-addressing (APXA) facility %ninstalled in target queue %q",
         ],
-        source_lacks: [
-            "vfio_ap_mdev %s: mex4k facility not installed in source queue %q",
-            "vfio_ap_mdev %s: mex4k facility installed in target queue %q",
+    ),
+    (
+        HwInfo::SLCF,
+        [
+            "%s: Stateless-command-filtering (SLCF) %navailable in source queue %q",
+            "%s: Stateless-command-filtering (SLCF) %navailable in target queue %q",
         ],
-    },
-    Facility {
-        bit: HwInfo::CRT4K,
-        source_has: [
-            "vfio_ap_mdev %s: crt4k facility installed in source queue %q",
-            "vfio_ap_mdev %s: crt4k facility not installed in target queue %q",
-        ],
-        source_lacks: [
-            "vfio_ap_mdev %s: crt4k facility not installed in source queue %q",
-            "vfio_ap_mdev %s: crt4k facility installed in target queue %q",
-        ],
-    },
-    Facility {
-        bit: HwInfo::CCA,
-        source_has: [
-            "vfio_ap_mdev %s: Coprocessor-mode facility installed in source queue %q",
-            "vfio_ap_mdev %s: Coprocessor-mode  facility not installed target queue %q",
-        ],
-        source_lacks: [
-            "vfio_ap_mdev %s: Coprocessor-mode facility not installed in source queue %q",
-            "vfio_ap_mdev %s: Coprocessor-mode  facility installed target queue %q",
-        ],
-    },
-    Facility {
-        bit: HwInfo::ACCELERATOR,
-        source_has: [
-            "vfio_ap_mdev %s: Accelerator-mode facility installed source queue %q",
-            "vfio_ap_mdev %s: Accelerator-mode facility not installed target queue %q",
-        ],
-        source_lacks: [
-            "vfio_ap_mdev %s: Accelerator-mode facility not installed source queue %q",
-            "vfio_ap_mdev %s: Accelerator-mode facility installed target queue %q",
-        ],
-    },
-    Facility {
-        bit: HwInfo::EP11,
-        source_has: [
-            "vfio_ap_mdev %s: XCP-mode facility installed source queue %q",
-            "vfio_ap_mdev %s: XCP-mode facility not installed target queue %q",
-        ],
-        source_lacks: [
-            "vfio_ap_mdev %s: XCP-mode facility not installed source queue %q",
-            "vfio_ap_mdev %s: XCP-mode facility installed target queue %q",
-        ],
-    },
-    Facility {
-        bit: HwInfo::APXA,
-        source_has: [
-            "vfio_ap_mdev %s: AP-extended-addressing (APXA) facility installed in source queue %q",
-            "vfio_ap_mdev %s: AP-extended-addressing (APXA) facility not installed in target queue %q",
-        ],
-        source_lacks: [
-            "vfio_ap_mdev %s: AP-extended-addressing (APXA) facility not installed in source queue %q",
-            "vfio_ap_mdev %s: AP-extended-addressing (APXA) facility installed in target queue %q",
-        ],
-    },
-    Facility {
-        bit: HwInfo::SLCF,
-        source_has: [
-            "vfio_ap_mdev %s: Stateless-command-filtering (SLCF) available in source queue %q",
-            "vfio_ap_mdev %s: Stateless-command-filtering (SLCF) not available in target queue %q",
-        ],
-        source_lacks: [
-            "vfio_ap_mdev %s: Stateless-command-filtering (SLCF) not available in source queue %q",
-            "vfio_ap_mdev %s: Stateless-command-filtering (SLCF) available in target queue %q",
-        ],
-    },
+    ),
 ];
 
 /// The detail lines after M5: what differs between the source's and the target's hardware, in the driver's order.
 pub(crate) fn differences(mdev: &str, apqn: Apqn, source: HwInfo, target: HwInfo, tidied: bool) -> Vec<String> {
     let mut lines = Vec::new();
-    for facility in &FACILITIES {
-        let texts = match (source.has(facility.bit), target.has(facility.bit)) {
-            (true, false) => &facility.source_has,
-            (false, true) => &facility.source_lacks,
-            _ => continue,
-        };
-        let texts = texts.iter().map(|text| if tidied { tidy(text) } else { (*text).to_owned() });
-        lines.extend(texts.map(|text| fill(&text, mdev, apqn)));
+    for (bit, texts) in FACILITIES {
+        let has = [source.has(bit), target.has(bit)];
+        if has[0] != has[1] {
+            lines.extend(texts.iter().zip(has).map(|(text, has)| {
+                // One of the texts has lost its colon.
+                let text = text.replace("%n", if has { "" } else { "not " }).replace("%c", if has { "" } else { ":" });
+                fill(&format!("vfio_ap_mdev {}", if tidied { tidy(&text) } else { text }), mdev, apqn)
+            }));
+        }
     }
     let types = (source.ap_type().0, target.ap_type().0);
     if types.0 > types.1 {

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Drivers that exist, as named sets of defects and choices.
 
-use std::fmt;
-
 use crate::behaviour::Behaviour;
-use crate::defect::Defect;
+use crate::defect::{Defect, LATER, POSTED};
 
 /// A driver to imitate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,75 +18,9 @@ pub enum Profile {
 }
 
 /// No profile has this name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no profile is called `{0}`, there are: corrected, format-0, v3, later")]
 pub struct UnknownProfile(String);
-
-impl fmt::Display for UnknownProfile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no profile is called `{}`, there are: corrected, format-0, v3, later", self.0)
-    }
-}
-
-impl std::error::Error for UnknownProfile {}
-
-/// Defects of the posted series. Left out: a claim that is wrong for it, and what shows on 32-bit machines only.
-const V3: &[Defect] = &[
-    Defect::ControlDomainsDropped,
-    Defect::GuestMatrixUninitialised,
-    Defect::QueuesLinkedBeforeValidation,
-    Defect::DomainOnlyRemovalSkipsReset,
-    Defect::WrongListResetForDomains,
-    Defect::ResetBitmapUninitialised,
-    Defect::BindStateCheckBypassed,
-    Defect::StopDoesNotQuiesceQueues,
-    Defect::IncompleteResumeAccepted,
-    Defect::StreamUsableAfterLeavingState,
-    Defect::ConfigSzNeverSet,
-    Defect::StreamRegeneratedPerRead,
-    Defect::RedundantSizeFieldsDisagree,
-    Defect::ShortHeaderWriteStartsValidation,
-    Defect::PartialWriteNotPersisted,
-    Defect::LargeContiguousAllocation,
-    Defect::ResetLeavesStaleStreams,
-    Defect::FailedArcKeepsValidState,
-    Defect::UnratelimitedSeRefusalLog,
-    Defect::FacilityWordEqualityDefeatsClassRule,
-    Defect::NullMdevInQueueCollection,
-    Defect::AsyncErrorCheckInverted,
-    Defect::NonrectangularQueueList,
-    Defect::FilterReportIgnoresNewAdapters,
-    Defect::ControlDomainAvailabilityUnchecked,
-    Defect::IntersectionQueuesNotReset,
-    Defect::SePredicateTestsHost,
-    Defect::TapqWithoutTBit,
-    Defect::ZeroHwinfoAccepted,
-    Defect::SizeLimitErrorBecomesSize,
-    Defect::ZeroLengthFirstWriteValidates,
-    Defect::DeadQueueAccepted,
-    Defect::PaddingIgnored,
-];
-
-/// Defects of the code after it.
-const LATER: &[Defect] = &[
-    Defect::StopDoesNotQuiesceQueues,
-    Defect::IncompleteResumeAccepted,
-    Defect::StreamUsableAfterLeavingState,
-    Defect::FailedArcKeepsValidState,
-    Defect::NonrectangularQueueList,
-    Defect::SePredicateTestsHost,
-    Defect::TapqWithoutTBit,
-    Defect::ZeroHwinfoAccepted,
-    Defect::DeadQueueAccepted,
-    Defect::MagicUncheckedInSingleWrite,
-    Defect::FirstBodyWriteOverflows,
-    Defect::SnapshotSurvivesSession,
-    Defect::HeaderBufferSurvives,
-    Defect::OldHeaderRulesNewSession,
-    Defect::PositionAdvancedBeforeCopy,
-    Defect::SilentFiltering,
-    Defect::LimitHidesQueues,
-    Defect::PaddingIgnored,
-];
 
 impl Profile {
     /// All of them.
@@ -114,13 +46,13 @@ impl Profile {
     }
 
     /// Its defects.
-    #[must_use]
-    pub const fn defects(self) -> &'static [Defect] {
-        match self {
-            Self::Corrected | Self::Format0 => &[],
-            Self::V3 => V3,
+    pub fn defects(self) -> impl Iterator<Item = Defect> {
+        let driver = match self {
+            Self::Corrected | Self::Format0 => 0,
+            Self::V3 => POSTED,
             Self::Later => LATER,
-        }
+        };
+        Defect::ALL.iter().copied().filter(move |defect| defect.drivers() & driver != 0)
     }
 
     pub(crate) const fn behaviour(self) -> Behaviour {

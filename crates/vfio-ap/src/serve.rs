@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Answers the requests of the control protocol.
 
+use std::any::Any;
 use std::sync::atomic::Ordering;
 
-use ap_arch::{HwInfo, Matrix, ResponseCode};
-use ap_machine::AdapterState;
+use ap_arch::{Apid, Apqi, HwInfo, Matrix, ResponseCode};
+use ap_machine::{AdapterState, TopologyError};
 use serde::Serialize;
 use serde_json::Value;
 use vfio_mig::{DeviceError, Errno, QueueAnswer, StreamId};
 
 use crate::Host;
 use crate::control::{
-    CLASS_UNSUPPORTED, Counters, DataReply, DefectEntry, DefectList, Empty, Hex64, HexBytes, HostReply, LogReply,
-    MAX_READ, MdevReply, PROTOCOL_VERSION, QueueList, QueueName, QueueReply, Reply, Request, RequestFrame,
-    SetStateReply, SizeReply, StateReply, ValueReply, WriteReply,
+    Counters, DataReply, DefectEntry, DefectList, Empty, Hex64, HexBytes, HostReply, MAX_READ, MdevReply,
+    PROTOCOL_VERSION, QueueList, QueueName, QueueReply, Reply, Request, RequestFrame, SetStateReply, SizeReply,
+    StateReply, ValueReply, WriteReply,
 };
 use crate::defect::Defect;
 use crate::migration::{OpenedStream, UserBuffer};
@@ -24,20 +25,19 @@ const MAX_LOG_LINES: usize = 16_384;
 /// Queues that one `query-queues` returns: all there can be would not fit a line, and nobody reads them.
 const MAX_QUEUES: usize = 8_192;
 
-/// Why a request has no answer.
-struct Failure {
-    class: String,
-    desc: String,
+/// What a request is answered with: its own type for who asks in this process, JSON for a connection.
+pub(crate) trait Answer: Send {
+    fn json(&self) -> serde_json::Result<Value>;
+    fn typed(self: Box<Self>) -> Box<dyn Any>;
 }
 
-impl From<DeviceError> for Failure {
-    fn from(error: DeviceError) -> Self {
-        let class = error.errno().map_or_else(|| CLASS_UNSUPPORTED.to_owned(), |errno| errno.to_string());
-        let desc = match error {
-            DeviceError::Refused { errno, detail } if detail.is_empty() => errno.meaning().to_owned(),
-            DeviceError::Refused { detail, .. } | DeviceError::Transport(detail) | DeviceError::Hung(detail) => detail,
-        };
-        Self { class, desc }
+impl<T: Serialize + Any + Send> Answer for T {
+    fn json(&self) -> serde_json::Result<Value> {
+        serde_json::to_value(self)
+    }
+
+    fn typed(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 }
 
@@ -51,66 +51,71 @@ impl Host {
     /// Answers one request.
     pub(crate) fn reply(&self, frame: RequestFrame) -> Reply {
         let RequestFrame { request, id } = frame;
-        let reply = match self.answer(request) {
+        let json = |answer: Box<dyn Answer>| answer.json().map_err(|e| DeviceError::refused(Errno::EIO, e.to_string()));
+        let reply = match self.answer(request).and_then(json) {
             Ok(value) => Reply { value: Some(value), error: None, id },
-            Err(Failure { class, desc }) => Reply::failure(class, desc).with_id(id),
+            Err(error) => Reply::refused(error).with_id(id),
         };
         self.send_events();
         reply
     }
 
-    fn answer(&self, request: Request) -> Result<Value, Failure> {
+    /// Answers one request of this process; events wait until somebody sends them.
+    pub(crate) fn answer(&self, request: Request) -> Result<Box<dyn Answer>, DeviceError> {
         match request {
-            Request::HostCreate { .. } => Err(Failure {
-                class: CLASS_UNSUPPORTED.to_owned(),
-                desc: "only a connection can have a host of its own".to_owned(),
-            }),
-            Request::TimePass { .. } => Err(Failure {
-                class: CLASS_UNSUPPORTED.to_owned(),
-                desc: "the time of this host is not ours: `host-create` makes one where it is".to_owned(),
-            }),
+            Request::HostCreate { .. } => {
+                Err(DeviceError::Transport("only a connection can have a host of its own".to_owned()))
+            }
+            Request::TimePass { .. } => {
+                let reason = "the time of this host is not ours: `host-create` makes one where it is";
+                Err(DeviceError::Transport(reason.to_owned()))
+            }
             Request::MigrationSetState { state, mdev } => {
                 let (state, stream) = self.set_state(mdev.as_deref(), state)?;
-                done(&SetStateReply { state, stream })
+                done(SetStateReply { state, stream })
             }
             Request::MigrationGetState { mdev } => {
-                done(&StateReply { state: self.find(mdev.as_deref())?.reported_state()? })
+                done(StateReply { state: self.find(mdev.as_deref())?.reported_state()? })
             }
-            Request::MigrationDataSize { mdev } => done(&SizeReply { size: self.find(mdev.as_deref())?.data_size()? }),
+            Request::MigrationDataSize { mdev } => done(SizeReply { size: self.find(mdev.as_deref())?.data_size()? }),
             Request::MigrationRead { stream, length, offset, fault_at } => {
                 let length = usize::try_from(length).unwrap_or(MAX_READ).min(MAX_READ);
                 let data = self.read(stream, length, offset, fault_at)?;
-                done(&DataReply { data: HexBytes(data) })
+                done(DataReply { data: HexBytes(data) })
             }
             Request::MigrationWrite { stream, data, offset, fault_at } => {
                 let written = self.write(stream, &data.0, offset, fault_at)?;
-                done(&WriteReply { written: written as u64 })
+                done(WriteReply { written: written as u64 })
             }
             Request::MigrationClose { stream } => finished(self.close_stream(stream)),
             Request::DeviceReset { mdev } => finished(self.find(mdev.as_deref())?.reset()),
             Request::DeviceOpen { mdev, guest } => finished(self.find(mdev.as_deref())?.open(guest.as_deref())),
             Request::DeviceClose { mdev } => finished(self.find(mdev.as_deref())?.close()),
-            Request::SysfsRead { path } => done(&ValueReply { value: self.sysfs_read(&path)? }),
+            Request::SysfsRead { path } => done(ValueReply { value: self.sysfs_read(&path)? }),
             Request::SysfsWrite { path, value } => finished(self.sysfs_write(&path, &value)),
-            Request::AdapterConfigure { adapter } => finished(self.adapter_state(&adapter, AdapterState::Configured)),
-            Request::AdapterDeconfigure { adapter } => {
-                finished(self.adapter_state(&adapter, AdapterState::Deconfigured))
+            Request::AdapterConfigure { adapter } => self.adapter(&adapter, AdapterState::Configured),
+            Request::AdapterDeconfigure { adapter } => self.adapter(&adapter, AdapterState::Deconfigured),
+            Request::AdapterCheckstop { adapter } => self.adapter(&adapter, AdapterState::Checkstopped),
+            Request::AdapterPlug { adapter, card } => self.plugged(self.machine.plug(number(&adapter)?, &card)),
+            Request::AdapterUnplug { adapter } => self.plugged(self.machine.unplug(number(&adapter)?)),
+            Request::DomainPlug { domain, control_only } => {
+                self.plugged(self.machine.plug_domain(domain_number(&domain)?, control_only))
             }
-            Request::AdapterCheckstop { adapter } => finished(self.adapter_state(&adapter, AdapterState::Checkstopped)),
-            Request::AdapterPlug { adapter, card } => finished(self.plug(&adapter, &card)),
-            Request::AdapterUnplug { adapter } => finished(self.unplug(&adapter)),
-            Request::DomainPlug { domain, control_only } => finished(self.plug_domain(&domain, control_only)),
-            Request::DomainUnplug { domain, control_only } => finished(self.unplug_domain(&domain, control_only)),
-            Request::QueueCheckstop { queue, on } => finished(self.checkstop(queue.0, on)),
-            Request::MasterKeyChange { queue } => finished(self.change_master_keys(queue.0)),
-            Request::QueueBusy { queue, busy } => finished(self.busy(queue.0, busy)),
-            Request::QueueError { queue, response } => finished(self.queue_error(queue.0, ResponseCode(response))),
+            Request::DomainUnplug { domain, control_only } => {
+                self.plugged(self.machine.unplug_domain(domain_number(&domain)?, control_only))
+            }
+            Request::QueueCheckstop { queue, on } => changed(self.machine.set_checkstopped(queue.0, on)),
+            Request::MasterKeyChange { queue } => changed(self.machine.change_master_keys(queue.0)),
+            Request::QueueBusy { queue, busy } => changed(self.machine.set_busy(queue.0, busy)),
+            Request::QueueError { queue, response } => {
+                changed(self.machine.set_async_error(queue.0, ResponseCode(response)))
+            }
             Request::PoisonSet { adapters, domains, control_domains } => {
                 *self.context.poison.lock() = Matrix { adapters, domains, control_domains };
-                done(&Empty {})
+                done(Empty {})
             }
             Request::GuestMemory { mdev, address, length } => {
-                done(&DataReply { data: HexBytes(self.guest_memory(&mdev, address.0, length)?) })
+                done(DataReply { data: HexBytes(self.guest_memory(&mdev, address.0, length)?) })
             }
             Request::QueueAnswer { queue, response, asynchronous, hw_info } => {
                 let answer = response.map(|code| QueueAnswer {
@@ -119,44 +124,53 @@ impl Host {
                     hw_info: hw_info.map(|info| HwInfo(info.0)),
                 });
                 self.context.hardware.set_answer(queue.0, answer);
-                done(&Empty {})
+                done(Empty {})
             }
             Request::QueueResetFails { queue, on } => {
                 self.context.hardware.fail_resets(queue.0, on);
-                done(&Empty {})
+                done(Empty {})
             }
             Request::MemoryShortage { on } => {
                 self.context.memory_is_short.store(on, Ordering::Relaxed);
-                done(&Empty {})
+                done(Empty {})
             }
             Request::SecureExecution { host, guest } => {
                 self.context.security.host_is_secure.store(host, Ordering::Relaxed);
                 self.context.security.guest_is_secure.store(guest, Ordering::Relaxed);
-                done(&Empty {})
+                done(Empty {})
             }
             Request::DefectSet { name, on } => {
                 let defect =
                     Defect::from_name(&name).map_err(|error| DeviceError::refused(Errno::ENOENT, error.to_string()))?;
                 self.context.defects.set(defect, on);
-                done(&Empty {})
+                done(Empty {})
             }
             Request::QueryDefects {} => {
                 let entry = |defect: &Defect| DefectEntry {
                     name: defect.name().to_owned(),
                     on: self.context.defects.on(*defect),
                 };
-                done(&DefectList { defects: Defect::ALL.iter().map(entry).collect() })
+                done(DefectList { defects: Defect::ALL.iter().map(entry).collect() })
             }
-            Request::QueryHost {} => done(&self.describe()),
-            Request::QueryQueues {} => done(&self.queues()),
-            Request::QueryLog { since } => {
-                let excerpt = self.context.log.since(since, MAX_LOG_LINES);
-                done(&LogReply { lines: excerpt.lines, next: excerpt.next, lost: excerpt.lost })
-            }
-            Request::QueryTrace { since } => done(&self.trace.since(since)),
-            Request::QueryCounters {} => done(&self.counters()),
-            Request::GuestExecute { mdev, instruction } => done(&self.guest_execute(&mdev, &instruction)?),
+            Request::QueryHost {} => done(self.describe()),
+            Request::QueryQueues {} => done(self.queues()),
+            Request::QueryLog { since } => done(self.context.log.since(since, MAX_LOG_LINES)),
+            Request::QueryTrace { since } => done(self.trace.since(since)),
+            Request::QueryCounters {} => done(self.counters()),
+            Request::GuestExecute { mdev, instruction } => done(self.guest_execute(&mdev, &instruction)?),
         }
+    }
+
+    /// Configures, deconfigures or checkstops an adapter. Guests keep it: its queues say what is wrong.
+    fn adapter(&self, adapter: &str, state: AdapterState) -> Result<Box<dyn Answer>, DeviceError> {
+        changed(self.machine.set_adapter_state(number(adapter)?, state))
+    }
+
+    /// A card or a domain was put in or taken out: guests to which it is assigned get it, or lose it.
+    fn plugged(&self, result: Result<(), TopologyError>) -> Result<Box<dyn Answer>, DeviceError> {
+        let answer = changed(result)?;
+        self.context.refilter(&mut self.context.tables.lock());
+        Ok(answer)
     }
 
     /// Reads from a stream. vfio-ap migration spec 4.1: positional calls ESPIPE, wrong direction EBADF.
@@ -263,11 +277,30 @@ fn no_offset() -> DeviceError {
     DeviceError::refused(Errno::ESPIPE, "a stream has no positions: read or write without an offset")
 }
 
-fn done(value: &impl Serialize) -> Result<Value, Failure> {
-    serde_json::to_value(value).map_err(|error| Failure { class: Errno::EIO.to_string(), desc: error.to_string() })
+fn done(answer: impl Serialize + Any + Send) -> Result<Box<dyn Answer>, DeviceError> {
+    Ok(Box::new(answer))
 }
 
-fn finished(result: Result<(), DeviceError>) -> Result<Value, Failure> {
+fn finished(result: Result<(), DeviceError>) -> Result<Box<dyn Answer>, DeviceError> {
     result?;
-    done(&Empty {})
+    done(Empty {})
+}
+
+fn changed(result: Result<(), TopologyError>) -> Result<Box<dyn Answer>, DeviceError> {
+    finished(result.map_err(|error| {
+        let errno = match error {
+            TopologyError::AlreadyPlugged(_) => Errno::EEXIST,
+            TopologyError::NoAdapter(_) | TopologyError::NoQueue(_) => Errno::ENODEV,
+            _ => Errno::EINVAL,
+        };
+        DeviceError::refused(errno, error.to_string())
+    }))
+}
+
+fn number(adapter: &str) -> Result<Apid, DeviceError> {
+    adapter.parse().map_err(|error| DeviceError::refused(Errno::EINVAL, format!("adapter `{adapter}`: {error}")))
+}
+
+fn domain_number(domain: &str) -> Result<Apqi, DeviceError> {
+    domain.parse().map_err(|error| DeviceError::refused(Errno::EINVAL, format!("domain `{domain}`: {error}")))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ap_machine::{Clock, ManualClock};
 
-use crate::control::{Empty, Reply, Request, RequestFrame};
+use crate::control::{Reply, Request, RequestFrame};
 use crate::{Host, HostConfig};
 
 type Sink = Arc<dyn Fn(&str) + Send + Sync>;
@@ -36,11 +36,8 @@ impl Session {
         match (frame.request, &self.clock) {
             (Request::HostCreate { config }, _) => self.create(*config).with_id(frame.id),
             (Request::TimePass { nanoseconds }, Some(clock)) => {
-                // Time that would run over stands at its end.
-                let rest = u64::MAX - clock.now_ns();
-                clock.advance(nanoseconds.min(rest));
-                self.host.machine().run_due();
-                Reply::success(&Empty {}).with_id(frame.id)
+                pass_time(&self.host, clock, nanoseconds);
+                Reply::success().with_id(frame.id)
             }
             (request, _) => self.host.reply(RequestFrame { request, id: frame.id }),
         }
@@ -53,11 +50,17 @@ impl Session {
                 let events = Arc::clone(&self.events);
                 host.on_event(move |line| events(line));
                 (self.host, self.clock) = (host, Some(clock));
-                Reply::success(&Empty {})
+                Reply::success()
             }
             Err(error) => Reply::bad_request(error.to_string()),
         }
     }
+}
+
+/// Lets time of a host pass; time that would run over stands at its end.
+pub(crate) fn pass_time(host: &Host, clock: &ManualClock, nanoseconds: u64) {
+    clock.advance(nanoseconds.min(u64::MAX - clock.now_ns()));
+    host.machine().run_due();
 }
 
 #[cfg(test)]
@@ -65,7 +68,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::testing::*;
+    use crate::tests::fixture::*;
 
     fn session() -> Session {
         Session::new(host(), |_| {})

@@ -2,16 +2,14 @@
 //! What QEMU's guest did with AP instructions, the newest of which are kept, for a host that was told to keep them. Off
 //! it costs an instruction one look at a flag.
 
-use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ap_machine::{Instruction, Operands, Outcome};
 
 use crate::control::{TraceEntry, TraceReply};
 use crate::lock::Lock;
+use crate::numbered::Numbered;
 
-/// How many entries are kept: those of one long suite.
-const CAPACITY: usize = 65_536;
 /// Entries that one `query-trace` returns at most: they fit a line of the protocol.
 const MAX_ENTRIES: usize = 8_192;
 
@@ -19,13 +17,7 @@ const MAX_ENTRIES: usize = 8_192;
 #[derive(Default)]
 pub(crate) struct Trace {
     on: bool,
-    entries: Lock<Entries>,
-}
-
-#[derive(Default)]
-struct Entries {
-    kept: VecDeque<TraceEntry>,
-    next: u64,
+    entries: Lock<Numbered<TraceEntry>>,
 }
 
 impl Trace {
@@ -42,25 +34,15 @@ impl Trace {
         let at = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let entry = TraceEntry::new(cpu, at, instruction, operands, outcome);
         let mut entries = self.entries.lock();
-        if entries.kept.back_mut().is_some_and(|last| last.take_in(&entry)) {
-            return;
+        if !entries.last_mut().is_some_and(|last| last.take_in(&entry)) {
+            entries.push(|number| TraceEntry { number, ..entry });
         }
-        if entries.kept.len() == CAPACITY {
-            entries.kept.pop_front();
-        }
-        let number = entries.next;
-        entries.next += 1;
-        entries.kept.push_back(TraceEntry { number, ..entry });
     }
 
     /// The entries from number `since` on, as many as one answer holds.
     pub(crate) fn since(&self, since: u64) -> TraceReply {
-        let entries = self.entries.lock();
-        let oldest = entries.next - entries.kept.len() as u64;
-        let skip = usize::try_from(since.saturating_sub(oldest)).unwrap_or(usize::MAX);
-        let wanted: Vec<TraceEntry> = entries.kept.iter().skip(skip).take(MAX_ENTRIES).cloned().collect();
-        let next = wanted.last().map_or(entries.next, |entry| entry.number + 1);
-        TraceReply { entries: wanted, next, lost: oldest.saturating_sub(since) }
+        let (entries, next, lost) = self.entries.lock().since(since, MAX_ENTRIES);
+        TraceReply { entries, next, lost }
     }
 }
 
@@ -70,6 +52,7 @@ mod tests {
     use ap_machine::RegisterWrites;
 
     use super::*;
+    use crate::numbered::CAPACITY;
 
     fn note(trace: &Trace, gr1: u64) {
         let outcome = Outcome::Completed { cc: ConditionCode::CC0, writes: RegisterWrites::none() };

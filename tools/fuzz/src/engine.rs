@@ -28,6 +28,7 @@ const MOST_SEEDS: usize = 4096;
 pub(crate) struct Engine {
     name: Name,
     target: Box<dyn Target>,
+    words: Vec<String>,
     random: StdRng,
     /// Answers that were seen.
     answers: HashSet<u64>,
@@ -63,6 +64,7 @@ impl Engine {
         let engine = Self {
             name,
             target: name.target(),
+            words: name.words(),
             random: StdRng::seed_from_u64(seed),
             answers: HashSet::new(),
             watch: Arc::clone(&watch),
@@ -85,7 +87,7 @@ impl Engine {
             let mut input = seeds[self.random.random_range(0..seeds.len())].clone();
             let other = &seeds[self.random.random_range(0..seeds.len())];
             for _ in 0..self.random.random_range(1..=8) {
-                mutate::damage(&mut input, other, self.name.words(), &mut self.random);
+                mutate::damage(&mut input, other, &self.words, &mut self.random);
             }
             input.truncate(LONGEST);
             let (answer, used) = self.read(&input, start);

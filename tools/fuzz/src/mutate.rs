@@ -11,7 +11,7 @@ const NUMBERS: [u64; 10] = [0, 1, 0x7f, 0xff, 0x100, 0xffff, 0x1_0000, 0x7fff_ff
 const LARGEST_BLOCK: usize = 128;
 
 /// Changes `input` in one way; `other` is another seed, `words` are what the format is made of.
-pub(crate) fn damage(input: &mut Vec<u8>, other: &[u8], words: &[&str], random: &mut StdRng) {
+pub(crate) fn damage(input: &mut Vec<u8>, other: &[u8], words: &[String], random: &mut StdRng) {
     let place = |length: usize, random: &mut StdRng| random.random_range(0..=length);
     let at = place(input.len(), random);
     match random.random_range(0..9) {
@@ -71,7 +71,7 @@ mod tests {
             let mut random = StdRng::seed_from_u64(seed);
             let mut input = Vec::new();
             for _ in 0..1000 {
-                damage(&mut input, b"other", &["word"], &mut random);
+                damage(&mut input, b"other", &["word".to_owned()], &mut random);
                 input.truncate(256);
             }
             input

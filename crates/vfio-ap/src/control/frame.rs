@@ -4,8 +4,9 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use vfio_mig::{DeviceError, Errno};
 
-use super::{CLASS_BAD_REQUEST, MAX_LINE, PROTOCOL_VERSION, Request};
+use super::{CLASS_BAD_REQUEST, CLASS_UNSUPPORTED, MAX_LINE, PROTOCOL_VERSION, Request};
 
 /// First line on a new connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,14 +122,21 @@ pub struct ErrorReply {
     pub desc: String,
 }
 
-impl Reply {
-    /// A success.
-    #[must_use]
-    pub fn success(value: &impl Serialize) -> Self {
-        match serde_json::to_value(value) {
-            Ok(value) => Self { value: Some(value), error: None, id: None },
-            Err(error) => Self::failure("EIO", format!("the answer cannot be written as JSON: {error}")),
+impl From<ErrorReply> for DeviceError {
+    /// What the host answered; an error that is none of the uAPI's leaves nothing known.
+    fn from(error: ErrorReply) -> Self {
+        match Errno::from_name(&error.class) {
+            Some(errno) => Self::refused(errno, error.desc),
+            None => Self::Transport(error.to_string()),
         }
+    }
+}
+
+impl Reply {
+    /// A success without anything to return.
+    #[must_use]
+    pub fn success() -> Self {
+        Self { value: Some(Value::Object(Map::new())), error: None, id: None }
     }
 
     /// A failure.
@@ -141,6 +149,18 @@ impl Reply {
     #[must_use]
     pub fn bad_request(desc: impl Into<String>) -> Self {
         Self::failure(CLASS_BAD_REQUEST, desc)
+    }
+
+    /// The host refused the request, or does not offer it.
+    #[must_use]
+    pub fn refused(error: DeviceError) -> Self {
+        match error {
+            DeviceError::Refused { errno, detail } if detail.is_empty() => {
+                Self::failure(errno.to_string(), errno.meaning())
+            }
+            DeviceError::Refused { errno, detail } => Self::failure(errno.to_string(), detail),
+            DeviceError::Transport(detail) | DeviceError::Hung(detail) => Self::failure(CLASS_UNSUPPORTED, detail),
+        }
     }
 
     /// With the id of the request it answers.

@@ -2,6 +2,7 @@
 //! The control protocol: one JSON object a line, in the manner of QMP. Shared by the host that answers and the harness
 //! that asks; `docs/control-protocol.md` is its reference.
 
+mod asked;
 mod call;
 mod event;
 mod frame;
@@ -10,6 +11,8 @@ mod request;
 mod trace;
 mod value;
 
+pub(crate) use asked::ControlDevice;
+pub use asked::{Ask, ControlHost};
 pub use event::Event;
 pub use frame::{ErrorReply, Greeting, GreetingBody, Reply, RequestFrame};
 pub use reply::{

@@ -24,10 +24,11 @@ pub struct TraceReply {
 }
 
 /// Which of the three instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TracedInstruction {
     /// PQAP.
+    #[default]
     Pqap,
     /// NQAP.
     Nqap,
@@ -36,7 +37,7 @@ pub enum TracedInstruction {
 }
 
 /// One AP instruction.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TraceEntry {
     /// Its number, from 0.
@@ -116,7 +117,7 @@ impl TraceEntry {
         };
         let written = |number: u8| writes.and_then(|writes| writes.get(number)).map(Hex64);
         let psmid = |pair: [u64; 2]| Hex64(pair[0] << 32 | pair[1] & 0xffff_ffff);
-        let (traced, length, psmid) = match instruction {
+        let (instruction, length, psmid) = match instruction {
             Instruction::Pqap => (TracedInstruction::Pqap, None, None),
             Instruction::Nqap { .. } => (TracedInstruction::Nqap, Some(operands.r2[1]), Some(psmid(operands.r1))),
             Instruction::Dqap { r1, .. } => {
@@ -130,23 +131,8 @@ impl TraceEntry {
         };
         let [gr0, gr1, gr2] = [operands.gr0, operands.gr1, operands.gr2].map(Hex64);
         let (gr1_after, gr2_after) = (written(1), written(2));
-        Self {
-            number: 0,
-            at,
-            cpu,
-            instruction: traced,
-            gr0,
-            gr1,
-            gr2,
-            length,
-            psmid,
-            times: 1,
-            last_queue: None,
-            cc,
-            exception,
-            gr1_after,
-            gr2_after,
-        }
+        let before = Self { at, cpu, instruction, gr0, gr1, gr2, length, psmid, times: 1, ..Self::default() };
+        Self { cc, exception, gr1_after, gr2_after, ..before }
     }
 
     fn function(&self) -> Option<FunctionCode> {

@@ -3,7 +3,7 @@
 
 use vfio_mig::Errno;
 
-use crate::testing::*;
+use crate::tests::fixture::*;
 
 const MDEV: &str = "/sys/devices/vfio_ap/matrix";
 

@@ -11,7 +11,7 @@ use vfio_mig::Errno;
 use crate::Host;
 use crate::config::Filtering;
 use crate::queue_set::QueueSet;
-use crate::testing::*;
+use crate::tests::fixture::*;
 
 fn set(host: &Arc<Host>, candidate: Matrix, filtering: Filtering) -> Result<(), Errno> {
     let mut tables = host.context.tables.lock();

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::Host;
-use crate::testing::*;
+use crate::tests::fixture::*;
 
 fn ask(host: &Arc<Host>, execute: &str, arguments: Value) -> Value {
     let line = json!({"execute": execute, "arguments": arguments, "id": 1}).to_string();

@@ -3,7 +3,7 @@
 
 use vfio_mig::{DeviceState, Errno};
 
-use crate::testing::*;
+use crate::tests::fixture::*;
 
 #[test]
 fn a_stream_outlives_its_device_and_says_so() {

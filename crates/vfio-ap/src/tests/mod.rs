@@ -3,6 +3,7 @@
 
 mod config;
 mod control;
+pub(crate) mod fixture;
 mod life_cycle;
 mod quiesce;
 mod reference;

@@ -11,7 +11,7 @@ use vfio_mig::DeviceState;
 use crate::Host;
 use crate::control::{GuestInstruction, GuestState, Hex64, HexBytes, MemoryImage};
 use crate::defect::Defect;
-use crate::testing::*;
+use crate::tests::fixture::*;
 
 const QUEUE: Apqn = Apqn::new(4, 0x33);
 const NIB: u64 = 0x2000;

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use vfio_mig::{DeviceState, Errno, StreamId};
 
-use crate::testing::*;
+use crate::tests::fixture::*;
 
 /// The tables of vfio-ap migration spec 2.2 to 2.4 and 4, for one device that is open.
 #[derive(Debug)]

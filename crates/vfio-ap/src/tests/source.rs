@@ -12,7 +12,7 @@ fn sources(folder: &Path, text: &mut String) {
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() && name != "tests" {
             sources(&path, text);
-        } else if name.ends_with(".rs") && !["defect.rs", "profile.rs", "tests.rs", "testing.rs"].contains(&name) {
+        } else if name.ends_with(".rs") && !["defect.rs", "profile.rs", "tests.rs"].contains(&name) {
             let file = std::fs::read_to_string(&path).unwrap();
             text.push_str(file.split("#[cfg(test)]").next().unwrap_or_default());
         }

@@ -3,7 +3,7 @@
 
 use vfio_mig::{DeviceState, Errno};
 
-use crate::testing::*;
+use crate::tests::fixture::*;
 
 const STOP: DeviceState = DeviceState::STOP;
 const RUNNING: DeviceState = DeviceState::RUNNING;

@@ -5,7 +5,7 @@ use ap_arch::stream::StreamView;
 use proptest::prelude::*;
 use vfio_mig::{DeviceState, Errno};
 
-use crate::testing::*;
+use crate::tests::fixture::*;
 
 const STOP_COPY: DeviceState = DeviceState::STOP_COPY;
 const RESUMING: DeviceState = DeviceState::RESUMING;

@@ -5,7 +5,7 @@ use ap_arch::stream::{QueueEntry, StreamFormat, StreamHeader};
 use ap_arch::{Apqn, HwInfo, Mask256, ResponseCode};
 use vfio_mig::{DeviceState, Errno, QueueAnswer};
 
-use crate::testing::*;
+use crate::tests::fixture::*;
 
 const CCA8: HwInfo = HwInfo(0xf380_0000_0e00_0000);
 

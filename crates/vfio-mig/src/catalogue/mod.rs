@@ -2,6 +2,20 @@
 //! What is known to be wrong with vfio-ap migration drivers: the findings of the review, those beyond it, and those
 //! seen in the code after the posted series. For people who ask what a finding is; the cases refer to these ids.
 
+/// A table of findings: id, severity, group; what the driver does, how it shows, what is right.
+macro_rules! findings {
+    ($($id:literal, $severity:ident, $group:ident, $what:literal, $shows:literal, $right:literal;)*) => {
+        pub(super) const FINDINGS: &[Finding] = &[$(Finding {
+            id: $id,
+            severity: Severity::$severity,
+            group: Group::$group,
+            what: $what,
+            shows: $shows,
+            right: $right,
+        }),*];
+    };
+}
+
 mod beyond;
 mod later;
 mod review;
@@ -82,17 +96,6 @@ pub fn find(id: &str) -> Option<&'static Finding> {
 pub fn cases_of(id: &str) -> Vec<String> {
     let cases = crate::conformance::cases();
     cases.into_iter().filter(|case| case.covers.contains(&id)).map(|case| case.name).collect()
-}
-
-const fn finding(
-    id: &'static str,
-    severity: Severity,
-    group: Group,
-    what: &'static str,
-    shows: &'static str,
-    right: &'static str,
-) -> Finding {
-    Finding { id, severity, group, what, shows, right }
 }
 
 #[cfg(test)]

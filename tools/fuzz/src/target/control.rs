@@ -8,52 +8,6 @@ use vfio_ap::{Host, HostConfig, Session};
 
 use super::{Target, kind_of};
 
-pub(super) const WORDS: &[&str] = &[
-    "\n",
-    "{",
-    "}",
-    "[",
-    "]",
-    ":",
-    ",",
-    "null",
-    "true",
-    "-1",
-    "18446744073709551615",
-    "1e999",
-    "\"execute\"",
-    "\"arguments\"",
-    "\"mdev\"",
-    "\"b\"",
-    "\"stream\"",
-    "\"state\"",
-    "\"resuming\"",
-    "\"stop-copy\"",
-    "\"running\"",
-    "\"05.0033\"",
-    "\"queue\"",
-    "\"data\"",
-    "\"length\"",
-    "\"offset\"",
-    "\"fault-at\"",
-    "\"path\"",
-    "\"value\"",
-    "/sys/bus/ap/apmask",
-    "/sys/bus/ap/devices/",
-    "/sys/devices/vfio_ap/matrix/",
-    "ap_config",
-    "assign_adapter",
-    "\"adapter\"",
-    "\"0xffffffffffffffff\"",
-    "+0-0xff",
-    "\"query-host\"",
-    "\"query-queues\"",
-    "\"host-create\"",
-    "\"time-pass\"",
-    "\"guest-execute\"",
-    "\"guest-memory\"",
-];
-
 /// Inputs after which the host is made anew: what it has become is a part of what is tested, but not for ever.
 const INPUTS: u32 = 500;
 

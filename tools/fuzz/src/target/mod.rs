@@ -57,24 +57,20 @@ impl Name {
     }
 
     /// What the format is made of.
-    pub(crate) const fn words(self) -> &'static [&'static str] {
-        match self {
-            Self::Stream => &["vfap"],
-            Self::Control => control::WORDS,
-            Self::Topology => topology::WORDS,
-            Self::Scenario => scenario::WORDS,
-        }
+    pub(crate) fn words(self) -> Vec<String> {
+        let lines = match self {
+            Self::Stream => "vfap",
+            Self::Control => include_str!("../../words/control.txt"),
+            Self::Topology => include_str!("../../words/topology.txt"),
+            Self::Scenario => include_str!("../../words/scenario.txt"),
+        };
+        lines.lines().map(|word| word.replace("\\n", "\n")).collect()
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stream => "stream",
-            Self::Control => "control",
-            Self::Topology => "topology",
-            Self::Scenario => "scenario",
-        })
+        f.write_str(self.to_possible_value().as_ref().map_or("", |value| value.get_name()))
     }
 }
 

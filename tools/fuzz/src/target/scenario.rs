@@ -8,53 +8,6 @@ use vfio_ap::HostConfig;
 
 use super::{Target, kind_of};
 
-pub(super) const WORDS: &[&str] = &[
-    "\n[[migrations]]\n",
-    "\n[[actions]]\n",
-    "\n[[asks]]\n",
-    "\n[hosts.C]\n",
-    "to = ",
-    "rounds = ",
-    "999999999999",
-    "\"A\"",
-    "\"B\"",
-    "at = ",
-    "\"asked\"",
-    "host = ",
-    "request = ",
-    "{ execute = ",
-    "\"query-host\"",
-    "guest = ",
-    "call = ",
-    "\"test 05.0033\"",
-    "answer = ",
-    "error = ",
-    "\"EFAULT\"",
-    "with = { ",
-    "write-chunk = ",
-    "cut = ",
-    "topology = ",
-    "\"05=cex8a/33\"",
-    "mdev = { ",
-    "others = [",
-    "uuid = ",
-    "open = true",
-    "defects = [",
-    "profile = ",
-    "[deadlines]\n",
-    "guest = 1e300",
-    "true",
-    "-1",
-    "0",
-    "\"",
-    "{",
-    "}",
-    "[",
-    "]",
-    ",",
-    "#",
-];
-
 pub(super) struct Scenarios;
 
 impl Target for Scenarios {

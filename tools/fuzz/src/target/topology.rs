@@ -5,42 +5,6 @@ use ap_machine::{Machine, Topology};
 
 use super::{Target, kind_of};
 
-pub(super) const WORDS: &[&str] = &[
-    "05=cex8a",
-    "cex4a",
-    "cex8p",
-    "/",
-    ",",
-    "-",
-    "00-ff",
-    "ff",
-    "100",
-    "=",
-    "\n",
-    "[",
-    "]",
-    "{",
-    "}",
-    "adapters",
-    "domains",
-    "control-domains",
-    "facilities",
-    "apqi",
-    "timing",
-    "engine",
-    "like-a-card",
-    "depth",
-    "kind",
-    "max-domain",
-    "segment",
-    "message-memory",
-    "faults",
-    "18446744073709551615",
-    "-1",
-    "true",
-    "false",
-];
-
 pub(super) struct Topologies;
 
 impl Target for Topologies {

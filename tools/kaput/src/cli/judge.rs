@@ -145,7 +145,7 @@ impl Conformance {
             ));
         }
         let known = matches!(self.device, Device::Model);
-        let switched = self.profile.defects().iter().chain(&self.defects).map(|defect| defect.name()).collect();
+        let switched = self.profile.defects().chain(self.defects.iter().copied()).map(Defect::name).collect();
         let judged = Judged { device: factory.name(), defects: known.then_some(switched), results };
         let report = match self.report {
             Form::Human => human::screen(&judged),

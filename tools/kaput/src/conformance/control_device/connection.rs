@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
-use vfio_ap::control::{Empty, Greeting, MAX_LINE, PROTOCOL_VERSION, Reply, Request, RequestFrame};
-use vfio_mig::{DeviceError, Errno};
+use vfio_ap::control::{Ask, Greeting, MAX_LINE, PROTOCOL_VERSION, Reply, Request, RequestFrame};
+use vfio_mig::DeviceError;
 
 /// How long an answer may take, with all events before it: the largest configuration is answered in a fraction of a
 /// second.
@@ -60,10 +60,7 @@ impl Connection {
             if reply.id.as_ref().and_then(serde_json::Value::as_u64) != Some(id) {
                 continue;
             }
-            return reply.into_result().map_err(|error| match Errno::from_name(&error.class) {
-                Some(errno) => DeviceError::refused(errno, error.desc),
-                None => broken(error),
-            });
+            return reply.into_result().map_err(DeviceError::from);
         }
     }
 }
@@ -81,17 +78,14 @@ impl Link {
     pub(super) fn new(connection: Connection, free: Pool) -> Self {
         Self { connection: Some(connection), free }
     }
+}
 
-    pub(super) fn call<T: DeserializeOwned>(&self, request: Request) -> Result<T, DeviceError> {
+impl Ask for Link {
+    fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, DeviceError> {
         match &self.connection {
             Some(connection) => connection.call(request),
             None => Err(DeviceError::Transport("the host is gone".to_owned())),
         }
-    }
-
-    /// Asks for something that has no answer but an error.
-    pub(super) fn order(&self, request: Request) -> Result<(), DeviceError> {
-        self.call(request).map(|Empty {}| ())
     }
 }
 

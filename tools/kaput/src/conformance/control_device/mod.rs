@@ -6,19 +6,16 @@
 //! Blocking, because the traits are; every read has a deadline.
 
 mod connection;
-mod device;
-mod host;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vfio_ap::control::{Empty, Request};
+use vfio_ap::control::{ControlHost, Empty, Request};
 use vfio_ap::model::ModelFactory;
 use vfio_mig::conformance::{DeviceFactory, HostSetup, NoHost};
 use vfio_mig::{DeviceError, HostControl};
 
 use connection::{Connection, Link, Pool};
-use host::RemoteHost;
 
 /// Makes hosts in the process behind a socket.
 pub struct RemoteFactory {
@@ -55,6 +52,6 @@ impl DeviceFactory for RemoteFactory {
             Ok(connection)
         });
         let connection = made.map_err(|error| NoHost::Broken(error.to_string()))?;
-        Ok(Box::new(RemoteHost(Link::new(connection, Arc::clone(&self.free)))))
+        Ok(Box::new(ControlHost(Link::new(connection, Arc::clone(&self.free)))))
     }
 }

@@ -34,9 +34,6 @@ fn entry(text: &str) -> Option<TraceEntry> {
     let has_status = cc.is_some() && !(is_pqap && Gr0(gr0.0).function() == FunctionCode::QCI);
     let told = if cc == Some(0) { after } else { "" };
     Some(TraceEntry {
-        number: 0,
-        at: 0,
-        cpu: 0,
         instruction,
         gr0,
         gr1: Hex64(value(before, "gr1").unwrap_or_default()),
@@ -44,11 +41,11 @@ fn entry(text: &str) -> Option<TraceEntry> {
         length: before.split_once(" bytes").and_then(|(start, _)| start.rsplit(' ').next()?.parse().ok()),
         psmid: value(before, "psmid").or_else(|| value(told, "psmid")).map(Hex64),
         times: 1,
-        last_queue: None,
         cc,
         exception: word(after, "interruption").and_then(|code| u16::from_str_radix(code, 16).ok()),
         gr1_after: value(after, "gr1").filter(|_| has_status).map(Hex64),
         gr2_after: value(after, "gr2").filter(|_| is_pqap).map(Hex64),
+        ..TraceEntry::default()
     })
 }
 

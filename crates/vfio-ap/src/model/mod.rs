@@ -1,30 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The model as a device under test: the traits of `vfio-mig`, in process.
 
-mod device;
+mod host;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ap_arch::stream::StreamFormat;
-use ap_arch::{Apid, Apqi, Apqn, Matrix};
-use ap_machine::{AdapterSpec, AdapterState, CardKind, EngineTime, ManualClock, Topology};
+use ap_arch::{Apid, Apqi};
+use ap_machine::{AdapterSpec, CardKind, EngineTime, ManualClock, Topology};
+use vfio_mig::HostControl;
 use vfio_mig::conformance::{DeviceFactory, HostSetup, NoHost};
-use vfio_mig::{
-    AdapterFault, Capabilities, Complaint, DeviceError, GuestCall, GuestReply, HostControl, LogLine, MigrationDevice,
-    QueueAnswer,
-};
 
-use crate::control::{GuestInstruction, QueueName};
+use crate::control::{ControlHost, QueueName};
 use crate::defect::Defect;
 use crate::profile::Profile;
 use crate::{Host, HostConfig, MdevConfig};
 
-use device::ModelDevice;
-
-/// How the lines begin that say what a real kernel would have suffered.
-const IMITATED: &str = "BUG: ";
+use host::ModelHost;
 
 /// Makes hosts with some profile and further defects.
 #[derive(Clone, Debug)]
@@ -55,7 +47,7 @@ impl DeviceFactory for ModelFactory {
         let config = self.config(setup).map_err(NoHost::Unfit)?;
         let made = Host::with_clock(config, Arc::clone(&clock) as _);
         let host = made.map_err(|error| NoHost::Unfit(error.to_string()))?;
-        Ok(Box::new(ModelHost { host, clock, parked: Arc::default() }))
+        Ok(Box::new(ControlHost(ModelHost::new(host, clock))))
     }
 }
 
@@ -116,97 +108,4 @@ fn config(setup: &HostSetup) -> Result<HostConfig, String> {
         default_domains: setup.reserved.1,
         ..HostConfig::default()
     })
-}
-
-/// What of a log a real kernel would have suffered.
-pub fn imitated(log: Vec<LogLine>) -> Vec<Complaint> {
-    let imitated = log.into_iter().filter(|line| line.text.starts_with(IMITATED));
-    imitated.map(|line| Complaint { report: vec![line.text.clone()], what: line.text }).collect()
-}
-
-/// One host of the model.
-struct ModelHost {
-    host: Arc<Host>,
-    clock: Arc<ManualClock>,
-    /// How many calls stand still in the driver.
-    parked: Arc<AtomicUsize>,
-}
-
-impl HostControl for ModelHost {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::all()
-    }
-
-    fn device(&self, mdev: &str) -> Box<dyn MigrationDevice + '_> {
-        Box::new(ModelDevice::new(&self.host, mdev, &self.parked))
-    }
-
-    fn sysfs_read(&self, path: &str) -> Result<String, DeviceError> {
-        self.host.sysfs_read(path)
-    }
-
-    fn sysfs_write(&self, path: &str, value: &str) -> Result<(), DeviceError> {
-        self.host.sysfs_write(path, value)
-    }
-
-    fn log(&self, since: u64) -> Result<Vec<LogLine>, DeviceError> {
-        Ok(self.host.context.log.since(since, usize::MAX).lines)
-    }
-
-    /// What would have wrecked a kernel, and is only imitated.
-    fn complaints(&self) -> Result<Vec<Complaint>, DeviceError> {
-        self.log(0).map(imitated)
-    }
-
-    fn guest_masks(&self, mdev: &str) -> Result<Matrix, DeviceError> {
-        self.host.find(Some(mdev)).map(|device| device.door().apcb())
-    }
-
-    fn reset_counts(&self) -> Result<BTreeMap<Apqn, u64>, DeviceError> {
-        Ok(self.host.context.hardware.reset_counts())
-    }
-
-    fn adapter(&self, adapter: Apid, fault: AdapterFault) -> Result<(), DeviceError> {
-        let state = match fault {
-            AdapterFault::Configure => AdapterState::Configured,
-            AdapterFault::Deconfigure => AdapterState::Deconfigured,
-            AdapterFault::Checkstop => AdapterState::Checkstopped,
-        };
-        self.host.adapter_state(&adapter.to_string(), state)
-    }
-
-    fn set_queue_answer(&self, apqn: Apqn, answer: Option<QueueAnswer>) -> Result<(), DeviceError> {
-        self.host.context.hardware.set_answer(apqn, answer);
-        Ok(())
-    }
-
-    fn fail_resets(&self, apqn: Apqn, fail: bool) -> Result<(), DeviceError> {
-        self.host.context.hardware.fail_resets(apqn, fail);
-        Ok(())
-    }
-
-    fn pass_time(&self, nanoseconds: u64) -> Result<(), DeviceError> {
-        self.clock.advance(nanoseconds);
-        self.host.machine().run_due();
-        Ok(())
-    }
-
-    fn set_poison(&self, poison: &Matrix) -> Result<(), DeviceError> {
-        *self.host.context.poison.lock() = *poison;
-        Ok(())
-    }
-
-    fn guest_memory(&self, mdev: &str, address: u64, length: u32) -> Result<Vec<u8>, DeviceError> {
-        self.host.guest_memory(mdev, address, length)
-    }
-
-    fn guest_execute(&self, mdev: &str, call: &GuestCall) -> Result<GuestReply, DeviceError> {
-        Ok(self.host.guest_execute(mdev, &GuestInstruction::of(call))?.reply_to(call))
-    }
-
-    fn set_secure_execution(&self, host: bool, guest: bool) -> Result<(), DeviceError> {
-        self.host.context.security.host_is_secure.store(host, Ordering::Relaxed);
-        self.host.context.security.guest_is_secure.store(guest, Ordering::Relaxed);
-        Ok(())
-    }
 }
