@@ -127,7 +127,10 @@ fn an_unknown_finding_is_answered_with_what_was_probably_meant() {
         &["no case has nowhere/ in its name", "begins with its group"],
     );
     Place::new().refuses(&["conformance", "--profile", "v4"], &["corrected, format-0, v3, later"]);
-    Place::new().refuses(&["conformance", "--device", "vfio"], &["expected `model` or `control:SOCKET`"]);
+    let devices = "expected `model`, `control:SOCKET`, `linux` or `agent:COMMAND`";
+    for device in ["vfio", "agent:", "control:"] {
+        Place::new().refuses(&["conformance", "--device", device], &[devices]);
+    }
 }
 
 #[test]
@@ -139,6 +142,23 @@ fn a_device_is_judged_with_an_exit_status_for_programs() {
     assert_eq!(status(&["--device", "control:/nowhere.sock"]), Some(3));
     let tap = place.kaput(&["conformance", "--only", "guest/", "--report", "tap"]).stdout;
     assert!(tap.starts_with(b"TAP version 13\n1.."), "{}", String::from_utf8_lossy(&tap));
+}
+
+#[test]
+fn a_real_driver_that_cannot_be_asked_is_an_error_that_says_why() {
+    let place = Place::new();
+    let said = |device: &str| {
+        let output = place.kaput(&["conformance", "--device", device]);
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(3), &b""[..]), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let no_program = said("agent:echo there is no such host >&2; exit 255");
+    assert!(no_program.contains("the connection ended; it said: there is no such host"), "{no_program}");
+    let no_agent = said("agent:echo Welcome to this host; exec cat > /dev/null");
+    assert!(no_agent.contains("what answers there is no kaput-agent"), "{no_agent}");
+    if cfg!(not(target_arch = "s390x")) {
+        assert!(said("linux").contains("agent:ssh HOST kaput-agent"));
+    }
 }
 
 #[test]

@@ -181,6 +181,9 @@ impl State {
     }
 
     fn feature(&mut self, uuid: String, argument: u64) -> Result<u64, Errno> {
+        if !self.migrates {
+            return Err(Errno::ENOTTY);
+        }
         self.sized(argument, 16)?;
         let mdev = Some(uuid);
         let data = argument + 8;

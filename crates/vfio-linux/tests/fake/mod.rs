@@ -26,6 +26,9 @@ use hardware::FakeHardware;
 use memory::Memory;
 use model::Model;
 
+/// What hangs here hangs at once.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How a device is opened on this kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flavour {
@@ -39,6 +42,10 @@ pub(crate) enum Flavour {
 pub(crate) struct FakeMachines {
     pub(crate) driver: ModelFactory,
     pub(crate) flavour: Flavour,
+    /// Whether the driver knows migration: released ones do not.
+    pub(crate) migrates: bool,
+    /// A request to a driver that never returns.
+    pub(crate) hangs: Option<u64>,
 }
 
 impl Machines for FakeMachines {
@@ -51,13 +58,16 @@ impl Machines for FakeMachines {
         let kernel = Arc::new(FakeKernel(Mutex::new(State {
             model,
             flavour: self.flavour,
+            migrates: self.migrates,
+            hangs: self.hangs,
             memory: Memory::default(),
             files: BTreeMap::new(),
             last_file: 2,
             threads: BTreeMap::new(),
             mounted: Vec::new(),
         })));
-        Ok(Machine::expendable(Arc::clone(&kernel) as _, Box::new(FakeHardware(kernel))))
+        let machine = Machine::expendable(Arc::clone(&kernel) as _, Box::new(FakeHardware(kernel)));
+        Ok(Machine { patience: PATIENCE, ..machine })
     }
 }
 
@@ -67,6 +77,8 @@ pub(crate) struct FakeKernel(Mutex<State>);
 pub(crate) struct State {
     model: Model,
     flavour: Flavour,
+    migrates: bool,
+    hangs: Option<u64>,
     memory: Memory,
     files: BTreeMap<u64, Open>,
     last_file: u64,
@@ -115,6 +127,10 @@ impl FakeKernel {
 
 impl State {
     fn run(&mut self, thread: u32, call: Call) -> Stage {
+        // A device whose reset hangs is enough: everything else goes on.
+        if self.hangs.is_some_and(|request| call.number == files::number::IOCTL && call.arguments[1] == request) {
+            return Stage::Waiting(call);
+        }
         match self.call(thread, call) {
             Outcome::Returned(value) => Stage::Done(value.cast_signed()),
             Outcome::Failed(Errno(number)) => Stage::Done(-i64::from(number)),

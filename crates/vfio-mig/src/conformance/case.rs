@@ -15,7 +15,9 @@ pub struct Case {
     pub covers: &'static [&'static str],
     /// Where the rule stands.
     pub source: &'static str,
-    /// What it needs beyond the migration verbs.
+    /// It needs the migration verbs.
+    pub migrates: bool,
+    /// What it needs besides.
     pub needs: &'static [Capability],
     /// It could wreck a real kernel: only run on demand, or on a device that is expendable.
     pub dangerous: bool,
@@ -28,7 +30,15 @@ impl Case {
         source: &'static str,
         body: impl Fn(&Script<'_>) -> Result<(), Stop> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), covers: &[], source, needs: &[], dangerous: false, body: Box::new(body) }
+        Self {
+            name: name.into(),
+            covers: &[],
+            source,
+            migrates: true,
+            needs: &[],
+            dangerous: false,
+            body: Box::new(body),
+        }
     }
 
     pub(super) const fn covers(mut self, findings: &'static [&'static str]) -> Self {
@@ -38,6 +48,12 @@ impl Case {
 
     pub(super) const fn needs(mut self, capabilities: &'static [Capability]) -> Self {
         self.needs = capabilities;
+        self
+    }
+
+    /// It judges what drivers without migration do as well.
+    pub(super) const fn without_migration(mut self) -> Self {
+        self.migrates = false;
         self
     }
 

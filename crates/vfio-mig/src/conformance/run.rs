@@ -8,6 +8,7 @@ use super::cases;
 use super::factory::DeviceFactory;
 use super::record::Stop;
 use super::script::Script;
+use crate::Capability;
 
 /// What a case says of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -63,7 +64,9 @@ pub fn run(factory: &dyn DeviceFactory, options: &Options) -> Vec<CaseResult> {
 }
 
 fn run_one(factory: &dyn DeviceFactory, case: &Case, options: &Options) -> CaseResult {
-    let script = Script::new(factory, case.needs, case.dangerous && !options.dangerous);
+    let migration = case.migrates.then_some(Capability::Migration);
+    let needs = migration.into_iter().chain(case.needs.iter().copied()).collect();
+    let script = Script::new(factory, needs, case.dangerous && !options.dangerous);
     let outcome = (case.body)(&script);
     let (calls, differs, complaints) = script.into_record().into_parts();
     let mut result = CaseResult {

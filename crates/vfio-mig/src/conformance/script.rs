@@ -12,7 +12,7 @@ use crate::Capability;
 /// One run of a case. What it expects and notes goes into its record.
 pub(super) struct Script<'a> {
     factory: &'a dyn DeviceFactory,
-    needs: &'a [Capability],
+    needs: Vec<Capability>,
     must_be_expendable: bool,
     record: Record,
 }
@@ -26,7 +26,7 @@ impl Deref for Script<'_> {
 }
 
 impl<'a> Script<'a> {
-    pub(super) fn new(factory: &'a dyn DeviceFactory, needs: &'a [Capability], must_be_expendable: bool) -> Self {
+    pub(super) fn new(factory: &'a dyn DeviceFactory, needs: Vec<Capability>, must_be_expendable: bool) -> Self {
         Self { factory, needs, must_be_expendable, record: Record::default() }
     }
 
@@ -42,7 +42,7 @@ impl<'a> Script<'a> {
         })?;
         let capabilities = host.capabilities().and(host.device(A).capabilities());
         let lacking = |one: Capability| Stop::Skip(format!("this device offers no {}", one.describe()));
-        if let Some(missing) = capabilities.first_missing(self.needs) {
+        if let Some(missing) = capabilities.first_missing(&self.needs) {
             return Err(lacking(missing));
         }
         if self.must_be_expendable && !capabilities.has(Capability::Expendable) {

@@ -13,6 +13,7 @@ use vfio_mig::conformance::{DeviceFactory, Options, run};
 use super::interrupts::Interrupts;
 use super::print::{print, tell};
 use super::reports::{self, Reports, Target};
+use crate::conformance::agent_device::AgentFactory;
 use crate::conformance::control_device::RemoteFactory;
 use crate::conformance::explain;
 use crate::conformance::mutants::{self, MutantsOutcome};
@@ -28,6 +29,9 @@ Examples:
   kaput conformance --defect control-domains-dropped  one defect alone
   kaput conformance --only guest/ --report tap        some of the cases, for a TAP reader
   kaput conformance --device control:control.sock     the driver in the QEMU that listens there
+  kaput conformance --device linux                    the real driver of this machine, which is an s390x
+  kaput conformance --device 'agent:ssh HOST kaput-agent'
+                                                      the real driver of another
 
 Exit status:
   0  no case failed
@@ -70,7 +74,8 @@ enum Form {
 #[derive(Debug, clap::Args)]
 #[command(after_help = CONFORMANCE)]
 pub(super) struct Conformance {
-    /// The device to judge: `model`, or `control:SOCKET`, a process that listens there, such as a QEMU with the plugin
+    /// The device to judge: `model`; `control:SOCKET`, a process that listens there, such as a QEMU with the plugin;
+    /// `linux`, the real driver of this machine; `agent:COMMAND`, the real driver where that command starts kaput-agent
     #[arg(long, value_name = "DEVICE", default_value = "model", value_parser = Device::parse)]
     device: Device,
     /// The driver to imitate: corrected, format-0, v3, later
@@ -97,15 +102,38 @@ enum Device {
     Model,
     /// The one behind a control socket.
     Control(PathBuf),
+    /// The real one of this machine.
+    Linux,
+    /// The real one where a command starts the agent.
+    Agent(String),
 }
 
 impl Device {
     fn parse(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "model" => Ok(Self::Model),
+            None if text == "linux" => Ok(Self::Linux),
             Some(("control", path)) if !path.is_empty() => Ok(Self::Control(path.into())),
-            _ => Err("expected `model` or `control:SOCKET`".to_owned()),
+            Some(("agent", command)) if !command.trim().is_empty() => Ok(Self::Agent(command.to_owned())),
+            _ => Err("expected `model`, `control:SOCKET`, `linux` or `agent:COMMAND`".to_owned()),
         }
+    }
+}
+
+impl Device {
+    /// What makes hosts of it.
+    ///
+    /// # Errors
+    /// Why it cannot be asked.
+    fn factory(&self, driver: ModelFactory) -> Result<Box<dyn DeviceFactory>, String> {
+        Ok(match self {
+            Self::Model => Box::new(driver),
+            Self::Control(socket) => {
+                Box::new(RemoteFactory::connect(socket, driver).map_err(|error| error.to_string())?)
+            }
+            Self::Linux => Box::new(AgentFactory::native()?),
+            Self::Agent(command) => Box::new(AgentFactory::by(command)?),
+        })
     }
 }
 
@@ -126,15 +154,12 @@ impl Conformance {
     pub(super) async fn start(&self) -> Result<Exit> {
         let options = Options { only: self.only.clone(), dangerous: self.dangerous };
         let driver = ModelFactory { profile: self.profile, defects: self.defects.clone() };
-        let factory: Box<dyn DeviceFactory> = match &self.device {
-            Device::Model => Box::new(driver),
-            Device::Control(socket) => match RemoteFactory::connect(socket, driver) {
-                Ok(factory) => Box::new(factory),
-                Err(error) => {
-                    tell(format!("{error}\n")).await;
-                    return Ok(Exit::Infrastructure);
-                }
-            },
+        let factory = match self.device.factory(driver) {
+            Ok(factory) => factory,
+            Err(reason) => {
+                tell(format!("{reason}\n")).await;
+                return Ok(Exit::Infrastructure);
+            }
         };
         let results = run(&*factory, &options);
         if results.is_empty() {

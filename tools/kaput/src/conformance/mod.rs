@@ -2,6 +2,7 @@
 //! What the conformance suite says of a device, for people and for programs. The suite itself is
 //! `vfio_mig::conformance`; nothing is judged here.
 
+pub mod agent_device;
 pub mod control_device;
 pub mod explain;
 pub mod human;

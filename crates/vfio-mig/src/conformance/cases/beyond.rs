@@ -36,7 +36,9 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("beyond/magic-after-12-bytes", "vfio-ap migration spec 3.3", |s| magic(s, &[12])),
         Case::new("beyond/magic-after-48-bytes", "vfio-ap migration spec 3.3", |s| magic(s, &[48])),
         Case::new("beyond/features", "vfio-ap migration spec 7", features).needs(&[Capability::Sysfs]),
-        Case::new("beyond/sysfs-formats", "vfio-ap migration spec 7", sysfs).needs(&[Capability::Sysfs]),
+        Case::new("beyond/sysfs-formats", "vfio-ap migration spec 7", sysfs)
+            .without_migration()
+            .needs(&[Capability::Sysfs]),
         Case::new("beyond/secure-host", "vfio-ap migration spec 2.7", secure_host)
             .needs(&[Capability::SecureExecution]),
     ]

@@ -47,9 +47,13 @@ pub(super) fn cases() -> Vec<Case> {
             .needs(&[Capability::Hardware]),
         Case::new("code/write-enodev-control-domain", "vfio-ap migration spec 3.3", control_domain),
         Case::new("code/write-efault-incompatible", "vfio-ap migration spec 5.4", incompatible),
-        Case::new("code/eaddrnotavail", "vfio-ap migration spec 6", reserved).needs(&[Capability::Sysfs]),
+        Case::new("code/eaddrnotavail", "vfio-ap migration spec 6", reserved)
+            .without_migration()
+            .needs(&[Capability::Sysfs]),
         Case::new("code/eaddrinuse", "vfio-ap migration spec 6", in_use),
-        Case::new("code/enodev-above-maximum", "vfio-ap migration spec 6", above_maximum).needs(&[Capability::Sysfs]),
+        Case::new("code/enodev-above-maximum", "vfio-ap migration spec 6", above_maximum)
+            .without_migration()
+            .needs(&[Capability::Sysfs]),
         Case::new("code/ecanceled", "vfio-ap migration spec 6.4", filtered)
             .needs(&[Capability::Hardware, Capability::Sysfs])
             .covers(&["x-filter-report-ignores-new-adapters", "l-silent-filtering"]),

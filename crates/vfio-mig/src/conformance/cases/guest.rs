@@ -28,15 +28,18 @@ pub(super) fn cases() -> Vec<Case> {
             .covers(&["queues-linked-before-validation"])
             .needs(&[Capability::Guests, Capability::Sysfs]),
         Case::new("guest/removed-domain-is-reset", "vfio-ap migration spec 6.1", removed_domain)
+            .without_migration()
             .covers(&["domain-only-removal-skips-reset"])
             .needs(RESETS),
         Case::new("guest/migration-resets-what-was-there", "vfio-ap migration spec 6.1", replaced_assignment)
             .covers(&["domain-only-removal-skips-reset"])
             .needs(&[Capability::ResetCounters]),
         Case::new("guest/removed-adapter-and-domain-are-reset", "vfio-ap migration spec 6.1", adapter_and_domain)
+            .without_migration()
             .covers(&["wrong-list-reset-for-domains", "x-intersection-queues-not-reset"])
             .needs(RESETS),
         Case::new("guest/other-adapters-are-not-reset", "vfio-ap migration spec 6.1", uninvolved)
+            .without_migration()
             .covers(&["reset-bitmap-uninitialised"])
             .needs(&[Capability::Guests, Capability::Sysfs, Capability::ResetCounters, Capability::Poison]),
         Case::new("guest/bind-state", "vfio-ap migration spec 5.4", bind_state)

@@ -36,6 +36,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("uapi/reset-then-new-session", "vfio-ap migration spec 2.6", reset_new_session)
             .covers(&["reset-leaves-stale-streams", "l-header-buffer-survives"]),
         Case::new("uapi/reset-zeroizes", "vfio-ap migration spec 2.6", reset_zeroizes)
+            .without_migration()
             .needs(&[Capability::ResetCounters]),
         Case::new("uapi/failed-arc", "vfio-ap migration spec 2.4", failed_arc)
             .covers(&["failed-arc-keeps-valid-state"]),
@@ -46,6 +47,7 @@ pub(super) fn cases() -> Vec<Case> {
             .covers(&["facility-word-equality-defeats-class-rule"])
             .needs(&[Capability::Hardware]),
         Case::new("uapi/removing-an-adapter", "vfio-ap migration spec 6.1", removing)
+            .without_migration()
             .covers(&["null-mdev-in-queue-collection"])
             .needs(&[Capability::Sysfs, Capability::ResetCounters]),
         Case::new("uapi/replacing-an-adapter", "vfio-ap migration spec 6.1", replacing)
