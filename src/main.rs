@@ -26,7 +26,7 @@ use ap::guest::Guest;
 use ap_arch::image::Options;
 use case::suite::Suite;
 use case::{command_line, crash, report};
-use machine::Machine;
+use machine::{Machine, clock};
 use migration::hop;
 
 // SAFETY: nothing else has this name, which boot/entry.S calls.
@@ -41,6 +41,7 @@ extern "C" fn kaput_main() -> ! {
 
 fn run(machine: &Machine) {
     let Some(options) = command_line::options(is_suite) else { return };
+    clock::be_patient_for(options.patience);
     let guest = Guest::new(machine, options.expect);
     for suite in suites::PLAIN {
         if chosen(&options, suite.name).unwrap_or(true) {

@@ -3,7 +3,7 @@
 
 use crate::ap::instructions::Ap;
 use crate::case::outcome::{Stop, failed};
-use crate::machine::clock::Deadline;
+use crate::machine::clock::{Deadline, patience};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -64,7 +64,8 @@ pub(crate) fn receive<'a>(ap: &Ap, apqn: Apqn, psmid: u64, buffer: &'a mut [u8])
 
 /// Waits for a reply; its identifier and its length.
 pub(crate) fn receive_any(ap: &Ap, apqn: Apqn, buffer: &mut [u8]) -> Result<(u64, usize), Failure> {
-    let deadline = Deadline::in_millis(REPLY_LIMIT_MILLIS);
+    let limit = patience(REPLY_LIMIT_MILLIS);
+    let deadline = Deadline::in_millis(limit);
     loop {
         let dequeued = ap.dqap(apqn, buffer);
         if dequeued.residual != 0 {
@@ -76,7 +77,7 @@ pub(crate) fn receive_any(ap: &Ap, apqn: Apqn, buffer: &mut [u8]) -> Result<(u64
             ResponseCode::NO_PENDING_REPLY if status.has(QueueStatus::EMPTY) => return Err(Failure::Lost(apqn)),
             ResponseCode::RESET_IN_PROGRESS => return Err(Failure::Lost(apqn)),
             ResponseCode::NO_PENDING_REPLY if deadline.is_over() => {
-                return Err(Failure::Wrong(format!("{apqn}: no reply within {REPLY_LIMIT_MILLIS} ms")));
+                return Err(Failure::Wrong(format!("{apqn}: no reply within {limit} ms")));
             }
             ResponseCode::NO_PENDING_REPLY => {}
             _ => return Err(Failure::Wrong(format!("{apqn}: DQAP answered {status}"))),

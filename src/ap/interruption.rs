@@ -3,7 +3,7 @@
 
 use crate::ap::instructions::{Answer, Ap};
 use crate::case::outcome::{Outcome, Stop, require, skipped};
-use crate::machine::clock::Deadline;
+use crate::machine::clock::{Deadline, patience};
 use ap_arch::{Apqn, QueueStatus, facility};
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -77,13 +77,14 @@ impl Ap {
 
     /// Waits until TAPQ says that interruption is on, or off.
     pub(crate) fn wait_for_ir(&self, apqn: Apqn, on: bool) -> Outcome {
-        let deadline = Deadline::in_millis(LIMIT_MILLIS);
+        let limit = patience(LIMIT_MILLIS);
+        let deadline = Deadline::in_millis(limit);
         loop {
             let status = self.probe(apqn).status;
             if status.has(QueueStatus::INTERRUPT_ENABLED) == on {
                 return Ok(());
             }
-            require!(!deadline.is_over(), "{apqn} still answers {status} after {LIMIT_MILLIS} ms");
+            require!(!deadline.is_over(), "{apqn} still answers {status} after {limit} ms");
         }
     }
 }

@@ -5,7 +5,7 @@
 use crate::ap::instructions::{Answer, Ap};
 use crate::ap::log;
 use crate::case::outcome::{Stop, failed, skipped};
-use crate::machine::clock::Deadline;
+use crate::machine::clock::{Deadline, patience};
 use alloc::vec::Vec;
 use ap_arch::{Apqn, FunctionCode, Gr0, Matrix, QciBlock, ResponseCode, facility};
 
@@ -121,7 +121,7 @@ pub(crate) fn queues(ap: &Ap, matrix: &Matrix) -> Vec<(Apqn, Answer)> {
 pub(crate) fn settled(ap: &Ap, apqn: Apqn) -> Answer {
     let mut answer = ap.tapq(apqn);
     if answer.status.response() == ResponseCode::RESET_IN_PROGRESS {
-        let deadline = Deadline::in_millis(RESET_LIMIT_MILLIS);
+        let deadline = Deadline::in_millis(patience(RESET_LIMIT_MILLIS));
         while answer.status.response() == ResponseCode::RESET_IN_PROGRESS && !deadline.is_over() {
             answer = ap.probe(apqn);
         }

@@ -7,7 +7,7 @@ use crate::ap::instructions::Ap;
 use crate::ap::queue::Queue;
 use crate::ap::rsa::{self, Vector};
 use crate::case::outcome::{Outcome, Stop, failed};
-use crate::machine::clock::Deadline;
+use crate::machine::clock::{Deadline, patience};
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -68,7 +68,8 @@ impl<'a> Request<'a> {
 
     /// Waits until the queue says that a reply is there.
     pub(crate) fn wait_for_reply(&self) -> Outcome {
-        let (apqn, deadline) = (self.queue.apqn, Deadline::in_millis(REPLY_LIMIT_MILLIS));
+        let (apqn, limit) = (self.queue.apqn, patience(REPLY_LIMIT_MILLIS));
+        let deadline = Deadline::in_millis(limit);
         loop {
             let status = self.ap.probe(apqn).status;
             match status.response() {
@@ -77,7 +78,7 @@ impl<'a> Request<'a> {
                     return Err(failed!("{apqn} says that it is empty, and we wait for a reply"));
                 }
                 ResponseCode::NORMAL if !deadline.is_over() => {}
-                _ => return Err(failed!("{apqn}: no reply within {REPLY_LIMIT_MILLIS} ms, {status}")),
+                _ => return Err(failed!("{apqn}: no reply within {limit} ms, {status}")),
             }
         }
     }

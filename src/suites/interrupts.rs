@@ -10,6 +10,7 @@ use crate::ap::queue::Queue;
 use crate::ap::request::Request;
 use crate::case::outcome::{Outcome, Stop, failed, require};
 use crate::case::suite::cases;
+use crate::machine::clock::patience;
 use crate::machine::io::{self, IoInterruption, Subclasses, Waiting};
 use ap_arch::{Apqn, ConditionCode, FunctionCode, QueueStatus, ResponseCode};
 
@@ -124,9 +125,10 @@ fn enable_while_enabled(guest: &Guest) -> Outcome {
 /// Sends a request and has its reply interrupt.
 fn exchange(ap: &Ap, queue: &Queue, subclasses: Subclasses, waiting: Waiting) -> Result<IoInterruption, Stop> {
     let request = Request::send(ap, queue)?;
-    let came = io::wait_for(subclasses, waiting, LIMIT_MILLIS, Nib::First.byte());
+    let limit = patience(LIMIT_MILLIS);
+    let came = io::wait_for(subclasses, waiting, limit, Nib::First.byte());
     request.fetch()?;
-    came.ok_or_else(|| failed!("{}: no interruption within {LIMIT_MILLIS} ms", queue.apqn))
+    came.ok_or_else(|| failed!("{}: no interruption within {limit} ms", queue.apqn))
 }
 
 /// Whether any interruption comes within a short time.
@@ -276,7 +278,7 @@ fn other_subclasses_are_masked(guest: &Guest) -> Outcome {
 }
 
 fn wait_for(isc: u8) -> Option<IoInterruption> {
-    io::wait_for(Subclasses::only(isc), Waiting::Polling, LIMIT_MILLIS, Nib::First.byte())
+    io::wait_for(Subclasses::only(isc), Waiting::Polling, patience(LIMIT_MILLIS), Nib::First.byte())
 }
 
 /// An interruption ends the wait state of a CPU that waits for it. AP reference 5.4.

@@ -10,7 +10,7 @@ use crate::ap::request::{self, Request};
 use crate::ap::shared_queue;
 use crate::case::outcome::{Outcome, Stop, failed, require, skipped};
 use crate::case::suite::cases;
-use crate::machine::clock::Deadline;
+use crate::machine::clock::{Deadline, patience};
 use alloc::vec;
 use alloc::vec::Vec;
 use ap_arch::message::{Reply, parse_reply};
@@ -193,7 +193,8 @@ fn reply_longer_than_the_buffer(guest: &Guest) -> Outcome {
         let psmid = exchange::next_psmid();
         Request::send_as(ap, queue, psmid)?.wait_for_reply()?;
         let (mut received, mut gr0) = (Vec::new(), Gr0::dqap(apqn));
-        let deadline = Deadline::in_millis(REPLY_LIMIT_MILLIS);
+        let limit = patience(REPLY_LIMIT_MILLIS);
+        let deadline = Deadline::in_millis(limit);
         let last = loop {
             let mut part = [0; PART];
             let raw = ap.dqap_part(gr0, &mut part);
@@ -207,7 +208,7 @@ fn reply_longer_than_the_buffer(guest: &Guest) -> Outcome {
             require!(raw.buffer.1 == 0, "{apqn}: {} bytes of the buffer are not used", raw.buffer.1);
             require!(raw.cc == ConditionCode::CC1.bits(), "{apqn}: condition code {} for a part", raw.cc);
             require!(untouched, "{apqn}: status or identifier came with a part");
-            require!(!deadline.is_over(), "{apqn}: the reply does not end within {REPLY_LIMIT_MILLIS} ms");
+            require!(!deadline.is_over(), "{apqn}: the reply does not end within {limit} ms");
             gr0 = Gr0(raw.gr0);
         };
         let status = QueueStatus::from_gr1(last.gr1);

@@ -32,11 +32,14 @@ pub struct Options<'a> {
     pub expect: Option<Matrix>,
     /// `timeout=120`: how many seconds of guest time to wait for the key, 1 to 65,535.
     pub timeout: u16,
+    /// `patience=500`: how many milliseconds to wait at most for what an adapter owes: a reply, an interruption, the
+    /// end of a reset. 1 to 65,535; a case that waits less does so still.
+    pub patience: u16,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { suites: None, migrations: 1, expect: None, timeout: 120 }
+        Self { suites: None, migrations: 1, expect: None, timeout: 120, patience: u16::MAX }
     }
 }
 
@@ -72,12 +75,13 @@ impl<'a> Options<'a> {
                 Some(("suites", list)) => options.suites = Some(list),
                 Some(("migrations", count)) => options.migrations = number(count)?,
                 Some(("timeout", seconds)) => options.timeout = number(seconds)?,
+                Some(("patience", millis)) => options.patience = number(millis)?,
                 Some(("expect", matrix)) => {
                     let expected =
                         "expect=ADAPTERS/DOMAINS/CONTROL-DOMAINS in hex, for example expect=05,06/33,3a/33,3a,40-44";
                     options.expect = Some(parse_matrix(matrix).ok_or(bad(expected))?);
                 }
-                _ => return Err(bad("suites=, migrations=, expect=, timeout=")),
+                _ => return Err(bad("suites=, migrations=, expect=, timeout=, patience=")),
             }
         }
         Ok(options)
@@ -109,6 +113,9 @@ impl fmt::Display for Options<'_> {
         }
         if self.timeout != default.timeout {
             word(f, format_args!("timeout={}", self.timeout))?;
+        }
+        if self.patience != default.patience {
+            word(f, format_args!("patience={}", self.patience))?;
         }
         Ok(())
     }
@@ -164,9 +171,11 @@ mod tests {
 
     #[test]
     fn every_word_is_taken_or_named() {
-        let options = Options::parse("suites=presence,rsa migrations=3 expect=05,06/33,3a/33,3a,44 timeout=5").unwrap();
+        let options =
+            Options::parse("suites=presence,rsa migrations=3 expect=05,06/33,3a/33,3a,44 timeout=5 patience=7")
+                .unwrap();
         assert_eq!(options.suite_names().unwrap().collect::<Vec<_>>(), ["presence", "rsa"]);
-        assert_eq!((options.migrations, options.timeout), (3, 5));
+        assert_eq!((options.migrations, options.timeout, options.patience), (3, 5, 7));
         let matrix = options.expect.unwrap();
         assert_eq!((matrix.queue_count(), matrix.control_domains.len()), (4, 3));
         for bad in
@@ -201,13 +210,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_command_line_reads_back_as_it_was_written(
-            migrations in 1u16.., timeout in 1u16.., named: bool, words: Option<[[u64; 4]; 3]>
+            migrations in 1u16.., timeout in 1u16.., patience in 1u16.., named: bool, words: Option<[[u64; 4]; 3]>
         ) {
             let expect = words.map(|words| {
                 let [adapters, domains, control_domains] = words.map(Mask256::from_words);
                 Matrix { adapters, domains, control_domains }
             });
-            let options = Options { suites: named.then_some("presence,migration-apcb"), migrations, expect, timeout };
+            let suites = named.then_some("presence,migration-apcb");
+            let options = Options { suites, migrations, expect, timeout, patience };
             let text = options.to_string();
             prop_assert_eq!(Options::parse(&text), Ok(options));
         }

@@ -50,6 +50,7 @@ summary = "a fault is planted"
 [guest]
 suites = {suites:?}
 cpus = 2
+patience = 500
 [hosts.A]
 mdev = {{ adapters = ["05", "06", "07"], {masks} }}
 topology = {{ adapters = {{ {cards} }}, {masks}, facilities = {{ apqi = true }}, faults = ["{fault}"] }}

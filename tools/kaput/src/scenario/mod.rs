@@ -13,7 +13,7 @@ pub mod random;
 pub(crate) use hosts::USUAL_UUID;
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU8, NonZeroUsize};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
 use ap_arch::image::Options;
@@ -84,6 +84,9 @@ pub struct GuestSpec {
     #[serde(default = "one_cpu")]
     #[cfg_attr(test, schemars(with = "NonZeroU8"))]
     pub cpus: Spanned<NonZeroU8>,
+    /// How many milliseconds it waits at most for what an adapter owes it, a reply for example; without it as long as
+    /// each case has it.
+    pub patience: Option<NonZeroU16>,
 }
 
 fn one_cpu() -> Spanned<NonZeroU8> {
@@ -344,7 +347,9 @@ impl Scenario {
         let suites = self.suites().join(",");
         let migrations = u16::try_from(self.hops().len().max(1)).unwrap_or(u16::MAX);
         let expect = self.host(self.start()).filter(|_| self.plugin).map(HostSpec::guest_matrix);
-        Options { suites: Some(&suites), migrations, expect, ..Options::default() }.to_string()
+        let mut options = Options { suites: Some(&suites), migrations, expect, ..Options::default() };
+        options.patience = self.guest.patience.map_or(options.patience, NonZeroU16::get);
+        options.to_string()
     }
 
     /// The guest's suites.
