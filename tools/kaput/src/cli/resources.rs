@@ -241,8 +241,8 @@ async fn libvirt(sites: &Sites, tools: &Tools) -> Result<(Arc<Daemon>, Arc<Daemo
 /// Ends what is kept open for libvirt.
 pub(super) async fn close(engine: Engine) {
     if let Engine::Libvirt(Libvirt { source, destination, .. }) = engine {
-        source.close().await;
-        destination.close().await;
+        // Where they are the same, the last reference closes.
+        tokio::join!(source.close(), destination.close());
     }
 }
 

@@ -33,7 +33,13 @@ pub(crate) fn odd(connection: &HostConnection, reason: &impl ToString) -> HostEr
 }
 
 pub(crate) async fn look(connection: &HostConnection) -> Result<Snapshot, HostError> {
+    look_after(connection, "").await
+}
+
+/// What a host is like after shell commands, which say nothing.
+pub(crate) async fn look_after(connection: &HostConnection, commands: &str) -> Result<Snapshot, HostError> {
     let doing = "tell its AP configuration";
-    let text = connection.script(doing, &format!("set -- {}/\n{SCRIPT}", shell_word(&connection.hello.root))).await?;
+    let script = format!("{commands}set -- {}/\n{SCRIPT}", shell_word(&connection.hello.root));
+    let text = connection.script(doing, &script).await?;
     Snapshot::from_json(&text).map_err(|error| odd(connection, &error))
 }

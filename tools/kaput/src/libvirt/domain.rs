@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use preflight::text::shell_word;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
@@ -166,15 +167,17 @@ impl Domain {
             _ = observed.until(Instant::now() + EVER, stopped) => {}
             _ = killed => {}
         }
+        let mut end = String::new();
         if observed.look().machines[index].stopped.is_none() {
             self.transcript.sent("virsh destroy");
-            _ = self.daemon.connection.script("destroy a domain", &destroy(&self.name)).await;
+            end = destroy(&self.name);
         }
-        let take = format!("log={}\n[ -r \"$log\" ] && tail -c 4096 \"$log\"\nrm -f \"$log\"\n", self.log());
-        if let Ok(text) = self.daemon.connection.script("tell what its QEMU said", &take).await {
+        // All in one: who was told to end waits for it.
+        let files = shell_word(&self.path("").display().to_string());
+        end += &format!("log={}\n[ -r \"$log\" ] && tail -c 4096 \"$log\"\nrm -f \"$log\" {files}*\n", self.log());
+        if let Ok(text) = self.daemon.connection.script("end a domain", &end).await {
             _ = said.write_all(text.as_bytes());
         }
-        _ = self.daemon.connection.remove(&self.stem).await;
         self.daemon.hearing.forget(&self.name, index);
         observed.write(|state| {
             let known = &mut state.machines[index];

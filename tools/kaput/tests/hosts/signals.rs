@@ -91,14 +91,14 @@ fn with_queues(bed: &Bed) -> Result<(), String> {
 
 fn others(bed: &Bed) -> Result<(), String> {
     let cleared = |bed: &Bed| bed.cleared(SOON);
-    ends(bed, "run by ssh", &[&["run", "ping-pong"], &THERE[..]].concat(), cleared)?;
+    ends(bed, "run by ssh", &[&["run", "survive"], &THERE[..]].concat(), cleared)?;
     ends(bed, "doctor", &["doctor", "--host", "ssh:a", "--host", "ssh:b"], cleared)?;
     ends(bed, "preflight", &["preflight", "ssh:a", "ssh:b"], cleared)?;
     ends(bed, "collect", &["collect", "ssh:a"], cleared)
 }
 
 fn by_libvirt(bed: &Bed) -> Result<(), String> {
-    let arguments = [&["run", "ping-pong", "--engine", "libvirt"], &THERE[..]].concat();
+    let arguments = [&["run", "survive", "--engine", "libvirt"], &THERE[..]].concat();
     ends(bed, "run by libvirt", &arguments, crate::virt::clear)
 }
 

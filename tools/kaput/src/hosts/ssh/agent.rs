@@ -317,9 +317,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_may_take_longer_than_anybody_may_be_silent() {
         let (agent, hello) = here(2).await;
-        let put = agent.ask("put long 18".to_owned(), b"sleep 6; echo done".to_vec()).await;
-        assert!(matches!(put, Answer::Yes(_)), "{put:?}");
-        let run = agent.ask("run long".to_owned(), Vec::new()).await;
+        let run = agent.ask("run long 18".to_owned(), b"sleep 6; echo done".to_vec()).await;
         assert!(matches!(&run, Answer::Yes(said) if said == b"done\n"), "{run:?}");
         agent.close().await;
         assert!(!std::path::Path::new(&hello.folder).exists());

@@ -50,6 +50,8 @@ no() { printf 'no %s\n' "$(printf '%s\n' "$1" | tail -n 1)"; }
 give() { { flock 8; printf 'ok %s\n' "$(($(wc -c < "$1")))" && cat "$1"; } 8> "$dir/voice"; }
 put() { cat > "$dir/$1"; }
 add() { cat >> "$dir/$1"; }
+# Takes the rest of a request. What has no room is read all the same: the next request comes after it.
+take() { head -c "$rest" | { "$1" "$name" || { cat > /dev/null; false; }; }; } 2>&1
 # How an attribute is written. An emulated host has a program of its own for it, which gets the file's path.
 store() { cat > "$1"; }
 
@@ -61,12 +63,12 @@ while read -r verb name rest; do
     : > "$dir/beat"
     case $verb in
     beat) ;;
-    put | add) # What has no room is read all the same: the next request comes after it.
-        why=$({ head -c "$rest" | { "$verb" "$name" || { cat > /dev/null; false; }; }; } 2>&1) && echo ok || no "$why" ;;
+    put | add) why=$(take "$verb") && echo ok || no "$why" ;;
     get) [ -r "$dir/$name" ] && give "$dir/$name" || no "$name cannot be read" ;;
     drop) rm -f "$dir/$name".*; echo ok ;;
     # What may take long is done beside the reading of lines: the next of them says that kaput is there.
     run)
+        why=$(take put) || { no "$why"; continue; }
         (
             sh "$dir/$name" > "$dir/out" 2> "$dir/err" < /dev/null &
             echo $! > "$dir/$name.pid"

@@ -262,8 +262,8 @@ impl HostConnection {
     pub async fn script(&self, doing: &str, text: &str) -> Result<String, HostError> {
         // Another task may send one at the same time; each removes itself.
         let name = format!("script-{}", self.scripts.fetch_add(1, Ordering::Relaxed));
-        self.put(&name, format!("rm -f \"$0\"\n{text}").into_bytes()).await?;
-        let answer = self.agent.ask(format!("run {name}"), Vec::new()).await;
+        let text = format!("rm -f \"$0\"\n{text}").into_bytes();
+        let answer = self.agent.ask(format!("run {name} {}", text.len()), text).await;
         let bytes = self.done(answer, doing, "try it by hand there")?;
         String::from_utf8(bytes).map_err(|_| HostError::Refused {
             host: self.name.clone(),
