@@ -108,7 +108,8 @@ fn fetch(layout: &Layout) -> Result<GuestLibrary> {
     };
     let release = release(&layout.toolchain)?;
     eprintln!("xtask: the guest's core and alloc are not to be had from rustup ({by_rustup}); getting their sources");
-    from_debian(&layout.cache, &release).with_context(|| {
+    let fetched = Apt::new(layout.cache.join("apt")).and_then(|apt| fetch_by(&apt, &layout.cache, &release));
+    fetched.with_context(|| {
         format!(
             "no core and alloc for {TARGET}. rustup: {by_rustup}. The sources of rustc {release} were not to be had \
              either. Where rustup reaches its server, `rustup target add {TARGET}` fixes this"
@@ -132,15 +133,14 @@ fn add_target(toolchain: &Toolchain) -> Result<()> {
     Ok(())
 }
 
-fn from_debian(cache: &Path, release: &str) -> Result<GuestLibrary> {
-    let apt = Apt::new(cache.join("apt"))?;
+pub(super) fn fetch_by(apt: &Apt, cache: &Path, release: &str) -> Result<GuestLibrary> {
     let library = cache.join(cache_name(release)).join("library");
     apt.take(
         PACKAGE,
         &STAGES,
         |offer| is_of(&offer.version, release),
         |offer| {
-            place(cache, &apt, offer, release)?;
+            place(cache, apt, offer, release)?;
             let complete = library.join(WITNESS).is_file();
             if complete { Ok(()) } else { bail!("it does not hold what was expected") }
         },

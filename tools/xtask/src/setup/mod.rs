@@ -10,6 +10,9 @@ pub(crate) mod bare;
 pub(crate) mod guest_library;
 mod kernel_source;
 pub(crate) mod lab_kernel;
+#[cfg(test)]
+#[path = "tests/lacking.rs"]
+mod lacking;
 pub(crate) mod linux;
 pub(crate) mod mdbook;
 #[cfg(test)]

@@ -33,8 +33,11 @@ pub(crate) fn command(cache: &Path) -> Option<PathBuf> {
 /// # Errors
 /// When none can be had; the text says why.
 pub(crate) fn fetch(cache: &Path) -> Result<PathBuf> {
-    let apt = Apt::new(cache.join("apt"))?;
-    apt.take(PACKAGE, &STAGES, is_new_enough, |offer| place(cache, &apt, offer))?;
+    fetch_by(&Apt::new(cache.join("apt"))?, cache)
+}
+
+pub(super) fn fetch_by(apt: &Apt, cache: &Path) -> Result<PathBuf> {
+    apt.take(PACKAGE, &STAGES, is_new_enough, |offer| place(cache, apt, offer))?;
     apt.clean()?;
     command(cache).context("the packages of QEMU do not hold what was expected")
 }
