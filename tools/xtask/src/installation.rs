@@ -4,17 +4,17 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use anyhow::{Context, Result};
 
 use crate::artifacts::host_cargo;
 use crate::launch::Ready;
 use crate::layout::{Layout, in_path};
 use crate::process;
+use crate::programs;
 use crate::setup::bare;
 
 /// The suite of the root, where it is not to be this machine's.
@@ -25,7 +25,6 @@ const SCRIPT: &str = include_str!("installation/try.sh");
 const BED: (&str, &str) = ("hosts", "each_host_has_a_libvirt_of_its_own");
 
 const ASK_DEADLINE: Duration = Duration::from_secs(30);
-const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
 
 /// The command that tries it, or why this machine cannot.
 ///
@@ -68,38 +67,9 @@ fn suite() -> String {
     env::var(VARIABLE).ok().or_else(own).unwrap_or_else(|| "trixie".to_owned())
 }
 
-/// What cargo says of a program that it has built.
-#[derive(Deserialize)]
-struct Built {
-    executable: Option<String>,
-}
-
-fn test_program(layout: &Layout) -> Result<String> {
+fn test_program(layout: &Layout) -> Result<PathBuf> {
     let mut command = host_cargo(layout, "test");
-    command.args(["--release", "--package", "kaput", "--test", BED.0, "--no-run", "--message-format", "json"]);
-    let mut program = None;
-    let status = process::lines(&mut command, BUILD_DEADLINE, |line| {
-        let built = serde_json::from_str::<Built>(line).ok().and_then(|built| built.executable);
-        program = built.filter(|file| is_program(Path::new(file))).or(program.take());
-    })?;
-    if !status.success() {
-        bail!("the test program {} cannot be built ({status})", BED.0);
-    }
-    program.with_context(|| format!("cargo does not name the test program {}", BED.0))
-}
-
-fn is_program(file: &Path) -> bool {
-    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    name.starts_with(&format!("{}-", BED.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_test_program_is_told_from_the_harness() {
-        assert!(is_program(Path::new("/target/release/deps/hosts-8bc985c96fa57842")));
-        assert!(!is_program(Path::new("/target/release/kaput")));
-    }
+    let programs = programs::build(command.args(["--release", "--package", "kaput", "--test", BED.0]))?;
+    let program = programs.into_iter().find(|program| program.name == BED.0);
+    Ok(program.with_context(|| format!("cargo does not name the test program {}", BED.0))?.file)
 }

@@ -15,6 +15,7 @@ mod installation;
 mod launch;
 mod layout;
 mod process;
+mod programs;
 mod setup;
 mod skips;
 mod state;

@@ -4,7 +4,7 @@
 //! A step that fails does not stop the others. The last line is `N passed, N failed[, N skipped]` over all tests that
 //! the steps ran; a step without tests of its own counts as one.
 
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -14,6 +14,7 @@ use crate::artifacts::{self, guest_cargo, host_cargo, image_cargo};
 use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
+use crate::programs;
 use crate::setup::{guest_library, linux, mdbook};
 use crate::skips::Skips;
 use crate::state::State;
@@ -23,6 +24,9 @@ const DEADLINE: Duration = Duration::from_secs(1800);
 
 /// How long each target of the fuzzer runs; `cargo xtask fuzz` takes longer.
 const FUZZ_SECONDS: u64 = 20;
+
+/// Programs that are built in release for use, and so for their tests too: what they are made of is built once.
+const TOOLS: [&str; 3] = ["xtask", "tidy", "kaput-fuzz"];
 
 /// One step of the whole test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,6 +76,20 @@ impl Count {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+    }
+
+    /// Shows a line of a test program, and counts what it says.
+    fn read(&mut self, line: &str, skips: &mut Skips) {
+        println!("{line}");
+        skips.read(line);
+        self.add(result_line(line).unwrap_or_default());
+    }
+
+    /// A build that failed, or a test program that died before it could count, is a failure.
+    fn end(&mut self, status: ExitStatus) {
+        if !status.success() && self.failed == 0 {
+            self.failed = 1;
+        }
     }
 
     fn line(self) -> String {
@@ -125,7 +143,8 @@ impl Step {
         match self {
             Self::Format => plain(host_cargo(layout, "fmt").args(["--all", "--check"])),
             Self::Tidy => {
-                plain(host_cargo(layout, "run").args(["--quiet", "--package", "tidy", "--"]).arg(&layout.root))
+                let mut command = host_cargo(layout, "run");
+                plain(command.args(["--release", "--quiet", "--package", "tidy", "--"]).arg(&layout.root))
             }
             Self::LintHost => {
                 let mut command = host_cargo(layout, "clippy");
@@ -148,26 +167,34 @@ impl Step {
                 Ok(Count::PASSED)
             }
             Self::Libraries => {
-                let mut command = host_cargo(layout, "test");
-                let others = ["--exclude", "kaput-image", "--exclude", "kaput", "--exclude", "checks"];
-                tests(command.arg("--workspace").args(others).arg("--no-fail-fast"), skips)
+                let mut libraries = host_cargo(layout, "test");
+                let others = ["kaput-image", "kaput", "checks"].iter().chain(&TOOLS);
+                libraries.arg("--workspace").args(others.flat_map(|package| ["--exclude", package]));
+                let mut commands = vec![libraries];
+                // One by one: together they would have other features of what they share, and so other builds of it.
+                commands.extend(TOOLS.map(|tool| {
+                    let mut command = host_cargo(layout, "test");
+                    command.args(["--release", "--package", tool]);
+                    command
+                }));
+                side_by_side(commands.iter_mut(), skips)
             }
             Self::Harness | Self::Linux => {
                 let ready = Ready::make(layout, state)?;
                 artifacts::raw(layout, ready.image())?;
                 let mut command = host_cargo(layout, "test");
-                command.args(["--release", "--package", "kaput", "--no-fail-fast"]);
+                command.args(["--release", "--package", "kaput"]);
                 if self == Self::Linux {
                     command.args(["--test", "linux"]);
                 }
                 tell_linux(layout, state, ready.tell(layout, &mut command))?;
-                tests(&mut command, skips)
+                side_by_side([&mut command], skips)
             }
             Self::Checks => {
                 let ready = Ready::make(layout, state)?;
                 let mut command = host_cargo(layout, "test");
-                command.args(["--package", "checks", "--no-fail-fast"]).env("KAPUT_PROGRAM", ready.harness());
-                tests(ready.tell(layout, &mut command), skips)
+                command.args(["--release", "--package", "checks"]).env("KAPUT_PROGRAM", ready.harness());
+                side_by_side([ready.tell(layout, &mut command)], skips)
             }
             Self::BigEndian => match big_endian::command(layout, state)? {
                 Ok(mut command) => tests(&mut command, skips),
@@ -242,18 +269,34 @@ fn skipped(skips: &mut Skips, group: &str, reason: &str) -> Count {
     Count { skipped: 1, ..Count::default() }
 }
 
-/// A `cargo test`, whose programs count their tests themselves.
+/// What each `cargo test` builds, several programs at the same time; they count their tests themselves.
+fn side_by_side<'a>(commands: impl IntoIterator<Item = &'a mut Command>, skips: &mut Skips) -> Result<Count> {
+    let mut count = Count::default();
+    let mut all = Vec::new();
+    for command in commands {
+        all.append(&mut programs::build(command)?);
+    }
+    programs::run(all, |ended| {
+        println!("\n     Running {} ({:.1} s)", ended.program.file.display(), ended.took.as_secs_f64());
+        let mut its = Count::default();
+        ended.lines.iter().for_each(|line| its.read(line, skips));
+        match ended.status {
+            Ok(status) => its.end(status),
+            Err(error) => {
+                println!("{error:#}");
+                its.failed += 1;
+            }
+        }
+        count.add(its);
+    })?;
+    Ok(count)
+}
+
+/// A command that runs tests, which are counted by what is said of them.
 fn tests(command: &mut Command, skips: &mut Skips) -> Result<Count> {
     let mut count = Count::default();
-    let status = process::lines(command, DEADLINE, |line| {
-        println!("{line}");
-        skips.read(line);
-        count.add(result_line(line).unwrap_or_default());
-    })?;
-    if !status.success() && count.failed == 0 {
-        // A build that failed, or a test program that died before it could count.
-        count.failed = 1;
-    }
+    let status = process::lines(command, DEADLINE, |line| count.read(line, skips))?;
+    count.end(status);
     Ok(count)
 }
 

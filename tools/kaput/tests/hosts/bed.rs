@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -25,7 +26,12 @@ const HOSTS: [(&str, u8); 2] = [("a", 2), ("b", 3)];
 /// Gives a program a host's name and its own folders.
 const HOST: &str = include_str!("host.sh");
 
+/// How many beds were made: each has its own namespaces.
+static MADE: AtomicUsize = AtomicUsize::new(0);
+
 pub(crate) struct Bed {
+    /// What the names of its namespaces begin with.
+    mark: String,
     folder: tempfile::TempDir,
     daemons: Mutex<Vec<Daemon>>,
     libvirts: Mutex<BTreeMap<String, Daemon>>,
@@ -40,7 +46,8 @@ impl Bed {
     pub(crate) fn make(qemu: &Path, plugin: &Path) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("kb-").tempdir().map_err(|e| e.to_string())?;
         let (daemons, libvirts) = (Mutex::default(), Mutex::default());
-        let mut bed = Self { folder, daemons, libvirts, libvirt_fault: None, drivers: Vec::new() };
+        let mark = format!("kaput-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let mut bed = Self { mark, folder, daemons, libvirts, libvirt_fault: None, drivers: Vec::new() };
         bed.network()?;
         for key in ["host-key", "key", "other-key"] {
             run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(bed.path(key)))?;
@@ -83,12 +90,12 @@ impl Bed {
         self.path("ssh_config")
     }
 
-    fn namespace(name: &str) -> String {
-        format!("kaput-{}-{name}", std::process::id())
+    fn namespace(&self, name: &str) -> String {
+        format!("{}-{name}", self.mark)
     }
 
     fn network(&self) -> Result<(), String> {
-        let laptop = Self::namespace("laptop");
+        let laptop = self.namespace("laptop");
         let ip = |line: &str| run(Command::new("ip").args(line.split_whitespace()));
         ip(&format!("netns add {laptop}"))?;
         ip(&format!("-n {laptop} link add name bridge type bridge"))?;
@@ -96,7 +103,7 @@ impl Bed {
         ip(&format!("-n {laptop} link set bridge up"))?;
         ip(&format!("-n {laptop} link set lo up"))?;
         for (host, number) in HOSTS {
-            let namespace = Self::namespace(host);
+            let namespace = self.namespace(host);
             ip(&format!("netns add {namespace}"))?;
             ip(&format!("-n {laptop} link add name {host} type veth peer name eth0 netns {namespace}"))?;
             ip(&format!("-n {laptop} link set dev {host} master bridge up"))?;
@@ -159,7 +166,7 @@ impl Bed {
 
     /// A program on a host, with its name and its own folders.
     pub(crate) fn on(&self, host: &str, program: &[&str]) -> Command {
-        let mut command = inside(&Self::namespace(host), "unshare");
+        let mut command = inside(&self.namespace(host), "unshare");
         command.args(["--uts", "sh", "-c", HOST, "sh", host]).arg(self.path(&format!("{host}-own"))).args(program);
         command
     }
@@ -223,7 +230,7 @@ impl Bed {
 
     /// kaput on the laptop, with what the environment of these tests names.
     pub(crate) fn kaput(&self, arguments: &[&str]) -> Command {
-        let mut command = inside(&Self::namespace("laptop"), env!("CARGO_BIN_EXE_kaput"));
+        let mut command = inside(&self.namespace("laptop"), env!("CARGO_BIN_EXE_kaput"));
         command.args(arguments).env("KAPUT_SSH_CONFIG", self.ssh_config()).env("NO_COLOR", "1");
         command.env("KAPUT_STATE", self.path("state"));
         command
@@ -237,7 +244,7 @@ impl Bed {
     /// How long ssh alone takes to log in.
     pub(crate) fn login(&self) -> Duration {
         let begin = Instant::now();
-        let mut ssh = inside(&Self::namespace("laptop"), "ssh");
+        let mut ssh = inside(&self.namespace("laptop"), "ssh");
         _ = ssh.arg("-F").arg(self.ssh_config()).args(["a", "true"]).output();
         begin.elapsed()
     }
@@ -271,7 +278,7 @@ impl Bed {
 
     /// What runs on a host besides the sshd that listens.
     pub(crate) fn programs(&self, host: &str) -> Vec<u32> {
-        let output = Command::new("ip").args(["netns", "pids", &Self::namespace(host)]).output();
+        let output = Command::new("ip").args(["netns", "pids", &self.namespace(host)]).output();
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         let libvirts = self.libvirts.lock().expect("unpoisoned");
         let daemons = self.daemons.lock().expect("unpoisoned");
@@ -281,7 +288,7 @@ impl Bed {
 
     /// Changes where a host sends what is for an address.
     pub(crate) fn route(&self, host: &str, verb: &str, route: &str) {
-        let namespace = Self::namespace(host);
+        let namespace = self.namespace(host);
         let words = ["-n", &namespace, "route", verb].into_iter().chain(route.split(' '));
         run(Command::new("ip").args(words)).expect("a route");
     }
@@ -297,7 +304,7 @@ impl Bed {
     /// Cuts or fixes the cable of a host.
     pub(crate) fn cable(&self, host: &str, up: bool) {
         let state = if up { "up" } else { "down" };
-        let line = ["-n", &Self::namespace("laptop"), "link", "set", "dev", host, state];
+        let line = ["-n", &self.namespace("laptop"), "link", "set", "dev", host, state];
         run(Command::new("ip").args(line)).expect("the link is there");
     }
 }
@@ -307,7 +314,7 @@ impl Drop for Bed {
         self.daemons.get_mut().expect("unpoisoned").clear();
         self.libvirts.get_mut().expect("unpoisoned").clear();
         for host in ["a", "b", "laptop"] {
-            _ = Command::new("ip").args(["netns", "del", &Self::namespace(host)]).output();
+            _ = Command::new("ip").args(["netns", "del", &self.namespace(host)]).output();
         }
         _ = Command::new("umount").arg(self.path("full")).output();
     }

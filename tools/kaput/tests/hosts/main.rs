@@ -3,6 +3,7 @@
 //! is told with its fix, and nothing is left behind.
 
 mod bed;
+mod beds;
 mod daemon;
 mod doctor;
 mod far;
@@ -18,9 +19,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use bed::Bed;
+use beds::Beds;
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// A test that needs the bed.
+/// How many beds are in use at the same time.
+const BEDS: usize = 2;
+
+/// A test that needs a bed.
 pub(crate) type Step = fn(&Bed) -> Result<(), String>;
 
 fn main() -> ExitCode {
@@ -43,8 +48,8 @@ fn main() -> ExitCode {
         );
     }
     let mut arguments = Arguments::from_args();
-    // Cables are cut and programs killed: one after the other.
-    arguments.test_threads = Some(1);
+    // Cables are cut and programs killed, so each test has a bed to itself; many of them only wait.
+    arguments.test_threads = Some(BEDS);
     let named = |variable| std::env::var_os(variable).map(std::path::PathBuf::from);
     let tools = named("KAPUT_QEMU").zip(named("KAPUT_PLUGIN"));
     let no_tools = || "use `cargo xtask test`, which builds and names the tools".to_owned();
@@ -56,13 +61,11 @@ fn main() -> ExitCode {
         }
     }
     let tools = tools.filter(|_| no_hosts.is_none() && !arguments.list);
-    // A bed that cannot be made fails the tests that want it, one by one, and no others.
-    let bed = Arc::new(tools.map(|(qemu, plugin)| Bed::make(&qemu, &plugin)));
+    let beds = Arc::new(tools.map(|(qemu, plugin)| Beds::new(qemu, plugin)));
     let trial = |group: &'static str, (name, step): &(&str, Step), skipped: bool| {
-        let (step, shared) = (*step, Arc::clone(&bed));
+        let (step, shared) = (*step, Arc::clone(&beds));
         let run = move || match shared.as_ref() {
-            Some(Ok(bed)) => taken(bed, group, step).map_err(Failed::from),
-            Some(Err(reason)) => Err(format!("the two hosts cannot be made: {reason}").into()),
+            Some(beds) => beds.with(|bed| taken(bed, group, step)).map_err(Failed::from),
             None => Ok(()),
         };
         Trial::test(*name, run).with_kind(group).with_ignored_flag(skipped)
@@ -75,7 +78,7 @@ fn main() -> ExitCode {
     trials.extend(daemon::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     // Before the process ends, which drops nothing.
-    drop(bed);
+    drop(beds);
     conclusion.exit_code()
 }
 
