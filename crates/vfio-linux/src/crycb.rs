@@ -9,8 +9,9 @@ pub(crate) fn path(thread: u64) -> String {
     format!("/sys/kernel/debug/s390dbf/kvm-{thread}/sprintf")
 }
 
-/// The masks that the newest events leave; nothing where there are none.
-pub(crate) fn masks(trace: &str) -> Matrix {
+/// The masks that the newest events of a VM's trace leave; nothing where there are none.
+#[must_use]
+pub fn masks(trace: &str) -> Matrix {
     let mut events: Vec<((u64, u64), &str)> = trace.lines().filter_map(event).collect();
     // The trace is a ring of pages, so the newest need not be the last. The order of one moment is kept.
     events.sort_by_key(|(time, _)| *time);

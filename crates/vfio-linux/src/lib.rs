@@ -31,6 +31,7 @@ mod vm;
 
 pub use agent::Agent;
 pub use calls::{CallError, SystemCalls, Thread};
+pub use crycb::masks as guest_masks_of;
 pub use factory::{LinuxFactory, Machine, Machines, Native};
 pub use hardware::Hardware;
 pub use host::{LinuxHost, Ownership};

@@ -28,6 +28,8 @@ pub(crate) enum Target {
     Topology,
     /// Scenario files.
     Scenario,
+    /// Frames of the agent, and what a kernel answers by it.
+    Agent,
 }
 
 /// Runs targets, or all of them, at the same time; the number that found something.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What reads input from outside, each with what it promises.
 
+mod agent;
 mod control;
 mod scenario;
 mod stream;
@@ -32,6 +33,8 @@ pub(crate) enum Name {
     Topology,
     /// Scenario files
     Scenario,
+    /// Frames of the agent, and what a kernel answers by it
+    Agent,
 }
 
 impl Name {
@@ -41,6 +44,7 @@ impl Name {
             Self::Control => Box::new(control::Control::new()),
             Self::Topology => Box::new(topology::Topologies),
             Self::Scenario => Box::new(scenario::Scenarios),
+            Self::Agent => Box::new(agent::Agent::new()),
         }
     }
 
@@ -52,7 +56,7 @@ impl Name {
             // A line may ask for 65,536 queues, or read the largest stream.
             Self::Control => 256 << 20,
             Self::Topology => 64 << 20,
-            Self::Scenario => 16 << 20,
+            Self::Scenario | Self::Agent => 16 << 20,
         }
     }
 
