@@ -19,7 +19,7 @@ struct Group {
     remedy: &'static str,
 }
 
-const GROUPS: [Group; 11] = [
+const GROUPS: [Group; 12] = [
     Group {
         name: "linux",
         what: "Debian's Linux as a guest",
@@ -75,6 +75,12 @@ const GROUPS: [Group; 11] = [
         what: "the libraries on an emulated big-endian machine",
         allowed: &["this machine is big-endian"],
         remedy: "apt-get install gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user",
+    },
+    Group {
+        name: "agent",
+        what: "the agent as it is built, in the emulation of one program",
+        allowed: &["only `cargo xtask test big-endian`"],
+        remedy: "cargo xtask test big-endian",
     },
     Group {
         name: "installation",
