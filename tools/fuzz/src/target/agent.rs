@@ -11,9 +11,6 @@ use vfio_linux::{CallError, Linux, SystemCalls, Thread, guest_masks_of};
 
 use super::{Target, kind_of};
 
-pub(super) const WORDS: &[&str] =
-    &["SET CRYCB: ", "CLR CRYCB:", "apm ", "aqm ", "adm ", "00 01732925000:000010 ", "\n", "0000000000000000"];
-
 /// Numbers of `read` and `getdents64`.
 const READERS: [u64; 2] = [3, 220];
 

@@ -67,6 +67,7 @@ impl Name {
             Self::Control => include_str!("../../words/control.txt"),
             Self::Topology => include_str!("../../words/topology.txt"),
             Self::Scenario => include_str!("../../words/scenario.txt"),
+            Self::Agent => include_str!("../../words/agent.txt"),
         };
         lines.lines().map(|word| word.replace("\\n", "\n")).collect()
     }
