@@ -104,7 +104,7 @@ fn where_nothing_can_be_had_one_paragraph_says_which_mirror_answered_what() -> R
     for wanted in [QEMU, SOURCES] {
         let none = Contents::default().suite("trixie", true, &[LIBRARY])?;
         let none = none.suite("trixie-backports", false, &[wanted.package(0)])?;
-        let none = none.suite("sid", false, &[wanted.package(2)])?;
+        let none = none.suite("sid", true, &[LIBRARY])?.suite("sid", false, &[wanted.package(2)])?;
         let Err(error) = wanted.fetched(none) else { bail!("something was taken") };
         let text = format!("{error:#}");
         let [first, _, last] = wanted.versions;
