@@ -5,20 +5,28 @@ use vfio_mig::{
     Answered, Capabilities, Capability, DeviceError, DeviceState, Errno, MigrationDevice, Parked, StreamId, Verb,
 };
 
-use crate::encode::{Encoded, size_of};
-use crate::host::{LinuxHost, Mdev};
+use crate::encode::{Encoded, size_of, stream_file};
+use crate::mdev::Mdev;
 use crate::memory::{Edge, PAGE};
 use crate::park::ParkedCall;
-use crate::{Fd, attach, number};
+use crate::{Fd, Linux, attach, number};
 
 /// What every real device can be asked.
 const ALWAYS: [Capability; 4] =
     [Capability::PositionedIo, Capability::UserFaults, Capability::LifeCycle, Capability::TwoAtOnce];
 
 pub(crate) struct LinuxDevice<'h> {
-    pub(crate) host: &'h LinuxHost,
+    pub(crate) linux: &'h Linux,
     /// `None`: there is no such device.
     pub(crate) mdev: Option<&'h Mdev>,
+    pub(crate) capabilities: Capabilities,
+}
+
+/// What the devices of a host can be asked, whose driver migrates or not, and whose kernel tells of faults or not.
+pub(crate) fn capabilities(migrates: bool, parks: bool) -> Capabilities {
+    let migrates = migrates.then_some(Capability::Migration);
+    let parks = parks.then_some(Capability::ParkedCalls);
+    ALWAYS.into_iter().chain(migrates).chain(parks).collect()
 }
 
 /// The device's file for one call.
@@ -40,7 +48,7 @@ impl LinuxDevice<'_> {
         if let Some(attached) = &*mdev.attached() {
             return Ok(File { fd: attached.device, is_passing: false });
         }
-        let linux = &self.host.linux;
+        let linux = self.linux;
         let path = attach::device_file(linux, &mdev.uuid).map_err(|_| {
             DeviceError::refused(Errno::EINVAL, "without a file of the device nobody gets to the driver")
         })?;
@@ -49,11 +57,11 @@ impl LinuxDevice<'_> {
 
     /// Makes the call of a verb with its buffer at an address, of which only so many bytes are there.
     fn encode(&self, verb: &Verb, fd: Option<Fd>, at: u64, there: usize) -> Result<Encoded, DeviceError> {
-        Encoded::new(&*self.host.linux.calls, verb, fd, at, there)
+        Encoded::new(&*self.linux.calls, verb, fd, at, there)
     }
 
     fn ask(&self, verb: &Verb) -> Result<Answered, DeviceError> {
-        let linux = &self.host.linux;
+        let linux = self.linux;
         let file = if is_of_stream(verb) { None } else { Some(self.file()?) };
         let answer = {
             let mut scratch = linux.scratch();
@@ -70,7 +78,7 @@ impl LinuxDevice<'_> {
 
     /// A read or write whose buffer is there only up to `there` bytes.
     fn ask_faulting(&self, verb: &Verb, there: usize) -> Result<Answered, DeviceError> {
-        let linux = &self.host.linux;
+        let linux = self.linux;
         let place = Edge::new(&*linux.calls, there, size_of(verb))?;
         let behind = usize::try_from(place.edge - place.region).unwrap_or(0);
         linux.unmap(place.edge, place.length - behind)?;
@@ -93,15 +101,9 @@ fn unexpected<T>(_: Answered) -> Result<T, DeviceError> {
     Err(DeviceError::Transport("an answer to another verb".to_owned()))
 }
 
-pub(crate) fn stream_file(stream: StreamId) -> Result<Fd, DeviceError> {
-    u32::try_from(stream.0).map(Fd).map_err(|_| Errno::EBADF.into())
-}
-
 impl MigrationDevice for LinuxDevice<'_> {
     fn capabilities(&self) -> Capabilities {
-        let migrates = self.host.migrates.then_some(Capability::Migration);
-        let parks = self.host.parks.then_some(Capability::ParkedCalls);
-        ALWAYS.into_iter().chain(migrates).chain(parks).collect()
+        self.capabilities
     }
 
     fn set_state(&self, state: DeviceState) -> Result<Option<StreamId>, DeviceError> {
@@ -148,11 +150,11 @@ impl MigrationDevice for LinuxDevice<'_> {
     }
 
     fn read_at(&self, stream: StreamId, offset: u64, length: usize) -> Result<Vec<u8>, DeviceError> {
-        self.host.linux.read_at(stream_file(stream)?, offset, length)
+        self.linux.read_at(stream_file(stream)?, offset, length)
     }
 
     fn write_at(&self, stream: StreamId, offset: u64, data: &[u8]) -> Result<usize, DeviceError> {
-        self.host.linux.write_at(stream_file(stream)?, offset, data)
+        self.linux.write_at(stream_file(stream)?, offset, data)
     }
 
     fn read_faulting(&self, stream: StreamId, length: usize, valid: usize) -> Result<Vec<u8>, DeviceError> {
@@ -175,18 +177,18 @@ impl MigrationDevice for LinuxDevice<'_> {
         if attached.is_some() {
             return Err(Errno::EBUSY.into());
         }
-        *attached = Some(attach::open(&self.host.linux, &mdev.uuid, &mdev.vm)?);
+        *attached = Some(attach::open(self.linux, &mdev.uuid, &mdev.vm)?);
         Ok(())
     }
 
     fn close_device(&self) -> Result<(), DeviceError> {
         let mdev = self.mdev()?;
         let attached = mdev.attached().take().ok_or(Errno::ENODEV)?;
-        attached.close(&self.host.linux, &mdev.vm)
+        attached.close(self.linux, &mdev.vm)
     }
 
     fn both(&self, first: &Verb, second: &Verb) -> Result<[Result<Answered, DeviceError>; 2], DeviceError> {
-        let linux = &self.host.linux;
+        let linux = self.linux;
         let file = self.file()?;
         let verbs = [first, second];
         let lengths = verbs.map(|verb| size_of(verb).max(1).next_multiple_of(PAGE));
@@ -220,6 +222,6 @@ impl MigrationDevice for LinuxDevice<'_> {
     }
 
     fn park(&self, verb: &Verb, at: usize) -> Result<Box<dyn Parked + '_>, DeviceError> {
-        Ok(Box::new(ParkedCall::new(&self.host.linux, verb, at)?))
+        Ok(Box::new(ParkedCall::new(self.linux, verb, at)?))
     }
 }

@@ -3,7 +3,6 @@
 
 use vfio_mig::{Answered, DeviceError, Errno, StreamId, Verb};
 
-use crate::device::stream_file;
 use crate::uapi::{self, feature};
 use crate::{Fd, SystemCalls, number};
 
@@ -79,4 +78,9 @@ impl Encoded {
             Verb::Close(_) | Verb::Reset => Answered::Done,
         })
     }
+}
+
+/// The file of a stream.
+pub(crate) fn stream_file(stream: StreamId) -> Result<Fd, DeviceError> {
+    u32::try_from(stream.0).map(Fd).map_err(|_| Errno::EBADF.into())
 }

@@ -11,40 +11,17 @@ use vfio_mig::{
     MigrationDevice, QueueAnswer,
 };
 
-use crate::attach::Attached;
 use crate::device::LinuxDevice;
 use crate::kmsg::Kmsg;
+use crate::machine::Ownership;
+use crate::mdev::Mdev;
 use crate::names::Names;
 use crate::setup::{BusMasks, MATRIX, failed};
-use crate::vm::Vm;
-use crate::{Hardware, Linux, Machine, crycb, park, setup};
-
-/// Whose the Linux is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ownership {
-    /// It was made for one case and is thrown away: it may be wrecked, and nothing is put back.
-    Expendable,
-    /// It is somebody's: what a case changed is put back, as far as the kernel lets it.
-    Borrowed,
-}
-
-/// One mediated device.
-pub(crate) struct Mdev {
-    pub(crate) uuid: String,
-    pub(crate) vm: Vm,
-    pub(crate) attached: Mutex<Option<Attached>>,
-}
-
-impl Mdev {
-    /// The open device, if it is open.
-    pub(crate) fn attached(&self) -> MutexGuard<'_, Option<Attached>> {
-        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use crate::{Hardware, Linux, Machine, crycb, device, park, setup};
 
 /// A host of the cases.
 pub struct LinuxHost {
-    pub(crate) linux: Linux,
+    linux: Linux,
     hardware: Box<dyn Hardware>,
     ownership: Ownership,
     names: Names,
@@ -53,8 +30,8 @@ pub struct LinuxHost {
     /// The counts when the host was ready.
     resets_before: BTreeMap<Apqn, u64>,
     masks_before: BusMasks,
-    pub(crate) migrates: bool,
-    pub(crate) parks: bool,
+    /// What every device of it can be asked.
+    of_devices: Capabilities,
     shows_guest_masks: bool,
 }
 
@@ -82,17 +59,18 @@ impl LinuxHost {
             log,
             resets_before: BTreeMap::new(),
             masks_before,
-            migrates: false,
-            parks: false,
+            of_devices: Capabilities::NONE,
             shows_guest_masks: false,
         };
         setup::bind_queues(&host.linux, setup)?;
         host.mdevs = setup::make_mdevs(&host.linux, setup)?;
+        let mut migrates = false;
         if let Some(first) = host.mdevs.values().next() {
-            host.migrates = setup::migrates(&host.linux, first)?;
+            migrates = setup::migrates(&host.linux, first)?;
             host.shows_guest_masks = host.linux.read_file(&first.vm.trace()).is_ok();
         }
-        host.parks = park::is_possible(&host.linux).map_err(failed("userfaultfd"))?;
+        let parks = park::is_possible(&host.linux).map_err(failed("userfaultfd"))?;
+        host.of_devices = device::capabilities(migrates, parks);
         if host.hardware.capabilities().has(Capability::ResetCounters) {
             host.resets_before = host.hardware.reset_counts().map_err(failed("the machine's counters"))?;
         }
@@ -146,7 +124,8 @@ impl HostControl for LinuxHost {
     }
 
     fn device(&self, mdev: &str) -> Box<dyn MigrationDevice + '_> {
-        Box::new(LinuxDevice { host: self, mdev: self.mdevs.get(mdev) })
+        let (linux, capabilities) = (&self.linux, self.of_devices);
+        Box::new(LinuxDevice { linux, mdev: self.mdevs.get(mdev), capabilities })
     }
 
     fn sysfs_read(&self, path: &str) -> Result<String, DeviceError> {

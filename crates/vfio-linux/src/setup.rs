@@ -9,7 +9,7 @@ use ap_arch::{Apqi, Mask256, Matrix};
 use vfio_mig::conformance::{HostSetup, MdevSetup, NoHost};
 use vfio_mig::{DeviceError, Errno};
 
-use crate::host::Mdev;
+use crate::mdev::Mdev;
 use crate::names::uuid_of;
 use crate::uapi::feature;
 use crate::vm::Vm;

@@ -11,8 +11,8 @@ use vfio_linux::{Agent, CallError, SystemCalls, Thread};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A process whose memory is an array at address 0x1000, and whose calls return the sum of their arguments; call 0 never
-/// returns.
+/// A process whose memory is an array at address 0x1000, and whose calls return the sum of their arguments; call 0
+/// never returns.
 struct Process {
     memory: Vec<u8>,
     calls: [Option<(u64, [u64; 6])>; 4],

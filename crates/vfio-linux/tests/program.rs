@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The agent itself, as it is built for a Linux on s390x, in QEMU's emulation of one program. `KAPUT_AGENT` names it and
-//! `KAPUT_EMULATOR` the emulator, as `cargo xtask test big-endian` does.
+//! The agent itself, as it is built for a Linux on s390x, in QEMU's emulation of one program. `KAPUT_AGENT` names it
+//! and `KAPUT_EMULATOR` the emulator, as `cargo xtask test big-endian` does.
 
 use std::fs;
 use std::path::{Path, PathBuf};

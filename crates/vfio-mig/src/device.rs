@@ -1,58 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The verbs of the VFIO migration uAPI on one device.
 
-use crate::{Answered, Capabilities, Capability, DeviceState, Errno, Parked, Verb};
-
-/// A data stream that `set_state` returned: the file descriptor of the uAPI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct StreamId(pub u64);
-
-/// Why a verb did not succeed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceError {
-    /// The device's own answer.
-    #[error("{errno} ({}){}", errno.meaning(), detail_text(detail))]
-    Refused {
-        /// The number the uAPI returns.
-        errno: Errno,
-        /// A sentence for people; the uAPI has none, so it is empty on a real device.
-        detail: String,
-    },
-    /// The device was not asked, or its answer did not arrive: nothing is known about its state.
-    #[error("the device could not be asked: {0}")]
-    Transport(String),
-    /// The device was asked and does not answer: the call has not returned.
-    #[error("the call does not return: {0}")]
-    Hung(String),
-}
-
-fn detail_text(detail: &str) -> String {
-    if detail.is_empty() { String::new() } else { format!(": {detail}") }
-}
-
-impl DeviceError {
-    /// The device's answer, with a sentence that says why.
-    #[must_use]
-    pub fn refused(errno: Errno, detail: impl Into<String>) -> Self {
-        Self::Refused { errno, detail: detail.into() }
-    }
-
-    /// The device's error number, if the device answered at all.
-    #[must_use]
-    pub const fn errno(&self) -> Option<Errno> {
-        match self {
-            Self::Refused { errno, .. } => Some(*errno),
-            Self::Transport(_) | Self::Hung(_) => None,
-        }
-    }
-}
-
-impl From<Errno> for DeviceError {
-    fn from(errno: Errno) -> Self {
-        Self::Refused { errno, detail: String::new() }
-    }
-}
+use crate::{Answered, Capabilities, Capability, DeviceError, DeviceState, Parked, StreamId, Verb};
 
 /// One device with the VFIO migration uAPI. Methods take `&self`: the uAPI may be used from several threads at once.
 pub trait MigrationDevice {
@@ -156,5 +105,21 @@ pub trait MigrationDevice {
     /// [`DeviceError::Transport`], also for verbs that copy nothing.
     fn park(&self, _verb: &Verb, _at: usize) -> Result<Box<dyn Parked + '_>, DeviceError> {
         Err(Capability::ParkedCalls.lacking())
+    }
+
+    /// Carries a verb out that is data.
+    ///
+    /// # Errors
+    /// Those of the verb.
+    fn carry_out(&self, verb: &Verb) -> Result<Answered, DeviceError> {
+        match verb {
+            Verb::SetState(state) => self.set_state(*state).map(Answered::Stream),
+            Verb::State => self.state().map(Answered::State),
+            Verb::DataSize => self.data_size().map(Answered::Size),
+            Verb::Read(stream, length) => self.read(*stream, *length).map(Answered::Bytes),
+            Verb::Write(stream, bytes) => self.write(*stream, bytes).map(Answered::Written),
+            Verb::Close(stream) => self.close(*stream).map(|()| Answered::Done),
+            Verb::Reset => self.reset().map(|()| Answered::Done),
+        }
     }
 }

@@ -14,13 +14,15 @@ pub mod catalogue;
 pub mod conformance;
 pub mod device;
 pub mod errno;
+pub mod error;
 pub mod host;
 pub mod state;
 pub mod verb;
 
 pub use capabilities::{Capabilities, Capability};
-pub use device::{DeviceError, MigrationDevice, StreamId};
+pub use device::MigrationDevice;
 pub use errno::Errno;
+pub use error::DeviceError;
 pub use host::{AdapterFault, Complaint, GuestCall, GuestReply, HostControl, LogLevel, LogLine, QueueAnswer};
 pub use state::DeviceState;
-pub use verb::{Answered, Parked, Verb};
+pub use verb::{Answered, Parked, StreamId, Verb};

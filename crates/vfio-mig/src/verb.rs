@@ -2,7 +2,14 @@
 //! Verbs as data, for those that do not come one after the other: two at once, or one that waits inside the driver for
 //! the memory that it copies from or to.
 
-use crate::{DeviceError, DeviceState, MigrationDevice, StreamId};
+#[cfg(doc)]
+use crate::MigrationDevice;
+use crate::{DeviceError, DeviceState};
+
+/// A data stream that `set_state` returned: the file descriptor of the uAPI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct StreamId(pub u64);
 
 /// A verb with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,24 +45,6 @@ pub enum Answered {
     Bytes(Vec<u8>),
     /// How many bytes were taken.
     Written(usize),
-}
-
-impl Verb {
-    /// Asks a device.
-    ///
-    /// # Errors
-    /// Those of the verb.
-    pub fn ask(&self, device: &(impl MigrationDevice + ?Sized)) -> Result<Answered, DeviceError> {
-        match self {
-            Self::SetState(state) => device.set_state(*state).map(Answered::Stream),
-            Self::State => device.state().map(Answered::State),
-            Self::DataSize => device.data_size().map(Answered::Size),
-            Self::Read(stream, length) => device.read(*stream, *length).map(Answered::Bytes),
-            Self::Write(stream, bytes) => device.write(*stream, bytes).map(Answered::Written),
-            Self::Close(stream) => device.close(*stream).map(|()| Answered::Done),
-            Self::Reset => device.reset().map(|()| Answered::Done),
-        }
-    }
 }
 
 /// A read or write that waits inside the driver. Dropped without [`Parked::release`] it is released, and its answer

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ap_arch::Matrix;
 use ap_machine::ManualClock;
 use serde::de::DeserializeOwned;
-use vfio_mig::{Answered, Capabilities, DeviceError, Parked, Verb};
+use vfio_mig::{Answered, Capabilities, DeviceError, MigrationDevice, Parked, Verb};
 
 use crate::Host;
 use crate::control::{Ask, ControlDevice, Empty, Request};
@@ -76,7 +76,7 @@ impl Ask for ModelHost {
         let start = Barrier::new(2);
         let ask = |verb: &Verb| {
             start.wait();
-            verb.ask(&ControlDevice::new(self, mdev))
+            ControlDevice::new(self, mdev).carry_out(verb)
         };
         Ok(thread::scope(|scope| {
             let other = scope.spawn(|| ask(verbs[1]));
@@ -110,7 +110,7 @@ impl<'m> ParkedCall<'m> {
         stream.pause_next(Some(Arc::clone(&pause)));
         // Its own thread is aside already.
         let (model_aside, verb) = (ModelHost { parked: Arc::default(), ..model.clone() }, verb.clone());
-        let call = thread::spawn(move || verb.ask(&ControlDevice::new(&model_aside, "")));
+        let call = thread::spawn(move || ControlDevice::new(&model_aside, "").carry_out(&verb));
         let looks = PATIENCE.as_millis() / LOOK.as_millis();
         (0..looks).find(|_| call.is_finished() || pause.is_reached(LOOK));
         stream.pause_next(None);
