@@ -134,7 +134,7 @@ impl Host {
         if devices.contains_key(name) {
             return Err(DeviceError::refused(Errno::EEXIST, "there is a mediated device of this name"));
         }
-        let assignment = Assignment::new(Arc::clone(device.door()));
+        let assignment = Assignment::new(Arc::clone(&device.door));
         self.context.tables.lock().mdevs.insert(name.to_owned(), assignment);
         devices.insert(name.to_owned(), Arc::clone(device));
         Ok(())
@@ -183,7 +183,7 @@ impl Host {
     /// The door for the vCPUs of QEMU's guest. No lock of this crate is behind it.
     #[must_use]
     pub fn guest(&self) -> &Arc<Configuration> {
-        self.primary.door()
+        &self.primary.door
     }
 
     /// A vCPU has executed an AP instruction: kept, if the host was told to.
@@ -216,7 +216,7 @@ impl Host {
     ) -> Result<T, DeviceError> {
         let device = self.find(Some(mdev))?;
         let guest = Arc::clone(self.guests.lock().entry(mdev.to_owned()).or_default());
-        act(&mut guest.lock(), device.door())
+        act(&mut guest.lock(), &device.door)
     }
 
     /// QEMU's guest was reset: VFIO_DEVICE_RESET, as QEMU's own vfio code issues it. vfio-ap migration spec 2.6.

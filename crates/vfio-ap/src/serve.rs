@@ -214,7 +214,7 @@ impl Host {
         let tables = self.context.tables.lock();
         let mdevs = devices.iter().zip(open).filter_map(|(device, (uuid, open))| {
             let present = tables.mdevs.get(&uuid)?;
-            let guest = device.door().apcb();
+            let guest = device.door.apcb();
             Some(MdevReply {
                 uuid,
                 open,

@@ -209,7 +209,7 @@ extern "C" fn on_translation(tb: TbPtr, _: *mut c_void) {
     if let Some(interruptions) = interruptions
         && !leads_on(tb)
     {
-        tb.on_execution_if(interruptions.flag(), on_block);
+        tb.on_execution_if(interruptions.flag, on_block);
     }
     let mut after_stfl = false;
     for insn in tb.insns() {
@@ -226,7 +226,7 @@ extern "C" fn on_translation(tb: TbPtr, _: *mut c_void) {
             && let Some(load) = PswLoad::decode(bytes)
         {
             let site = instance.psw_loads.intern(address, bytes, load);
-            insn.on_execution_if(interruptions.waits(), on_psw_load, site);
+            insn.on_execution_if(interruptions.waits, on_psw_load, site);
         } else if let Some(diagnose) = Diagnose::decode(bytes) {
             insn.on_execution_reading(on_diagnose, instance.diagnoses.intern(address, bytes, diagnose));
         } else if instance.plugin.service_call.is_some() {

@@ -308,7 +308,8 @@ impl Insn {
 /// A store that a memory callback observes.
 pub(crate) struct Stored {
     access: u32,
-    vaddr: u64,
+    /// The logical address.
+    pub(crate) vaddr: u64,
 }
 
 impl Stored {
@@ -316,11 +317,6 @@ impl Stored {
     /// The arguments are those of the memory callback that is running, and the value does not outlive it.
     pub(crate) const unsafe fn from_raw(access: u32, vaddr: u64) -> Self {
         Self { access, vaddr }
-    }
-
-    /// The logical address.
-    pub(crate) const fn logical(&self) -> u64 {
-        self.vaddr
     }
 
     /// The absolute address, unless the store went to a device.

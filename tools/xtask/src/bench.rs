@@ -128,7 +128,7 @@ pub(crate) fn run(layout: &Layout, state: &mut State, runs: u32) -> Result<bool>
 }
 
 fn in_the_guest(layout: &Layout, ready: &Ready, runs: u32, figures: &mut Figures) -> Result<()> {
-    let mut command = Command::new(ready.harness());
+    let mut command = Command::new(&ready.host.harness);
     ready.tell(layout, &mut command).args(["run", "bench", "--report", "json", "--repeat", &runs.to_string()]);
     let mut unread = None;
     let status = process::lines(&mut command, DEADLINE, |line| match serde_json::from_str::<Report>(line) {

@@ -39,7 +39,8 @@ pub(crate) fn make(layout: &Layout, state: &mut State) -> Result<PathBuf> {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    for (from, name) in [(ready.harness(), "kaput"), (ready.plugin(), "libqemu_ap.so"), (ready.image(), "kaput-image")]
+    for (from, name) in
+        [(&ready.host.harness, "kaput"), (&ready.host.plugin, "libqemu_ap.so"), (&ready.image, "kaput-image")]
     {
         copy(from, &folder.join(name))?;
     }
@@ -75,7 +76,7 @@ pub(crate) fn try_out(layout: &Layout, state: &mut State) -> Result<()> {
     }
     for arguments in [&["doctor"][..], &["run", "survive"], &["list"], &["explain"]] {
         let mut kaput = Command::new(folder.join("kaput"));
-        kaput.args(arguments).env_clear().env("KAPUT_QEMU", ready.qemu()).current_dir("/");
+        kaput.args(arguments).env_clear().env("KAPUT_QEMU", &ready.qemu).current_dir("/");
         let told = process::capture(&mut kaput, "", DEADLINE)?;
         if !told.status.success() {
             bail!(

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -24,9 +24,9 @@ const TICK: Duration = Duration::from_millis(10);
 /// Everything the harness needs.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    host: Host,
-    image: PathBuf,
-    qemu: PathBuf,
+    pub(crate) host: Host,
+    pub(crate) image: PathBuf,
+    pub(crate) qemu: PathBuf,
     steps: Vec<(&'static str, Duration)>,
 }
 
@@ -86,26 +86,6 @@ impl Ready {
             .env("KAPUT_PLUGIN", &self.host.plugin)
             .env("KAPUT_IMAGE", &self.image)
             .env("KAPUT_SCENARIOS", layout.root.join("tools/kaput/scenarios"))
-    }
-
-    /// The harness.
-    pub(crate) fn harness(&self) -> &Path {
-        &self.host.harness
-    }
-
-    /// The plugin.
-    pub(crate) fn plugin(&self) -> &Path {
-        &self.host.plugin
-    }
-
-    /// QEMU.
-    pub(crate) fn qemu(&self) -> &Path {
-        &self.qemu
-    }
-
-    /// The image.
-    pub(crate) fn image(&self) -> &Path {
-        &self.image
     }
 
     /// Becomes the harness. Its deadlines are its own; signals, terminal and exit status need nobody between.

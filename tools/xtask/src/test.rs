@@ -181,7 +181,7 @@ impl Step {
             }
             Self::Harness | Self::Linux => {
                 let ready = Ready::make(layout, state)?;
-                artifacts::raw(layout, ready.image())?;
+                artifacts::raw(layout, &ready.image)?;
                 let mut command = host_cargo(layout, "test");
                 command.args(["--release", "--package", "kaput"]);
                 if self == Self::Linux {
@@ -193,7 +193,7 @@ impl Step {
             Self::Checks => {
                 let ready = Ready::make(layout, state)?;
                 let mut command = host_cargo(layout, "test");
-                command.args(["--release", "--package", "checks"]).env("KAPUT_PROGRAM", ready.harness());
+                command.args(["--release", "--package", "checks"]).env("KAPUT_PROGRAM", &ready.host.harness);
                 side_by_side([ready.tell(layout, &mut command)], skips)
             }
             Self::BigEndian => match big_endian::command(layout, state)? {

@@ -21,7 +21,7 @@ use crate::lock::Lock;
 pub(crate) struct Device {
     pub(super) name: String,
     pub(super) context: Arc<Context>,
-    pub(super) door: Arc<Configuration>,
+    pub(crate) door: Arc<Configuration>,
     pub(super) migration: Lock<Migration>,
     /// The state once more, for readers that must not wait: vCPUs and get_state.
     visible: AtomicU32,
@@ -62,10 +62,6 @@ impl Device {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
-    }
-
-    pub(crate) const fn door(&self) -> &Arc<Configuration> {
-        &self.door
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -69,7 +69,7 @@ impl Ask for ModelHost {
     }
 
     fn guest_masks(&self, mdev: &str) -> Result<Matrix, DeviceError> {
-        self.host.find(Some(mdev)).map(|device| device.door().apcb())
+        self.host.find(Some(mdev)).map(|device| device.door.apcb())
     }
 
     fn both(&self, mdev: &str, verbs: [&Verb; 2]) -> Result<[Result<Answered, DeviceError>; 2], DeviceError> {

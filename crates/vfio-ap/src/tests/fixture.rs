@@ -111,7 +111,7 @@ impl Verbs for Arc<Host> {
     }
 
     fn guest_of(&self, mdev: &str) -> Matrix {
-        self.find(Some(mdev)).unwrap().door().apcb()
+        self.find(Some(mdev)).unwrap().door.apcb()
     }
 
     fn resets(&self, adapter: u8, domain: u8) -> u64 {

@@ -52,20 +52,20 @@ impl Interrupts {
                 .map(|heard| Ok((heard, signal(SignalKind::from_raw(heard.number.into()))?)))
                 .collect::<io::Result<Vec<_>>>()?
         };
-        let (teller, told) = watch::channel(None);
+        let (sender, receiver) = watch::channel(None);
         // On a thread of its own: the second signal counts whatever the program is at.
         std::thread::Builder::new()
             .name("signals".to_owned())
-            .spawn(move || runtime.block_on(hear(streams, &teller)))?;
-        Ok(Self(told))
+            .spawn(move || runtime.block_on(hear(streams, &sender)))?;
+        Ok(Self(receiver))
     }
 
     /// Does something, unless a signal comes before it is done: then it is dropped where it stands.
     pub(super) async fn unless<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let mut told = self.0.clone();
+        let mut receiver = self.0.clone();
         tokio::select! {
             biased;
-            Ok(Some(signal)) = async { told.wait_for(Option::is_some).await.map(|signal| *signal) } => {
+            Ok(Some(signal)) = async { receiver.wait_for(Option::is_some).await.map(|signal| *signal) } => {
                 Err(Interrupted(signal).into())
             }
             done = work => done,
@@ -73,7 +73,7 @@ impl Interrupts {
     }
 }
 
-async fn hear(mut streams: Vec<(Signal, Stream)>, teller: &watch::Sender<Option<Signal>>) {
+async fn hear(mut streams: Vec<(Signal, Stream)>, sender: &watch::Sender<Option<Signal>>) {
     loop {
         let waits = streams.iter_mut().map(|(signal, stream)| {
             Box::pin(async {
@@ -82,7 +82,7 @@ async fn hear(mut streams: Vec<(Signal, Stream)>, teller: &watch::Sender<Option<
             })
         });
         let (signal, ..) = futures_util::future::select_all(waits).await;
-        if teller.send_replace(Some(signal)).is_some() {
+        if sender.send_replace(Some(signal)).is_some() {
             _ = writeln!(
                 io::stderr(),
                 "interrupted again, and ended as it is; where hosts lent queues, `kaput restore` puts them back"

@@ -22,7 +22,7 @@ const HERTZ: u8 = 200;
 #[derive(Clone)]
 pub(super) struct Live {
     lines: MultiProgress,
-    is_drawn: bool,
+    pub(super) is_drawn: bool,
 }
 
 impl Live {
@@ -31,11 +31,6 @@ impl Live {
         let is_drawn = std::io::stderr().is_terminal() && !is_dumb;
         let target = if is_drawn { ProgressDrawTarget::stderr_with_hz(HERTZ) } else { ProgressDrawTarget::hidden() };
         Self { lines: MultiProgress::with_draw_target(target), is_drawn }
-    }
-
-    /// Whether there is somebody to see it.
-    pub(super) fn is_drawn(&self) -> bool {
-        self.is_drawn
     }
 
     /// Does something that prints, with the lines out of the way.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `kaput report`: runs that are over, from the JSON that was kept of them, told once more in any form.
+//! `kaput report`: runs that are over, from the JSON that was kept of them, reported once more in any form.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -43,11 +43,12 @@ pub(super) async fn report(options: &Options) -> Result<Exit> {
         runs.extend(read(file).wrap_err_with(|| format!("cannot read the report {}", file.display()))?);
     }
     let reports = Reports::open(&options.report)?;
-    let told: Vec<ReportedRun<'_>> = runs.iter().map(|(loaded, finished)| ReportedRun { loaded, finished }).collect();
-    for told in &told {
-        reports.ended(*told).await?;
+    let reported: Vec<ReportedRun<'_>> =
+        runs.iter().map(|(loaded, finished)| ReportedRun { loaded, finished }).collect();
+    for reported in &reported {
+        reports.ended(*reported).await?;
     }
-    reports.close(&told).await?;
+    reports.close(&reported).await?;
     let exits = runs.iter().map(|(_, finished)| finished.verdict.kind.exit());
     Ok(exits.max().unwrap_or(Exit::AsExpected))
 }

@@ -93,10 +93,10 @@ impl Reports {
     }
 
     /// A run has ended.
-    pub(super) async fn ended(&self, told: ReportedRun<'_>) -> Result<()> {
+    pub(super) async fn ended(&self, run: ReportedRun<'_>) -> Result<()> {
         match self.screen {
-            Some(Form::Human) => paint::print(&one(Form::Human, told)).await,
-            Some(Form::Json) => print(one(Form::Json, told)).await.map(|_| ()),
+            Some(Form::Human) => paint::print(&one(Form::Human, run)).await,
+            Some(Form::Json) => print(one(Form::Json, run)).await.map(|_| ()),
             _ => Ok(()),
         }
     }
@@ -126,16 +126,16 @@ impl Reports {
     }
 }
 
-fn one(form: Form, told: ReportedRun<'_>) -> String {
+fn one(form: Form, run: ReportedRun<'_>) -> String {
     match form {
-        Form::Json => json::line(told) + "\n",
-        _ => human::screen(&told.loaded.scenario, told.finished),
+        Form::Json => json::line(run) + "\n",
+        _ => human::screen(&run.loaded.scenario, run.finished),
     }
 }
 
 fn all(form: Form, runs: &[ReportedRun<'_>]) -> Result<String> {
     match form {
-        Form::Human | Form::Json => Ok(runs.iter().map(|told| one(form, *told)).collect()),
+        Form::Human | Form::Json => Ok(runs.iter().map(|run| one(form, *run)).collect()),
         Form::Tap => Ok(tap::runs(runs)),
         Form::Junit => junit::runs(runs).map_err(|error| miette!("the JUnit report: {error}")),
         Form::Html => html::runs(runs).map_err(|error| miette!("the HTML report: {error}")),

@@ -137,8 +137,8 @@ async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Rep
         }
     }
     let exit = finished.iter().map(|finished| finished.verdict.kind.exit()).max();
-    let told = all.iter().zip(&finished).map(|(loaded, finished)| ReportedRun { loaded, finished });
-    reports.close(&told.collect::<Vec<_>>()).await?;
+    let reported = all.iter().zip(&finished).map(|(loaded, finished)| ReportedRun { loaded, finished });
+    reports.close(&reported.collect::<Vec<_>>()).await?;
     Ok(exit.unwrap_or(Exit::AsExpected))
 }
 

@@ -95,12 +95,12 @@ pub fn overall(items: &[Item]) -> Answer {
 /// [`HostError`] where it cannot be asked at all.
 pub async fn look_at(connection: &HostConnection, mdev: Option<&str>) -> Result<Vec<Item>, HostError> {
     let head = format!("root={} qemu={}\n", shell_word(&connection.hello.root), shell_word(&connection.hello.qemu));
-    let said = connection.script("tell what it has", &(head + SCRIPT)).await?;
-    let told = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')).map(str::trim);
-    let mut items = vec![kvm(told("kvm"))];
+    let said = connection.script("report what it has", &(head + SCRIPT)).await?;
+    let value = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')).map(str::trim);
+    let mut items = vec![kvm(value("kvm"))];
     items.extend(of_snapshot(connection).await?);
-    items.push(qemu_item(connection, told("version")));
-    let device = if told("device") == Some("yes") { Answer::Yes } else { Answer::No };
+    items.push(qemu_item(connection, value("version")));
+    let device = if value("device") == Some("yes") { Answer::Yes } else { Answer::No };
     let text =
         if device == Answer::Yes { "it knows the device vfio-ap" } else { "it does not know the device vfio-ap" };
     items.push(item("QEMU vfio-ap", device, text, "a QEMU for s390x hosts, built with vfio-ap"));
@@ -114,7 +114,7 @@ pub async fn look_at(connection: &HostConnection, mdev: Option<&str>) -> Result<
         ),
     });
     items.push(blocked(connection, mdev).await);
-    let masks = if told("masks") == Some("yes") { Answer::Yes } else { Answer::No };
+    let masks = if value("masks") == Some("yes") { Answer::Yes } else { Answer::No };
     let text =
         if masks == Answer::Yes { "this user may change the masks" } else { "this user may not change the masks" };
     items.push(optional(item(
@@ -123,7 +123,7 @@ pub async fn look_at(connection: &HostConnection, mdev: Option<&str>) -> Result<
         text,
         "it takes root: ssh:root@NAME; --mdev uses a device that is there",
     )));
-    items.push(optional(match (told("virsh"), told("daemon")) {
+    items.push(optional(match (value("virsh"), value("daemon")) {
         (Some(version), Some("yes")) => item("libvirt", Answer::Yes, format!("{version}, and its daemon answers"), ""),
         (Some(version), why) => {
             let text = format!("{version}, and no daemon answers: {}", why.unwrap_or_default());
@@ -138,8 +138,8 @@ pub async fn look_at(connection: &HostConnection, mdev: Option<&str>) -> Result<
     Ok(items)
 }
 
-fn kvm(told: Option<&str>) -> Item {
-    match told {
+fn kvm(found: Option<&str>) -> Item {
+    match found {
         Some("yes") => item("KVM", Answer::Yes, "/dev/kvm can be used", ""),
         Some("denied") => {
             item("KVM", Answer::No, "this user may not use /dev/kvm", "make the user a member of the group kvm")
@@ -194,7 +194,7 @@ async fn of_snapshot(connection: &HostConnection) -> Result<Vec<Item>, HostError
                 ),
             }
         }
-        _ => item("facilities", Answer::Unknown, "not told by /proc/cpuinfo", "look at /proc/cpuinfo there"),
+        _ => item("facilities", Answer::Unknown, "not in /proc/cpuinfo", "look at /proc/cpuinfo there"),
     });
     items.extend(match &host.vfio_ap {
         Err(unknown) => {
@@ -226,7 +226,7 @@ fn migration(migratable: Option<bool>) -> Item {
     match migratable {
         Some(true) => item("migration", Answer::Yes, "vfio_ap can migrate a device", ""),
         Some(false) => item("migration", Answer::No, "vfio_ap cannot migrate a device", fix),
-        None => item("migration", Answer::Unknown, "only vfio_ap can tell", "load vfio_ap and look again"),
+        None => item("migration", Answer::Unknown, "only vfio_ap knows", "load vfio_ap and look again"),
     }
 }
 

@@ -44,15 +44,15 @@ struct Run {
 }
 
 impl Run {
-    fn of(number: usize, told: &ReportedRun<'_>) -> Self {
+    fn of(number: usize, run: &ReportedRun<'_>) -> Self {
         use ap_arch::report::CaseVerdict;
-        let (finished, verdict) = (told.finished, &told.finished.verdict);
+        let (finished, verdict) = (run.finished, &run.finished.verdict);
         let count = |wanted| finished.cases.iter().filter(|case| case.verdict == wanted).count();
         let failures = finished.cases.iter().filter(|case| case.verdict == CaseVerdict::Fail);
         Self {
             name: finished.scenario.clone(),
             anchor: format!("run-{number}"),
-            summary: told.loaded.scenario.summary.clone(),
+            summary: run.loaded.scenario.summary.clone(),
             right: verdict.is_as_expected(),
             colour: match verdict.skipped() {
                 Some(_) => "faint",
@@ -61,13 +61,13 @@ impl Run {
             },
             verdict: verdict.kind.name(),
             happened: verdict.happened.clone(),
-            milliseconds: format!("{:.0}", told.duration().as_secs_f64() * 1e3),
+            milliseconds: format!("{:.0}", run.duration().as_secs_f64() * 1e3),
             passed: count(CaseVerdict::Pass),
             failed: count(CaseVerdict::Fail),
             skipped: count(CaseVerdict::Skip),
             findings: verdict.findings.join(", "),
             suspects: verdict.suspects.join(", "),
-            screen: human::screen(&told.loaded.scenario, finished),
+            screen: human::screen(&run.loaded.scenario, finished),
             lanes: Lanes::of(&finished.events),
             picture: Picture::of(&finished.events),
             failures: failures.map(|case| (case.name.clone(), case.detail.clone().unwrap_or_default())).collect(),
@@ -85,7 +85,7 @@ impl Run {
 /// # Errors
 /// When the page cannot be written; the text says why.
 pub fn runs(runs: &[ReportedRun<'_>]) -> Result<String, String> {
-    let (count, right) = (super::count(runs), runs.iter().all(|told| told.finished.verdict.is_as_expected()));
-    let runs = runs.iter().enumerate().map(|(number, told)| Run::of(number + 1, told)).collect();
+    let (count, right) = (super::count(runs), runs.iter().all(|run| run.finished.verdict.is_as_expected()));
+    let runs = runs.iter().enumerate().map(|(number, run)| Run::of(number + 1, run)).collect();
     Page { runs, count, right, legend: Kind::ALL }.render().map_err(|error| error.to_string())
 }

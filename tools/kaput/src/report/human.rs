@@ -164,13 +164,15 @@ fn kernel_log(text: &mut String, lines: &[KernelLine]) {
         shown.push(&more);
     }
     paragraph(text, "kernel log", &shown.join("\n"));
-    let mut told: Vec<&KernelLine> = Vec::new();
+    let mut explained: Vec<&KernelLine> = Vec::new();
     for line in lines.iter().filter(|line| line.rule.is_some() || line.fix.is_some()) {
-        if !told.iter().any(|told| (&told.rule, &told.means, &told.fix) == (&line.rule, &line.means, &line.fix)) {
-            told.push(line);
+        if !explained.iter().any(|explained| {
+            (&explained.rule, &explained.means, &explained.fix) == (&line.rule, &line.means, &line.fix)
+        }) {
+            explained.push(line);
         }
     }
-    for line in told {
+    for line in explained {
         let (rule, means) = (line.rule.as_deref().unwrap_or("-"), line.means.as_deref().unwrap_or_default());
         paragraph(text, "rule", &format!("{rule}: {means}"));
         let fix = line.fix.as_ref().map_or(String::new(), |fix| format!("fix it by: {fix}"));

@@ -49,14 +49,14 @@ fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::E
 impl Report {
     /// The report of a finished run.
     #[must_use]
-    pub fn of(told: ReportedRun<'_>) -> Self {
-        let finished = told.finished;
+    pub fn of(run: ReportedRun<'_>) -> Self {
+        let finished = run.finished;
         Self {
             version: VERSION,
             scenario: finished.scenario.clone(),
             verdict: finished.verdict.clone(),
             events: finished.events.clone(),
-            scenario_file: told.loaded.text.clone(),
+            scenario_file: run.loaded.text.clone(),
         }
     }
 
@@ -79,8 +79,8 @@ impl Report {
 
 /// The report of a finished run, as one line.
 #[must_use]
-pub fn line(told: ReportedRun<'_>) -> String {
-    serde_json::to_string(&Report::of(told)).unwrap_or_default()
+pub fn line(run: ReportedRun<'_>) -> String {
+    serde_json::to_string(&Report::of(run)).unwrap_or_default()
 }
 
 /// Reads reports, one after the other in one text: lines of `--report json`, or a `verdict.json`.

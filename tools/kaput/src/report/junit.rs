@@ -18,26 +18,26 @@ const VERDICT: &str = "verdict";
 /// When the XML cannot be written; the text says why.
 pub fn runs(runs: &[ReportedRun<'_>]) -> Result<String, String> {
     let mut report = Report::new("kaput");
-    for told in runs {
-        report.add_test_suite(suite(told));
+    for run in runs {
+        report.add_test_suite(suite(run));
     }
     report.to_string().map_err(|error| error.to_string())
 }
 
-fn suite(told: &ReportedRun<'_>) -> TestSuite {
-    let finished = told.finished;
+fn suite(run: &ReportedRun<'_>) -> TestSuite {
+    let finished = run.finished;
     let mut suite = TestSuite::new(finished.scenario.as_str());
-    suite.set_time(told.duration());
-    suite.add_property(("summary", told.loaded.scenario.summary.as_str()));
+    suite.set_time(run.duration());
+    suite.add_property(("summary", run.loaded.scenario.summary.as_str()));
     let verdict = &finished.verdict;
     let whole = match verdict.skipped() {
         Some(reason) => skipped(&reason),
         None => status(verdict.is_as_expected(), &verdict.happened, verdict.kind.name()),
     };
     let mut whole = TestCase::new(VERDICT, whole);
-    whole.set_classname(finished.scenario.as_str()).set_time(told.duration());
+    whole.set_classname(finished.scenario.as_str()).set_time(run.duration());
     if !verdict.is_as_expected() {
-        whole.set_system_out(super::human::screen(&told.loaded.scenario, finished));
+        whole.set_system_out(super::human::screen(&run.loaded.scenario, finished));
     }
     suite.add_test_case(whole);
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
@@ -47,8 +47,8 @@ fn suite(told: &ReportedRun<'_>) -> TestSuite {
         let times = seen.entry(&case.name).and_modify(|times| *times += 1).or_insert(1);
         let name = if *times == 1 { case.name.clone() } else { format!("{} ({times})", case.name) };
         let status = match case.verdict {
-            CaseVerdict::Skip if told.case_is_right(case) => skipped(detail),
-            _ => status(told.case_is_right(case), detail, case.verdict.word()),
+            CaseVerdict::Skip if run.case_is_right(case) => skipped(detail),
+            _ => status(run.case_is_right(case), detail, case.verdict.word()),
         };
         let mut test = TestCase::new(name, status);
         // The guest's cases are timed by suite, in its own report.

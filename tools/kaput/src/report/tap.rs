@@ -54,10 +54,9 @@ pub fn document(points: &[Point], remarks: &[String]) -> String {
 #[must_use]
 pub fn runs(runs: &[ReportedRun<'_>]) -> String {
     let mut points = Vec::new();
-    for told in runs {
-        let verdict = &told.finished.verdict;
-        let mut point =
-            Point { ok: verdict.is_as_expected(), name: told.finished.scenario.clone(), ..Point::default() };
+    for run in runs {
+        let verdict = &run.finished.verdict;
+        let mut point = Point { ok: verdict.is_as_expected(), name: run.finished.scenario.clone(), ..Point::default() };
         point.skip = verdict.skipped();
         if !point.ok {
             let list = |lines: &[String]| if lines.is_empty() { Value::Null } else { json!(lines) };
@@ -77,15 +76,15 @@ pub fn runs(runs: &[ReportedRun<'_>]) -> String {
             point.diagnostic = members.into_iter().filter(|(_, value)| !value.is_null() && value != "").collect();
         }
         points.push(point);
-        for case in &told.finished.cases {
+        for case in &run.finished.cases {
             let skip = (case.verdict == CaseVerdict::Skip).then(|| case.detail.clone().unwrap_or_default());
-            let ok = told.case_is_right(case);
+            let ok = run.case_is_right(case);
             let mut diagnostic = Vec::new();
             if !ok {
                 diagnostic.push(("guest", json!(case.verdict.word())));
                 diagnostic.extend(case.detail.as_ref().map(|detail| ("message", json!(detail))));
             }
-            let name = format!("{}: {}", told.finished.scenario, case.name);
+            let name = format!("{}: {}", run.finished.scenario, case.name);
             points.push(Point { ok, name, skip, diagnostic, ..Point::default() });
         }
     }

@@ -2,6 +2,8 @@
 //! What the scenario wants done at a moment is done: processes killed, connections cut, an administrator's actions at
 //! one of the hosts.
 
+use serde_json::Value;
+
 use super::Run;
 use super::blame::Ended;
 use crate::machine::Machine;
@@ -56,7 +58,7 @@ impl Run<'_> {
     async fn administer(&self, machine: &Machine, action: &Action) -> Result<(), Ended> {
         let uuid = self.scenario.host(&machine.host).map_or("", |host| host.mdev.uuid.as_str());
         let Some(request) = action.request(uuid) else { return Ok(()) };
-        let done = machine.call(|control| control.ask(request)).await.map(|_| ());
+        let done = machine.call(|control| control.ask::<Value>(request)).await.map(|_| ());
         self.waits.done(machine, &format!("`{action}` was carried out"), done)
     }
 

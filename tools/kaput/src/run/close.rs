@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ap_arch::report::CaseVerdict;
+use vfio_ap::control::Request;
 
 use super::blame::Ended;
 use super::{Options, Run};
@@ -104,7 +105,7 @@ impl Run<'_> {
         let gone = self.waits.is_gone(machine) || !self.has_plugin();
         let trace = if gone { None } else { self.observed().look().trace.take() };
         if let Some(mut trace) = trace {
-            let ask = async |since| machine.call(|control| control.trace(since)).await;
+            let ask = async |since| machine.call(|control| control.ask(Request::QueryTrace { since })).await;
             _ = trace.fetch(&machine.host, ask).await;
             self.observed().look().trace = Some(trace);
         }

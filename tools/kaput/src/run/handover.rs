@@ -81,8 +81,8 @@ impl Handover<'_> {
         let source = self.source;
         let go = |state: DeviceState| async move {
             let request = Request::MigrationSetState { state, mdev: Some(mdev.to_owned()) };
-            let reply = self.waits.done(source, "another device is stopped", source.call(|c| c.ask(request)).await)?;
-            Ok::<_, Ended>(serde_json::from_value::<SetStateReply>(reply).ok().and_then(|reply| reply.stream))
+            let reply = source.call(|c| c.ask::<SetStateReply>(request)).await;
+            self.waits.done(source, "another device is stopped", reply).map(|reply| reply.stream)
         };
         let stream = go(DeviceState::STOP_COPY).await?.ok_or_else(|| no_stream(source, DeviceState::STOP_COPY))?;
         let data = self.read_to_end(stream).await?;

@@ -2,6 +2,8 @@
 //! The story of a run, whoever migrates the guest: it starts, it is migrated whenever it asks, it ends. Each step is a
 //! wait for something that the guest says.
 
+use vfio_ap::control::{HostReply, Request};
+
 use super::Run;
 use super::blame::Ended;
 use crate::machine::Machine;
@@ -100,7 +102,8 @@ impl Run<'_> {
         if !self.has_plugin() {
             return Ok(());
         }
-        let host = self.waits.done(home, "its matrix is read", home.call(|c| c.host()).await)?;
+        let host = home.call(|c| c.ask::<HostReply>(Request::QueryHost {})).await;
+        let host = self.waits.done(home, "its matrix is read", host)?;
         let uuid = self.scenario.host(&home.host).map(|spec| spec.mdev.uuid.as_str());
         let Some(mdev) = host.mdevs.into_iter().find(|mdev| Some(mdev.uuid.as_str()) == uuid) else { return Ok(()) };
         let (adapters, domains) = (mdev.guest_adapters, mdev.guest_domains);

@@ -62,7 +62,7 @@ fn lacking(bed: &Bed) -> Result<(), String> {
     let words = [
         "no KVM there is no /dev/kvm fix it by: modprobe kvm",
         "no vfio_ap it is not loaded fix it by: modprobe vfio_ap",
-        "unknown migration only vfio_ap can tell",
+        "unknown migration only vfio_ap knows",
         "yes AP 3 cards",
     ];
     holds(&said, 2, &words)?;

@@ -52,7 +52,7 @@ pub(crate) fn before_stfle(cpu: &mut Cpu<'_>, stfle: Stfle) {
 
 /// After each byte that an STFLE stores.
 pub(crate) fn after_stfle_store(plugin: &Plugin, cpu: &mut Cpu<'_>, stored: &Stored) {
-    let bits = ap_byte(plugin, stored.logical().wrapping_sub(*cpu.stfle_operand));
+    let bits = ap_byte(plugin, stored.vaddr.wrapping_sub(*cpu.stfle_operand));
     if bits == 0 {
         return;
     }

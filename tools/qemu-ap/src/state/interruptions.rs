@@ -19,9 +19,9 @@ pub(crate) struct Interruptions {
     /// One bit a subclass, subclass 0 leftmost: several events of one subclass coalesce.
     subclasses: AtomicU8,
     /// Raised while something may be pending.
-    flag: VcpuFlag,
+    pub(crate) flag: VcpuFlag,
     /// Raised while a wait may have something to wait for, be it pending or still in an engine.
-    waits: VcpuFlag,
+    pub(crate) waits: VcpuFlag,
     /// Signalled when the machine has a notification for the guest.
     ready: Condvar,
     gate: Mutex<()>,
@@ -49,16 +49,6 @@ impl Interruptions {
     pub(crate) fn new() -> Self {
         let (flag, waits) = (VcpuFlag::new(), VcpuFlag::new());
         Self { subclasses: AtomicU8::new(0), flag, waits, ready: Condvar::new(), gate: Mutex::new(()) }
-    }
-
-    /// The flag that generated code looks at in blocks.
-    pub(crate) const fn flag(&self) -> VcpuFlag {
-        self.flag
-    }
-
-    /// The flag that generated code looks at before it loads a PSW.
-    pub(crate) const fn waits(&self) -> VcpuFlag {
-        self.waits
     }
 
     /// Makes every vCPU look for interruptions at its next block. Callable from any thread.

@@ -194,7 +194,7 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
                 figures.report(reports, seed, begun, Some(&screen)).await?;
                 return Ok(finished.verdict.kind.exit());
             }
-            if live.is_drawn() {
+            if live.is_drawn {
                 figures_live.set_message(figures.brief());
             } else if told.elapsed() >= INTERVAL {
                 told = Instant::now();

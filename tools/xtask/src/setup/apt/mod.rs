@@ -43,7 +43,7 @@ pub(crate) struct Apt {
     folder: PathBuf,
     /// Whom apt believes, as an option of sources.list(5).
     trust: String,
-    mirrors: Vec<String>,
+    pub(super) mirrors: Vec<String>,
 }
 
 impl Apt {
@@ -72,12 +72,6 @@ impl Apt {
     #[cfg(test)]
     pub(super) fn of_unsigned(mirror: &str, folder: PathBuf) -> Result<Self> {
         Self::prepare(folder, Some("s390x"), "trusted=yes".to_owned(), vec![mirror.to_owned()])
-    }
-
-    /// The mirrors that are asked.
-    #[cfg(test)]
-    pub(super) fn mirrors(&self) -> &[String] {
-        &self.mirrors
     }
 
     fn prepare(folder: PathBuf, architecture: Option<&str>, trust: String, mirrors: Vec<String>) -> Result<Self> {

@@ -99,7 +99,7 @@ fn the_kernel_of_a_named_suite_stands_beside_the_usual_one() -> Result<()> {
     let cache = tempfile::tempdir()?;
     let apt = Apt::of_unsigned(&both.serve()?, cache.path().join("apt"))?;
     let usual = fetch(&apt, cache.path(), None)?;
-    let apt = Apt::of_unsigned(&apt.mirrors()[0], cache.path().join("apt"))?;
+    let apt = Apt::of_unsigned(&apt.mirrors[0], cache.path().join("apt"))?;
     let named = fetch(&apt, cache.path(), Some("trixie-backports"))?;
     let kernel = |folder: &Path| fs::read_to_string(folder.join(VMLINUZ)).unwrap_or_default();
     assert_eq!(kernel(&usual), "linux-image-6.12.117-s390x 6.12.117-1");
