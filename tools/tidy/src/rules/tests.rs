@@ -79,7 +79,7 @@ fn a_header_has_a_licence_and_a_sentence() {
 #[test]
 fn long_lines_are_found() {
     let (good, bad) = ("ä ".repeat(60), "ab ".repeat(41));
-    assert_eq!(lines(&text::width(&source("a.md", &format!("{good}\n{bad}")))), [2]);
+    assert_eq!(lines(&text::width(&source("a.md", &format!("{good}\n{bad}\n| {bad} |")))), [2]);
 }
 
 #[test]

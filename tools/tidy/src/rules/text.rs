@@ -53,12 +53,15 @@ pub(super) fn header(source: &Source) -> Vec<Finding> {
     vec![Finding::new(source, 1, "no licence, or nothing that says what this is")]
 }
 
-/// Lines that a person has to scroll for, but for a word that cannot be broken. TOML cannot break a string or a table.
+/// Lines that a person has to scroll for, but for a word or a table's row that cannot be broken. TOML cannot break a
+/// string or a table.
 pub(super) fn width(source: &Source) -> Vec<Finding> {
     if !source.is_a(&["rs", "md", "S", "ld", "yml"]) {
         return Vec::new();
     }
-    let long = source.lines().filter(|(_, line)| line.chars().count() > WIDTH && !is_one_word(line));
+    let is_row = |line: &str| line.starts_with("| ") && source.is_a(&["md"]);
+    let is_long = |line: &str| line.chars().count() > WIDTH && !is_one_word(line) && !is_row(line);
+    let long = source.lines().filter(|(_, line)| is_long(line));
     long.map(|(number, line)| Finding::new(source, number, format!("{} characters", line.chars().count()))).collect()
 }
 
