@@ -2,8 +2,6 @@
 //! Verbs as data, for those that do not come one after the other: two at once, or one that waits inside the driver for
 //! the memory that it copies from or to.
 
-#[cfg(doc)]
-use crate::MigrationDevice;
 use crate::{DeviceError, DeviceState};
 
 /// A data stream that `set_state` returned: the file descriptor of the uAPI.
@@ -14,19 +12,19 @@ pub struct StreamId(pub u64);
 /// A verb with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// [`MigrationDevice::set_state`].
+    /// `MigrationDevice::set_state`.
     SetState(DeviceState),
-    /// [`MigrationDevice::state`].
+    /// `MigrationDevice::state`.
     State,
-    /// [`MigrationDevice::data_size`].
+    /// `MigrationDevice::data_size`.
     DataSize,
-    /// [`MigrationDevice::read`].
+    /// `MigrationDevice::read`.
     Read(StreamId, usize),
-    /// [`MigrationDevice::write`].
+    /// `MigrationDevice::write`.
     Write(StreamId, Vec<u8>),
-    /// [`MigrationDevice::close`].
+    /// `MigrationDevice::close`.
     Close(StreamId),
-    /// [`MigrationDevice::reset`].
+    /// `MigrationDevice::reset`.
     Reset,
 }
 
