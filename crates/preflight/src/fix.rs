@@ -79,8 +79,15 @@ pub enum Fix {
         /// The queues that go with it.
         goes: Vec<Apqn>,
     },
-    /// Take an adapter from another mediated device, if its guest can do without.
-    Unassign(String, Apid),
+    /// Take an adapter from another mediated device: one that no guest has, or one whose guest may do without it.
+    Unassign {
+        /// The device.
+        mdev: String,
+        /// The adapter.
+        adapter: Apid,
+        /// Whether the device is known to have no guest.
+        is_free: bool,
+    },
     /// What no command does.
     Advice(Cow<'static, str>),
 }
@@ -190,7 +197,7 @@ impl Fix {
                 writes
             }
             Self::Bind { queue, from } => rebind(*queue, from.as_deref()),
-            Self::Unassign(mdev, adapter) => vec![Write {
+            Self::Unassign { mdev, adapter, .. } => vec![Write {
                 value: format!("0x{adapter}"),
                 path: format!("{MATRIX}/{mdev}/unassign_adapter"),
                 checks: Vec::new(),
@@ -201,7 +208,13 @@ impl Fix {
     /// Whether it takes something away from somebody, so that a script must not do it unasked.
     #[must_use]
     pub const fn is_harmful(&self) -> bool {
-        matches!(self, Self::Unassign(..) | Self::Ask { .. })
+        matches!(self, Self::Unassign { is_free: false, .. } | Self::Ask { .. })
+    }
+
+    /// Whether a script does it: it is commands, and they take nothing away from anybody.
+    #[must_use]
+    pub const fn is_done_by_script(&self) -> bool {
+        !self.is_harmful() && !matches!(self, Self::Advice(_))
     }
 
     /// The commands, as a person types them.
@@ -237,8 +250,9 @@ impl Fix {
                 let queues = crate::ranges::queues(goes.iter().copied());
                 format!("this takes queues too that the host uses: {queues}; if it can spare them")
             }
-            Self::Unassign(mdev, adapter) => {
-                format!("take adapter {adapter} from mediated device {}: its guest loses it", plain(mdev))
+            Self::Unassign { mdev, adapter, is_free } => {
+                let guest = if *is_free { "no guest has the device" } else { "its guest loses it" };
+                format!("take adapter {adapter} from mediated device {}: {guest}", plain(mdev))
             }
             Self::Advice(advice) => advice.to_string(),
         }
@@ -295,35 +309,58 @@ pub fn check_script(root: &str, checks: &[Check]) -> String {
     format!("root={}\n{READERS}{lines}", shell_word(root))
 }
 
+/// A part of a script: what it is for, and its writes.
+struct Task<'a> {
+    step: &'a Fix,
+    purpose: String,
+    writes: Vec<Write>,
+}
+
+/// The parts of a script in their order, each once.
+fn tasks<'a>(fixes: impl IntoIterator<Item = &'a Fix>) -> Vec<Task<'a>> {
+    let steps: BTreeSet<&Fix> = fixes.into_iter().collect();
+    let mut released = BTreeSet::new();
+    let task = |step: &&'a Fix| match step {
+        // One write for all numbers of a mask: each write makes the kernel bind every queue anew.
+        Fix::Release(mask, _) if !released.insert(*mask) => None,
+        Fix::Release(mask, _) => {
+            let number = |step: &&Fix| if let Fix::Release(of, n) = step { Some((*of, *n)) } else { None };
+            let numbers = steps.iter().filter_map(number).filter(|(of, _)| of == mask).map(|(_, n)| n);
+            let purpose = step.purpose_of_all().to_owned();
+            Some(Task { step, purpose, writes: vec![change_mask(*mask, numbers, false)] })
+        }
+        _ => Some(Task { step, purpose: plain(&step.purpose()), writes: step.writes() }),
+    };
+    steps.iter().filter_map(task).collect()
+}
+
+/// How many lines of a script change something: what takes something from somebody is not among them.
+#[must_use]
+pub fn commands<'a>(fixes: impl IntoIterator<Item = &'a Fix>) -> usize {
+    let lines = |task: &Task<'_>| task.writes.len() + usize::from(*task.step == Fix::LoadDriver);
+    tasks(fixes).iter().filter(|task| task.step.is_done_by_script()).map(lines).sum()
+}
+
 /// A shell script that does everything that can be done by commands, and looks after each write what came of it. What
 /// takes something from another guest or from the host, and what no command does, stands in it as a comment.
 #[must_use]
 pub fn script<'a>(title: &str, fixes: impl IntoIterator<Item = &'a Fix>) -> String {
-    let steps: BTreeSet<&Fix> = fixes.into_iter().collect();
-    let mut text =
-        format!("#!/bin/sh\n# {}\n# Read it before you run it, on the destination, as root.\nset -eu\n", plain(title));
-    text.push_str(&if steps.is_empty() {
+    let title = plain(title);
+    format!("#!/bin/sh\n# {title}\n# Read it before you run it, on the destination, as root.\n{}", body(fixes))
+}
+
+/// The same without the lines that say what it is.
+#[must_use]
+pub fn body<'a>(fixes: impl IntoIterator<Item = &'a Fix>) -> String {
+    let tasks = tasks(fixes);
+    let mut text = if tasks.iter().all(|task| matches!(task.step, Fix::Advice(_))) {
         "# Nothing is to be done.\n".to_owned()
     } else {
-        format!("root=''\n{PUT}{READERS}")
-    });
-    let mut released = BTreeSet::new();
-    for step in &steps {
-        let writes = match step {
-            // One write for all numbers of a mask: each write makes the kernel bind every queue anew.
-            Fix::Release(mask, _) if !released.insert(*mask) => continue,
-            Fix::Release(mask, _) => {
-                let number = |step: &&Fix| if let Fix::Release(of, n) = step { Some((*of, *n)) } else { None };
-                let numbers = steps.iter().filter_map(number).filter(|(of, _)| of == mask).map(|(_, n)| n);
-                text.push_str(&format!("\n# {}\n", step.purpose_of_all()));
-                vec![change_mask(*mask, numbers, false)]
-            }
-            _ => {
-                text.push_str(&format!("\n# {}\n", plain(&step.purpose())));
-                step.writes()
-            }
-        };
-        if **step == Fix::LoadDriver {
+        format!("set -eu\nroot=''\n{PUT}{READERS}")
+    };
+    for Task { step, purpose, writes } in tasks {
+        text.push_str(&format!("\n# {purpose}\n"));
+        if *step == Fix::LoadDriver {
             text.push_str(&format!("modprobe vfio_ap\n{}\n", check_line(&Check::Is(MATRIX.to_owned(), true))));
         }
         for Write { value, path, checks } in writes {
@@ -433,7 +470,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let note = folder.path().join("note");
         let evil = format!("x'; touch {0}; $(touch {0}) `touch {0}` \n touch {0}\n#\x1b[2J", note.display());
-        let script = script(&evil, &[Fix::CreateMdev(evil.clone()), Fix::Unassign(evil.clone(), Apid(5))]);
+        let script = script(
+            &evil,
+            &[Fix::CreateMdev(evil.clone()), Fix::Unassign { mdev: evil.clone(), adapter: Apid(5), is_free: false }],
+        );
         let harmless = script.replace("> \"$2\"", "> /dev/null").replace("\nis ", "\n: ");
         let status = std::process::Command::new("sh").arg("-c").arg(&harmless).status().unwrap();
         assert!(status.success(), "{script}");

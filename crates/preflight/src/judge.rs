@@ -8,6 +8,7 @@ use std::fmt;
 use ap_arch::{Apqi, Apqn, Mask256, Matrix};
 use serde::Serialize;
 
+use crate::fix::Fix;
 use crate::message;
 use crate::pair::Pair;
 use crate::rules::{Check, Evidence, Outcome, Rule, Severity, Step};
@@ -166,6 +167,11 @@ impl Judgement {
             }
         }
         verdicts
+    }
+
+    /// What helps against everything that does not hold.
+    pub fn fixes(&self) -> impl Iterator<Item = &Fix> {
+        self.findings.iter().filter(|finding| finding.is_violated).flat_map(|finding| &finding.evidence.fix)
     }
 
     /// Where the migration is refused; `None` if it is not, or if a step before may refuse it as well.

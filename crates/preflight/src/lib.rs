@@ -4,14 +4,15 @@
 //!
 //! [`collect`] takes a [`Snapshot`] of a host, [`host`] says what its texts mean, [`rules`] is the table of what must
 //! hold, [`judge`] applies it to a [`pair`] of hosts, [`report`] says what came of it, [`fix`] and [`reserve`] what
-//! helps, and [`kernel_log`] finds the rule that a kernel refused by. [`foreign`] reads what people have besides
-//! snapshots. The crate shares types with the model of the driver and none of its checks: the two are compared with
-//! each other, on random pairs of hosts.
+//! helps, and [`kernel_log`] finds the rule that a kernel refused by. [`fleet`] asks all that of many hosts at once.
+//! [`foreign`] reads what people have besides snapshots. The crate shares types with the model of the driver and none
+//! of its checks: the two are compared with each other, on random pairs of hosts.
 #![forbid(unsafe_code)]
 
 pub mod attribute;
 pub mod collect;
 pub mod fix;
+pub mod fleet;
 pub mod foreign;
 pub mod host;
 pub mod judge;

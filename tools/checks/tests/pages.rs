@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 use checks::{Outcome, all, ensure, in_path, output, run, skipped, trial};
 use libtest_mimic::Failed;
 
-const PAGES: [&str; 4] = ["runs", "mutants", "soak", "preflight"];
+const PAGES: [&str; 5] = ["runs", "mutants", "soak", "fleet", "preflight"];
 /// Width of a phone and of a sheet of paper, in CSS pixels.
 const PHONE: u32 = 390;
 const SHEET: u32 = 720;
@@ -130,6 +130,13 @@ fn made(folder: &Path, name: &str) -> Result<PathBuf, Failed> {
         "runs" => run(&["run", "survive", "older-card", "continuous", "control-domains-dropped", "--report", &target])?,
         "mutants" => run(&["mutants", "--without-qemu", "--report", &target])?,
         "soak" => run(&["soak", "--seed", "2a", "--migrations", "12", "--report", &target])?,
+        "fleet" => {
+            for (name, ap_type) in [("zhost1", "12"), ("zhost2", "13"), ("zhost3", "11")] {
+                let snapshot = folder.join(format!("{name}.json")).display().to_string();
+                run(&["collect", &host(name, ap_type)?, "-o", &snapshot])?;
+            }
+            run(&["preflight", "--fleet", &folder.display().to_string(), "--report", &target])?
+        }
         _ => {
             let (here, there) = (host("here", "12")?, host("there", "13")?);
             run(&["preflight", &here, &there, "--report", &target])?

@@ -2,6 +2,9 @@
 //! `kaput collect` and `kaput preflight` as a user meets them: exit status, forms, errors that name file and place, and
 //! snapshots by somebody who means ill.
 
+#[path = "preflight/fleet.rs"]
+mod fleet;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

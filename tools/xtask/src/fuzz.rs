@@ -30,6 +30,8 @@ pub(crate) enum Target {
     Scenario,
     /// Frames of the agent, and what a kernel answers by it.
     Agent,
+    /// The snapshots of many hosts.
+    Fleet,
 }
 
 /// Runs targets, or all of them, at the same time; the number that found something.

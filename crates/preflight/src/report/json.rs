@@ -147,14 +147,16 @@ pub fn line(pair: &Pair<'_>, judgement: &Judgement, source: &str, destination: &
             })
             .collect(),
     };
-    // A terminal that shows this may obey to more than ASCII's control characters, which JSON escapes by itself.
-    let ascii = |text: String| -> String {
-        text.chars()
-            .map(|c| match c {
-                ' '..='~' => c.to_string(),
-                _ => c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
-            })
-            .collect()
+    serde_json::to_string(&answer).map(|text| ascii(&text) + "\n")
+}
+
+/// JSON without anything but ASCII: a terminal that shows it may obey to more than ASCII's control characters, which
+/// are escaped anyway.
+#[must_use]
+pub fn ascii(json: &str) -> String {
+    let escaped = |c: char| match c {
+        ' '..='~' => c.to_string(),
+        _ => c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
     };
-    serde_json::to_string(&answer).map(|text| ascii(text) + "\n")
+    json.chars().map(escaped).collect()
 }

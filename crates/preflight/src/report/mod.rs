@@ -82,6 +82,5 @@ pub fn subject_name(subject: Subject) -> String {
 #[must_use]
 pub fn fix(judgement: &Judgement) -> String {
     let title = format!("What kaput preflight proposes for mediated device {}", plain(&judgement.destination_mdev));
-    let asked = judgement.findings.iter().filter(|finding| finding.is_violated);
-    crate::fix::script(&title, asked.flat_map(|finding| &finding.evidence.fix))
+    crate::fix::script(&title, judgement.fixes())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of one queue: whether it is there, whose it is, whether it works.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ap_arch::{Apqn, HwInfo};
 
@@ -145,7 +145,7 @@ pub(super) fn not_shared(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
             Ok(matrix) if matrix.contains(apqn) => {
                 return evidence(&format!("assigned to {name}"))
                     .log([message::already_assigned(pair.destination_mdev, apqn, name)])
-                    .fix([Fix::Unassign(name.clone(), apqn.apid)])
+                    .fix([Fix::Unassign { mdev: name.clone(), adapter: apqn.apid, is_free: other.in_use == Ok(false) }])
                     .violated();
             }
             Ok(_) => {}
@@ -234,9 +234,10 @@ pub(super) fn not_checkstopped(pair: &Pair<'_>, apqn: Apqn) -> Outcome {
 }
 
 /// The registers of a queue's card, and whether they were read before vfio_ap got the queue.
-fn registers(host: &Host, apqn: Apqn) -> (Fact<BTreeMap<String, Register>>, &'static str) {
+fn registers(host: &Host, apqn: Apqn) -> (Fact<&BTreeMap<String, Register>>, &'static str) {
     let registers = host.queue(apqn).and_then(|queue| {
-        let registers = queue.ok_or(Unknown("no such queue".into()))?.master_keys.clone()?;
+        let queue = queue.ok_or(Unknown("no such queue".into()))?;
+        let registers = queue.master_keys.as_ref().map_err(Unknown::clone)?;
         if registers.is_empty() { Err(Unknown("mkvps names no registers".into())) } else { Ok(registers) }
     });
     let kept = registers.is_ok() && host.driver(apqn) == Ok(Some(VFIO_AP));
@@ -256,8 +257,8 @@ fn compare(
     of: impl Fn(&str) -> bool,
 ) -> Compared {
     let mut compared = Compared::default();
-    let names: BTreeSet<&String> = source.keys().chain(destination.keys()).filter(|name| of(name)).collect();
-    for name in names {
+    let only_there = destination.keys().filter(|name| !source.contains_key(*name));
+    for name in source.keys().chain(only_there).filter(|name| of(name)) {
         match (source.get(name), destination.get(name)) {
             (Some(Register::Unknown) | None, _) | (_, Some(Register::Unknown) | None) => {
                 compared.unknown.push(name.clone());
@@ -273,7 +274,7 @@ fn is_current(name: &str) -> bool {
     name.ends_with(" CUR")
 }
 
-fn show_registers(registers: &Fact<BTreeMap<String, Register>>, names: &[String], kept: &str) -> String {
+fn show_registers(registers: &Fact<&BTreeMap<String, Register>>, names: &[String], kept: &str) -> String {
     let one = |registers: &BTreeMap<String, Register>, name: &String| {
         registers.get(name).map_or_else(|| format!("{name} not named"), |register| format!("{name} {register}"))
     };

@@ -12,10 +12,10 @@ use vfio_ap::{Host, HostConfig, MdevConfig};
 
 pub(crate) const MDEV: &str = "guest";
 const OTHER: &str = "other";
-const ADAPTERS: [u8; 3] = [4, 5, 6];
+pub(crate) const ADAPTERS: [u8; 3] = [4, 5, 6];
 const DOMAINS: [u8; 2] = [0x33, 0x3a];
 const CONTROL: [u8; 3] = [0x33, 0x3a, 0x44];
-const KINDS: [&str; 4] = ["cex8c", "cex8a", "cex7c", "cex8p"];
+pub(crate) const KINDS: [&str; 4] = ["cex8c", "cex8a", "cex7c", "cex8p"];
 
 /// One host's hardware.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ enum Change {
 
 /// How one queue differs from the others, all of which vfio_ap has by their overrides.
 #[derive(Clone, Copy, Debug)]
-enum Overridden {
+pub(crate) enum Overridden {
     /// It is another driver's by its override.
     Other,
     /// Its override was written, and nothing else was done.
@@ -101,7 +101,7 @@ pub(crate) struct Case {
     pub(crate) withheld: Vec<Withheld>,
 }
 
-fn subset(of: &'static [u8]) -> impl Strategy<Value = Mask256> + Clone {
+pub(crate) fn subset(of: &'static [u8]) -> impl Strategy<Value = Mask256> + Clone {
     proptest::collection::vec(any::<bool>(), of.len())
         .prop_map(move |on| of.iter().zip(on).filter_map(|(n, on)| on.then_some(*n)).collect())
 }
@@ -207,7 +207,7 @@ fn mdev(uuid: &str, matrix: Matrix) -> MdevConfig {
 }
 
 /// Gives a queue to vfio_ap by its override, but for what differs; nothing happens where there is no such queue.
-fn give(host: &Host, queue: Apqn, how: Option<Overridden>) {
+pub(crate) fn give(host: &Host, queue: Apqn, how: Option<Overridden>) {
     let folder = format!("/sys/bus/ap/devices/{queue}");
     let put = |path: &str, value: &str| _ = host.sysfs_write(path, value);
     let choose = |driver| put(&format!("{folder}/driver_override"), driver);
@@ -299,6 +299,11 @@ pub(crate) struct ModelTree {
 }
 
 impl ModelTree {
+    /// All of it.
+    pub(crate) fn whole(host: &Arc<Host>) -> Self {
+        Self { host: Arc::clone(host), withheld: Vec::new(), queue_words: true }
+    }
+
     fn withholds(&self, path: &str) -> bool {
         self.withheld.iter().any(|file| path.ends_with(file) || *file == "ap_config" && path.ends_with("other/matrix"))
     }

@@ -5,6 +5,7 @@
 //!
 //! `KAPUT_PAIRS=100000 cargo test --release -p preflight --test model` tries that many pairs instead of a few thousand.
 
+mod fleet;
 mod hosts;
 mod migration;
 

@@ -18,7 +18,7 @@ pub(crate) struct Truth {
 }
 
 /// The value, or the error code.
-fn ask(host: &Host, request: &str, arguments: Value) -> Result<Value, String> {
+pub(crate) fn ask(host: &Host, request: &str, arguments: Value) -> Result<Value, String> {
     let line = json!({"execute": request, "arguments": arguments}).to_string();
     let reply: Value = serde_json::from_str(&host.control_line(&line)).expect("an answer in JSON");
     match reply.get("error") {
@@ -27,13 +27,14 @@ fn ask(host: &Host, request: &str, arguments: Value) -> Result<Value, String> {
     }
 }
 
-fn stream(host: &Host, state: &str) -> Result<Value, String> {
-    Ok(ask(host, "migration-set-state", json!({"state": state}))?["stream"].clone())
+fn stream(host: &Host, mdev: Option<&str>, state: &str) -> Result<Value, String> {
+    Ok(ask(host, "migration-set-state", json!({"state": state, "mdev": mdev}))?["stream"].clone())
 }
 
-fn carry(source: &Host, destination: &Host) -> Result<(), String> {
-    let reading = stream(source, "stop-copy")?;
-    let writing = stream(destination, "resuming")?;
+/// Carries the state of a device over, or of that of QEMU's guest.
+pub(crate) fn carry(source: &Host, destination: &Host, mdev: Option<&str>) -> Result<(), String> {
+    let reading = stream(source, mdev, "stop-copy")?;
+    let writing = stream(destination, mdev, "resuming")?;
     loop {
         let piece = ask(source, "migration-read", json!({"stream": reading, "length": 1 << 20}))?["data"].clone();
         if piece == json!("") {
@@ -41,8 +42,8 @@ fn carry(source: &Host, destination: &Host) -> Result<(), String> {
         }
         ask(destination, "migration-write", json!({"stream": writing, "data": piece}))?;
     }
-    ask(source, "migration-set-state", json!({"state": "stop"}))?;
-    ask(destination, "migration-set-state", json!({"state": "running"}))?;
+    stream(source, mdev, "stop")?;
+    stream(destination, mdev, "running")?;
     Ok(())
 }
 
@@ -57,7 +58,7 @@ fn logged(host: &Host, since: u64) -> (Vec<(String, String)>, u64) {
 pub(crate) fn migrate(source: &Arc<Host>, destination: &Arc<Host>) -> Truth {
     let before = source.guest().apcb();
     let starts = [source, destination].map(|host| logged(host, 0).1);
-    let refused = carry(source, destination).err();
+    let refused = carry(source, destination, None).err();
     if refused.is_none() {
         let after = destination.guest().apcb();
         let product = |matrix: ap_arch::Matrix| matrix.queues().collect::<Vec<_>>();

@@ -3,6 +3,7 @@
 
 mod agent;
 mod control;
+mod fleet;
 mod scenario;
 mod stream;
 mod topology;
@@ -35,6 +36,8 @@ pub(crate) enum Name {
     Scenario,
     /// Frames of the agent, and what a kernel answers by it
     Agent,
+    /// The snapshots of many hosts
+    Fleet,
 }
 
 impl Name {
@@ -45,6 +48,7 @@ impl Name {
             Self::Topology => Box::new(topology::Topologies),
             Self::Scenario => Box::new(scenario::Scenarios),
             Self::Agent => Box::new(agent::Agent::new()),
+            Self::Fleet => Box::new(fleet::Fleets),
         }
     }
 
@@ -57,6 +61,8 @@ impl Name {
             Self::Control => 256 << 20,
             Self::Topology => 64 << 20,
             Self::Scenario | Self::Agent => 16 << 20,
+            // One device may have all 65,536 queues, each of which breaks rules in words.
+            Self::Fleet => 1 << 30,
         }
     }
 
@@ -68,6 +74,7 @@ impl Name {
             Self::Topology => include_str!("../../words/topology.txt"),
             Self::Scenario => include_str!("../../words/scenario.txt"),
             Self::Agent => include_str!("../../words/agent.txt"),
+            Self::Fleet => include_str!("../../words/fleet.txt"),
         };
         lines.lines().map(|word| word.replace("\\n", "\n")).collect()
     }

@@ -2,6 +2,7 @@
 //! What can be asked of the harness, and how it ends. Everything is read and checked before anything is started.
 
 mod doctor;
+mod fleet;
 mod interrupts;
 mod judge;
 mod lab;

@@ -8,6 +8,7 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use preflight::report::{fix, human, json, picture};
 use preflight::{Host, Pair, RULES, Snapshot, foreign};
 
+use super::fleet::{self, FleetOptions};
 use super::print::print;
 use super::reports::{Form, Reports, Target};
 use crate::hosts::name::SshConfig;
@@ -32,10 +33,13 @@ Examples:
   kaput preflight here.json there.json --fix > fix.sh     commands for the destination; read, then run
   kaput preflight here.json there.json --matrix           both hosts as tables
   kaput preflight here.json there.json --report html=a.html    both hosts as a picture, and why
+  kaput preflight --fleet hosts/                          every guest against every host; hosts/ has HOST.json files
+  kaput preflight --fleet hosts/ --fix                    commands after which every guest can move
+  kaput preflight --fleet hosts/ --empty zhost1,zhost2    where the guests of these hosts go, with the fewest commands
 
 Exit status:
-  0  yes: the migration succeeds and the guest keeps its queues
-  1  no: it is refused
+  0  yes: the migration succeeds and the guest keeps its queues; every guest of a fleet can go somewhere
+  1  no: it is refused; a guest of the fleet has no host to go to
   2  usage, or a snapshot that cannot be read
   3  unknown: an input is missing
 ";
@@ -67,9 +71,11 @@ pub(super) struct CollectOptions {
 #[derive(Debug, Args)]
 pub(super) struct PreflightOptions {
     /// The host the guest is on: a snapshot, a folder that looks like sysfs, local, or ssh:HOST
-    source: SnapshotSource,
+    #[arg(required_unless_present = "fleet")]
+    source: Option<SnapshotSource>,
     /// The host it is to go to
-    destination: SnapshotSource,
+    #[arg(required_unless_present = "fleet")]
+    destination: Option<SnapshotSource>,
     /// The guest's mediated device on the source, if there is more than one; or a file that names it, a libvirt domain
     /// or mdevctl's definition
     #[arg(long, value_name = "UUID|FILE")]
@@ -95,6 +101,8 @@ pub(super) struct PreflightOptions {
     report: Vec<Target>,
     #[command(flatten)]
     ssh: SshConfig,
+    #[command(flatten)]
+    fleet: FleetOptions,
 }
 
 pub(super) async fn collect(options: &CollectOptions) -> Result<u8> {
@@ -134,20 +142,23 @@ fn defined(snapshot: &Snapshot, uuid: &str) -> Result<String> {
 }
 
 pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
+    let (Some(source_place), Some(destination_place)) = (&options.source, &options.destination) else {
+        return fleet::preflight(&options.fleet, options.strict, options.fix, &options.report).await;
+    };
     let reports = Reports::open_of(&options.report, &[Form::Human, Form::Json, Form::Tap, Form::Html])?;
     let read = async |place: &SnapshotSource, monitor| -> Result<Host> {
         let snapshot = load(place, options.ssh.file(), monitor).await?;
         Host::new(&snapshot).into_diagnostic().wrap_err_with(|| place.to_string())
     };
-    let source = read(&options.source, options.monitor.as_deref()).await?;
-    let destination = read(&options.destination, None).await?;
+    let source = read(source_place, options.monitor.as_deref()).await?;
+    let destination = read(destination_place, None).await?;
     let named = |option: &Option<String>| option.as_deref().map(device).transpose();
     let (mdev, destination_mdev) = (named(&options.mdev)?, named(&options.destination_mdev)?);
     let pair = Pair::new(&source, &destination, mdev.as_deref(), destination_mdev.as_deref())
         .into_diagnostic()
-        .wrap_err_with(|| options.source.to_string())?;
+        .wrap_err_with(|| source_place.to_string())?;
     let judgement = preflight::judge(&pair, RULES, options.strict);
-    let (from, to) = (options.source.to_string(), options.destination.to_string());
+    let (from, to) = (source_place.to_string(), destination_place.to_string());
     if options.fix {
         print(fix(&judgement)).await?;
     } else if options.matrix {

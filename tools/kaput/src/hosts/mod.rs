@@ -3,6 +3,7 @@
 
 pub mod cache;
 pub mod cpu_model;
+pub mod fleet;
 pub mod foresight;
 pub mod journal;
 pub mod kernel_log;

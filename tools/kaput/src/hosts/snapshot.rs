@@ -154,7 +154,7 @@ pub fn device(named: &str) -> Result<String, SnapshotSourceError> {
     }
 }
 
-fn read_file(path: &Path) -> Result<String, SnapshotSourceError> {
+pub(super) fn read_file(path: &Path) -> Result<String, SnapshotSourceError> {
     let wrong = |reason: String| SnapshotSourceError::Read { path: path.to_owned(), reason };
     let kind = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
     if !kind.is_file() {

@@ -2,6 +2,7 @@
 //! Reports: renderings of finished runs, each for other readers. They compute nothing a verdict depends on.
 
 pub mod chart;
+pub mod fleet;
 pub mod html;
 pub mod human;
 pub mod json;
