@@ -18,7 +18,7 @@ use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
 use crate::state::State;
-use crate::test::tell_linux;
+use crate::test::set_linux;
 
 const DEADLINE: Duration = Duration::from_secs(1800);
 /// Measured wherever there is a Linux for s390x.
@@ -129,7 +129,7 @@ pub(crate) fn run(layout: &Layout, state: &mut State, runs: u32) -> Result<bool>
 
 fn in_the_guest(layout: &Layout, ready: &Ready, runs: u32, figures: &mut Figures) -> Result<()> {
     let mut command = Command::new(&ready.host.harness);
-    ready.tell(layout, &mut command).args(["run", "bench", "--report", "json", "--repeat", &runs.to_string()]);
+    ready.environment(layout, &mut command).args(["run", "bench", "--report", "json", "--repeat", &runs.to_string()]);
     let mut unread = None;
     let status = process::lines(&mut command, DEADLINE, |line| match serde_json::from_str::<Report>(line) {
         Ok(report) => {
@@ -142,7 +142,7 @@ fn in_the_guest(layout: &Layout, ready: &Ready, runs: u32, figures: &mut Figures
         Err(error) => unread = Some(error),
     })?;
     if !status.success() {
-        bail!("the scenario `bench` was not as expected ({status}): `cargo xtask run bench` tells more");
+        bail!("the scenario `bench` was not as expected ({status}): `cargo xtask run bench` shows more");
     }
     unread.map_or(Ok(()), |error| Err(error).context("the harness reports in an unknown form"))
 }
@@ -161,7 +161,7 @@ fn in_process(layout: &Layout, figures: &mut Figures) -> Result<()> {
 fn in_linux(layout: &Layout, state: &mut State, ready: &Ready, runs: u32, figures: &mut Figures) -> Result<()> {
     let mut command = host_cargo(layout, "test");
     command.args(["--quiet", "--package", "kaput", "--test", "linux", "--", "--bench"]);
-    tell_linux(layout, state, ready.tell(layout, &mut command))?;
+    set_linux(layout, state, ready.environment(layout, &mut command))?;
     command.env("KAPUT_RUNS_OF_LINUX", runs.to_string());
     let status = process::lines(&mut command, DEADLINE, |line| {
         figures.take(line);

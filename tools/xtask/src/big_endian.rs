@@ -23,7 +23,7 @@ const PACKAGES: &str = "apt-get install gcc-s390x-linux-gnu libc6-dev-s390x-cros
 const ASK_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Tests that are left out, as parts of their names. The first starts itself as another process, which the emulator
-/// does not let it. The others look at sources, or at the same thing so often that minutes of emulation tell nothing
+/// does not let it. The others look at sources, or at the same thing so often that minutes of emulation show nothing
 /// about byte order.
 const LEFT_OUT: [&str; 10] = [
     "two_processes_execute_on_one_machine",
@@ -85,8 +85,8 @@ pub(crate) fn command(layout: &Layout, state: &mut State) -> Result<Result<Comma
 
 /// The folder that holds `lib` with the C library of the target.
 fn c_library(linker: &Path) -> Result<Option<PathBuf>> {
-    let told = process::capture(Command::new(linker).arg("-print-file-name=libc.so.6"), "", ASK_DEADLINE)?;
-    let file = Path::new(told.stdout.trim());
+    let output = process::capture(Command::new(linker).arg("-print-file-name=libc.so.6"), "", ASK_DEADLINE)?;
+    let file = Path::new(output.stdout.trim());
     // Only its bare name where there is none.
     let file = if file.is_absolute() { fs::canonicalize(file).ok() } else { None };
     Ok(file.and_then(|file| file.ancestors().nth(2).map(Path::to_path_buf)))

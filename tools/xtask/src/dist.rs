@@ -77,17 +77,17 @@ pub(crate) fn try_out(layout: &Layout, state: &mut State) -> Result<()> {
     for arguments in [&["doctor"][..], &["run", "survive"], &["list"], &["explain"]] {
         let mut kaput = Command::new(folder.join("kaput"));
         kaput.args(arguments).env_clear().env("KAPUT_QEMU", &ready.qemu).current_dir("/");
-        let told = process::capture(&mut kaput, "", DEADLINE)?;
-        if !told.status.success() {
+        let output = process::capture(&mut kaput, "", DEADLINE)?;
+        if !output.status.success() {
             bail!(
                 "`kaput {}` of the archive ended with {}:\n{}{}",
                 arguments.join(" "),
-                told.status,
-                told.stdout,
-                told.stderr
+                output.status,
+                output.stdout,
+                output.stderr
             );
         }
-        println!("{}", told.stdout.trim_end());
+        println!("{}", output.stdout.trim_end());
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ impl Report {
 /// Prints the report; true when nothing is missing.
 ///
 /// # Errors
-/// When the state of the machine cannot be told at all.
+/// When the state of the machine cannot be found out.
 pub(crate) fn run(layout: &Layout, state: &mut State) -> Result<bool> {
     let mut report = Report::default();
     compiler(&mut report, layout);
@@ -95,8 +95,8 @@ fn linker(report: &mut Report) {
 
 /// The first line of `--version`, with a comma; nothing where there is none.
 fn first_line(program: &Path) -> String {
-    let told = process::capture(Command::new(program).arg("--version"), "", DEADLINE);
-    told.ok().and_then(|told| Some(format!("{}, ", told.stdout.lines().next()?))).unwrap_or_default()
+    let output = process::capture(Command::new(program).arg("--version"), "", DEADLINE);
+    output.ok().and_then(|output| Some(format!("{}, ", output.stdout.lines().next()?))).unwrap_or_default()
 }
 
 fn core_and_alloc(report: &mut Report, layout: &Layout) {

@@ -52,7 +52,7 @@ pub(crate) fn command(layout: &Layout, ready: &Ready) -> Result<Result<Command, 
     command.arg(&layout.toolchain.sysroot).arg(bed).arg(BED.1);
     // What the root is to see besides, at the same place.
     command.args([&layout.root, &layout.target, &layout.cache]);
-    ready.tell(layout, &mut command);
+    ready.environment(layout, &mut command);
     Ok(Ok(command))
 }
 

@@ -79,8 +79,8 @@ impl Ready {
         Ok(Self { host, image, qemu: candidate.path, steps })
     }
 
-    /// Tells a program where everything is.
-    pub(crate) fn tell<'a>(&self, layout: &Layout, command: &'a mut Command) -> &'a mut Command {
+    /// Sets for a program where everything is.
+    pub(crate) fn environment<'a>(&self, layout: &Layout, command: &'a mut Command) -> &'a mut Command {
         command
             .env("KAPUT_QEMU", &self.qemu)
             .env("KAPUT_PLUGIN", &self.host.plugin)
@@ -91,7 +91,7 @@ impl Ready {
     /// Becomes the harness. Its deadlines are its own; signals, terminal and exit status need nobody between.
     pub(crate) fn start(&self, layout: &Layout, args: &[OsString]) -> anyhow::Error {
         let harness = &self.host.harness;
-        let error = self.tell(layout, &mut Command::new(harness)).args(args).exec();
+        let error = self.environment(layout, &mut Command::new(harness)).args(args).exec();
         anyhow::Error::new(error).context(format!("cannot start {}", harness.display()))
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The groups of tests that may be skipped, each with the reasons for which it may be skipped in CI. Everywhere else a
-//! skipped group is told at the end, with what to install.
+//! skipped group is reported at the end, with what to install.
 //!
 //! A test program names the group of a skipped test in its line (`test [linux] boots ... ignored`), and says once why
 //! the group is skipped (`SKIP linux: the reason`); where tests are functions of Rust's own harness, their line says
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_group_is_told_with_its_reason_and_what_to_install() {
+    fn a_skipped_group_is_reported_with_its_reason_and_what_to_install() {
         let skips = read(&[
             "SKIP browser: there is no Chromium",
             "test [browser] runs_in_a_browser   ... ignored",

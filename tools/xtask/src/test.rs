@@ -187,14 +187,14 @@ impl Step {
                 if self == Self::Linux {
                     command.args(["--test", "linux"]);
                 }
-                tell_linux(layout, state, ready.tell(layout, &mut command))?;
+                set_linux(layout, state, ready.environment(layout, &mut command))?;
                 side_by_side([&mut command], skips)
             }
             Self::Checks => {
                 let ready = Ready::make(layout, state)?;
                 let mut command = host_cargo(layout, "test");
                 command.args(["--release", "--package", "checks"]).env("KAPUT_PROGRAM", &ready.host.harness);
-                side_by_side([ready.tell(layout, &mut command)], skips)
+                side_by_side([ready.environment(layout, &mut command)], skips)
             }
             Self::BigEndian => match big_endian::command(layout, state)? {
                 Ok(mut command) => tests(&mut command, skips),
@@ -217,8 +217,9 @@ impl Step {
     }
 }
 
-/// Tells the tests where Linux and the program for it are, or why there is no Linux: they are skipped with the reason.
-pub(crate) fn tell_linux(layout: &Layout, state: &mut State, command: &mut Command) -> Result<()> {
+/// Sets for the tests where Linux and the program for it are, or why there is no Linux: they are skipped with the
+/// reason.
+pub(crate) fn set_linux(layout: &Layout, state: &mut State, command: &mut Command) -> Result<()> {
     match linux::ready(&layout.cache) {
         Ok(folder) => {
             let library = guest_library::ready(layout, state)?;

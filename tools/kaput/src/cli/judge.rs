@@ -11,7 +11,7 @@ use vfio_ap::profile::Profile;
 use vfio_mig::conformance::{DeviceFactory, Options, run};
 
 use super::interrupts::Interrupts;
-use super::print::{print, tell};
+use super::print::{note, print};
 use super::reports::{self, Reports, Target};
 use crate::conformance::agent_device::AgentFactory;
 use crate::conformance::control_device::RemoteFactory;
@@ -157,7 +157,7 @@ impl Conformance {
         let factory = match self.device.factory(driver) {
             Ok(factory) => factory,
             Err(reason) => {
-                tell(format!("{reason}\n")).await;
+                note(format!("{reason}\n")).await;
                 return Ok(Exit::Infrastructure);
             }
         };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
-use super::print::{print, tell};
+use super::print::{note, print};
 use super::qemu::Hardware;
 use crate::lab::compare::{Verdicts, compare};
 use crate::lab::kernel::{self, Builder, Kind, settings};
@@ -108,7 +108,7 @@ impl Build {
         let objects = self.into.clone().map_or_else(|| cache::objects(&tree, kind), Ok)?;
         let built = Builder { tree, objects, kind }.build().await?;
         if !built.lacking.is_empty() {
-            tell(format!("this tree does not have {}; cases that need it are skipped\n", built.lacking.join(", ")))
+            note(format!("this tree does not have {}; cases that need it are skipped\n", built.lacking.join(", ")))
                 .await;
         }
         print(format!("{}\n", built.kernel.display())).await

@@ -15,7 +15,7 @@ pub(super) fn device_name(text: &str) -> std::result::Result<String, &'static st
     is_device_name(text).then(|| text.to_owned()).ok_or("expected the UUID of a mediated device")
 }
 
-/// A seed as it is told and given.
+/// A seed as it is printed and given.
 pub(super) fn seed(text: &str) -> Result<u64, String> {
     let digits = text.trim_start_matches("0x");
     u64::from_str_radix(digits, 16).map_err(|_| "a seed has 1 to 16 hex digits".to_owned())
@@ -40,11 +40,11 @@ pub(super) async fn print(text: impl Into<Vec<u8>>) -> Result<u8> {
 
 /// Says what went wrong, to whoever may hear it: a terminal that was closed takes nothing any more.
 pub(super) async fn complain(error: impl std::fmt::Debug) {
-    tell(format!("{error:?}\n")).await;
+    note(format!("{error:?}\n")).await;
 }
 
 /// Says something beside what is reported.
-pub(super) async fn tell(text: impl Into<Vec<u8>>) {
+pub(super) async fn note(text: impl Into<Vec<u8>>) {
     _ = tokio::time::timeout(SHORTLY, write_to(std::io::stderr(), text.into())).await;
 }
 

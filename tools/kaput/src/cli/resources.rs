@@ -169,7 +169,7 @@ impl Options {
         if let ([source, destination], false) = (&held.taken[..], refusal_is_expected)
             && let Some(text) = queues::foresee(source, destination).await?
         {
-            return Err(miette!(help = "`kaput preflight` tells the same before", "nothing was started\n{text}"));
+            return Err(miette!(help = "`kaput preflight` reports the same before", "nothing was started\n{text}"));
         }
         let mut folders = held.taken.iter().map(|taken| taken.device.clone());
         let source = folders.next().unwrap_or_default();
@@ -247,7 +247,7 @@ pub(super) async fn close(engine: Engine) {
 }
 
 impl Held {
-    /// Puts everything back, on both hosts at once; the first that is not as it was is told.
+    /// Puts everything back, on both hosts at once; the first that is not as it was is reported.
     pub(super) async fn give_back(self) -> Result<()> {
         let given = futures_util::future::join_all(self.taken.into_iter().map(Claim::give_back)).await;
         given.into_iter().collect::<std::result::Result<Vec<()>, _>>()?;
@@ -256,12 +256,12 @@ impl Held {
 }
 
 pub(super) async fn restore(options: &RestoreOptions) -> Result<u8> {
-    let told = queues::restore(options.ssh_config.clone()).await?;
-    if told.is_empty() {
+    let restored = queues::restore(options.ssh_config.clone()).await?;
+    if restored.is_empty() {
         return print("nothing is to be put back\n").await;
     }
     let mut exit = Exit::AsExpected;
-    for (host, result) in told {
+    for (host, result) in restored {
         match result {
             Ok(()) => _ = print(format!("{host} is as it was\n")).await?,
             Err(error) => {

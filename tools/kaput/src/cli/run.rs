@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `kaput run`: which scenarios, how many at once, and who is told how. Everything is read and checked, and every
-//! report file is opened, before anything is started.
+//! `kaput run`: which scenarios, how many at once, and which reports are made. Everything is read and checked, and
+//! every report file is opened, before anything is started.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use miette::{IntoDiagnostic, Result, miette};
 
 use super::interrupts::Interrupts;
 use super::live::Live;
-use super::print::{complain, print, tell};
+use super::print::{complain, note, print};
 use super::reports::{Form, Reports, Target};
 use super::resources::{self, Held};
 use crate::hosts::pair::Sites;
@@ -63,7 +63,7 @@ pub(super) async fn run(options: &Options) -> Result<Exit> {
     let mut tools = interrupts.unless(prepare(options, &all)).await?;
     let reports = Reports::open(&options.report)?;
     if options.repeat.is_some() && reports.has_files() {
-        let help = "--repeat tells figures, or with --report json each run; leave the file out";
+        let help = "--repeat reports figures, or with --report json each run; leave the file out";
         return Err(miette!(help = help, "--repeat keeps no runs for a report in a file"));
     }
     let mut held = Held::default();
@@ -129,7 +129,7 @@ async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Rep
     while let Some(run) = running.next().await {
         let ended = run?;
         if let Some(trace) = &ended.trace {
-            live.pause(tell_trace(&reports, trace.lines(&ended.events))).await?;
+            live.pause(print_trace(&reports, trace.lines(&ended.events))).await?;
         }
         finished.push(ended);
         if let (Some(finished), Some(loaded)) = (finished.last(), all.get(finished.len() - 1)) {
@@ -143,11 +143,11 @@ async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Rep
 }
 
 /// Before a report for people, and out of the way of one for programs.
-async fn tell_trace(reports: &Reports, lines: String) -> Result<()> {
+async fn print_trace(reports: &Reports, lines: String) -> Result<()> {
     if reports.screen.is_none_or(|form| form == Form::Human) {
         return print(lines).await.map(|_| ());
     }
-    tell(lines).await;
+    note(lines).await;
     Ok(())
 }
 
@@ -175,7 +175,7 @@ async fn repeat(tools: &Tools, loaded: &Loaded, options: &Options, reports: &Rep
     }
     let statistics = human::statistics(&loaded.scenario.name, times, right, seconds);
     if reports.screen == Some(Form::Json) {
-        tell(statistics).await;
+        note(statistics).await;
     } else {
         print(statistics).await?;
     }

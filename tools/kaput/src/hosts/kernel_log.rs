@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's log on a real host. After a refusal the source's QEMU knows an error number at most; why, the
-//! destination's kernel has told its log. Only what it says of the driver since a run began is fetched.
+//! destination's kernel has written to its log. Only what it says of the driver since a run began is fetched.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const MOST_LINES: usize = 400;
 /// What an administrator types.
 pub const BY_HAND: &str = "dmesg | grep vfio_ap";
 
-/// The least important level that a refusal is told by: warning.
+/// The least important level that a refusal has: warning.
 const WARNING: u8 = 4;
 
 /// Prints the log as `/dev/kmsg` has it: level, number, time, flags; text. The journal, which its group may read, has
@@ -148,7 +148,7 @@ impl KernelLogs {
         let text = witness.records(&format!(" | grep {} | tail -n {MOST_LINES}", wanted.join(" "))).await?;
         let other =
             if Arc::ptr_eq(&witness.connection, &self.source.connection) { &self.destination } else { &self.source };
-        // The guest's host first; a host that does not tell makes the words of the log all there is.
+        // The guest's host first; a host that does not answer makes the words of the log all there is.
         let hosts =
             foresight::judged((&other.connection, &other.mdev), (&witness.connection, &witness.mdev)).await.ok();
         let hosts = hosts.filter(|judgement| judgement.verdict() == Verdict::No);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn only_lines_of_this_device_since_the_run_began_are_told_with_rule_and_error() {
+    fn only_lines_of_this_device_since_the_run_began_are_reported_with_rule_and_error() {
         let said = said(&log(), 10, UUID, None);
         let rules: Vec<Option<&str>> = said.lines.iter().map(|line| line.rule.as_deref()).collect();
         assert_eq!(rules, [Some("queue-bound"), None, Some("control-domain-available")]);

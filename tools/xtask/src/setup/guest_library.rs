@@ -66,7 +66,7 @@ pub(crate) fn ready(layout: &Layout, state: &mut State) -> Result<GuestLibrary> 
 /// What this machine has.
 ///
 /// # Errors
-/// When the compiler does not tell its version.
+/// When the compiler does not report its version.
 pub(crate) fn here(layout: &Layout) -> Result<Option<GuestLibrary>> {
     let sysroot = &layout.toolchain.sysroot;
     if installed(sysroot) {
@@ -81,11 +81,11 @@ pub(crate) fn here(layout: &Layout) -> Result<Option<GuestLibrary>> {
 /// The compiler's version, like `1.95.0`.
 ///
 /// # Errors
-/// When the compiler does not tell it.
+/// When the compiler does not report it.
 pub(crate) fn release(toolchain: &Toolchain) -> Result<String> {
-    let told = process::capture(Command::new(&toolchain.rustc).arg("-vV"), "", RUSTC_DEADLINE)?;
-    let release = told.stdout.lines().find_map(|line| line.strip_prefix("release: "));
-    Ok(release.with_context(|| format!("{} does not tell its version", toolchain.rustc.display()))?.to_owned())
+    let output = process::capture(Command::new(&toolchain.rustc).arg("-vV"), "", RUSTC_DEADLINE)?;
+    let release = output.stdout.lines().find_map(|line| line.strip_prefix("release: "));
+    Ok(release.with_context(|| format!("{} does not report its version", toolchain.rustc.display()))?.to_owned())
 }
 
 fn installed(sysroot: &Path) -> bool {

@@ -108,8 +108,8 @@ fn here(cache: &Path, kind: Kind, inputs: &str) -> Option<PathBuf> {
 
 /// Everything that a kernel depends on, for people and as a key.
 fn inputs(layout: &Layout, source: &KernelSource, kind: Kind) -> Result<String> {
-    let told = process::capture(Command::new(COMPILER).arg("--version"), "", ASK_DEADLINE)?;
-    let compiler = told.stdout.lines().next().unwrap_or_default();
+    let output = process::capture(Command::new(COMPILER).arg("--version"), "", ASK_DEADLINE)?;
+    let compiler = output.stdout.lines().next().unwrap_or_default();
     let mut text = format!("linux-source {}\n{compiler}\n", source.version);
     for name in ["lab.config"].into_iter().chain(kind.extra().map(|(_, name)| name)) {
         let file = layout.root.join(SETTINGS).join(name);

@@ -3,7 +3,7 @@
 //!
 //! It is started without a machine and told to load the plugin with `probe=on`: it refuses a plugin whose API version
 //! it does not accept and says what it accepts; if it accepts, the plugin says what range and target it found. A
-//! version number of QEMU alone would tell nothing of how it was configured, or of what a later one still accepts.
+//! version number of QEMU alone would say nothing of how it was configured, or of what a later one still accepts.
 
 use std::fmt;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub(crate) struct Fit {
 /// Why a QEMU will not do. Reads as the end of "PATH is ...".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unfit {
-    /// It does not even tell its version.
+    /// It does not even report its version.
     NotStarted(String),
     /// Built without TCG plugins.
     NoPlugins(String),
@@ -123,7 +123,7 @@ fn number_after(line: &str, words: &str) -> Option<u32> {
     rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())].parse().ok()
 }
 
-/// The version as `--version` tells it: `QEMU emulator version 11.1.3 (Debian 1:11.1.3+ds-1)`.
+/// The version as `--version` prints it: `QEMU emulator version 11.1.3 (Debian 1:11.1.3+ds-1)`.
 fn version(qemu: &Path) -> Result<String> {
     let answer = process::capture(Command::new(qemu).arg("--version"), "", DEADLINE)?;
     match answer.stdout.lines().find_map(|line| line.strip_prefix("QEMU emulator version ")) {

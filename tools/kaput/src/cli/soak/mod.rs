@@ -46,7 +46,7 @@ the harness holds more memory, descriptors, files or processes than after its fi
 /// How long guests that are ended may take.
 const LAST_GOODBYE: Duration = Duration::from_secs(10);
 
-/// How often the figures are told, at most.
+/// How often the figures are reported, at most.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// After how many runs the harness looks at what it holds.
@@ -173,7 +173,7 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
         Ok::<_, miette::Report>((loaded, finished))
     };
     let mut figures = Figures::default();
-    let mut told = begun;
+    let mut reported = begun;
     let mut first: Option<Held> = None;
     loop {
         // Only between runs is it known what the harness holds for good.
@@ -196,8 +196,8 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
             }
             if live.is_drawn {
                 figures_live.set_message(figures.brief());
-            } else if told.elapsed() >= INTERVAL {
-                told = Instant::now();
+            } else if reported.elapsed() >= INTERVAL {
+                reported = Instant::now();
                 print(figures.line(begun) + "\n").await?;
             }
         }

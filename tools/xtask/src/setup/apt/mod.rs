@@ -87,7 +87,7 @@ impl Apt {
 
     /// Takes the first version of `package` that `fits` and that `take` can take: by mirror, then by stage, then by
     /// suite in a stage's order. Lists and pool of a mirror can be of different days, so a version that the lists name
-    /// is perhaps not there; the next one then is tried, and the reason is told.
+    /// is perhaps not there; the next one then is tried, and the reason is reported.
     ///
     /// # Errors
     /// One paragraph: which versions there are, and what kept each from being taken.

@@ -116,8 +116,8 @@ fn files_are_found_wherever_the_packages_have_them() -> Result<()> {
         Ok(fs::write(&path, path.display().to_string())?)
     };
     write("usr/share/initramfs-tools/conf-hooks.d/busybox")?;
-    let told = collect(root.path(), folder.path(), &["busybox"]);
-    assert!(told.is_err_and(|error| error.to_string() == "it has no busybox"));
+    let collected = collect(root.path(), folder.path(), &["busybox"]);
+    assert!(collected.is_err_and(|error| error.to_string() == "it has no busybox"));
     write("boot/vmlinuz-6.12.1+deb13-s390x")?;
     write("usr/lib/somewhere/busybox")?;
     collect(root.path(), folder.path(), &["busybox", VMLINUZ])?;
