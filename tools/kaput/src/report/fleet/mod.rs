@@ -86,7 +86,7 @@ impl Report<'_> {
             (Verdict::Yes, _) => format!("YES, {}", self.title()),
             (Verdict::No, _) => format!("NO, {stays} of {} cannot go anywhere; {}", count(all, "guest"), self.title()),
             (Verdict::Unknown, _) => {
-                format!("UNKNOWN, of {stays} of {} an input is missing; {}", count(all, "guest"), self.title())
+                format!("UNKNOWN, for {stays} of {} an input is missing; {}", count(all, "guest"), self.title())
             }
         };
         format!("{about}: {answer}")
