@@ -16,7 +16,7 @@ use crate::kmsg::Kmsg;
 use crate::machine::Ownership;
 use crate::mdev::Mdev;
 use crate::names::Names;
-use crate::setup::{BusMasks, MATRIX, failed};
+use crate::setup::{BusMasks, failed};
 use crate::{Hardware, Linux, Machine, crycb, device, park, setup};
 
 /// A host of the cases.
@@ -63,7 +63,7 @@ impl LinuxHost {
             shows_guest_masks: false,
         };
         setup::bind_queues(&host.linux, setup)?;
-        host.mdevs = setup::make_mdevs(&host.linux, setup)?;
+        setup::make_mdevs(&host.linux, setup, &mut host.mdevs)?;
         let mut migrates = false;
         if let Some(first) = host.mdevs.values().next() {
             migrates = setup::migrates(&host.linux, first)?;
@@ -96,9 +96,8 @@ impl LinuxHost {
             let attached = mdev.attached().take();
             let closed = attached.map_or(Ok(()), |attached| attached.close(&self.linux, &mdev.vm));
             // A device that a case removed is not there any more.
-            let _ = closed
-                .and_then(|()| mdev.vm.close(&self.linux))
-                .and_then(|()| self.linux.write_file(&format!("{MATRIX}/{}/remove", mdev.uuid), "1"));
+            let _ =
+                closed.and_then(|()| mdev.vm.close(&self.linux)).and_then(|()| setup::remove(&self.linux, &mdev.uuid));
         }
         let _ = self.masks_before.write(&self.linux);
     }

@@ -15,17 +15,11 @@ const RECORD: usize = 8192;
 /// Records that are read at once, at most: a driver that floods the log does not keep us for ever.
 const MOST_RECORDS: usize = 100_000;
 
-/// By these words begins what a kernel finds wrong with itself.
-const BEGINNINGS: [&str; 8] = [
-    "BUG: ",
-    "WARNING: ",
-    "INFO: task ",
-    "INFO: rcu",
-    "Oops",
-    "Unable to handle kernel",
-    "Kernel panic",
-    "specification exception",
-];
+/// By these words begins what a kernel finds wrong with itself. That a CPU was kept from running is not among it.
+const BEGINNINGS: [&str; 6] = ["BUG: ", "WARNING: ", "INFO: task ", "Oops", "Unable to handle kernel", "Kernel panic"];
+
+/// A program check in the kernel itself: `specification exception: 0006 ilc:2 [#1]`.
+const PROGRAM_CHECK: &str = " ilc:";
 
 /// Lines of a complaint that are kept.
 const REPORT: usize = 60;
@@ -109,7 +103,7 @@ impl Kmsg {
     fn take(&mut self, bytes: &[u8], names: &Names) {
         let Some(record) = Record::parse(bytes) else { return };
         let text = names.text(&record.text);
-        if BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
+        if BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) || text.contains(PROGRAM_CHECK) {
             self.in_report = true;
             self.complaints.push(Complaint { what: text.clone(), report: Vec::new() });
         } else if is_the_drivers(&text) {

@@ -15,7 +15,8 @@ use crate::uapi::feature;
 use crate::vm::Vm;
 use crate::{Linux, attach, uapi};
 
-pub(crate) const MATRIX: &str = "/sys/devices/vfio_ap/matrix";
+const MATRIX: &str = "/sys/devices/vfio_ap/matrix";
+const CREATE: &str = "mdev_supported_types/vfio_ap-passthrough/create";
 const BUS: &str = "/sys/bus/ap";
 
 /// What there must be of file systems.
@@ -77,13 +78,19 @@ pub(crate) fn bind_queues(linux: &Linux, setup: &HostSetup) -> Result<(), NoHost
     check_hardware(linux, setup)?;
     write(format!("{BUS}/apmask"), &setup.reserved.0.to_string())?;
     write(format!("{BUS}/aqmask"), &setup.reserved.1.to_string())?;
-    if !attribute(linux, "bindings")?.ends_with("(complete)") {
+    if !all_are_bound(&attribute(linux, "bindings")?) {
         probe_queues(linux, &setup.host)?;
     }
     for apqn in &setup.unbound {
         write(format!("{BUS}/drivers/vfio_ap/unbind"), &apqn.to_string())?;
     }
     Ok(())
+}
+
+/// Whether as many queues have a driver as there are: `12/12 (complete)`. The word stays when new queues come.
+fn all_are_bound(bindings: &str) -> bool {
+    let counts = bindings.split_whitespace().next().and_then(|counts| counts.split_once('/'));
+    counts.is_some_and(|(bound, all)| bound == all)
 }
 
 /// Some kernels leave a queue alone that had no driver before the masks changed.
@@ -124,24 +131,35 @@ fn check_hardware(linux: &Linux, setup: &HostSetup) -> Result<(), NoHost> {
     Ok(())
 }
 
-/// Makes the mediated devices, each open with a guest of its own.
-pub(crate) fn make_mdevs(linux: &Linux, setup: &HostSetup) -> Result<BTreeMap<String, Mdev>, NoHost> {
-    let mut mdevs = BTreeMap::new();
+/// Makes the mediated devices, each open with a guest of its own. What is made is there also if not all can be made.
+pub(crate) fn make_mdevs(linux: &Linux, setup: &HostSetup, mdevs: &mut BTreeMap<String, Mdev>) -> Result<(), NoHost> {
     for mdev in &setup.mdevs {
-        let made = make_mdev(linux, mdev).map_err(failed(format_args!("mediated device {}", mdev.name)))?;
-        mdevs.insert(mdev.name.to_owned(), made);
+        let uuid = uuid_of(mdev.name);
+        let what = || format!("mediated device {}", mdev.name);
+        linux.write_file(&format!("{MATRIX}/{CREATE}"), &uuid).map_err(failed(what()))?;
+        match open_with_guest(linux, &uuid, mdev) {
+            Ok(made) => mdevs.insert(mdev.name.to_owned(), made),
+            Err(error) => {
+                // Why it cannot be opened is what counts.
+                let _ = remove(linux, &uuid);
+                return Err(failed(what())(error));
+            }
+        };
     }
-    Ok(mdevs)
+    Ok(())
 }
 
-fn make_mdev(linux: &Linux, setup: &MdevSetup) -> Result<Mdev, DeviceError> {
-    let uuid = uuid_of(setup.name);
-    linux.write_file(&format!("{MATRIX}/mdev_supported_types/vfio_ap-passthrough/create"), &uuid)?;
-    assign(linux, &uuid, &setup.matrix)?;
+/// Removes a mediated device.
+pub(crate) fn remove(linux: &Linux, uuid: &str) -> Result<(), DeviceError> {
+    linux.write_file(&format!("{MATRIX}/{uuid}/remove"), "1")
+}
+
+fn open_with_guest(linux: &Linux, uuid: &str, setup: &MdevSetup) -> Result<Mdev, DeviceError> {
+    assign(linux, uuid, &setup.matrix)?;
     // Its thread stays the VM's: the trace is called after it.
     let vm = Vm::new(linux, linux.take_thread())?;
-    let attached = attach::open(linux, &uuid, &vm)?;
-    Ok(Mdev { uuid, vm, attached: Mutex::new(Some(attached)) })
+    let attached = attach::open(linux, uuid, &vm)?;
+    Ok(Mdev { uuid: uuid.to_owned(), vm, attached: Mutex::new(Some(attached)) })
 }
 
 fn assign(linux: &Linux, uuid: &str, matrix: &Matrix) -> Result<(), DeviceError> {
@@ -163,5 +181,18 @@ pub(crate) fn migrates(linux: &Linux, mdev: &Mdev) -> Result<bool, NoHost> {
         Ok(_) => Ok(true),
         Err(DeviceError::Refused { errno: Errno::ENOTTY, .. }) => Ok(false),
         Err(error) => Err(failed("VFIO_DEVICE_FEATURE_MIGRATION")(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::all_are_bound;
+
+    #[test]
+    fn a_queue_without_a_driver_shows_in_the_numbers_alone() {
+        assert!(all_are_bound("12/12 (complete)"));
+        for bindings in ["11/12 (complete)", "11/12", "", "12"] {
+            assert!(!all_are_bound(bindings), "{bindings}");
+        }
     }
 }
