@@ -47,4 +47,5 @@ pub fn is_compatible(source: ap_arch::HwInfo, target: u64) -> bool {
 pub use host::Host;
 pub use host_config::{HostConfig, MdevConfig};
 pub use host_error::HostError;
+pub use scripted::ScriptedGuest;
 pub use session::Session;

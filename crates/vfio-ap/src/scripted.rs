@@ -10,7 +10,8 @@ use crate::control::{GuestInstruction, GuestState, Hex64, HexBytes};
 const MEMORY: usize = 64 * 1024;
 
 /// Its memory; it has no other state.
-pub(crate) struct ScriptedGuest {
+#[derive(Debug)]
+pub struct ScriptedGuest {
     memory: Vec<u8>,
 }
 
@@ -32,7 +33,7 @@ impl ScriptedGuest {
     ///
     /// # Errors
     /// EFAULT for addresses outside of it.
-    pub(crate) fn read(&mut self, door: &Configuration, address: u64, length: usize) -> Result<Vec<u8>, DeviceError> {
+    pub fn read(&mut self, door: &Configuration, address: u64, length: usize) -> Result<Vec<u8>, DeviceError> {
         self.take_notifications(door);
         // Before there is room for it, because a length is a stranger's.
         self.memory.check_store(address, length).map_err(|_| outside())?;
@@ -45,7 +46,7 @@ impl ScriptedGuest {
     ///
     /// # Errors
     /// EINVAL for bytes that are no AP instruction, EFAULT for addresses outside of the memory.
-    pub(crate) fn execute(&mut self, door: &Configuration, what: &GuestInstruction) -> Result<GuestState, DeviceError> {
+    pub fn execute(&mut self, door: &Configuration, what: &GuestInstruction) -> Result<GuestState, DeviceError> {
         self.take_notifications(door);
         for image in &what.store {
             self.memory.store(image.address.0, &image.data.0).map_err(|_| outside())?;

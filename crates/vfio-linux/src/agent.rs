@@ -16,6 +16,12 @@ use crate::{CallError, SystemCalls, Thread};
 /// The longest that the agent itself is asked to wait; longer times are several requests.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
+/// How long one look for an agent takes that may not be there yet.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What is said of an answer that does not come.
+const LATE: &str = "no answer in time";
+
 /// Answers to somebody else that may come before the first of ours.
 const STALE: usize = 64;
 
@@ -47,11 +53,27 @@ impl Agent {
         to: impl Write + Send + 'static,
         patience: Duration,
     ) -> Result<Self, CallError> {
+        let end = Instant::now() + patience;
+        let in_time = move || if Instant::now() < end { Ok(()) } else { Err(LATE.to_owned()) };
+        Self::greet_while(from, to, patience, in_time)
+    }
+
+    /// Greets one that may not be there yet: it is waited for as long as `gets_on` has no reason not to. Later each
+    /// answer may take `patience`.
+    ///
+    /// # Errors
+    /// That reason; it speaks another version, or is no agent.
+    pub fn greet_while(
+        from: impl Read + Send + 'static,
+        to: impl Write + Send + 'static,
+        patience: Duration,
+        mut gets_on: impl FnMut() -> Result<(), String>,
+    ) -> Result<Self, CallError> {
         let (requests, frames) = (mpsc::channel(), mpsc::channel());
         thread::spawn(move || send_all(to, &requests.1));
         thread::spawn(move || receive_all(from, &frames.0));
         let mut link = Link { to: requests.0, from: frames.1, sequence: 0, patience, lost: None };
-        let Greeting { version, process } = link.hello()?;
+        let Greeting { version, process } = link.hello(&mut gets_on)?;
         if version != VERSION {
             let reason =
                 format!("version {version} is spoken there, {VERSION} here: put the kaput-agent of this kaput there");
@@ -93,14 +115,20 @@ fn done(answer: &[u8]) -> Result<Option<u64>, CallError> {
 
 impl Link {
     /// Greets. What comes before may be for somebody who was here before.
-    fn hello(&mut self) -> Result<Greeting, CallError> {
+    fn hello(&mut self, gets_on: &mut dyn FnMut() -> Result<(), String>) -> Result<Greeting, CallError> {
         let sequence = self.send(&[Request::Hello { version: VERSION }])?;
-        let deadline = Instant::now() + self.patience;
-        for _ in 0..STALE {
-            if let Some((number, Reply::Greeting(greeting))) = Reply::decode(&self.receive(deadline)?)
-                && number == sequence
-            {
-                return Ok(greeting);
+        let mut stale = 0;
+        while stale < STALE {
+            let frame = match self.from.recv_timeout(LOOK) {
+                Err(RecvTimeoutError::Timeout) => {
+                    gets_on().map_err(|reason| self.lose(&reason))?;
+                    continue;
+                }
+                frame => self.received(frame)?,
+            };
+            match Reply::decode(&frame) {
+                Some((number, Reply::Greeting(greeting))) if number == sequence => return Ok(greeting),
+                _ => stale += 1,
             }
         }
         Err(self.lose("what answers there is no kaput-agent"))
@@ -142,11 +170,16 @@ impl Link {
     }
 
     fn receive(&mut self, deadline: Instant) -> Result<Vec<u8>, CallError> {
-        match self.from.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        let frame = self.from.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        self.received(frame)
+    }
+
+    fn received(&mut self, frame: Result<Result<Vec<u8>, String>, RecvTimeoutError>) -> Result<Vec<u8>, CallError> {
+        match frame {
             Ok(Ok(frame)) => Ok(frame),
             Ok(Err(reason)) => Err(self.lose(&reason)),
             Err(RecvTimeoutError::Disconnected) => Err(self.lose("the connection ended")),
-            Err(RecvTimeoutError::Timeout) => Err(self.lose("no answer in time")),
+            Err(RecvTimeoutError::Timeout) => Err(self.lose(LATE)),
         }
     }
 

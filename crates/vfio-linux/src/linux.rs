@@ -2,7 +2,7 @@
 //! System calls with names and types, each with a deadline. A call that does not return is given up with its thread;
 //! the next ones are made on another.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,9 @@ const SLICE: Duration = Duration::from_millis(500);
 /// A look that takes this long was answered by a machine that was kept from running: it says nothing about the call.
 const LATE: Duration = Duration::from_millis(900);
 
-/// Looks at most, in multiples of those that count.
-const MOST_LOOKS: u32 = 10;
+/// How long a call is looked at on a machine that answers late each time. Then nobody waits for this machine again: a
+/// kernel that spins on all CPUs lets the agent through now and then.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Bytes of a file that is read whole, at most.
 const LONGEST_FILE: usize = 16 << 20;
@@ -40,6 +41,8 @@ pub struct Linux {
     /// Threads that nobody has any more.
     free_threads: Mutex<Vec<Thread>>,
     scratch: Mutex<Scratch>,
+    /// Whether it answers late each time.
+    is_stuck: AtomicBool,
 }
 
 impl Linux {
@@ -47,7 +50,8 @@ impl Linux {
     #[must_use]
     pub fn new(calls: Arc<dyn SystemCalls>, patience: Duration) -> Self {
         let (free_threads, scratch) = (Mutex::default(), Mutex::default());
-        Self { calls, patience, main: AtomicU32::new(0), next_thread: AtomicU32::new(1), free_threads, scratch }
+        let (main, next_thread, is_stuck) = (AtomicU32::new(0), AtomicU32::new(1), AtomicBool::new(false));
+        Self { calls, patience, main, next_thread, free_threads, scratch, is_stuck }
     }
 
     /// A thread that nobody has.
@@ -83,6 +87,9 @@ impl Linux {
     /// # Errors
     /// The kernel's, and [`DeviceError::Hung`].
     pub fn call_on(&self, thread: Thread, number: u64, arguments: [u64; 6]) -> Result<u64, DeviceError> {
+        if self.is_stuck.load(Ordering::Relaxed) {
+            return Err(DeviceError::Hung("this machine has hung before".to_owned()));
+        }
         let first = self.calls.run(thread, number, arguments, SLICE)?;
         returned(first.map_or_else(|| self.finish(thread, number), Ok)?)
     }
@@ -91,17 +98,15 @@ impl Linux {
     /// running by others makes every call slow.
     pub(crate) fn finish(&self, thread: Thread, number: u64) -> Result<i64, DeviceError> {
         let slices = u32::try_from(self.patience.as_millis() / SLICE.as_millis()).unwrap_or(u32::MAX).max(1);
-        let mut counted = 0;
-        for _ in 0..slices.saturating_mul(MOST_LOOKS) {
+        let (mut counted, first) = (0, Instant::now());
+        while counted < slices && first.elapsed() < LONGEST {
             let begin = Instant::now();
             if let Some(result) = self.calls.wait(thread, SLICE)? {
                 return Ok(result);
             }
             counted += u32::from(begin.elapsed() < LATE);
-            if counted >= slices {
-                break;
-            }
         }
+        self.is_stuck.store(counted < slices, Ordering::Relaxed);
         let (name, seconds) = (number::name(number), self.patience.as_secs_f32());
         Err(DeviceError::Hung(format!("{name} on thread {} has not returned after {seconds} s", thread.0)))
     }

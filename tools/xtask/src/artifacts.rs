@@ -39,7 +39,8 @@ pub(crate) fn image_place(layout: &Layout) -> PathBuf {
 }
 
 /// The programs for a Linux on s390x: what asks its driver for RSA, and what gives its system calls to the harness.
-pub(crate) const PROGRAMS: [&str; 2] = ["witness", "kaput-agent"];
+pub(crate) const PROGRAMS: [&str; 2] = ["witness", AGENT];
+const AGENT: &str = "kaput-agent";
 
 /// Builds one of them, by the route of the image.
 ///
@@ -97,14 +98,20 @@ fn objcopy(sysroot: &Path) -> Option<PathBuf> {
     targets.flatten().map(|target| target.path().join("bin/rust-objcopy")).find(|program| program.is_file())
 }
 
-/// Builds the image, in the profile of its own that keeps it small.
+/// Where the program is that gives a Linux's system calls to the harness, built or not.
+pub(crate) fn agent_place(layout: &Layout) -> PathBuf {
+    image_place(layout).with_file_name(AGENT)
+}
+
+/// Builds the image, in the profile of its own that keeps it small, and with it the lab's agent.
 ///
 /// # Errors
 /// When cargo fails; it has said why.
 pub(crate) fn image(layout: &Layout, library: &GuestLibrary) -> Result<PathBuf> {
     let image = image_place(layout);
-    let command = image_cargo(layout, library, "build");
-    build("image", command, &[&image])?;
+    let mut command = image_cargo(layout, library, "build");
+    command.args(["--package", AGENT]);
+    build("image", command, &[&image, &agent_place(layout)])?;
     Ok(image)
 }
 

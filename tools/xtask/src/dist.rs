@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::artifacts::host_cargo;
+use crate::artifacts::{self, host_cargo};
 use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
@@ -39,9 +39,13 @@ pub(crate) fn make(layout: &Layout, state: &mut State) -> Result<PathBuf> {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    for (from, name) in
-        [(&ready.host.harness, "kaput"), (&ready.host.plugin, "libqemu_ap.so"), (&ready.image, "kaput-image")]
-    {
+    let agent = artifacts::agent_place(layout);
+    for (from, name) in [
+        (&ready.host.harness, "kaput"),
+        (&ready.host.plugin, "libqemu_ap.so"),
+        (&ready.image, "kaput-image"),
+        (&agent, "kaput-agent"),
+    ] {
         copy(from, &folder.join(name))?;
     }
     FILES.iter().try_for_each(|(from, name)| copy(&layout.root.join(from), &folder.join(name)))?;

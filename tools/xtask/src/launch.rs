@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 
 use crate::artifacts::{self, Host};
 use crate::layout::Layout;
-use crate::setup::{guest_library, qemu};
+use crate::setup::{guest_library, lab_kernel, linux, qemu};
 use crate::state::State;
 
 /// What the kernel counts process times in: USER_HZ, 100 a second on every Linux.
@@ -81,7 +81,11 @@ impl Ready {
 
     /// Sets for a program where everything is.
     pub(crate) fn environment<'a>(&self, layout: &Layout, command: &'a mut Command) -> &'a mut Command {
+        // What only the lab wants is named where it is there.
+        command.envs(lab_kernel::cached(&layout.cache).map(|kernel| ("KAPUT_LAB_KERNEL", kernel)));
+        command.envs(linux::busybox(&layout.cache).map(|busybox| ("KAPUT_BUSYBOX", busybox)));
         command
+            .env("KAPUT_AGENT", artifacts::agent_place(layout))
             .env("KAPUT_QEMU", &self.qemu)
             .env("KAPUT_PLUGIN", &self.host.plugin)
             .env("KAPUT_IMAGE", &self.image)

@@ -15,6 +15,7 @@ use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
 use crate::programs;
+use crate::setup::lab_kernel::{self, Kind};
 use crate::setup::{guest_library, linux, mdbook};
 use crate::skips::Skips;
 use crate::state::State;
@@ -52,6 +53,8 @@ pub(crate) enum Step {
     Dist,
     /// Debian's Linux as a guest: a part of the tests of the harness, alone; only where it is named.
     Linux,
+    /// The real driver in an emulated LPAR: a part of the tests of the harness, alone; only where it is named.
+    Lab,
     /// The tests of the libraries on an emulated big-endian machine; only where it is named.
     BigEndian,
     /// What CI installs, on a Debian with nothing on it: then every tool answers, and two hosts come up with a libvirt
@@ -135,8 +138,8 @@ pub(crate) fn run(layout: &Layout, state: &mut State, steps: &[Step], ci: bool) 
 impl Step {
     /// Whether it runs only where it is named.
     const fn is_on_request(self) -> bool {
-        // One is a part of another, one builds everything once more, and one fetches a whole system.
-        matches!(self, Self::Linux | Self::BigEndian | Self::Installation)
+        // Two are a part of another, one builds everything once more, and one fetches a whole system.
+        matches!(self, Self::Linux | Self::Lab | Self::BigEndian | Self::Installation)
     }
 
     fn run(self, layout: &Layout, state: &mut State, skips: &mut Skips) -> Result<Count> {
@@ -179,15 +182,23 @@ impl Step {
                 }));
                 side_by_side(commands.iter_mut(), skips)
             }
-            Self::Harness | Self::Linux => {
+            Self::Harness | Self::Linux | Self::Lab => {
                 let ready = Ready::make(layout, state)?;
                 artifacts::raw(layout, &ready.image)?;
                 let mut command = host_cargo(layout, "test");
                 command.args(["--release", "--package", "kaput"]);
-                if self == Self::Linux {
-                    command.args(["--test", "linux"]);
+                match self {
+                    Self::Linux => _ = command.args(["--test", "linux"]),
+                    Self::Lab => _ = command.args(["--test", "lab"]),
+                    _ => {}
                 }
-                set_linux(layout, state, ready.environment(layout, &mut command))?;
+                ready.environment(layout, &mut command);
+                if self != Self::Lab {
+                    set_linux(layout, state, &mut command)?;
+                }
+                if self != Self::Linux {
+                    set_lab(layout, &ready, &mut command);
+                }
                 side_by_side([&mut command], skips)
             }
             Self::Checks => {
@@ -309,6 +320,19 @@ fn result_line(line: &str) -> Option<Count> {
         part.split(' ').next()?.parse().ok()
     };
     Some(Count { passed: number(" passed")?, failed: number(" failed")?, skipped: number(" ignored")? })
+}
+
+/// Sets for the tests where the lab's kernel is, which is built if need be, or why there is none: they are skipped with
+/// the reason.
+fn set_lab(layout: &Layout, ready: &Ready, command: &mut Command) {
+    let kernel = match lab_kernel::missing() {
+        Some(reason) => Err(reason),
+        None => lab_kernel::ready(layout, &ready.host.harness, Kind::Usual).map_err(|error| format!("{error:#}")),
+    };
+    match kernel {
+        Ok(kernel) => command.env("KAPUT_LAB_KERNEL", kernel),
+        Err(reason) => command.env_remove("KAPUT_LAB_KERNEL").env("KAPUT_LAB_MISSING", reason),
+    };
 }
 
 #[cfg(test)]

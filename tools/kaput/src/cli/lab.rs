@@ -2,21 +2,35 @@
 //! `kaput lab`: the real driver in an emulated LPAR.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::Subcommand;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use vfio_linux::LinuxFactory;
+use vfio_mig::conformance::{DeviceFactory, Options, run};
 
-use super::print::{note, print};
+use super::print::{complain, note, print};
 use super::qemu::Hardware;
+use super::reports::{Form, Reports, Target};
+use crate::conformance::{Judged, human, json, page, tap};
+use crate::hosts::qemu::machine_type;
 use crate::lab::compare::{Verdicts, compare};
+use crate::lab::kept::Kept;
 use crate::lab::kernel::{self, Builder, Kind, settings};
+use crate::lab::lpar::LparError;
+use crate::lab::machines::LabMachines;
+use crate::lab::parts::Parts;
 use crate::lab::{cache, shell};
 use crate::machine::emulator;
+use crate::machine::run_folder::RunFolder;
 use crate::outcome::verdict::Exit;
-use crate::run::tools::NamedEmulator;
+use crate::run::tools::{NamedEmulator, beside};
 
 pub(super) const HELP: &str = "\
 Examples:
+  kaput lab run                                judges the driver of the kernel that `cargo xtask lab` built
+  kaput lab run --kernel arch/s390/boot/bzImage --report human --report html=report.html
+                                               yours, and a page to read afterwards
   kaput lab shell --ap 05=cex8a,06=cex8c/33,3a an LPAR at the terminal, with cards and vfio_ap
   kaput lab compare before.json after.json     what got better with a kernel, and what worse
   kaput lab build --source ~/linux             a kernel for the lab from your tree; its path is printed
@@ -46,10 +60,21 @@ impl NamedKernel {
     }
 }
 
+const RUN: &str = "\
+Exit status:
+  0  no case failed
+  1  a case failed
+  2  usage or set-up: nothing was judged
+  3  an LPAR does not boot, or is lost
+";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Lab {
     /// Builds a kernel for the lab from a source tree of Linux, outside of the tree, and prints its path
     Build(Build),
+    /// Judges the driver of a kernel by the conformance suite, each case on fresh LPARs
+    #[command(after_help = RUN)]
+    Run(Box<Run>),
     /// Becomes an LPAR at the terminal: cards, vfio_ap, KVM and a shell
     Shell(Box<Shell>),
     /// Says what got better and what worse from one kernel to another
@@ -94,6 +119,7 @@ impl Lab {
     pub(super) async fn start(&self) -> Result<u8> {
         match self {
             Self::Build(options) => options.build().await,
+            Self::Run(options) => options.start().await,
             Self::Shell(options) => options.start().await,
             Self::Compare(options) => options.start().await,
             Self::Config(which) => print(settings(which.kind())).await,
@@ -113,6 +139,83 @@ impl Build {
         }
         print(format!("{}\n", built.kernel.display())).await
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    named: NamedEmulator,
+    #[command(flatten)]
+    kernel: NamedKernel,
+    /// The program that gives the LPAR's system calls away [default: kaput-agent next to this program]
+    #[arg(long, value_name = "FILE", env = "KAPUT_AGENT")]
+    agent: Option<PathBuf>,
+    /// Only cases whose name contains this; may be given more than once
+    #[arg(long, value_name = "PART")]
+    only: Vec<String>,
+    /// How to report, and into which file: human, tap, json or html. May be given more than once; one of them may be
+    /// without a file
+    #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
+    report: Vec<Target>,
+    /// Keeps the folder with the consoles of the LPARs, and says where it is
+    #[arg(long)]
+    keep: bool,
+}
+
+impl Run {
+    async fn start(&self) -> Result<u8> {
+        let reports = Reports::open_of(&self.report, &[Form::Human, Form::Tap, Form::Json, Form::Html])?;
+        let kernel = self.kernel.find()?;
+        let (qemu, plugin) = self.named.find().await?;
+        let machine = machine_type(&qemu).await?;
+        let folder = RunFolder::create()?;
+        let agent = self.agent.clone().unwrap_or_else(|| beside("kaput-agent"));
+        let parts = Parts::new((qemu, machine, plugin), kernel, &agent, folder.path())?;
+        let place = folder.path().to_owned();
+        let options = Options { only: self.only.clone(), dangerous: true };
+        // The folder is this function's alone: whatever ends it, the folder goes.
+        let judged = tokio::task::spawn_blocking(move || judge(parts, place, &options)).await.into_diagnostic()?;
+        if self.keep {
+            folder.keep();
+            note(format!("kept: {}\n", folder.path().display())).await;
+        }
+        let (judged, figures) = match judged {
+            Ok(judged) => judged,
+            Err(error) => {
+                complain(miette::Report::new(error)).await;
+                return Ok(Exit::Infrastructure.status());
+            }
+        };
+        if judged.results.is_empty() {
+            return Err(miette!("no case has {} in its name", self.only.join(" or ")));
+        }
+        let render = |form| match form {
+            Form::Tap => Ok(tap::document(&judged)),
+            Form::Json => Ok(json::lines(&judged)),
+            Form::Html => page::page(&judged).map_err(|error| miette!("the HTML report: {error}")),
+            _ => Ok(human::screen(&judged) + &figures),
+        };
+        reports.deliver(render).await?;
+        Ok(judged.exit().status())
+    }
+}
+
+/// Runs the suite; with a line for people on what it took.
+fn judge(parts: Parts, folder: PathBuf, options: &Options) -> Result<(Judged, String), LparError> {
+    let begin = Instant::now();
+    let kept = cache::folder().map_err(|error| LparError::Keep(error.to_string()))?.join("kept");
+    let lab = LabMachines::new(Kept::new(parts, kept)?, folder)?;
+    let ready = begin.elapsed();
+    let factory = LinuxFactory(lab);
+    let results = run(&factory, options);
+    let judged = Judged { device: factory.name(), defects: None, results };
+    let figures = format!(
+        "{} LPARs in {:.1} s, the first ready after {:.1} s\n",
+        factory.0.count(),
+        begin.elapsed().as_secs_f64(),
+        ready.as_secs_f64()
+    );
+    Ok((judged, figures))
 }
 
 #[derive(Debug, clap::Args)]

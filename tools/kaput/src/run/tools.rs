@@ -201,7 +201,7 @@ fn in_path() -> PathBuf {
 }
 
 /// A file in the folder of this program.
-fn beside(name: &str) -> PathBuf {
+pub(crate) fn beside(name: &str) -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     program.parent().unwrap_or(Path::new(".")).join(name)
 }

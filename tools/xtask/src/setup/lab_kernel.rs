@@ -94,9 +94,14 @@ pub(crate) fn ready(layout: &Layout, harness: &Path, kind: Kind) -> Result<PathB
     }
 }
 
-/// The source of the kernel that is in the cache, for people.
-pub(crate) fn cached(cache: &Path) -> Option<String> {
-    let inputs = fs::read_to_string(cache.join("lab").join(Kind::Usual.folder()).join(INPUTS)).ok()?;
+/// The kernel that is in the cache, of whatever source.
+pub(crate) fn cached(cache: &Path) -> Option<PathBuf> {
+    Some(cache.join("lab").join(Kind::Usual.folder()).join(KERNEL)).filter(|kernel| kernel.is_file())
+}
+
+/// The source of that kernel, for people.
+pub(crate) fn source(cache: &Path) -> Option<String> {
+    let inputs = fs::read_to_string(cached(cache)?.with_file_name(INPUTS)).ok()?;
     inputs.lines().next().map(str::to_owned)
 }
 

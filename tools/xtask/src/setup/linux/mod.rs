@@ -64,6 +64,11 @@ pub(crate) fn cached(cache: &Path) -> Result<Option<String>> {
     Ok(folder.and_then(|folder| fs::read_to_string(folder.join(VERSION)).ok()).map(|text| text.trim().to_owned()))
 }
 
+/// The static busybox of what is in the cache.
+pub(crate) fn busybox(cache: &Path) -> Option<PathBuf> {
+    Some(cache.join(FOLDER).join(OTHERS[0].1[0])).filter(|busybox| busybox.is_file())
+}
+
 /// The suite that the user names.
 fn suite() -> Result<Option<String>> {
     let Ok(suite) = env::var(VARIABLE) else { return Ok(None) };

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the owner of an LPAR's hardware can do that no kernel can: count resets, take adapters away, answer otherwise,
+//! and be the guests, whose masks are those that the LPAR's KVM was given.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ap_arch::{Apid, Apqn, Matrix};
+use ap_machine::{AdapterState, Configuration, Facilities};
+use vfio_ap::ScriptedGuest;
+use vfio_ap::control::GuestInstruction;
+use vfio_linux::Hardware;
+use vfio_mig::{AdapterFault, Capabilities, Capability, DeviceError, Errno, GuestCall, GuestReply, QueueAnswer};
+
+use super::lpar::Lpar;
+
+/// What a guest is shown. Its AQIC would not reach the driver, because no vCPU runs in the LPAR: it has none.
+const OF_GUESTS: Facilities = Facilities { apqci: true, apft: true, apqi: false, sie: false };
+
+/// The hardware under one LPAR, which lives as long as this.
+pub struct LabHardware {
+    lpar: Lpar,
+    guests: Mutex<BTreeMap<String, Guest>>,
+}
+
+struct Guest {
+    door: Arc<Configuration>,
+    script: ScriptedGuest,
+}
+
+impl LabHardware {
+    /// That of this LPAR.
+    #[must_use]
+    pub fn new(lpar: Lpar) -> Self {
+        Self { lpar, guests: Mutex::default() }
+    }
+
+    /// Does something as the guest of a device.
+    fn as_guest<T>(&self, mdev: &str, act: impl FnOnce(&mut Guest) -> T) -> T {
+        let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Guest {
+            door: Configuration::guest_with(&self.lpar.owner.machine, OF_GUESTS),
+            script: ScriptedGuest::default(),
+        };
+        act(guests.entry(mdev.to_owned()).or_insert_with(new))
+    }
+}
+
+impl Hardware for LabHardware {
+    fn capabilities(&self) -> Capabilities {
+        [Capability::ResetCounters, Capability::Hardware, Capability::Guests].into_iter().collect()
+    }
+
+    fn reset_counts(&self) -> Result<BTreeMap<Apqn, u64>, DeviceError> {
+        // The AP bus resets by RAPQ, the driver by ZAPQ.
+        let queues = self.lpar.owner.machine.snapshot().queues.into_iter();
+        let counted = queues.filter(|queue| queue.counters.zeroizes > 0);
+        Ok(counted.filter_map(|queue| Some((queue.queue.parse().ok()?, queue.counters.zeroizes))).collect())
+    }
+
+    fn adapter(&self, adapter: Apid, fault: AdapterFault) -> Result<(), DeviceError> {
+        let state = match fault {
+            AdapterFault::Configure => AdapterState::Configured,
+            AdapterFault::Deconfigure => AdapterState::Deconfigured,
+            AdapterFault::Checkstop => AdapterState::Checkstopped,
+        };
+        let changed = self.lpar.owner.machine.set_adapter_state(adapter, state);
+        changed.map_err(|error| DeviceError::refused(Errno::ENODEV, error.to_string()))
+    }
+
+    fn set_queue_answer(&self, apqn: Apqn, answer: Option<QueueAnswer>) -> Result<(), DeviceError> {
+        self.lpar.owner.door.answer(apqn, answer);
+        Ok(())
+    }
+
+    fn fail_resets(&self, apqn: Apqn, fail: bool) -> Result<(), DeviceError> {
+        self.lpar.owner.door.fail_resets(apqn, fail);
+        Ok(())
+    }
+
+    fn pass_time(&self, nanoseconds: u64) -> Result<(), DeviceError> {
+        self.lpar.owner.clock.advance(nanoseconds);
+        self.lpar.owner.machine.run_due();
+        Ok(())
+    }
+
+    fn give(&self, mdev: &str, masks: &Matrix) -> Result<(), DeviceError> {
+        self.as_guest(mdev, |guest| guest.door.set_apcb(*masks));
+        Ok(())
+    }
+
+    fn guest_memory(&self, mdev: &str, address: u64, length: u32) -> Result<Vec<u8>, DeviceError> {
+        self.as_guest(mdev, |guest| guest.script.read(&guest.door, address, length as usize))
+    }
+
+    fn guest_execute(&self, mdev: &str, call: &GuestCall) -> Result<GuestReply, DeviceError> {
+        let state = self.as_guest(mdev, |guest| guest.script.execute(&guest.door, &GuestInstruction::of(call)))?;
+        Ok(state.reply_to(call))
+    }
+}

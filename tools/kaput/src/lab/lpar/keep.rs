@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Has QEMU keep a guest that stands still in a file, by a few words of QMP.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::hosts::qemu::escaped;
+
+/// How long one answer may take; a guest of 160 MB is written in a tenth of a second.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The longest line accepted from QEMU, in bytes.
+const LONGEST_LINE: u64 = 1 << 20;
+
+/// Stops the guest and writes it; a sentence where that fails.
+pub(super) fn keep(monitor: &UnixStream, file: &Path) -> Result<(), String> {
+    monitor.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
+    let mut reader = BufReader::new(monitor);
+    // The greeting.
+    line(&mut reader)?;
+    let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
+    ask(&mut reader, "qmp_capabilities", &json!({}))?;
+    ask(&mut reader, "migrate-set-capabilities", &events)?;
+    ask(&mut reader, "stop", &json!({}))?;
+    ask(&mut reader, "migrate", &json!({ "uri": format!("file:{}", escaped(file)) }))?;
+    loop {
+        let said = line(&mut reader)?;
+        if said["event"] == "MIGRATION" {
+            match said["data"]["status"].as_str() {
+                Some("completed") => return Ok(()),
+                Some("failed" | "cancelled") => return Err(format!("it says {said}")),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Has a command carried out. Events that come first are passed over: none is waited for yet.
+fn ask(reader: &mut BufReader<&UnixStream>, command: &str, arguments: &Value) -> Result<(), String> {
+    let text = json!({ "execute": command, "arguments": arguments }).to_string() + "\n";
+    reader.get_mut().write_all(text.as_bytes()).map_err(|error| error.to_string())?;
+    loop {
+        let said = line(reader)?;
+        if said.get("return").is_some() {
+            return Ok(());
+        }
+        if let Some(error) = said.get("error") {
+            return Err(format!("{command}: {}", error["desc"].as_str().unwrap_or("no reason given")));
+        }
+    }
+}
+
+fn line(reader: &mut BufReader<&UnixStream>) -> Result<Value, String> {
+    let mut text = String::new();
+    match reader.take(LONGEST_LINE).read_line(&mut text) {
+        Ok(0) => Err("QEMU closed its monitor".to_owned()),
+        Ok(_) => serde_json::from_str(&text).map_err(|error| format!("QEMU's monitor says what is no JSON: {error}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a monitor says that answers everything with these lines, whatever it is asked.
+    fn told(lines: &[&str]) -> Result<(), String> {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let mut theirs = theirs;
+        for line in lines {
+            writeln!(theirs, "{line}").expect("written");
+        }
+        theirs.shutdown(std::net::Shutdown::Write).expect("shut down");
+        keep(&ours, Path::new("/kept"))
+    }
+
+    const DONE: &str = r#"{"return": {}}"#;
+
+    #[test]
+    fn a_guest_is_kept_when_qemu_says_that_it_is() {
+        let completed = r#"{"event": "MIGRATION", "data": {"status": "completed"}}"#;
+        let stop = r#"{"event": "STOP"}"#;
+        assert_eq!(told(&[r#"{"QMP": {}}"#, DONE, DONE, stop, DONE, DONE, completed]), Ok(()));
+    }
+
+    #[test]
+    fn what_qemu_refuses_and_a_monitor_that_ends_are_told() {
+        let refusal = r#"{"error": {"class": "GenericError", "desc": "no"}}"#;
+        assert_eq!(told(&["{}", DONE, refusal]), Err("migrate-set-capabilities: no".to_owned()));
+        assert_eq!(told(&["{}", DONE, DONE, DONE, DONE]), Err("QEMU closed its monitor".to_owned()));
+        let failed = r#"{"event": "MIGRATION", "data": {"status": "failed"}}"#;
+        assert!(told(&["{}", DONE, DONE, DONE, DONE, failed]).is_err());
+    }
+}

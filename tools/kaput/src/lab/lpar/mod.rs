@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One emulated LPAR: a QEMU whose Linux has our agent as its first program, from its start until the agent answers.
+//!
+//! The agent's port, the console's file and the hardware's socket stand in a folder of the caller's. A dropped LPAR is
+//! a killed QEMU; if this process is killed, QEMU notices that its parent is gone.
+
+mod arguments;
+mod console;
+mod keep;
+mod process;
+mod progress;
+
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ap_machine::Topology;
+use ap_machine::topology::TopologyError;
+use vfio_ap::{HostConfig, MdevConfig};
+use vfio_linux::Agent;
+
+pub use arguments::command_line;
+
+use super::owner::{FACILITIES, Owner, Serving};
+use super::parts::Parts;
+use crate::scenario::USUAL_UUID;
+use process::Process;
+
+/// Why there is no LPAR.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum LparError {
+    /// A file or a socket of ours.
+    #[error("{0}: {1}")]
+    Io(&'static str, #[source] io::Error),
+    /// The hardware.
+    #[error("the LPAR's hardware: {0}")]
+    Topology(#[from] TopologyError),
+    /// QEMU cannot be started.
+    #[error("cannot start QEMU, {}: {reason}", path.display())]
+    #[diagnostic(help("`kaput doctor` says which QEMU is used; --qemu or KAPUT_QEMU names another"))]
+    Start {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        reason: io::Error,
+    },
+    /// QEMU ended before the agent answered.
+    #[error("the LPAR's QEMU ended ({how}) before the agent in it answered; its console says:\n{said}")]
+    Ended {
+        /// How.
+        how: String,
+        /// The console.
+        said: String,
+        /// What to do.
+        #[help]
+        help: String,
+    },
+    /// The agent does not answer.
+    #[error("the agent in the LPAR did not answer {why}; its console says:\n{said}")]
+    Silent {
+        /// Why it is not waited for.
+        why: String,
+        /// The console.
+        said: String,
+        /// What to do.
+        #[help]
+        help: String,
+    },
+    /// Something else answers.
+    #[error("what answers in the LPAR: {0}")]
+    #[diagnostic(help("--agent names the program; `cargo xtask` builds it from the same checkout as this one"))]
+    Agent(String),
+    /// The kernel was built without something.
+    #[error("the kernel lacks {option}: there is no {path}")]
+    #[diagnostic(help("`kaput lab config` prints what a kernel needs"))]
+    Lacks {
+        /// The option.
+        option: &'static str,
+        /// By what it is missed.
+        path: &'static str,
+    },
+    /// A look at what the kernel has.
+    #[error("the LPAR answers, but not what its kernel has: {0}")]
+    Unseen(String),
+    /// QEMU does not keep it.
+    #[error("QEMU does not keep the LPAR: {0}")]
+    Keep(String),
+}
+
+/// One LPAR.
+pub struct Lpar {
+    process: Process,
+    agent: Arc<Agent>,
+    monitor: Option<UnixStream>,
+    /// Its hardware.
+    pub owner: Owner,
+    /// Ends after QEMU, which is dropped above.
+    _serving: Serving,
+}
+
+/// How an LPAR begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From<'a> {
+    /// Its kernel boots. It can be kept.
+    Kernel,
+    /// It goes on from where it was kept.
+    File(&'a Path),
+}
+
+impl Lpar {
+    /// Starts one and waits until its agent answers. `name` tells its files in `folder` from those of others.
+    ///
+    /// # Errors
+    /// [`LparError`].
+    pub fn start(
+        parts: &Parts,
+        topology: &Topology,
+        from: From<'_>,
+        folder: &Path,
+        name: &str,
+    ) -> Result<Self, LparError> {
+        let file = |kind: &str| folder.join(format!("{name}.{kind}"));
+        let owner = Owner::new(topology)?;
+        let serving = owner.listen(&file("machine")).map_err(|error| LparError::Io("the machine's socket", error))?;
+        let config = serde_json::to_vec(&shown(topology)).unwrap_or_default();
+        std::fs::write(file("host.json"), config).map_err(|error| LparError::Io("the plugin's file", error))?;
+        let listen = |kind: &str| UnixListener::bind(file(kind)).map_err(|error| LparError::Io("a socket", error));
+        let port = listen("agent")?;
+        let monitor = if from == From::Kernel { Some(listen("qmp")?) } else { None };
+        let arguments = arguments::arguments(parts, &file, from);
+        let mut process = Process::start(&parts.qemu, &arguments, &file)?;
+        let port = process.accept(&port)?;
+        let monitor = monitor.map(|monitor| process.accept(&monitor)).transpose()?;
+        let agent = Arc::new(process.greet(&port)?);
+        Ok(Self { process, agent, monitor, owner, _serving: serving })
+    }
+
+    /// Keeps it in a file, from which [`From::File`] goes on. It stands still afterwards.
+    ///
+    /// # Errors
+    /// [`LparError::Keep`].
+    pub fn keep(&self, file: &Path) -> Result<(), LparError> {
+        let monitor = self.monitor.as_ref().ok_or_else(|| LparError::Keep("it was itself kept".to_owned()))?;
+        keep::keep(monitor, file).map_err(LparError::Keep)
+    }
+
+    /// Who makes system calls in it.
+    #[must_use]
+    pub fn agent(&self) -> Arc<Agent> {
+        Arc::clone(&self.agent)
+    }
+
+    /// The process of its QEMU.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+}
+
+/// What the plugin is told of the hardware that somebody else owns.
+fn shown(topology: &Topology) -> HostConfig {
+    let topology = Topology {
+        facilities: FACILITIES,
+        max_adapter: topology.max_adapter,
+        max_domain: topology.max_domain,
+        ..Topology::default()
+    };
+    let mdev = MdevConfig { uuid: USUAL_UUID.to_owned(), ..MdevConfig::default() };
+    HostConfig { name: "lpar".to_owned(), topology, mdev, ..HostConfig::default() }
+}

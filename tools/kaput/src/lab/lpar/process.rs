@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The QEMU of an LPAR, from its start until the agent in it answers. A dropped one is killed, and its sockets go.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use vfio_linux::Agent;
+
+use super::LparError;
+use super::console;
+use super::progress::Progress;
+use crate::hosts::qemu::STARTED_BY_US;
+
+/// How long an agent that has answered may take to answer again.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks whether a QEMU has connected, which it does at its start.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A QEMU.
+pub(super) struct Process {
+    child: Child,
+    console: PathBuf,
+    stderr: PathBuf,
+    /// What is of no use without it.
+    files: Vec<PathBuf>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself, and a file may never have been.
+        _ = self.child.kill();
+        _ = self.child.wait();
+        self.files.iter().for_each(|file| _ = fs::remove_file(file));
+    }
+}
+
+impl Process {
+    /// Starts it; `file` gives the path of one of its files.
+    pub(super) fn start(qemu: &Path, arguments: &[String], file: &impl Fn(&str) -> PathBuf) -> Result<Self, LparError> {
+        let stderr = file("stderr");
+        let errors = File::create(&stderr).map_err(|error| LparError::Io("the file of errors", error))?;
+        let mut command = Command::new(qemu);
+        command.args(arguments).env(STARTED_BY_US, "1");
+        let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).spawn();
+        let child = started.map_err(|reason| LparError::Start { path: qemu.to_owned(), reason })?;
+        let files = ["agent", "qmp", "host.json", "stderr"].map(file).to_vec();
+        Ok(Self { child, console: file("console"), stderr, files })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its connection to somebody who listens for it.
+    pub(super) fn accept(&mut self, listener: &UnixListener) -> Result<UnixStream, LparError> {
+        let socket = |error| LparError::Io("a socket", error);
+        listener.set_nonblocking(true).map_err(socket)?;
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false).map_err(socket)?;
+                    return Ok(stream);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(socket(error)),
+            }
+            if self.child.try_wait().map_err(socket)?.is_some() {
+                return Err(self.ended());
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Greets the agent, and waits for it as long as the LPAR gets on.
+    pub(super) fn greet(&mut self, port: &UnixStream) -> Result<Agent, LparError> {
+        let stream = || port.try_clone().map_err(|error| LparError::Io("the agent's port", error));
+        let mut progress = Progress::of(self.child.id(), &self.console);
+        let mut given_up = None;
+        let gets_on = || {
+            given_up = progress.given_up();
+            given_up.clone().map_or(Ok(()), Err)
+        };
+        let greeted = Agent::greet_while(stream()?, stream()?, PATIENCE, gets_on);
+        greeted.map_err(|error| {
+            if let Some(why) = given_up {
+                let said = console::tail(&self.console);
+                return LparError::Silent { why, said: console::shown(&said), help: console::help(&said) };
+            }
+            // The connection ends with QEMU, a moment before it does.
+            std::thread::sleep(LOOK);
+            match self.child.try_wait() {
+                Ok(Some(_)) => self.ended(),
+                _ => LparError::Agent(error.to_string()),
+            }
+        })
+    }
+
+    /// It has ended; what it complained of itself counts more than a console.
+    fn ended(&mut self) -> LparError {
+        let how = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+        let (complaint, said) = (console::tail(&self.stderr), console::tail(&self.console));
+        let help = console::help(&said);
+        let said = if complaint.trim().is_empty() { console::shown(&said) } else { complaint.trim().to_owned() };
+        LparError::Ended { how, said, help }
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! LPARs for the cases of the conformance suite: a fresh one for each host of each case, on hardware as the case wants
+//! it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use ap_machine::Topology;
+use vfio_ap::model::ModelFactory;
+use vfio_linux::{Linux, Machine, Machines};
+use vfio_mig::conformance::{HostSetup, NoHost};
+
+use super::hardware::LabHardware;
+use super::kept::Kept;
+use super::lpar::LparError;
+
+/// The most queues that Linux's bus finds in a time worth waiting for: it asks for each, under emulation.
+const MOST_QUEUES: usize = 4096;
+/// How long a look at what the kernel has may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// LPARs of one kernel.
+pub struct LabMachines {
+    name: String,
+    kept: Kept,
+    /// Their files, as long as they are there.
+    folder: PathBuf,
+    count: AtomicU32,
+}
+
+/// What the cases cannot do without, and the option that gives it to a kernel.
+const NEEDED: [(&str, &str); 6] = [
+    ("/sys/bus/ap", "CONFIG_AP"),
+    ("/dev/kvm", "CONFIG_KVM"),
+    ("/dev/vfio", "CONFIG_VFIO"),
+    ("/sys/bus/mdev", "CONFIG_VFIO_MDEV"),
+    ("/sys/devices/vfio_ap/matrix", "CONFIG_VFIO_AP"),
+    ("/sys/kernel/debug/s390dbf", "CONFIG_DEBUG_FS"),
+];
+/// The file systems that show it.
+const MOUNTS: [(&str, &str, &str); 3] = [
+    ("proc", "/proc", "CONFIG_PROC_FS"),
+    ("sysfs", "/sys", "CONFIG_SYSFS"),
+    ("debugfs", "/sys/kernel/debug", "CONFIG_DEBUG_FS"),
+];
+
+impl LabMachines {
+    /// Those that come out of `kept`; their files stand in `folder`. One is looked at: its kernel must have what the
+    /// cases need.
+    ///
+    /// # Errors
+    /// [`LparError`].
+    pub fn new(kept: Kept, folder: PathBuf) -> Result<Self, LparError> {
+        let lpar = kept.lpar(&Topology::default(), &folder, "0")?;
+        let linux = Linux::new(lpar.agent(), PATIENCE);
+        for (kind, path, option) in MOUNTS {
+            linux.mount(kind, path).map_err(|_| LparError::Lacks { option, path })?;
+        }
+        for (path, option) in NEEDED {
+            linux
+                .list(path)
+                .or_else(|_| linux.open(path, 0).map(|_| Vec::new()))
+                .map_err(|_| LparError::Lacks { option, path })?;
+        }
+        let version = linux.read_file("/proc/version").map_err(|error| LparError::Unseen(error.to_string()))?;
+        let version = String::from_utf8_lossy(&version);
+        // `Linux version 7.3.4 (kaput@lab) ...`
+        let version = version.split_whitespace().nth(2).unwrap_or("of an unknown version");
+        let name = format!("vfio_ap of Linux {version}, in an emulated LPAR");
+        Ok(Self { name, kept, folder, count: AtomicU32::new(1) })
+    }
+
+    /// How many LPARs there were.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+impl Machines for LabMachines {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn machine(&self, setup: &HostSetup) -> Result<Machine, NoHost> {
+        let queues = setup.host.queue_count();
+        if queues > MOST_QUEUES {
+            let reason = format!("an LPAR of {queues} queues takes too long, because Linux asks for each of them");
+            return Err(NoHost::Unfit(reason));
+        }
+        if setup.interruption {
+            let reason = "a guest's AQIC does not reach the driver, because no vCPU runs in the LPAR";
+            return Err(NoHost::Unfit(reason.to_owned()));
+        }
+        // The model's host of that description has the hardware that is wanted.
+        let wanted = HostSetup { format: None, ..setup.clone() };
+        let model = ModelFactory::corrected().config(&wanted).map_err(NoHost::Unfit)?;
+        let name = self.count.fetch_add(1, Ordering::Relaxed).to_string();
+        let lpar = self.kept.lpar(&model.topology, &self.folder, &name).map_err(broken)?;
+        Ok(Machine::expendable(lpar.agent(), Box::new(LabHardware::new(lpar))))
+    }
+}
+
+fn broken(error: impl std::fmt::Display) -> NoHost {
+    NoHost::Broken(error.to_string())
+}

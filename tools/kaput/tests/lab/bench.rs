@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the tests of the lab work with.
+
+use std::path::{Path, PathBuf};
+
+use ap_machine::Topology;
+use kaput::hosts::qemu;
+use kaput::lab::cache;
+use kaput::lab::kept::Kept;
+use kaput::lab::lpar::{From, Lpar, LparError};
+use kaput::lab::machines::LabMachines;
+use kaput::lab::parts::Parts;
+use kaput::run::tools::Named;
+
+/// A folder for LPARs, and what they are made from.
+pub(crate) struct Bench {
+    folder: tempfile::TempDir,
+    parts: Parts,
+    kept: Kept,
+    place: PathBuf,
+}
+
+impl Bench {
+    /// # Panics
+    /// Where a tool that `cargo xtask test` names is not there.
+    pub(crate) fn new(kernel: &Path, agent: &Path) -> Self {
+        let named = Named::from_environment().expect("QEMU and the plugin: use `cargo xtask test`");
+        let (qemu, plugin) = (named.qemu.expect("named"), named.plugin.expect("named"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let machine = runtime.block_on(qemu::machine_type(&qemu)).expect("a QEMU");
+        let folder = tempfile::tempdir().expect("a folder");
+        let parts = Parts::new((qemu, machine, plugin), kernel, agent, folder.path()).expect("parts");
+        let place = cache::folder().expect("a cache").join("kept");
+        let kept = Kept::new(parts.clone(), place.clone()).expect("a cache");
+        Self { folder, parts, kept, place }
+    }
+
+    /// A folder of one test's.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, String> {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir(&folder).map_err(|error| error.to_string())?;
+        Ok(folder)
+    }
+
+    pub(crate) fn parts(&self) -> Parts {
+        self.parts.clone()
+    }
+
+    /// LPARs for the cases of the suite.
+    pub(crate) fn machines(&self, name: &str) -> Result<LabMachines, String> {
+        let kept = Kept::new(self.parts(), self.place.clone()).map_err(|error| error.to_string())?;
+        LabMachines::new(kept, self.folder(name)?).map_err(|error| error.to_string())
+    }
+
+    /// A fresh LPAR on this hardware.
+    pub(crate) fn lpar(&self, hardware: &str, folder: &Path) -> Result<Lpar, String> {
+        let topology = hardware.parse::<Topology>().map_err(|error| format!("{hardware}: {error}"))?;
+        self.kept.lpar(&topology, folder, "lpar").map_err(|error| error.to_string())
+    }
+}
+
+/// An LPAR from its kernel on.
+pub(crate) fn boot(parts: &Parts, folder: &Path) -> Result<Lpar, LparError> {
+    Lpar::start(parts, &Topology::default(), From::Kernel, folder, "booted")
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The real vfio_ap driver in an emulated LPAR: the kernel that `cargo xtask lab` builds, our agent, hardware of this
+//! process. What the driver does is judged by the conformance suite; here it is judged whether the lab can be believed.
+
+mod bench;
+mod driver;
+mod lpar;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use bench::Bench;
+
+type Test = fn(&Bench) -> Result<(), String>;
+
+const TESTS: &[(&str, Test)] = &[
+    ("the released driver does what it can be asked to", driver::is_judged),
+    ("an LPAR boots, and its agent answers for the kernel", lpar::boots),
+    ("a kept LPAR comes back on other hardware", lpar::comes_back),
+    ("a kernel that panics is shown by its first lines", lpar::panics),
+    ("an LPAR that is killed is told, and nothing is left of it", lpar::killed),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(2);
+    let named = |variable| std::env::var_os(variable).map(PathBuf::from);
+    let bench = match (named("KAPUT_LAB_KERNEL"), named("KAPUT_AGENT")) {
+        (Some(kernel), Some(agent)) => Some(Arc::new(Bench::new(&kernel, &agent))),
+        _ => {
+            let reason = std::env::var("KAPUT_LAB_MISSING");
+            let reason = reason.unwrap_or_else(|_| "use `cargo xtask test`, which builds and names it".to_owned());
+            println!("SKIP lab: {reason}");
+            None
+        }
+    };
+    let trial = |(name, test): &(&'static str, Test)| {
+        let (bench, test) = (bench.clone(), *test);
+        let run = move || bench.as_ref().map_or(Ok(()), |bench| test(bench)).map_err(Failed::from);
+        Trial::test(*name, run)
+    };
+    let skipped = bench.is_none();
+    let trials = TESTS.iter().map(|one| trial(one).with_kind("lab").with_ignored_flag(skipped)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
