@@ -24,12 +24,7 @@ pub async fn judged(
 }
 
 pub(crate) fn odd(connection: &HostConnection, reason: &impl ToString) -> HostError {
-    HostError::Refused {
-        host: connection.name().to_owned(),
-        doing: "tell its AP configuration".to_owned(),
-        reason: reason.to_string(),
-        fix: "`kaput collect` shows what it says".to_owned(),
-    }
+    connection.refusal("report its AP configuration", reason.to_string(), "`kaput collect` shows what it says")
 }
 
 pub(crate) async fn look(connection: &HostConnection) -> Result<Snapshot, HostError> {
@@ -38,7 +33,7 @@ pub(crate) async fn look(connection: &HostConnection) -> Result<Snapshot, HostEr
 
 /// What a host is like after shell commands, which say nothing.
 pub(crate) async fn look_after(connection: &HostConnection, commands: &str) -> Result<Snapshot, HostError> {
-    let doing = "tell its AP configuration";
+    let doing = "report its AP configuration";
     let script = format!("{commands}set -- {}/\n{SCRIPT}", shell_word(&connection.hello.root));
     let text = connection.script(doing, &script).await?;
     Snapshot::from_json(&text).map_err(|error| odd(connection, &error))

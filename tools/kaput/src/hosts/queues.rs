@@ -85,12 +85,8 @@ pub fn random_uuid() -> String {
 /// # Errors
 /// [`ResourceError`].
 pub async fn claim(connection: Arc<HostConnection>, device: &Device, uuid: &str) -> Result<Claim, ResourceError> {
-    let refused = |connection: &HostConnection, refusal: Refusal| HostError::Refused {
-        host: connection.name().to_owned(),
-        doing: "give its queues to a guest".to_owned(),
-        fix: refusal.fix(),
-        reason: refusal.to_string(),
-    };
+    let doing = "give its queues to a guest";
+    let refused = |connection: &HostConnection, why: Refusal| connection.refusal(doing, &why, why.fix());
     let folder = |uuid: &str| format!("{MATRIX}/{uuid}");
     let matrix = match device {
         Device::Existing(uuid) => {

@@ -122,16 +122,12 @@ impl Daemon {
         }
         let said = self.connection.get(&format!("{name}.stderr")).await?;
         let said = words(&String::from_utf8_lossy(&said));
-        Err(HostError::Refused {
-            host: self.connection.name().to_owned(),
-            doing: doing.to_owned(),
-            reason: match status {
-                _ if !said.is_empty() => said,
-                Some(status) => status.to_string(),
-                None => "it did not say why".to_owned(),
-            },
-            fix: "the journal of its libvirt says more".to_owned(),
-        })
+        let reason = match status {
+            _ if !said.is_empty() => said,
+            Some(status) => status.to_string(),
+            None => "it did not say why".to_owned(),
+        };
+        Err(self.connection.refusal(doing, reason, "the journal of its libvirt says more"))
     }
 
     /// Has QEMU carry out a command through libvirt; what it returns.

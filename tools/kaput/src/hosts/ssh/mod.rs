@@ -213,17 +213,12 @@ impl HostConnection {
     /// [`HostError`].
     pub async fn forward(&self, forwards: &[Forward]) -> Result<(), HostError> {
         self.ssh.forward(forwards).await.map_err(|reason| {
-            let host = self.name.clone();
             // What ssh says when the connection that was to be shared is no longer there.
             if reason.starts_with("Control socket connect") {
-                return HostError::Lost { host, reason };
+                return HostError::Lost { host: self.name.clone(), reason };
             }
-            HostError::Refused {
-                host,
-                doing: "forward sockets".to_owned(),
-                reason,
-                fix: "its sshd must allow it: AllowStreamLocalForwarding yes in sshd_config".to_owned(),
-            }
+            let fix = "its sshd must allow it: AllowStreamLocalForwarding yes in sshd_config";
+            self.refusal("forward sockets", reason, fix)
         })
     }
 
@@ -265,12 +260,7 @@ impl HostConnection {
         let text = format!("rm -f \"$0\"\n{text}").into_bytes();
         let answer = self.agent.ask(format!("run {name} {}", text.len()), text).await;
         let bytes = self.done(answer, doing, "try it by hand there")?;
-        String::from_utf8(bytes).map_err(|_| HostError::Refused {
-            host: self.name.clone(),
-            doing: doing.to_owned(),
-            reason: "what it says is no text".to_owned(),
-            fix: "try it by hand there".to_owned(),
-        })
+        String::from_utf8(bytes).map_err(|_| self.refusal(doing, "what it says is no text", "try it by hand there"))
     }
 
     /// Writes a file of sysfs.
@@ -319,6 +309,13 @@ impl HostConnection {
         self.done(answer, "end what runs there", "look at its processes").map(|_| ())
     }
 
+    /// That it did not do something, why, and what to do about it.
+    #[must_use]
+    pub fn refusal(&self, doing: &str, reason: impl ToString, fix: impl Into<String>) -> HostError {
+        let (host, doing, reason) = (self.name.clone(), doing.to_owned(), reason.to_string());
+        HostError::Refused { host, doing, reason, fix: fix.into() }
+    }
+
     /// That its QEMU or plugin is of no use.
     #[must_use]
     pub fn unfit(&self, reason: String) -> HostError {
@@ -337,12 +334,7 @@ impl HostConnection {
     fn done(&self, answer: Answer, doing: &str, fix: &str) -> Result<Vec<u8>, HostError> {
         match answer {
             Answer::Yes(bytes) => Ok(bytes),
-            Answer::No(reason) => Err(HostError::Refused {
-                host: self.name.clone(),
-                doing: doing.to_owned(),
-                reason,
-                fix: fix.to_owned(),
-            }),
+            Answer::No(reason) => Err(self.refusal(doing, reason, fix)),
             Answer::Lost(reason) => Err(HostError::Lost { host: self.name.clone(), reason }),
         }
     }
