@@ -156,6 +156,12 @@ impl Configuration {
         }
     }
 
+    /// As [`Self::reach`], if nothing that the queue is at hinders it either.
+    pub(crate) fn usable(&self, apqn: Apqn) -> Result<QueueGuard<'_>, QueueStatus> {
+        let queue = self.reach(apqn)?;
+        queue.hindrance().map_or(Ok(queue), Err)
+    }
+
     /// The QCI block of this configuration: its masks, as far as the machine has them. AP reference 9.5.
     pub(crate) fn qci(&self) -> QciBlock {
         let matrix = self.apcb.load().intersection(&self.machine.present.load());

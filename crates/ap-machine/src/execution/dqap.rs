@@ -25,13 +25,10 @@ pub(super) fn execute(
         let writes = RegisterWrites::none().with(1, u64::from(status.0)).with(2, 0);
         Ok(Outcome::Completed { cc: ConditionCode::of(status), writes })
     };
-    let mut queue = match configuration.reach(gr0.apqn()) {
+    let mut queue = match configuration.usable(gr0.apqn()) {
         Ok(queue) => queue,
-        Err(unavailable) => return nothing(unavailable),
+        Err(unusable) => return nothing(unusable),
     };
-    if let Some(hindrance) = queue.hindrance() {
-        return nothing(hindrance);
-    }
     if let Some(refusal) = queue.binding.refusal(configuration.number) {
         return nothing(queue.answer(refusal));
     }

@@ -27,13 +27,10 @@ pub(super) fn execute(
         let writes = RegisterWrites::none().with(1, u64::from(status.0));
         Ok(Outcome::Completed { cc: ConditionCode::of(status), writes })
     };
-    let mut queue = match configuration.reach(apqn) {
+    let mut queue = match configuration.usable(apqn) {
         Ok(queue) => queue,
-        Err(unavailable) => return status(unavailable),
+        Err(unusable) => return status(unusable),
     };
-    if let Some(hindrance) = queue.hindrance() {
-        return status(hindrance);
-    }
     let card = std::sync::Arc::clone(&queue.card);
     let [address, length] = operands.r2;
     let special = gr0.has(Gr0::BIT_41);

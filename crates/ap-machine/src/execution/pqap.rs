@@ -146,13 +146,10 @@ fn aqic(
     if !configuration.aqic_knows(apqn) {
         return QueueStatus::new(0, ResponseCode::Q_NOT_AVAIL);
     }
-    let mut queue = match configuration.reach(apqn) {
+    let mut queue = match configuration.usable(apqn) {
         Ok(queue) => queue,
         Err(status) => return status,
     };
-    if let Some(status) = queue.hindrance() {
-        return status;
-    }
     let (now, duration) = (machine.now(), machine.timing.aqic_ns);
     let (gr1, nib) = (operands.gr1, operands.gr2);
     let response = if queue.is_busy() {
@@ -185,24 +182,21 @@ fn qact(configuration: &Configuration, apqn: Apqn, asked: u64) -> (QueueStatus, 
 
 /// AP reference 2.8.
 fn bapq(configuration: &Configuration, apqn: Apqn) -> QueueStatus {
-    match configuration.reach(apqn) {
-        Ok(mut queue) => queue.hindrance().unwrap_or_else(|| {
+    match configuration.usable(apqn) {
+        Ok(mut queue) => {
             let response = queue.binding.bind(configuration.number);
             queue.answer(response)
-        }),
+        }
         Err(status) => status,
     }
 }
 
 fn aapq(configuration: &Configuration, apqn: Apqn, secret: u64) -> QueueStatus {
     let machine = &configuration.machine;
-    let mut queue = match configuration.reach(apqn) {
+    let mut queue = match configuration.usable(apqn) {
         Ok(queue) => queue,
         Err(status) => return status,
     };
-    if let Some(status) = queue.hindrance() {
-        return status;
-    }
     let exists = secret <= MAX_SECRET && secret < u64::from(machine.secrets);
     let (empty, now) = (queue.is_empty(), machine.now());
     let due = now.saturating_add(machine.timing.reset_ns);
