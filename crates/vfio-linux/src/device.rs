@@ -41,6 +41,12 @@ impl LinuxDevice<'_> {
         self.mdev.ok_or_else(|| Errno::ENODEV.into())
     }
 
+    fn note(&self, verb: &Verb, answer: &Result<Answered, DeviceError>) {
+        if let Some(mdev) = self.mdev {
+            mdev.note(verb, answer);
+        }
+    }
+
     /// The device's file. Of a device that is not open it is one that is bound to nothing, which is as far as anybody
     /// gets: VFIO itself answers then.
     fn file(&self) -> Result<File, DeviceError> {
@@ -73,6 +79,7 @@ impl LinuxDevice<'_> {
         if let Some(File { fd, is_passing: true }) = file {
             linux.close(fd)?;
         }
+        self.note(verb, &answer);
         answer
     }
 
@@ -209,7 +216,9 @@ impl MigrationDevice for LinuxDevice<'_> {
                 linux.give_thread(thread);
             }
             let result = result.and_then(crate::linux::returned);
-            answers.push(encoded.answered(&*linux.calls, verb, result));
+            let answer = encoded.answered(&*linux.calls, verb, result);
+            self.note(verb, &answer);
+            answers.push(answer);
         }
         if file.is_passing {
             linux.close(file.fd)?;

@@ -92,13 +92,11 @@ impl LinuxHost {
 
     /// Takes down what was made, as far as it goes.
     fn take_down(&mut self) {
-        for (_, mdev) in std::mem::take(&mut self.mdevs) {
-            let attached = mdev.attached().take();
-            let closed = attached.map_or(Ok(()), |attached| attached.close(&self.linux, &mdev.vm));
+        for mdev in std::mem::take(&mut self.mdevs).values() {
             // A device that a case removed is not there any more.
-            let _ =
-                closed.and_then(|()| mdev.vm.close(&self.linux)).and_then(|()| setup::remove(&self.linux, &mdev.uuid));
+            let _ = mdev.close(&self.linux).and_then(|()| setup::remove(&self.linux, &mdev.uuid));
         }
+        let _ = self.log().close(&self.linux);
         let _ = self.masks_before.write(&self.linux);
     }
 }

@@ -68,6 +68,14 @@ impl Kmsg {
         Ok(Self { fd, lines: Vec::new(), complaints: Vec::new(), in_report: false })
     }
 
+    /// Closes it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn close(&self, linux: &Linux) -> Result<(), DeviceError> {
+        linux.close(self.fd)
+    }
+
     /// The driver's lines since the log was opened.
     ///
     /// # Errors

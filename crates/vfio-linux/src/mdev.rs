@@ -1,21 +1,57 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One mediated device of a host, and its guest.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use vfio_mig::{Answered, DeviceError, StreamId, Verb};
+
+use crate::Linux;
 use crate::attach::Attached;
+use crate::encode::stream_file;
 use crate::vm::Vm;
 
 /// One mediated device.
 pub(crate) struct Mdev {
     pub(crate) uuid: String,
     pub(crate) vm: Vm,
-    pub(crate) attached: Mutex<Option<Attached>>,
+    attached: Mutex<Option<Attached>>,
+    /// Streams that nobody has closed: a case leaves what it does not need.
+    streams: Mutex<BTreeSet<StreamId>>,
 }
 
 impl Mdev {
+    /// A device that is open for a VM.
+    pub(crate) fn new(uuid: String, vm: Vm, attached: Attached) -> Self {
+        Self { uuid, vm, attached: Mutex::new(Some(attached)), streams: Mutex::default() }
+    }
+
     /// The open device, if it is open.
     pub(crate) fn attached(&self) -> MutexGuard<'_, Option<Attached>> {
         self.attached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what a verb opened or closed.
+    pub(crate) fn note(&self, verb: &Verb, answer: &Result<Answered, DeviceError>) {
+        match (verb, answer) {
+            (_, Ok(Answered::Stream(Some(stream)))) => self.streams().insert(*stream),
+            (Verb::Close(stream), Ok(_)) => self.streams().remove(stream),
+            _ => false,
+        };
+    }
+
+    fn streams(&self) -> MutexGuard<'_, BTreeSet<StreamId>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes everything that is open of it, the VM last.
+    pub(crate) fn close(&self, linux: &Linux) -> Result<(), DeviceError> {
+        for stream in std::mem::take(&mut *self.streams()) {
+            linux.close(stream_file(stream)?)?;
+        }
+        if let Some(attached) = self.attached().take() {
+            attached.close(linux, &self.vm)?;
+        }
+        self.vm.close(linux)
     }
 }

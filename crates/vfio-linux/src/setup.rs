@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Mutex;
 
 use ap_arch::{Apqi, Mask256, Matrix};
 use vfio_mig::conformance::{HostSetup, MdevSetup, NoHost};
@@ -159,7 +158,7 @@ fn open_with_guest(linux: &Linux, uuid: &str, setup: &MdevSetup) -> Result<Mdev,
     // Its thread stays the VM's: the trace is called after it.
     let vm = Vm::new(linux, linux.take_thread())?;
     let attached = attach::open(linux, uuid, &vm)?;
-    Ok(Mdev { uuid: uuid.to_owned(), vm, attached: Mutex::new(Some(attached)) })
+    Ok(Mdev::new(uuid.to_owned(), vm, attached))
 }
 
 fn assign(linux: &Linux, uuid: &str, matrix: &Matrix) -> Result<(), DeviceError> {

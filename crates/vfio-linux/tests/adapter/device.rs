@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What no case asks yet: two calls at once, calls that wait for their memory, and what KVM was told.
 
-mod fake;
-
 use ap_arch::Matrix;
 use vfio_ap::model::ModelFactory;
-use vfio_linux::LinuxFactory;
+use vfio_linux::{LinuxFactory, Ownership};
 use vfio_mig::conformance::{A, C, DeviceFactory, HostSetup};
 use vfio_mig::{Answered, Capability, DeviceError, DeviceState, Errno, HostControl, StreamId, Verb};
 
-use fake::{FakeMachines, Flavour};
+use crate::fake::{FakeMachines, Flavour};
 
 /// The model directly, and behind system calls.
 fn factories() -> [Box<dyn DeviceFactory>; 2] {
     let driver = ModelFactory::corrected();
-    let machines = FakeMachines { driver: driver.clone(), flavour: Flavour::DeviceFile, migrates: true, hangs: None };
-    [Box::new(driver), Box::new(LinuxFactory(machines))]
+    [Box::new(driver.clone()), Box::new(LinuxFactory(FakeMachines::new(driver)))]
 }
 
 fn hosts(setup: &HostSetup) -> [Box<dyn HostControl>; 2] {
@@ -121,5 +118,21 @@ fn kvm_was_told_what_is_assigned_while_the_device_is_open() {
         host.device(A).open().expect("open again");
         assert_eq!(host.guest_masks(A), Ok(setup.mdevs[0].matrix));
         assert_eq!(host.complaints(), Ok(Vec::new()));
+    }
+}
+
+#[test]
+fn somebody_elses_machine_is_left_as_it_was_whatever_a_case_leaves_open() {
+    for flavour in [Flavour::DeviceFile, Flavour::Group] {
+        let ownership = Ownership::Borrowed;
+        let factory = LinuxFactory(FakeMachines { flavour, ownership, ..FakeMachines::new(ModelFactory::corrected()) });
+        let host = factory.host(&HostSetup::source()).expect("a host");
+        assert!(!host.capabilities().has(Capability::Expendable));
+        open_stream(&*host, DeviceState::STOP_COPY);
+        host.device(C).close_device().expect("closed");
+        host.sysfs_write("/sys/devices/vfio_ap/matrix/c/remove", "1").expect("removed");
+        drop(host);
+        let kernel = factory.0.last.borrow().clone().expect("a machine");
+        assert_eq!(kernel.left(), (0, 0, format!("{}\n", ap_arch::Mask256::FULL)));
     }
 }

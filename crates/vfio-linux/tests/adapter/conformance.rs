@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every case through the whole adapter: what the model answers behind system calls is what it answers directly.
 
-mod fake;
-
 use vfio_ap::model::ModelFactory;
 use vfio_ap::profile::Profile;
 use vfio_linux::LinuxFactory;
 use vfio_mig::conformance::{CaseResult, Options, Verdict, run};
 
-use fake::{FakeMachines, Flavour};
+use crate::fake::{FakeMachines, Flavour};
 
 const EVERYTHING: Options = Options { only: Vec::new(), dangerous: true };
 
@@ -17,7 +15,7 @@ fn driver(profile: Profile) -> ModelFactory {
 }
 
 fn machines(profile: Profile) -> FakeMachines {
-    FakeMachines { driver: driver(profile), flavour: Flavour::DeviceFile, migrates: true, hangs: None }
+    FakeMachines::new(driver(profile))
 }
 
 fn judge(machines: FakeMachines) -> Vec<CaseResult> {

@@ -11,13 +11,15 @@ mod memory;
 mod model;
 mod tree;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agent_protocol::Refusal;
+use vfio_ap::control::{HostReply, Request, ValueReply};
 use vfio_ap::model::ModelFactory;
-use vfio_linux::{CallError, Machine, Machines, SystemCalls, Thread};
+use vfio_linux::{CallError, Machine, Machines, Ownership, SystemCalls, Thread};
 use vfio_mig::Errno;
 use vfio_mig::conformance::{HostSetup, NoHost};
 
@@ -46,6 +48,24 @@ pub(crate) struct FakeMachines {
     pub(crate) migrates: bool,
     /// A request to a driver that never returns.
     pub(crate) hangs: Option<u64>,
+    /// Whose the machine is.
+    pub(crate) ownership: Ownership,
+    /// The last one.
+    pub(crate) last: RefCell<Option<Arc<FakeKernel>>>,
+}
+
+impl FakeMachines {
+    /// Expendable ones with this driver, which migrates and never hangs.
+    pub(crate) fn new(driver: ModelFactory) -> Self {
+        Self {
+            driver,
+            flavour: Flavour::DeviceFile,
+            migrates: true,
+            hangs: None,
+            ownership: Ownership::Expendable,
+            last: RefCell::default(),
+        }
+    }
 }
 
 impl Machines for FakeMachines {
@@ -64,10 +84,19 @@ impl Machines for FakeMachines {
             files: BTreeMap::new(),
             last_file: 2,
             threads: BTreeMap::new(),
-            mounted: Vec::new(),
+            mounted: self.mounted(),
         })));
+        *self.last.borrow_mut() = Some(Arc::clone(&kernel));
         let machine = Machine::expendable(Arc::clone(&kernel) as _, Box::new(FakeHardware(kernel)));
-        Ok(Machine { patience: PATIENCE, ..machine })
+        Ok(Machine { patience: PATIENCE, ownership: self.ownership, ..machine })
+    }
+}
+
+impl FakeMachines {
+    /// Somebody's machine has its file systems.
+    fn mounted(&self) -> Vec<String> {
+        let all = if self.ownership == Ownership::Borrowed { &["/proc", "/sys", "/sys/kernel/debug"][..] } else { &[] };
+        all.iter().map(|folder| (*folder).to_owned()).collect()
     }
 }
 
@@ -120,6 +149,15 @@ fn refused(refusal: Refusal) -> CallError {
 }
 
 impl FakeKernel {
+    /// Files that are open, devices that there are, and the mask of the host's adapters.
+    pub(crate) fn left(&self) -> (usize, usize, String) {
+        let mut state = self.state();
+        let host: HostReply = state.model.ask(Request::QueryHost {}).expect("a host");
+        let mask = Request::SysfsRead { path: "/sys/bus/ap/apmask".to_owned() };
+        let mask: ValueReply = state.model.ask(mask).expect("a mask");
+        (state.files.len(), host.mdevs.len(), mask.value)
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
