@@ -21,7 +21,7 @@ pub(super) fn arguments(parts: &Parts, file: &impl Fn(&str) -> PathBuf, from: Fr
     // A versioned machine and a named CPU: what is kept must come back on the same.
     add(&["-machine", &parts.machine, "-cpu", "qemu", "-accel", "tcg"]);
     add(&["-m", parts.memory, "-smp", &parts.cpus.to_string()]);
-    // Nothing that is not used; a kernel that ends ends QEMU.
+    // Nothing that is not used; QEMU ends with its kernel.
     add(&["-nodefaults", "-display", "none", "-no-reboot", "-run-with", "exit-with-parent=on"]);
     add(&["-kernel", &path(&parts.kernel), "-initrd", &path(&parts.initramfs), "-append", command_line()]);
     // The kernel's own lines, in a file that outlives it.
