@@ -283,11 +283,13 @@ fn columns(head: &str) -> Vec<(&str, usize)> {
 /// The letters of the functions: one for each bit from bit 0 on, a dash where it is off.
 fn functions(letters: &str) -> Option<u32> {
     let fits = (8..=32).contains(&letters.len()) && letters.bytes().all(|b| b == b'-' || b.is_ascii_uppercase());
+    if !fits {
+        return None;
+    }
     let bit = |(index, letter): (usize, u8)| if letter == b'-' { 0 } else { 0x8000_0000_u32 >> index };
     let word = letters.bytes().enumerate().map(bit).fold(0, |word, bit| word | bit);
     // A word without a mode is none.
-    let has_mode = HwInfo(u64::from(word) << 32).mode().is_some();
-    fits.then_some(word).filter(|_| has_mode)
+    HwInfo(u64::from(word) << 32).mode().map(|_| word)
 }
 
 /// Takes the registers of master keys from an older snapshot of the same host, made while its own drivers had the
