@@ -38,7 +38,8 @@ fn snapshot(host: &Arc<Host>) -> Snapshot {
 fn carry_out(host: &Host, writes: &[Write]) {
     let read = |path: &str| host.sysfs_read(path).ok().map(|text| text.trim_end_matches('\n').to_owned());
     for Write { path, value, checks } in writes {
-        host.sysfs_write(path, value).unwrap_or_else(|error| panic!("{value:?} to {path}: {error:?}"));
+        let written = host.sysfs_write(path, &format!("{value}\n"));
+        written.unwrap_or_else(|error| panic!("{value:?} to {path}: {error:?}"));
         for check in checks {
             let holds = match check {
                 Check::Says(path, text) => read(path).as_ref() == Some(text),
@@ -191,7 +192,8 @@ fn a_number_that_somebody_assigned_meanwhile_is_refused_by_the_kernel_until_it_i
     carry_out(&host, &[write(types, "theirs"), write(&format!("{theirs}/assign_adapter"), "5")]);
     carry_out(&host, &[write(&format!("{theirs}/assign_domain"), "0x3a")]);
     let undo = plan.record.undo(&snapshot(&host));
-    let answers: Vec<_> = undo.writes.iter().map(|write| host.sysfs_write(&write.path, &write.value)).collect();
+    let answers: Vec<_> =
+        undo.writes.iter().map(|write| host.sysfs_write(&write.path, &format!("{}\n", write.value))).collect();
     let mut refused = answers.iter().filter_map(|answer| answer.as_ref().err()).map(ToString::to_string);
     assert!(refused.any(|why| why.contains("queue 05.003a is assigned to mediated device theirs")));
     assert!(host.sysfs_read(&format!("/sys/devices/vfio_ap/matrix/{UUID}/matrix")).is_err(), "the device is removed");

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ap_arch::{Apqn, Mask256, Matrix};
+use ap_arch::{Apid, Apqn, Mask256, Matrix};
 use vfio_mig::Errno;
 
 use crate::queue_set::QueueSet;
@@ -30,10 +30,6 @@ impl Driver {
             Self::Cex4Queue => "cex4queue",
         }
     }
-
-    fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|driver| driver.name() == name)
-    }
 }
 
 /// The bus's bookkeeping. What the host has is asked of the hardware by [`Bus::scan`].
@@ -42,6 +38,8 @@ pub(crate) struct Bus {
     /// Whether a change of the masks binds a queue that has no driver and is the host's by them: Linux 6.12 does, 7.2
     /// does not.
     pub(crate) masks_bind_unbound: bool,
+    /// Whether vfio_ap is not loaded: a queue that is given away has no driver then.
+    pub(crate) without_vfio_ap: bool,
     /// Queues whose last reset failed.
     pub(crate) reset_failed: QueueSet,
     /// `apmask` and `aqmask`: adapters and domains of the default drivers.
@@ -56,12 +54,25 @@ pub(crate) struct Bus {
     cex4queue: QueueSet,
     /// Queues that the host's own driver must not use.
     offline: QueueSet,
+    /// Cards that the host's own driver must not use.
+    cards_offline: Mask256,
 }
 
 impl Bus {
     /// A bus that has found no queue yet.
-    pub(crate) fn new(default_adapters: Mask256, default_domains: Mask256, masks_bind_unbound: bool) -> Self {
-        Self { masks: (default_adapters, default_domains), masks_bind_unbound, ..Self::default() }
+    pub(crate) fn new(default_adapters: Mask256, default_domains: Mask256) -> Self {
+        Self { masks: (default_adapters, default_domains), ..Self::default() }
+    }
+
+    /// The drivers that are loaded, in the order of a listing.
+    pub(crate) fn drivers(&self) -> impl Iterator<Item = Driver> + use<> {
+        let without = self.without_vfio_ap.then_some(Driver::VfioAp);
+        Driver::ALL.into_iter().filter(move |driver| Some(*driver) != without)
+    }
+
+    /// The driver of this name, if it is loaded.
+    pub(crate) fn driver_of_name(&self, name: &str) -> Option<Driver> {
+        self.drivers().find(|driver| driver.name() == name)
     }
 
     /// Finds the queues of `host`: new ones are bound to the driver that is to have them, those that are gone are
@@ -73,6 +84,8 @@ impl Bus {
             *set = set.difference(&gone);
         }
         self.overrides.retain(|apqn, _| !gone.contains(*apqn));
+        let cards = if host.domains.is_empty() { Mask256::EMPTY } else { host.adapters };
+        self.cards_offline = self.cards_offline.intersection(cards);
         self.devices = present;
         new.iter().for_each(|apqn| self.probe(apqn));
     }
@@ -176,7 +189,7 @@ impl Bus {
         let (adapters, domains) = self.masks;
         let reserved = adapters.contains(apqn.apid.0) && domains.contains(apqn.apqi.0);
         let by_masks = if reserved { Driver::Cex4Queue } else { Driver::VfioAp };
-        self.overrides.get(&apqn).map_or(Some(by_masks), |name| Driver::of_name(name))
+        self.driver_of_name(self.overrides.get(&apqn).map_or(by_masks.name(), String::as_str))
     }
 
     /// Binds a queue that has no driver to the one that is to have it.
@@ -219,6 +232,22 @@ impl Bus {
     pub(crate) fn set_online(&mut self, apqn: Apqn, on: bool) {
         if on { self.offline.remove(apqn) } else { self.offline.insert(apqn) }
     }
+
+    /// Whether the host's own driver may use a card.
+    pub(crate) const fn card_is_online(&self, apid: Apid) -> bool {
+        !self.cards_offline.contains(apid.0)
+    }
+
+    /// Lets the host's own driver use a card and all its queues that it has, or none of them.
+    pub(crate) fn set_card_online(&mut self, apid: Apid, on: bool) {
+        if on {
+            self.cards_offline.remove(apid.0)
+        } else {
+            self.cards_offline.insert(apid.0)
+        }
+        let queues: Vec<Apqn> = self.cex4queue.row(apid.0).iter().map(|domain| Apqn::new(apid.0, domain)).collect();
+        queues.into_iter().for_each(|apqn| self.set_online(apqn, on));
+    }
 }
 
 #[cfg(test)]
@@ -237,7 +266,7 @@ mod tests {
     }
 
     fn bus(default_adapters: Mask256, default_domains: Mask256) -> Bus {
-        let mut bus = Bus::new(default_adapters, default_domains, false);
+        let mut bus = Bus::new(default_adapters, default_domains);
         bus.scan(&host());
         bus
     }
@@ -278,9 +307,32 @@ mod tests {
     }
 
     #[test]
+    fn without_vfio_ap_a_queue_that_is_given_away_has_no_driver() {
+        let mut bus = Bus { without_vfio_ap: true, ..Bus::new(mask(&[5]), Mask256::FULL) };
+        bus.scan(&host());
+        assert_eq!((bus.driver(Q33), bus.driver(Apqn::new(5, 0x33))), (None, Some(Driver::Cex4Queue)));
+        assert_eq!(bus.bind(Q33, Driver::Cex4Queue), Err(Errno::ENODEV));
+        assert_eq!(bus.drivers().collect::<Vec<_>>(), [Driver::Cex4Queue]);
+    }
+
+    #[test]
+    fn a_card_that_is_set_offline_takes_its_queues_along_but_none_that_are_bound_later() {
+        let mut bus = bus(Mask256::FULL, Mask256::FULL);
+        bus.set_card_online(Apid(4), false);
+        assert!(!bus.is_online(Q33) && !bus.is_online(Q3A) && bus.is_online(Apqn::new(5, 0x33)));
+        bus.unbind(Q33);
+        bus.probe(Q33);
+        assert!(bus.is_online(Q33) && !bus.card_is_online(Apid(4)));
+        bus.scan(&Matrix::EMPTY);
+        bus.scan(&host());
+        assert!(bus.card_is_online(Apid(4)) && bus.is_online(Q3A), "a card that comes anew is online");
+    }
+
+    #[test]
     fn masks_that_come_back_bind_a_queue_without_a_driver_on_old_kernels_only() {
         for old in [true, false] {
-            let mut bus = Bus::new(Mask256::FULL, Mask256::FULL, old);
+            let mut bus = Bus::new(Mask256::FULL, Mask256::FULL);
+            bus.masks_bind_unbound = old;
             bus.scan(&host());
             bus.set_masks(Mask256::FULL.difference(mask(&[4])), Mask256::FULL);
             assert_eq!((bus.driver(Q33), bus.driver(Q3A)), (Some(Driver::VfioAp), Some(Driver::VfioAp)));

@@ -78,7 +78,8 @@ impl Host {
             guest_is_secure: AtomicBool::new(config.guest_is_secure),
         };
         let hardware = Hardware::new(Configuration::host(&machine));
-        let mut bus = Bus::new(config.default_adapters, config.default_domains, config.masks_bind_unbound);
+        let mut bus = Bus::new(config.default_adapters, config.default_domains);
+        (bus.masks_bind_unbound, bus.without_vfio_ap) = (config.masks_bind_unbound, config.without_vfio_ap);
         bus.scan(&hardware.configuration().matrix);
         config.unbound.iter().for_each(|queue| bus.unbind(queue.0));
         let context = Arc::new(Context {

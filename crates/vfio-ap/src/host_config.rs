@@ -38,6 +38,9 @@ pub struct HostConfig {
     /// do it, 7.2 not to.
     #[serde(default)]
     pub masks_bind_unbound: bool,
+    /// Whether vfio_ap is not loaded: a queue that is given away then has no driver.
+    #[serde(default)]
+    pub without_vfio_ap: bool,
     /// Names of the defects that are switched on from the start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub defects: Vec<String>,

@@ -28,13 +28,12 @@ static DONE: AtomicU64 = AtomicU64::new(0);
 static FAILED: AtomicU64 = AtomicU64::new(0);
 static WRONG: AtomicU64 = AtomicU64::new(0);
 
-/// Entered with what the kernel puts on a program's stack.
-pub(crate) extern "C" fn main(start: *const u64) -> ! {
-    // SAFETY: this is the program's entry.
-    let arguments = unsafe { (system::argument(start, 1), system::argument(start, 2)) };
-    let (Some(count), Some(threads @ 1..=16)) = arguments else {
+/// Makes so many requests from so many threads, and ends the program.
+pub(crate) fn make_requests(count: Option<&str>, threads: Option<&str>) -> ! {
+    let number = |word: Option<&str>| word?.parse::<u64>().ok();
+    let (Some(count), Some(threads @ 1..=16)) = (number(count), number(threads)) else {
         system::say(format_args!(
-            "usage: witness COUNT THREADS; COUNT 0: until there is a file /stop; 1 to 16 threads"
+            "usage: witness bus, or witness COUNT THREADS; COUNT 0: until there is a file /stop; 1 to 16 threads"
         ));
         system::exit(2)
     };

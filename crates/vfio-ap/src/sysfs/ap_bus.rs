@@ -5,9 +5,8 @@ use ap_arch::{Apid, Mask256, Matrix, QciBlock};
 use vfio_mig::{DeviceError, Errno, LogLevel};
 
 use super::attribute::{Access, Attribute, access, line};
-use super::{AP_BUS, ap_card, ap_driver, ap_queue, mask, no_such, queue};
+use super::{AP_BUS, ap_card, ap_driver, ap_queue, card, mask, no_such, queue};
 use crate::Host;
-use crate::bus::Driver;
 use crate::message;
 
 const BUS: &[Attribute<()>] = &[
@@ -40,11 +39,8 @@ pub(super) fn attribute(host: &Host, path: &str, how: Access<'_>) -> Result<Stri
         Some(("drivers", rest)) => ap_driver::attribute(host, rest, &full, how),
         Some(("devices", rest)) => {
             let (device, name) = rest.split_once('/').ok_or_else(missing)?;
-            match device.strip_prefix("card") {
-                Some(card) => {
-                    let card = card.parse::<Apid>().ok().filter(|apid| is_card(&matrix, *apid)).ok_or_else(missing)?;
-                    access(ap_card::CARD, name, &full, host, card, how)
-                }
+            match card(&matrix, device) {
+                Some(card) => access(ap_card::CARD, name, &full, host, card, how),
                 None => {
                     let apqn = queue(&matrix, device).ok_or_else(missing)?;
                     ap_queue::attribute(host, apqn, name, &full, how)
@@ -62,23 +58,22 @@ pub(super) fn attribute(host: &Host, path: &str, how: Access<'_>) -> Result<Stri
 /// ENOENT for a folder that is not there.
 pub(super) fn list(host: &Host, path: &str) -> Result<Vec<String>, DeviceError> {
     let matrix = host.context.hardware.configuration().matrix;
-    let cards = || matrix.adapters.iter().map(Apid).filter(|apid| is_card(&matrix, *apid)).map(|n| format!("card{n}"));
+    let adapters = if matrix.domains.is_empty() { Mask256::EMPTY } else { matrix.adapters };
+    let cards = adapters.iter().map(|apid| format!("card{}", Apid(apid)));
+    let tables = host.context.tables.lock();
     match path {
-        "devices" => Ok(matrix.queues().map(|apqn| apqn.to_string()).chain(cards()).collect()),
-        "drivers" => Ok(["cex4card", Driver::Cex4Queue.name(), Driver::VfioAp.name()].map(str::to_owned).into()),
-        "drivers/cex4card" => Ok(cards().collect()),
+        "devices" => Ok(matrix.queues().map(|apqn| apqn.to_string()).chain(cards).collect()),
+        "drivers" => {
+            let queues = tables.bus.drivers().map(|driver| driver.name());
+            Ok([ap_card::DRIVER].into_iter().chain(queues).map(str::to_owned).collect())
+        }
+        "drivers/cex4card" => Ok(cards.collect()),
         _ => {
-            let driver = path.strip_prefix("drivers/").and_then(ap_driver::of_name);
+            let driver = path.strip_prefix("drivers/").and_then(|name| tables.bus.driver_of_name(name));
             let driver = driver.ok_or_else(|| no_such(&format!("{AP_BUS}{path}")))?;
-            let tables = host.context.tables.lock();
             Ok(matrix.queues().filter(|q| tables.bus.of(driver).contains(*q)).map(|q| q.to_string()).collect())
         }
     }
-}
-
-/// A card of a host without domains has no queue to ask, and is not found.
-fn is_card(matrix: &Matrix, apid: Apid) -> bool {
-    matrix.adapters.contains(apid.0) && !matrix.domains.is_empty()
 }
 
 fn masks(host: &Host) -> (Mask256, Mask256) {
@@ -116,11 +111,13 @@ fn bindings(host: &Host) -> Result<String, DeviceError> {
 /// Looks for a driver of a device that has none.
 fn probe(host: &Host, value: &str) -> Result<(), DeviceError> {
     let matrix = host.context.hardware.configuration().matrix;
-    let name = value.strip_suffix('\n').unwrap_or(value);
-    if name.strip_prefix("card").and_then(|n| n.parse().ok()).is_some_and(|apid| is_card(&matrix, apid)) {
+    if card(&matrix, value).is_some() {
         return Ok(());
     }
-    let no_device = || DeviceError::refused(Errno::ENODEV, format!("there is no device {name}, such as 05.0033"));
+    let no_device = || {
+        let reason = format!("there is no device {}, such as 05.0033", value.trim_end());
+        DeviceError::refused(Errno::ENODEV, reason)
+    };
     let apqn = queue(&matrix, value).ok_or_else(no_device)?;
     let mut tables = host.context.tables.lock();
     tables.bus.probe(apqn);

@@ -4,21 +4,26 @@
 use vfio_mig::{DeviceError, Errno};
 
 use super::attribute::{Access, Attribute, access};
-use super::queue;
+use super::{ap_card, card, queue};
 use crate::Host;
 use crate::bus::Driver;
 
 const DRIVER: &[Attribute<Driver>] = &[Attribute::wo("bind", bind), Attribute::wo("unbind", unbind)];
 
-/// The driver of queues of this name.
-pub(super) fn of_name(name: &str) -> Option<Driver> {
-    Driver::ALL.into_iter().find(|driver| driver.name() == name)
-}
+/// The driver of cards. It keeps every card: Linux does not survive that a queue is bound whose card has no driver.
+const CARD_DRIVER: &[Attribute<()>] = &[
+    Attribute::wo("bind", |host, (), value| card_driver(host, value, (Errno::EBUSY, "has its driver"))),
+    Attribute::wo("unbind", |host, (), value| card_driver(host, value, (Errno::EOPNOTSUPP, "keeps its driver here"))),
+];
 
 /// `path` being what follows the folder of the drivers.
 pub(super) fn attribute(host: &Host, path: &str, full: &str, how: Access<'_>) -> Option<Result<String, DeviceError>> {
     let (driver, name) = path.split_once('/')?;
-    of_driver(host, of_name(driver)?, name, full, how)
+    if driver == ap_card::DRIVER {
+        return access(CARD_DRIVER, name, full, host, (), how);
+    }
+    let driver = host.context.tables.lock().bus.driver_of_name(driver)?;
+    of_driver(host, driver, name, full, how)
 }
 
 /// An attribute of this driver.
@@ -30,6 +35,13 @@ pub(super) fn of_driver(
     how: Access<'_>,
 ) -> Option<Result<String, DeviceError>> {
     access(DRIVER, name, full, host, driver, how)
+}
+
+/// What a driver of cards answers, with what it answers for a card.
+fn card_driver(host: &Host, value: &str, answer: (Errno, &str)) -> Result<(), DeviceError> {
+    let matrix = host.context.hardware.configuration().matrix;
+    let (errno, reason) = card(&matrix, value).map_or((Errno::ENODEV, "is no card"), |_| answer);
+    Err(DeviceError::refused(errno, format!("{} {reason}", value.trim_end())))
 }
 
 fn bind(host: &Host, driver: Driver, value: &str) -> Result<(), DeviceError> {

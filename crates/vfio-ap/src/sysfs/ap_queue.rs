@@ -4,7 +4,7 @@
 use ap_arch::Apqn;
 use vfio_mig::{DeviceError, Errno};
 
-use super::ap_card::{is_checkstopped, is_configured};
+use super::ap_card::{self, is_checkstopped, is_configured, works};
 use super::attribute::{Access, Attribute, access, line, switch};
 use super::invalid;
 use crate::Host;
@@ -74,7 +74,7 @@ fn set_override(host: &Host, apqn: Apqn, value: &str) -> Result<(), DeviceError>
     if value.len() > LONGEST_OVERRIDE {
         return Err(invalid(value, "the name of a driver, less than a page"));
     }
-    let name = value.split(['\n', '\0']).next().filter(|name| !name.is_empty());
+    let name = value.split('\n').next().filter(|name| !name.is_empty());
     tables.bus.set_override(apqn, name);
     Ok(())
 }
@@ -89,20 +89,19 @@ fn status(host: &Host, apqn: Apqn) -> &'static str {
     }
 }
 
-fn works(host: &Host, apqn: Apqn) -> bool {
-    let tested = test(host, apqn);
-    is_configured(&tested) && !is_checkstopped(&tested)
-}
-
 fn is_online(host: &Host, apqn: Apqn) -> bool {
-    works(host, apqn) && host.context.tables.lock().bus.is_online(apqn)
+    works(&test(host, apqn)) && host.context.tables.lock().bus.is_online(apqn)
 }
 
 fn set_online(host: &Host, apqn: Apqn, value: &str) -> Result<(), DeviceError> {
     let on = switch(value)?;
-    if on && !works(host, apqn) {
+    if on && !(works(&test(host, apqn)) && works(&ap_card::test(host, apqn.apid))) {
         return Err(DeviceError::refused(Errno::ENODEV, format!("queue {apqn} is deconfigured or checkstopped")));
     }
-    host.context.tables.lock().bus.set_online(apqn, on);
+    let mut tables = host.context.tables.lock();
+    if on && !tables.bus.card_is_online(apqn.apid) {
+        return Err(DeviceError::refused(Errno::EINVAL, format!("card {} is offline", apqn.apid)));
+    }
+    tables.bus.set_online(apqn, on);
     Ok(())
 }

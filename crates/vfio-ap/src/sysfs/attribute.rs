@@ -62,7 +62,8 @@ pub(super) fn access<T>(
     Some(match how {
         Access::Read => attribute.show.map_or_else(|| Err(no_access(path, "read")), |show| show(host, of)),
         Access::Write(value) => match attribute.store {
-            Some(store) => store(host, of, value).map(|()| String::new()),
+            Some(_) if value.is_empty() => Ok(String::new()),
+            Some(store) => store(host, of, value.split('\0').next().unwrap_or_default()).map(|()| String::new()),
             None => Err(no_access(path, "written")),
         },
     })
@@ -73,11 +74,16 @@ pub(super) fn line(value: impl Display) -> Result<String, DeviceError> {
     Ok(format!("{value}\n"))
 }
 
-/// `0` or `1`, as `sscanf` reads a number.
+/// `0` or `1`, as `sscanf` reads an `int` in decimal: what follows does not matter, and only the low 32 bits count.
 pub(super) fn switch(value: &str) -> Result<bool, DeviceError> {
-    match value.trim_start().trim_end_matches('\n') {
-        "0" => Ok(false),
-        "1" => Ok(true),
+    let text = value.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b');
+    let (negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
+    let digits = text.bytes().take_while(u8::is_ascii_digit);
+    let next = |value: u64, digit: u8| value.checked_mul(10)?.checked_add((digit - b'0').into());
+    let value = digits.clone().fold(0, |value, digit| next(value, digit).unwrap_or(u64::MAX)) as u32;
+    match (digits.count(), if negative { value.wrapping_neg() } else { value }) {
+        (1.., 0) => Ok(false),
+        (1.., 1) => Ok(true),
         _ => Err(DeviceError::refused(Errno::EINVAL, "expected 0 or 1")),
     }
 }

@@ -95,9 +95,19 @@ mod tests {
 
     #[test]
     fn what_is_no_mask_is_refused() {
-        for bad in
-            ["0xg", "0x1\n\n", "+", "+256", "+1,2", "-1--2", "-2-1", "+0xg", "+08", &format!("0x{}", "0".repeat(65))]
-        {
+        for bad in [
+            "0xg",
+            "0x1\n\n",
+            "+",
+            "+256",
+            "+1,2",
+            "-1--2",
+            "-2-1",
+            "+0xg",
+            "+08",
+            "+18446744073709551617",
+            &format!("0x{}", "0".repeat(65)),
+        ] {
             assert!(parse(bad, Mask256::EMPTY).is_err(), "{bad} was read");
         }
     }

@@ -10,7 +10,7 @@ mod attribute;
 mod mask;
 mod vfio_ap;
 
-use ap_arch::{Apqn, Matrix};
+use ap_arch::{Apid, Apqn, Matrix};
 use vfio_mig::{DeviceError, Errno};
 
 use crate::Host;
@@ -53,7 +53,8 @@ impl Host {
         }
     }
 
-    /// Writes an attribute; one newline at the end does not matter.
+    /// Writes an attribute with one call; one newline at the end does not matter. As in Linux, a driver is not told of
+    /// a write of no bytes, and sees nothing behind a NUL.
     ///
     /// # Errors
     /// What the driver answers, with the reason.
@@ -103,6 +104,13 @@ fn queue(matrix: &Matrix, name: &str) -> Option<Apqn> {
     let name = name.strip_suffix('\n').unwrap_or(name);
     let is_name = |apqn: &Apqn| apqn.to_string() == name;
     name.parse().ok().filter(is_name).filter(|apqn| matrix.contains(*apqn))
+}
+
+/// The card of this name, if the host has it and it has a queue that can be asked; compared as a queue's.
+fn card(matrix: &Matrix, name: &str) -> Option<Apid> {
+    let number = name.strip_suffix('\n').unwrap_or(name).strip_prefix("card")?;
+    let is_present = |apid: &Apid| matrix.adapters.contains(apid.0) && !matrix.domains.is_empty();
+    number.parse().ok().filter(|apid: &Apid| apid.to_string() == number).filter(is_present)
 }
 
 #[cfg(test)]

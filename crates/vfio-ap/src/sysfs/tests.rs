@@ -102,7 +102,9 @@ fn a_queue_goes_to_vfio_ap_and_back_by_override_unbind_and_probe() {
     assert_eq!(driver(), Err(Errno::ENOENT));
     writes(&host, &[("04.0033", &unbind, Err(Errno::ENOENT)), ("04.0033", probe, Ok(()))]);
     assert_eq!((driver().unwrap(), host.sysfs_read(&choose).unwrap()), ("vfio_ap\n".into(), "vfio_ap\n".into()));
-    writes(&host, &[("", &choose, Ok(())), ("04.0033", &unbind, Ok(())), ("04.0033", probe, Ok(()))]);
+    writes(&host, &[("", &choose, Ok(()))]);
+    assert_eq!(host.sysfs_read(&choose).unwrap(), "vfio_ap\n", "a write of no bytes is none");
+    writes(&host, &[("\n", &choose, Ok(())), ("04.0033", &unbind, Ok(())), ("04.0033", probe, Ok(()))]);
     assert_eq!(driver().unwrap(), "cex4queue\n");
     writes(&host, &[("09.0033", probe, Err(Errno::ENODEV)), ("card04", probe, Ok(()))]);
 }
@@ -147,12 +149,32 @@ fn a_queue_of_the_hosts_own_driver_is_online_until_it_is_set_offline() {
     let online = format!("{Q}/online");
     let read = || host.sysfs_read(&online).map_err(errno);
     assert_eq!(read().unwrap(), "1\n");
-    writes(&host, &[("2", &online, Err(Errno::EINVAL)), ("0\n", &online, Ok(()))]);
+    writes(&host, &[("2", &online, Err(Errno::EINVAL)), ("0x1\n", &online, Ok(()))]);
     assert_eq!(read().unwrap(), "0\n");
     writes(&host, &[("-4", "/sys/bus/ap/apmask", Ok(())), ("1", &online, Err(Errno::ENOENT))]);
     writes(&host, &[("+4", "/sys/bus/ap/apmask", Ok(()))]);
     assert_eq!(read().unwrap(), "1\n", "a driver that gets a queue uses it");
     assert_eq!(host.sysfs_read("/sys/bus/ap/bindings").unwrap(), "8/8 (complete)\n");
+}
+
+#[test]
+fn a_queue_is_not_online_before_its_card_is() {
+    let host = free_host();
+    let (queue, card) = (format!("{Q}/online"), "/sys/bus/ap/devices/card04/online");
+    writes(&host, &[("0", card, Ok(())), ("1", &queue, Err(Errno::EINVAL))]);
+    let read = |path: &str| host.sysfs_read(path).unwrap();
+    assert_eq!((read(card), read(&queue)), ("0\n".to_owned(), "0\n".to_owned()));
+    writes(&host, &[("4294967297 and more", card, Ok(()))]);
+    assert_eq!((read(card), read(&queue)), ("1\n".to_owned(), "1\n".to_owned()));
+}
+
+#[test]
+fn the_driver_of_cards_has_every_card_and_no_queue() {
+    let host = free_host();
+    let (bind, unbind) = ("/sys/bus/ap/drivers/cex4card/bind", "/sys/bus/ap/drivers/cex4card/unbind");
+    writes(&host, &[("card04\n", bind, Err(Errno::EBUSY)), ("card4", bind, Err(Errno::ENODEV))]);
+    writes(&host, &[("04.0033", bind, Err(Errno::ENODEV)), ("04.0033", unbind, Err(Errno::ENODEV))]);
+    assert_eq!(host.sysfs_read("/sys/bus/ap/devices/card04/driver").unwrap(), "cex4card\n");
 }
 
 #[test]
@@ -173,7 +195,7 @@ fn what_is_not_there_or_not_writable_is_said() {
     }
     assert_eq!(host.sysfs_write(&format!("{MDEV}/a/matrix"), "1").map_err(errno), Err(Errno::EACCES));
     assert_eq!(host.sysfs_write("/sys/bus/ap/devices/card04/hwtype", "1").map_err(errno), Err(Errno::EACCES));
-    for bad in ["", "x", "-1", "0x", "1 2"] {
+    for bad in ["\n", "x", "-1", "0x", "1 2"] {
         let outcome = host.sysfs_write(&format!("{MDEV}/a/assign_adapter"), bad);
         assert_eq!(outcome.map_err(errno), Err(Errno::EINVAL), "{bad:?}");
     }

@@ -49,6 +49,9 @@ fn queue_lines(matrix: &Matrix) -> String {
 pub(super) fn write(host: &Host, path: &str, value: &str) -> Result<(), DeviceError> {
     let full = || format!("{VFIO_AP}{path}");
     if path == CREATE {
+        if value.is_empty() {
+            return Ok(());
+        }
         return host.create(value.strip_suffix('\n').unwrap_or(value));
     }
     if path == FEATURES {
@@ -57,6 +60,7 @@ pub(super) fn write(host: &Host, path: &str, value: &str) -> Result<(), DeviceEr
     let (name, attribute) = path.split_once('/').ok_or_else(|| no_such(&full()))?;
     host.find(Some(name)).map_err(|_| no_such(&full()))?;
     match attribute {
+        "remove" | "ap_config" if value.is_empty() => Ok(()),
         "remove" => host.remove(name),
         "ap_config" => {
             let config = masks(value)?;
@@ -66,7 +70,7 @@ pub(super) fn write(host: &Host, path: &str, value: &str) -> Result<(), DeviceEr
         "matrix" | "guest_matrix" | "control_domains" => Err(no_access(&full(), "written")),
         _ => {
             let change = assignment(attribute).ok_or_else(|| no_such(&full()))?;
-            change.carry_out(host, name, value)
+            if value.is_empty() { Ok(()) } else { change.carry_out(host, name, value) }
         }
     }
 }

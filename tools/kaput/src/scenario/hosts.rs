@@ -127,6 +127,7 @@ impl HostSpec {
             default_adapters: self.default_adapters,
             default_domains: self.default_domains,
             masks_bind_unbound: false,
+            without_vfio_ap: false,
             defects: self.defects.iter().map(|name| name.get_ref().clone()).collect(),
             profile: self.profile.clone(),
             accept_format_0: self.accept_format_0,

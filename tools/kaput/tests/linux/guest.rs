@@ -148,6 +148,24 @@ impl Linux {
         if status == 0 { Ok(output) } else { Err(format!("{line}: status {status}: {output}")) }
     }
 
+    /// Types lines for a program that the shell has started, and waits until it has said so many lines `.`; what it
+    /// says until then.
+    pub(crate) fn converse(&mut self, lines: &str, answers: usize) -> Result<String, String> {
+        let console = &mut self.machine.console;
+        console.writer.write_all(lines.as_bytes()).map_err(|error| format!("console: {error}"))?;
+        console.until(|text| {
+            let (last, _) = text.match_indices("\n.\n").nth(answers.checked_sub(1)?)?;
+            Some((text[..last + 1].to_owned(), last + 3))
+        })
+    }
+
+    /// Ends what a program reads, and waits for the shell.
+    pub(crate) fn end_of_input(&mut self) -> Result<(), String> {
+        let console = &mut self.machine.console;
+        console.writer.write_all(b"\x04").map_err(|error| format!("console: {error}"))?;
+        console.until_done().map(drop)
+    }
+
     /// Types a line that the guest does not survive.
     pub(crate) fn type_line(&mut self, line: &str) -> Result<(), String> {
         self.machine.console.type_line(line)
@@ -350,25 +368,30 @@ impl Console {
 
     /// Waits for the end of a command; its output and its status.
     fn until_done(&mut self) -> Result<(String, i32), String> {
+        self.until(done)
+    }
+
+    /// Waits until there is something in what the guest says; that, and how many bytes of what it says are used then.
+    fn until<T>(&mut self, found: impl Fn(&str) -> Option<(T, usize)>) -> Result<T, String> {
         let (heard, changed) = &*self.heard;
         let heard = heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let waits = |heard: &mut Heard| done(&heard.text).is_none() && !heard.ended;
+        let waits = |heard: &mut Heard| found(&heard.text).is_none() && !heard.ended;
         let waited = changed.wait_timeout_while(heard, PATIENCE, waits);
         let (mut heard, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
-        match done(&heard.text) {
-            Some((output, status, length)) => {
+        match found(&heard.text) {
+            Some((found, length)) => {
                 heard.text.drain(..length);
-                Ok((output, status))
+                Ok(found)
             }
             None => Err(format!("the guest does not answer; its console says {:?}", heard.text)),
         }
     }
 }
 
-/// The output before the first end of a command, the status, and how many bytes both have.
-fn done(text: &str) -> Option<(String, i32, usize)> {
+/// The output before the first end of a command with the status, and how many bytes both have.
+fn done(text: &str) -> Option<((String, i32), usize)> {
     let (output, rest) = text.split_once("<done ")?;
     let (status, _) = rest.split_once(">\n").or_else(|| rest.split_once(">\r\n"))?;
     let length = output.len() + "<done ".len() + rest.find('\n')? + 1;
-    Some((output.replace('\r', ""), status.parse().ok()?, length))
+    Some(((output.replace('\r', ""), status.parse().ok()?), length))
 }

@@ -7,6 +7,7 @@
 //!
 //! With `--bench` nothing is tested, and what the plugin costs is measured as often as `KAPUT_RUNS_OF_LINUX` says.
 
+mod bus;
 mod disk;
 mod figures;
 mod guest;

@@ -2,9 +2,9 @@
 //! The guests and what they live through.
 
 use crate::guest::{From, Plan};
-use crate::{Story, steps};
+use crate::{Story, bus, steps};
 
-pub(crate) const ALL: &[Story] = &[POLLING, INTERRUPTS, WITHOUT, DISK, LPAR];
+pub(crate) const ALL: &[Story] = &[POLLING, INTERRUPTS, WITHOUT, DISK, LPAR, BUS];
 
 /// No interruption facility: the drivers poll.
 const POLLING: Story = Story {
@@ -87,4 +87,14 @@ const LPAR: Story = Story {
     name: "lpar",
     plan: Plan { ap: &["--ap", "05=cex8a,06=cex8c/33,3a", "--lpar"], cpus: 2, kernel: "", from: From::Options },
     steps: &[("every CPU has SIE", steps::sie), ("1000 requests to the accelerator", steps::accelerator_requests)],
+};
+
+/// An administrator's random steps: what the kernel answers is what the driver's model answers.
+const BUS: Story = Story {
+    name: "bus",
+    plan: Plan { ap: &["--ap", bus::HARDWARE], cpus: 1, kernel: "", from: From::Options },
+    steps: &[
+        ("the model's AP bus answers as this kernel's", bus::compare),
+        ("the kernel has nothing to complain of", steps::quiet_kernel),
+    ],
 };

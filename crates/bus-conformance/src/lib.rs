@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The AP bus of a real Linux and that of the driver's model, held against each other: both get the same random steps
+//! of an administrator, and after each step the answers and everything that is watched must be equal.
+//!
+//! * [`generate`]: the steps of a seed
+//! * [`Administrator`]: who carries steps out; [`Model`] is one, a Linux is another: a guest, or an LPAR that is
+//!   reached from elsewhere
+//! * [`first_difference`] and [`shrink`]: where the two part, and the fewest steps that lead there
+//! * [`Kernel`]: what differs between kernels, in one table
+//!
+//! This crate opens no connection: how a Linux is reached is the harness's.
+#![forbid(unsafe_code)]
+
+mod administrator;
+mod compare;
+mod generate;
+mod kernel;
+mod model;
+mod step;
+mod watch;
+
+pub use administrator::{Administrator, Outcome, Seen};
+pub use compare::{Parting, first_difference, shrink};
+pub use generate::{Universe, generate};
+pub use kernel::{DIFFERENCES, Difference, Kernel};
+pub use model::Model;
+pub use step::Step;
+pub use watch::{State, Watch};

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `docs/generated/bus-differences.md` is made from the table of differences. `KAPUT_WRITE_DOCS=1` makes it anew.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use bus_conformance::{DIFFERENCES, Watch};
+
+const HEAD: &str = "# Differences between kernels' AP buses
+
+Made by `crates/bus-conformance/tests/page.rs`; `KAPUT_WRITE_DOCS=1 cargo test -p bus-conformance --test page` makes it
+anew.
+
+`cargo xtask test linux` has a Linux and the driver's model carry out the same random steps of an administrator and
+compares them after each. The model does what the newest kernels do; these are the differences that are known. Any
+other one is a fault of the model. What the comparison has no part in stands in the
+[AP reference](../ap-reference.md#107-differences-between-kernels-buses).
+
+";
+
+fn page() -> String {
+    let mut page = HEAD.to_owned();
+    for row in DIFFERENCES {
+        let _ = writeln!(page, "* Before {}: {}.", row.since, row.what);
+        let _ = writeln!(page, "  - known: {}", row.known);
+        let _ = writeln!(page, "  - the comparison: {}", row.treatment);
+    }
+    let Watch { bus, card, queue } = Watch::everything();
+    let list = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(",\n  ");
+    page += "\n## What is compared\n\nAfter each step: what it came to, which devices and drivers there are, and:\n\n";
+    let _ = writeln!(page, "* of the bus: {}", list(&bus));
+    let _ = writeln!(page, "* of a card: {}", list(&card));
+    let _ = writeln!(page, "* of a queue: {}", list(&queue));
+    page
+}
+
+#[test]
+fn the_page_shows_the_table_as_it_is() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/generated/bus-differences.md");
+    let made = page();
+    if std::env::var_os("KAPUT_WRITE_DOCS").is_some() {
+        fs::write(&path, &made).expect("the page can be written");
+    }
+    let stands = fs::read_to_string(&path).expect("the page");
+    assert!(stands == made, "{} is not what the table says; KAPUT_WRITE_DOCS=1 writes it anew", path.display());
+}
