@@ -32,6 +32,10 @@ pub(crate) enum Target {
     Agent,
     /// The snapshots of many hosts.
     Fleet,
+    /// What preflight reads of a host and of a guest.
+    Preflight,
+    /// The files of a host.
+    Collect,
 }
 
 /// Runs targets, or all of them, at the same time; the number that found something.

@@ -2,8 +2,10 @@
 //! What reads input from outside, each with what it promises.
 
 mod agent;
+mod collect;
 mod control;
 mod fleet;
+mod preflight;
 mod scenario;
 mod stream;
 mod topology;
@@ -38,6 +40,10 @@ pub(crate) enum Name {
     Agent,
     /// The snapshots of many hosts
     Fleet,
+    /// What preflight reads of a host and of a guest
+    Preflight,
+    /// The files of a host
+    Collect,
 }
 
 impl Name {
@@ -49,6 +55,8 @@ impl Name {
             Self::Scenario => Box::new(scenario::Scenarios),
             Self::Agent => Box::new(agent::Agent::new()),
             Self::Fleet => Box::new(fleet::Fleets),
+            Self::Preflight => Box::new(preflight::Documents),
+            Self::Collect => Box::new(collect::Files),
         }
     }
 
@@ -62,7 +70,8 @@ impl Name {
             Self::Topology => 64 << 20,
             Self::Scenario | Self::Agent => 16 << 20,
             // One device may have all 65,536 queues, each of which breaks rules in words.
-            Self::Fleet => 1 << 30,
+            Self::Fleet | Self::Preflight => 1 << 30,
+            Self::Collect => 64 << 20,
         }
     }
 
@@ -75,6 +84,8 @@ impl Name {
             Self::Scenario => include_str!("../../words/scenario.txt"),
             Self::Agent => include_str!("../../words/agent.txt"),
             Self::Fleet => include_str!("../../words/fleet.txt"),
+            Self::Preflight => include_str!("../../words/preflight.txt"),
+            Self::Collect => include_str!("../../words/collect.txt"),
         };
         lines.lines().map(|word| word.replace("\\n", "\n")).collect()
     }
