@@ -114,6 +114,34 @@ fn links_that_lead_nowhere_are_queues_without_files_for_both() {
     assert_eq!(by_program.drivers.entries().map(|(_, queues)| queues.len()).sum::<usize>(), 1);
 }
 
+/// A container that a device plugin gave one queue: copies and constants instead of sysfs, and no vfio_ap.
+#[test]
+fn a_container_with_one_queue_is_a_host_without_guests_for_both() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    let (card, queue) = ("sys/devices/ap/card09", "sys/devices/ap/card09/09.0033");
+    put(root, "proc/sys/kernel/osrelease", "6.4.0\n");
+    put(root, "proc/cpuinfo", "facilities      : 0 1 2 12 15 65\n");
+    for (file, text) in
+        [("hwtype", "12"), ("raw_hwtype", "12"), ("ap_functions", "0x92800000"), ("serialnr", "KPTEST01")]
+    {
+        put(root, &format!("{card}/{file}"), format!("{text}\n"));
+    }
+    put(root, &format!("{queue}/online"), "1\n");
+    put(root, "sys/bus/ap/ap_max_domain_id", "84\n");
+    for (link, target) in [("devices/card09", card), ("devices/09.0033", queue), ("drivers/cex4queue/09.0033", queue)] {
+        let up = "../".repeat(link.split('/').count() + 2);
+        let link = root.join("sys/bus/ap").join(link);
+        fs::create_dir_all(link.parent().expect("a folder")).expect("made");
+        std::os::unix::fs::symlink(format!("{up}{target}"), link).expect("a link");
+    }
+    let by_program = collect::collect(&Directory::new(root).expect("a root"));
+    assert_eq!(Snapshot { taken_by: "kaput".to_owned(), ..by_script(root) }, by_program);
+    let host = preflight::Host::new(&by_program).expect("a host");
+    assert_eq!(host.driver("09.0033".parse().expect("a queue")), Ok(Some("cex4queue")));
+    assert!(host.mdevs.as_ref().is_ok_and(std::collections::BTreeMap::is_empty), "{:?}", host.mdevs);
+}
+
 #[test]
 fn a_snapshot_is_read_back_as_it_was_taken() {
     let folder = folder();

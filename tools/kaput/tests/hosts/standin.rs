@@ -90,7 +90,7 @@ impl StandIn {
     /// What an administrator does.
     pub(crate) fn admin(&self, path: &str, value: &str) -> Result<(), String> {
         let host = Arc::clone(&self.state.lock().expect("unpoisoned"));
-        host.sysfs_write(path, value).map_err(|error| format!("{error:?}"))?;
+        host.sysfs_write(path, &format!("{value}\n")).map_err(|error| format!("{error:?}"))?;
         follow(&self.root, &host)
     }
 
@@ -140,7 +140,8 @@ fn serve(mut stream: &UnixStream, root: &Path, host: &Host, refuses: bool) -> Re
     let before = log_of(host, 0)?.next;
     let done = match path {
         "/sys/resume" => refuse(root, host, value.trim_end_matches(".json")),
-        _ => host.sysfs_write(path, value).map_err(|error| format!("{error:?}")),
+        // What came is a line, and as one it is written: a write of no bytes would be none.
+        _ => host.sysfs_write(path, &format!("{value}\n")).map_err(|error| format!("{error:?}")),
     };
     let answer = done.and_then(|()| follow(root, host)).map_or_else(|error| error, |()| "ok".to_owned());
     print_log(root, &log_of(host, before)?)?;
