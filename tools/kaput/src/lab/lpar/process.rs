@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vfio_linux::Agent;
 
@@ -14,6 +14,7 @@ use super::LparError;
 use super::console;
 use super::progress::Progress;
 use crate::hosts::qemu::STARTED_BY_US;
+use crate::machine::MOMENT;
 
 /// How long an agent that has answered may take to answer again.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -90,13 +91,20 @@ impl Process {
                 let said = console::tail(&self.console);
                 return LparError::Silent { why, said: console::shown(&said), help: console::help(&said) };
             }
-            // The connection ends with QEMU, a moment before it does.
-            std::thread::sleep(LOOK);
-            match self.child.try_wait() {
-                Ok(Some(_)) => self.ended(),
-                _ => LparError::Agent(error.to_string()),
-            }
+            if self.ends_soon() { self.ended() } else { LparError::Agent(error.to_string()) }
         })
+    }
+
+    /// Whether it ends: a connection to it does so a moment before.
+    fn ends_soon(&mut self) -> bool {
+        let deadline = Instant::now() + MOMENT;
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return true;
+            }
+            std::thread::sleep(LOOK);
+        }
+        false
     }
 
     /// It has ended; what it complained of itself counts more than a console.
