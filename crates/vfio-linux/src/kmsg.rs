@@ -12,8 +12,9 @@ const PATH: &str = "/dev/kmsg";
 /// Bytes of the longest record.
 const RECORD: usize = 8192;
 
-/// Records that are read at once, at most: a driver that floods the log does not keep us for ever.
-const MOST_RECORDS: usize = 100_000;
+/// Records that are read at once, at most: a driver that floods the log does not keep us for ever. Each takes some
+/// milliseconds, and the buffer of a kernel as `kaput lab config` has it holds half of them.
+const MOST_RECORDS: usize = 4_000;
 
 /// By these words begins what a kernel finds wrong with itself. That a CPU was kept from running is not among it.
 const BEGINNINGS: [&str; 6] = ["BUG: ", "WARNING: ", "INFO: task ", "Oops", "Unable to handle kernel", "Kernel panic"];
@@ -105,7 +106,7 @@ impl Kmsg {
                 Err(error) => return Err(error),
             }
         }
-        Err(DeviceError::Transport(format!("{PATH} does not end")))
+        Err(DeviceError::Hung(format!("{PATH} does not end, because the kernel floods it")))
     }
 
     fn take(&mut self, bytes: &[u8], names: &Names) {
