@@ -270,7 +270,8 @@ impl fmt::Display for Fix {
 }
 
 /// What stands at the head of a script: one function writes, the others read what came of it.
-const PUT: &str = "put() { printf '%s\\n' \"$1\" > \"$2\"; }\n";
+const PUT: &str = r#"put() { printf '%s\n' "$1" > "$2" || { echo "$2: it does not take $1" >&2; exit 1; }; }
+"#;
 const READERS: &str = concat!(
     r#"is() { [ "$2" = "$3" ] || "#,
     r#"{ echo "$1: expected ${3:-nothing}, found ${2:-nothing}" >&2; exit 1; }; }"#,
@@ -455,6 +456,8 @@ mod tests {
         assert_eq!(run(&release, root.path()), (true, String::new()));
         let (done, said) = run(&release.replace("0xfbff", "0xffff"), root.path());
         assert!(!done && said.contains("number 0x05: expected 0, found 1"), "{said}");
+        let (done, said) = run(&script("t", &[Fix::CreateMdev("u".to_owned())]), root.path());
+        assert!(!done && said.contains("/create: it does not take u"), "{said}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::fix::{self, Fix};
 /// How hosts are reached; a host is called as its snapshot's file is.
 const ON: &str = r#"
 # How a script is run on a host. Change it if a host is reached otherwise than by the name of its snapshot's file.
-on() { ssh -T -- "root@$1" sh -s; }
+on() { ssh -T -- "root@$1" sh -s || { echo "host $1 is not ready, and nothing was migrated" >&2; exit 1; }; }
 "#;
 
 /// How a guest is migrated.

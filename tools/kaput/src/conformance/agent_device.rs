@@ -5,9 +5,9 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use vfio_linux::{Agent, Linux, LinuxFactory, Native};
 use vfio_mig::conformance::{DeviceFactory, HostSetup, NoHost};
@@ -19,8 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a call of the driver may take of a machine that runs.
 const CALL: Duration = Duration::from_secs(5);
 
+/// How long its last words may take once it has ended: a program that it started may still hold its standard error.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Bytes of what the command says of itself that are kept.
-const MOST_WORDS: u64 = 4096;
+const MOST_WORDS: usize = 4096;
 
 const AGENT: &str = "kaput-agent";
 const MATRIX: &str = "/sys/devices/vfio_ap/matrix";
@@ -34,7 +37,8 @@ pub struct AgentFactory {
 /// The agent's process.
 struct Running {
     process: Child,
-    words: Option<JoinHandle<String>>,
+    /// What it says, while it does.
+    words: mpsc::Receiver<Vec<u8>>,
 }
 
 impl AgentFactory {
@@ -63,7 +67,10 @@ impl AgentFactory {
     fn start(name: &str, mut command: Command) -> Result<Self, String> {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut process = piped.map_err(|error| format!("{AGENT} cannot be started: {error}"))?;
-        let words = process.stderr.take().map(|words| thread::spawn(move || first_words(words)));
+        let (heard, words) = mpsc::channel();
+        if let Some(stream) = process.stderr.take() {
+            thread::spawn(move || listen(stream, &heard));
+        }
         let (from, to) = (process.stdout.take(), process.stdin.take());
         let mut running = Running { process, words };
         let (Some(from), Some(to)) = (from, to) else { return Err(format!("{AGENT} has no pipes")) };
@@ -88,18 +95,26 @@ fn beside() -> Option<PathBuf> {
     agent.is_file().then_some(agent)
 }
 
-fn first_words(words: ChildStderr) -> String {
-    let mut text = Vec::new();
-    // What was said until it broke is what there is.
-    let _ = words.take(MOST_WORDS).read_to_end(&mut text);
-    String::from_utf8_lossy(&text).trim().to_owned()
+/// Passes on what is said first; the rest is read too, so that whoever says it can go on.
+fn listen(mut stream: ChildStderr, heard: &mpsc::Sender<Vec<u8>>) {
+    let (mut part, mut left) = ([0; 512], MOST_WORDS);
+    while let Ok(length @ 1..) = stream.read(&mut part) {
+        let kept = length.min(left);
+        left -= kept;
+        // Nobody may want it any more.
+        let _ = heard.send(part[..kept].to_vec());
+    }
 }
 
 impl Running {
     /// What the process said of itself; it is ended for that.
     fn words(&mut self) -> String {
         self.end();
-        let said = self.words.take().and_then(|words| words.join().ok()).unwrap_or_default();
+        let (mut text, end) = (Vec::new(), Instant::now() + LAST_WORDS);
+        while let Ok(part) = self.words.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            text.extend(part);
+        }
+        let said = String::from_utf8_lossy(&text).trim().to_owned();
         if said.is_empty() { String::new() } else { format!("; it said: {said}") }
     }
 

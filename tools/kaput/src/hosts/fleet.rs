@@ -29,6 +29,7 @@ pub enum FleetSourceError {
     Empty(String),
     /// More hosts than are compared.
     #[error("these are {0} hosts, and {MOST} are the most that are compared with each other")]
+    #[diagnostic(help("give fewer hosts: the one to be emptied, and those that could take its guests"))]
     TooMany(usize),
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn compare(linux: &mut Linux) -> Result<(), String> {
     let (watch, universe) = (kernel.watch(), universe(kernel)?);
     let mut model = Model::new(kernel, universe.topology.clone(), false)?;
     let mut guest = Guest { linux, watch: None, last: Rc::default() };
-    let steps = env::var("KAPUT_BUS_STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(STEPS);
+    let steps = steps()?;
     for (boot, seed) in seeds()?.enumerate() {
         if boot > 0 {
             guest.restart()?;
@@ -77,7 +77,15 @@ fn seeds() -> Result<std::ops::RangeInclusive<u64>, String> {
     let text = env::var("KAPUT_BUS_SEEDS").unwrap_or_else(|_| "1".to_owned());
     let (first, last) = text.split_once('-').unwrap_or((&text, &text));
     let number = |text: &str| text.parse().map_err(|_| format!("KAPUT_BUS_SEEDS={text}: expected 7 or 1-20"));
-    Ok(number(first)?..=number(last)?)
+    let seeds = number(first)?..=number(last)?;
+    if seeds.is_empty() { Err(format!("KAPUT_BUS_SEEDS={text} is no seed at all")) } else { Ok(seeds) }
+}
+
+/// How many steps each seed has.
+fn steps() -> Result<usize, String> {
+    let Ok(text) = env::var("KAPUT_BUS_STEPS") else { return Ok(STEPS) };
+    let steps = text.parse().ok().filter(|steps| *steps > 0);
+    steps.ok_or_else(|| format!("KAPUT_BUS_STEPS={text}: expected a number of steps, such as 1000"))
 }
 
 /// The guest's administrator.

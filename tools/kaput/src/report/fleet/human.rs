@@ -71,11 +71,12 @@ fn table(report: Report<'_>) -> String {
     let name = widest(&mut fleet.guests.iter().map(|guest| guest.mdev.len()).chain([5]));
     let on = widest(&mut fleet.guests.iter().map(|guest| fleet.name(guest.home).len()).chain([2]));
     let column = |host: usize| widest(&mut rows.iter().map(|row| row[host].len()).chain([fleet.name(host).len()]));
+    let columns: Vec<usize> = (0..fleet.members.len()).map(column).collect();
     let mut first = 0;
     while first < fleet.members.len() && !rows.is_empty() {
         let mut left = WIDTH.saturating_sub(name + on + 2);
         let fits = |host: &usize| {
-            let width = column(*host) + 2;
+            let width = columns[*host] + 2;
             let fits = *host == first || width <= left;
             left = left.saturating_sub(width);
             fits
@@ -83,7 +84,7 @@ fn table(report: Report<'_>) -> String {
         let hosts: Vec<usize> = (first..fleet.members.len()).take_while(fits).collect();
         let mut write = |guest: &str, home: &str, cells: &dyn Fn(usize) -> String| {
             let cells: String =
-                hosts.iter().map(|host| format!("  {:<width$}", cells(*host), width = column(*host))).collect();
+                hosts.iter().map(|host| format!("  {:<width$}", cells(*host), width = columns[*host])).collect();
             let line = format!("{guest:<name$}  {home:<on$}{cells}");
             _ = writeln!(text, "{}", line.trim_end());
         };

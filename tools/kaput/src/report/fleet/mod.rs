@@ -37,6 +37,16 @@ fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
+/// The rules by which these cells are what they are, in the order of the rules.
+fn rules_in<'a>(cells: impl Iterator<Item = &'a Cell>) -> Vec<&'static str> {
+    let of = |cell: &Cell| match cell.answer {
+        Answer::Never(rule) | Answer::Unknown(rule) => Some(rule),
+        _ => cell.breaks,
+    };
+    let seen: BTreeSet<&str> = cells.filter_map(of).collect();
+    RULES.iter().map(|rule| rule.id).filter(|id| seen.contains(id)).collect()
+}
+
 impl Report<'_> {
     /// The answer for all guests that are asked about.
     #[must_use]
@@ -102,12 +112,7 @@ impl Report<'_> {
 
     /// Rules that stand in cells, in the order of the rules: the first one is note 1.
     fn notes(&self) -> Vec<&'static str> {
-        let of = |cell: &Cell| match cell.answer {
-            Answer::Never(rule) | Answer::Unknown(rule) => Some(rule),
-            _ => cell.breaks,
-        };
-        let seen: BTreeSet<&str> = self.table.rows.iter().flatten().filter_map(of).collect();
-        RULES.iter().map(|rule| rule.id).filter(|id| seen.contains(id)).collect()
+        rules_in(self.table.rows.iter().flatten())
     }
 
     /// A note in full.
@@ -159,7 +164,7 @@ impl Report<'_> {
     /// Why a guest stays where it is.
     fn reasons(&self, stay: &Stay) -> Vec<String> {
         let mut reasons = Vec::new();
-        for id in self.notes() {
+        for id in rules_in(self.table.rows.get(stay.guest).into_iter().flatten()) {
             let by = |wanted: Answer| {
                 let hosts = (0..self.fleet.members.len()).filter(|host| !self.emptied.contains(host));
                 hosts.filter(|host| self.table.cell(stay.guest, *host).answer == wanted).collect::<Vec<_>>()
