@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Test programs: which ones cargo has built, and their runs, some at the same time. Many of them wait for a host, for
-//! a guest or for a time to pass, and another one works meanwhile. What a program says is told as a whole, at its end.
+//! a guest or for a time to pass, and another one works meanwhile. What a program says is shown as a whole, at its end.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -97,7 +97,7 @@ fn program(line: &str) -> Option<Program> {
     })
 }
 
-/// Runs programs, and tells the end of each.
+/// Runs programs, and reports the end of each.
 ///
 /// # Errors
 /// Never for a program that fails.

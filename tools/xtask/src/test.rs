@@ -290,18 +290,29 @@ fn side_by_side<'a>(commands: impl IntoIterator<Item = &'a mut Command>, skips: 
     }
     programs::run(all, |ended| {
         println!("\n     Running {} ({:.1} s)", ended.program.file.display(), ended.took.as_secs_f64());
-        let mut its = Count::default();
-        ended.lines.iter().for_each(|line| its.read(line, skips));
-        match ended.status {
-            Ok(status) => its.end(status),
-            Err(error) => {
-                println!("{error:#}");
-                its.failed += 1;
-            }
-        }
-        count.add(its);
+        count.add(count_of(&ended.lines, ended.status, skips));
     })?;
     Ok(count)
+}
+
+/// What a test program came to. One that ended well and gave no result has not run its tests.
+fn count_of(lines: &[String], status: Result<ExitStatus>, skips: &mut Skips) -> Count {
+    let mut count = Count::default();
+    lines.iter().for_each(|line| count.read(line, skips));
+    let has_result = lines.iter().any(|line| result_line(line).is_some());
+    let wrong = match status {
+        Ok(status) if status.success() && !has_result => Some("it ended without a result".to_owned()),
+        Ok(status) => {
+            count.end(status);
+            None
+        }
+        Err(error) => Some(format!("{error:#}")),
+    };
+    if let Some(wrong) = wrong {
+        println!("{wrong}");
+        count.failed += 1;
+    }
+    count
 }
 
 /// A command that runs tests, which are counted by what is said of them.
@@ -369,6 +380,14 @@ mod tests {
             tests(Command::new("sh").args(["-c", counted]), &mut skips)?,
             Count { passed: 1, failed: 2, skipped: 0 }
         );
+        let mut ends = |lines: &[&str], script: &str| {
+            let status = process::run(Command::new("sh").args(["-c", script]), DEADLINE);
+            count_of(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>(), status, &mut skips)
+        };
+        let result = "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured";
+        assert_eq!(ends(&[result], "exit 0"), Count::PASSED);
+        assert_eq!(ends(&["running 1 test"], "exit 0"), Count { failed: 1, ..Count::default() });
+        assert_eq!(ends(&[result], "kill -9 $$"), Count { failed: 1, ..Count::PASSED });
         Ok(())
     }
 }
