@@ -4,7 +4,7 @@
 //! about.
 
 use std::io::{ErrorKind, Read, Write};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +24,9 @@ const LATE: &str = "no answer in time";
 
 /// Answers to somebody else that may come before the first of ours.
 const STALE: usize = 64;
+
+/// Frames that wait for somebody who asks for them; then nothing more is read, whatever the other end sends.
+const MOST_WAITING: usize = 64;
 
 /// The agent at the other end.
 pub struct Agent {
@@ -69,7 +72,7 @@ impl Agent {
         patience: Duration,
         mut gets_on: impl FnMut() -> Result<(), String>,
     ) -> Result<Self, CallError> {
-        let (requests, frames) = (mpsc::channel(), mpsc::channel());
+        let (requests, frames) = (mpsc::channel(), mpsc::sync_channel(MOST_WAITING));
         thread::spawn(move || send_all(to, &requests.1));
         thread::spawn(move || receive_all(from, &frames.0));
         let mut link = Link { to: requests.0, from: frames.1, sequence: 0, patience, lost: None };
@@ -199,7 +202,7 @@ fn send_all(mut to: impl Write, requests: &Receiver<Vec<u8>>) {
 }
 
 /// Reads frames until there are no more.
-fn receive_all(mut from: impl Read, frames: &Sender<Result<Vec<u8>, String>>) {
+fn receive_all(mut from: impl Read, frames: &SyncSender<Result<Vec<u8>, String>>) {
     let mut buffer = vec![0; LENGTH + MAX_FRAME];
     let mut intake = Intake::new(&mut buffer);
     loop {
@@ -222,7 +225,9 @@ fn receive_all(mut from: impl Read, frames: &Sender<Result<Vec<u8>, String>>) {
 
 impl SystemCalls for Agent {
     fn map(&self, length: usize) -> Result<u64, CallError> {
-        self.order(&[Request::Map { length: length as u64 }])
+        let address = self.order(&[Request::Map { length: length as u64 }])?;
+        let wrapped = || CallError::Lost(format!("{length} bytes of memory at {address:#x} would not fit there"));
+        address.checked_add(length as u64).map(|_| address).ok_or_else(wrapped)
     }
 
     fn poke(&self, address: u64, bytes: &[u8]) -> Result<(), CallError> {

@@ -86,8 +86,10 @@ fn device_of(linux: &Linux, group: Fd, uuid: &str) -> Result<Fd, DeviceError> {
 impl Attached {
     /// Closes the device; its streams stay open.
     pub(crate) fn close(self, linux: &Linux, vm: &Vm) -> Result<(), DeviceError> {
-        vm.attach(linux, self.known, false)?;
-        std::iter::once(self.device).chain(self.others).try_for_each(|file| linux.close(file))
+        let detached = vm.attach(linux, self.known, false);
+        let files = std::iter::once(self.device).chain(self.others);
+        // All are closed, whatever the first error is.
+        files.fold(detached, |result, file| result.and(linux.close(file)))
     }
 }
 
@@ -112,7 +114,7 @@ impl Opened<'_> {
 impl Drop for Opened<'_> {
     fn drop(&mut self) {
         for file in self.files.drain(..).rev() {
-            // Why it is closed is told already.
+            // Why it is closed is the error that counts.
             let _ = self.linux.close(file);
         }
     }

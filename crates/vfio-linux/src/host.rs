@@ -94,7 +94,8 @@ impl LinuxHost {
     fn take_down(&mut self) {
         for mdev in std::mem::take(&mut self.mdevs).values() {
             // A device that a case removed is not there any more.
-            let _ = mdev.close(&self.linux).and_then(|()| setup::remove(&self.linux, &mdev.uuid));
+            let _ = mdev.close(&self.linux);
+            let _ = setup::remove(&self.linux, &mdev.uuid);
         }
         let _ = self.log().close(&self.linux);
         let _ = self.masks_before.write(&self.linux);

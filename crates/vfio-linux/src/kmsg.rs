@@ -91,7 +91,11 @@ impl Kmsg {
     /// # Errors
     /// The kernel's.
     pub(crate) fn complaints(&mut self, linux: &Linux, names: &Names) -> Result<&[Complaint], DeviceError> {
-        self.read(linux, names)?;
+        match self.read(linux, names) {
+            // What is there so far counts; of a flooded log that is one of them.
+            Err(DeviceError::Hung(_)) if !self.complaints.is_empty() => {}
+            read => read?,
+        }
         Ok(&self.complaints)
     }
 
@@ -106,7 +110,16 @@ impl Kmsg {
                 Err(error) => return Err(error),
             }
         }
-        Err(DeviceError::Hung(format!("{PATH} does not end, because the kernel floods it")))
+        Err(self.flooded())
+    }
+
+    /// A kernel that floods its log is at fault itself, whether the case looks at the log or not.
+    fn flooded(&mut self) -> DeviceError {
+        let what = format!("{PATH} does not end, because the kernel floods it");
+        if self.complaints.last().is_none_or(|last| last.what != what) {
+            self.complaints.push(Complaint { what: what.clone(), report: vec![what.clone()] });
+        }
+        DeviceError::Hung(what)
     }
 
     fn take(&mut self, bytes: &[u8], names: &Names) {
@@ -171,5 +184,15 @@ mod tests {
         assert_eq!(lines, [(0, "vfio_ap_mdev u: one"), (1, "vfio_ap_mdev u: two")]);
         assert_eq!(log.complaints.len(), 1);
         assert_eq!(log.complaints[0].report.len(), 2);
+    }
+
+    #[test]
+    fn a_flooded_log_is_one_complaint_beside_the_others() {
+        let mut log = Kmsg { fd: Fd(0), lines: Vec::new(), complaints: Vec::new(), in_report: false };
+        log.take(b"4,1,2,-;WARNING: CPU: 0 PID: 1 at f", &Names::default());
+        let hung = [log.flooded(), log.flooded()];
+        assert!(hung.iter().all(|error| matches!(error, DeviceError::Hung(_))), "{hung:?}");
+        let whats: Vec<&str> = log.complaints.iter().map(|complaint| complaint.what.as_str()).collect();
+        assert_eq!(whats, ["WARNING: CPU: 0 PID: 1 at f", "/dev/kmsg does not end, because the kernel floods it"]);
     }
 }

@@ -25,7 +25,7 @@ const LATE: Duration = Duration::from_millis(900);
 /// kernel that spins on all CPUs lets the agent through now and then.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Bytes of a file that is read whole, at most.
+/// Bytes of a file or a folder that is read whole, at most.
 const LONGEST_FILE: usize = 16 << 20;
 
 /// Bytes of a file that one call reads.
@@ -213,7 +213,7 @@ impl Linux {
     /// Reads a file to its end.
     ///
     /// # Errors
-    /// The kernel's; EFBIG's place takes a transport error for a file without end.
+    /// The kernel's, and [`DeviceError::Transport`] for a file without end.
     pub fn read_file(&self, path: &str) -> Result<Vec<u8>, DeviceError> {
         let fd = self.open(path, number::O_RDONLY)?;
         let mut bytes = Vec::new();
@@ -249,17 +249,23 @@ impl Linux {
     /// The names in a folder, in its order.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's, and [`DeviceError::Transport`] for a folder without end.
     pub fn list(&self, path: &str) -> Result<Vec<String>, DeviceError> {
         let fd = self.open(path, number::O_RDONLY)?;
-        let mut names = Vec::new();
+        let (mut names, mut length) = (Vec::new(), 0);
         let end = loop {
             let entries =
                 self.read_by(PIECE, |place| (number::GETDENTS64, [fd.0.into(), place.buffer, PIECE as u64, 0, 0, 0]));
             match entries {
                 Ok(entries) if entries.is_empty() => break Ok(()),
-                Ok(entries) => names.extend(names_of(&entries)),
+                Ok(entries) => {
+                    names.extend(names_of(&entries));
+                    length += entries.len();
+                }
                 Err(error) => break Err(error),
+            }
+            if length > LONGEST_FILE {
+                break Err(DeviceError::Transport(format!("{path} does not end")));
             }
         };
         self.close(fd)?;

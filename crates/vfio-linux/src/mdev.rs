@@ -46,12 +46,11 @@ impl Mdev {
 
     /// Closes everything that is open of it, the VM last.
     pub(crate) fn close(&self, linux: &Linux) -> Result<(), DeviceError> {
-        for stream in std::mem::take(&mut *self.streams()) {
-            linux.close(stream_file(stream)?)?;
-        }
-        if let Some(attached) = self.attached().take() {
-            attached.close(linux, &self.vm)?;
-        }
-        self.vm.close(linux)
+        let streams = std::mem::take(&mut *self.streams()).into_iter();
+        // Everything is closed, whatever the first error is.
+        let closed = streams.map(|stream| linux.close(stream_file(stream)?)).fold(Ok(()), Result::and);
+        let attached = self.attached().take();
+        let detached = attached.map_or(Ok(()), |attached| attached.close(linux, &self.vm));
+        closed.and(detached).and(self.vm.close(linux))
     }
 }

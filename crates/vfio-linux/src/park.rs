@@ -110,8 +110,10 @@ pub(crate) fn is_possible(linux: &Linux) -> Result<bool, DeviceError> {
 
 fn open(linux: &Linux) -> Result<Fd, DeviceError> {
     let faults = linux.call(number::USERFAULTFD, [number::O_NONBLOCK, 0, 0, 0, 0, 0]).and_then(descriptor)?;
-    linux.control_with(faults, uapi::UFFDIO_API, &uapi::uffd::api())?;
-    Ok(faults)
+    match linux.control_with(faults, uapi::UFFDIO_API, &uapi::uffd::api()) {
+        Ok(_) => Ok(faults),
+        Err(error) => linux.close(faults).and(Err(error)),
+    }
 }
 
 impl Parked for ParkedCall<'_> {

@@ -157,8 +157,14 @@ fn open_with_guest(linux: &Linux, uuid: &str, setup: &MdevSetup) -> Result<Mdev,
     assign(linux, uuid, &setup.matrix)?;
     // Its thread stays the VM's: the trace is called after it.
     let vm = Vm::new(linux, linux.take_thread())?;
-    let attached = attach::open(linux, uuid, &vm)?;
-    Ok(Mdev::new(uuid.to_owned(), vm, attached))
+    match attach::open(linux, uuid, &vm) {
+        Ok(attached) => Ok(Mdev::new(uuid.to_owned(), vm, attached)),
+        Err(error) => {
+            // Why there is no device is what counts.
+            let _ = vm.close(linux);
+            Err(error)
+        }
+    }
 }
 
 fn assign(linux: &Linux, uuid: &str, matrix: &Matrix) -> Result<(), DeviceError> {

@@ -24,8 +24,15 @@ impl Vm {
             linux.call_on(thread, number::IOCTL, [kvm.0.into(), uapi::KVM_CREATE_VM, 0, 0, 0, 0]).and_then(descriptor);
         linux.close(kvm)?;
         let vm = made?;
-        let created = linux.control_with(vm, uapi::KVM_CREATE_DEVICE, &uapi::kvm_create_device())?;
+        Self::of(linux, vm, thread).inspect_err(|_| {
+            // Why there is no VM is what counts.
+            let _ = linux.close(vm);
+        })
+    }
+
+    fn of(linux: &Linux, vm: Fd, thread: Thread) -> Result<Self, DeviceError> {
         let thread = linux.call_on(thread, number::GETTID, [0; 6])?;
+        let created = linux.control_with(vm, uapi::KVM_CREATE_DEVICE, &uapi::kvm_create_device())?;
         Ok(Self { vm, files: Fd(u32_at(&created, uapi::CREATED)), thread })
     }
 
@@ -44,7 +51,6 @@ impl Vm {
     }
 
     pub(crate) fn close(&self, linux: &Linux) -> Result<(), DeviceError> {
-        linux.close(self.files)?;
-        linux.close(self.vm)
+        linux.close(self.files).and(linux.close(self.vm))
     }
 }
