@@ -257,9 +257,12 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_kind_has_a_name_of_its_own() {
+    fn every_kind_has_a_name_of_its_own_which_is_that_in_reports() {
         let names: HashSet<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
         assert_eq!(names.len(), Kind::ALL.len());
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::to_value(kind).expect("JSON"), kind.name());
+        }
     }
 
     #[test]
