@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(1800);
 const AT_A_TIME: usize = 3;
 
 /// Those that take longest, in this order: they are started first, so that none is left to run alone at the end.
-const LONGEST: [&str; 5] = ["hosts", "linux", "planted_faults", "fault_matrix", "pages"];
+const LONGEST: [&str; 6] = ["linux", "hosts", "lab", "fault_matrix", "planted_faults", "pages"];
 
 /// A test program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,23 +106,23 @@ pub(crate) fn run(mut programs: Vec<Program>, mut on_end: impl FnMut(Ended)) -> 
     programs.sort_by_cached_key(|program| (rank(program), program.folder.clone(), program.name.clone()));
     let number = programs.len();
     let pending = Mutex::new(VecDeque::from(programs));
-    let (teller, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME.min(number) {
-            let (pending, teller) = (&pending, teller.clone());
+            let (pending, sender) = (&pending, sender.clone());
             scope.spawn(move || {
                 let next = || pending.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                 while let Some(program) = next() {
                     let mut command = program.command();
                     let (mut lines, begin) = (Vec::new(), Instant::now());
                     let status = process::lines(&mut command, DEADLINE, |line| lines.push(line.to_owned()));
-                    _ = teller.send(Ended { program, lines, took: begin.elapsed(), status });
+                    _ = sender.send(Ended { program, lines, took: begin.elapsed(), status });
                 }
             });
         }
-        drop(teller);
+        drop(sender);
         for _ in 0..number {
-            on_end(told.recv().context("a thread that runs tests has ended")?);
+            on_end(receiver.recv().context("a thread that runs tests has ended")?);
         }
         Ok(())
     })
@@ -148,7 +148,7 @@ impl Program {
 mod tests {
     use super::*;
 
-    fn told(scripts: &[&str]) -> Result<Vec<(String, Vec<String>, bool)>> {
+    fn run_scripts(scripts: &[&str]) -> Result<Vec<(String, Vec<String>, bool)>> {
         let folder = tempfile::tempdir()?;
         let mut programs = Vec::new();
         for (number, script) in scripts.iter().enumerate() {
@@ -167,9 +167,9 @@ mod tests {
     }
 
     #[test]
-    fn every_program_runs_once_and_what_it_says_is_told_in_its_order() -> Result<()> {
+    fn every_program_runs_once_and_what_it_says_is_reported_in_its_order() -> Result<()> {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let all = told(&["echo $KAPUT_WORD; echo wrong >&2; echo last", "exit 3", "true", "echo d", "echo e"])?;
+        let all = run_scripts(&["echo $KAPUT_WORD; echo wrong >&2; echo last", "exit 3", "true", "echo d", "echo e"])?;
         let expected = [
             ("0".to_owned(), words(&["word", "wrong", "last"]), true),
             ("1".to_owned(), words(&[]), false),
@@ -178,7 +178,7 @@ mod tests {
             ("4".to_owned(), words(&["e"]), true),
         ];
         assert_eq!(all, expected);
-        assert!(told(&[])?.is_empty());
+        assert!(run_scripts(&[])?.is_empty());
         Ok(())
     }
 
