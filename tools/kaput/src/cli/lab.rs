@@ -65,7 +65,7 @@ Exit status:
   0  no case failed
   1  a case failed
   2  usage or set-up: nothing was judged
-  3  an LPAR does not boot, or is lost
+  3  an LPAR does not boot, its kernel lacks something, or it is lost
 ";
 
 #[derive(Debug, Subcommand)]
@@ -171,10 +171,11 @@ impl Run {
         let folder = RunFolder::create()?;
         let agent = self.agent.clone().unwrap_or_else(|| beside("kaput-agent"));
         let parts = Parts::new((qemu, machine, plugin), kernel, &agent, folder.path())?;
-        let place = folder.path().to_owned();
+        let (kept, place) = (cache::folder()?.join("kept"), folder.path().to_owned());
         let options = Options { only: self.only.clone(), dangerous: true };
         // The folder is this function's alone: whatever ends it, the folder goes.
-        let judged = tokio::task::spawn_blocking(move || judge(parts, place, &options)).await.into_diagnostic()?;
+        let judged =
+            tokio::task::spawn_blocking(move || judge(parts, kept, place, &options)).await.into_diagnostic()?;
         if self.keep {
             folder.keep();
             note(format!("kept: {}\n", folder.path().display())).await;
@@ -201,9 +202,8 @@ impl Run {
 }
 
 /// Runs the suite; with a line for people on what it took.
-fn judge(parts: Parts, folder: PathBuf, options: &Options) -> Result<(Judged, String), LparError> {
+fn judge(parts: Parts, kept: PathBuf, folder: PathBuf, options: &Options) -> Result<(Judged, String), LparError> {
     let begin = Instant::now();
-    let kept = cache::folder().map_err(|error| LparError::Keep(error.to_string()))?.join("kept");
     let lab = LabMachines::new(Kept::new(parts, kept)?, folder)?;
     let ready = begin.elapsed();
     let factory = LinuxFactory(lab);

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ap_arch::{Apid, Apqi};
 use ap_machine::Topology;
@@ -22,6 +22,8 @@ use super::parts::Parts;
 /// How many files stay in the cache: each has about 20 MB.
 const STAY: usize = 8;
 const ENDING: &str = "lpar";
+/// A file without its name is written in a second; one that is older was left by a harness that was killed.
+const LEFT: Duration = Duration::from_secs(3600);
 
 /// The kept LPARs of one kernel.
 #[derive(Debug)]
@@ -46,18 +48,27 @@ impl Kept {
         Ok(Self { parts, place, key, boots: Mutex::new(()) })
     }
 
-    /// A fresh LPAR on this hardware. `name` tells its files in `folder` from those of others.
+    /// A fresh LPAR on this hardware; its files in `folder` begin with `name`.
     ///
     /// # Errors
     /// [`LparError`].
     pub fn lpar(&self, topology: &Topology, folder: &Path, name: &str) -> Result<Lpar, LparError> {
-        let file = self.file((topology.max_adapter, topology.max_domain), folder, name)?;
-        Lpar::start(&self.parts, topology, From::File(&file), folder, name)
+        let highest = (topology.max_adapter, topology.max_domain);
+        let start = |file: &Path| Lpar::start(&self.parts, topology, From::File(file), folder, name);
+        let file = self.file(highest, folder, name)?;
+        match start(&file) {
+            // The file is damaged, or another harness has just removed it: once it is made anew.
+            Err(LparError::Ended { .. } | LparError::Silent { .. } | LparError::Agent(_)) => {
+                _ = fs::remove_file(&file);
+                start(&self.file(highest, folder, name)?)
+            }
+            started => started,
+        }
     }
 
     /// The file for these highest numbers, made if it is not there.
     fn file(&self, (max_adapter, max_domain): (Apid, Apqi), folder: &Path, name: &str) -> Result<PathBuf, LparError> {
-        let file = self.place.join(format!("{:016x}-{:02x}-{:02x}.{ENDING}", self.key, max_adapter.0, max_domain.0));
+        let file = self.path((max_adapter, max_domain));
         let _one = self.boots.lock().unwrap_or_else(PoisonError::into_inner);
         if file.is_file() {
             return Ok(file);
@@ -73,15 +84,21 @@ impl Kept {
         Ok(file)
     }
 
-    /// Removes what was made longest ago.
+    fn path(&self, (max_adapter, max_domain): (Apid, Apqi)) -> PathBuf {
+        self.place.join(format!("{:016x}-{:02x}-{:02x}.{ENDING}", self.key, max_adapter.0, max_domain.0))
+    }
+
+    /// Removes what was made longest ago, and what was left half made.
     fn forget_old(&self) {
-        let entries = fs::read_dir(&self.place).into_iter().flatten().flatten();
-        let kept = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == ENDING));
+        let entries = fs::read_dir(&self.place).into_iter().flatten().flatten().map(|entry| entry.path());
+        let (kept, others): (Vec<PathBuf>, Vec<PathBuf>) =
+            entries.partition(|path| path.extension().is_some_and(|end| end == ENDING));
         let age = |path: &PathBuf| path.metadata().and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        let mut kept: Vec<PathBuf> = kept.collect();
+        let is_left = |path: &&PathBuf| age(path).elapsed().is_ok_and(|age| age > LEFT);
+        let mut kept = kept;
         kept.sort_by_key(|path| std::cmp::Reverse(age(path)));
         // One that cannot be removed costs space only.
-        kept.iter().skip(STAY).for_each(|path| _ = fs::remove_file(path));
+        kept.iter().skip(STAY).chain(others.iter().filter(is_left)).for_each(|path| _ = fs::remove_file(path));
     }
 }
 
@@ -104,6 +121,57 @@ fn key(parts: &Parts) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Parts of a QEMU that ends at once, in this folder.
+    fn of_no_use(folder: &Path) -> Parts {
+        let file = |name: &str| {
+            let path = folder.join(name);
+            fs::write(&path, "").expect("written");
+            path
+        };
+        Parts {
+            qemu: which::which("false").expect("a program that fails"),
+            machine: "s390-ccw-virtio-11.1".to_owned(),
+            plugin: file("plugin"),
+            kernel: file("kernel"),
+            initramfs: file("initramfs"),
+            memory: "64M",
+            cpus: 2,
+        }
+    }
+
+    #[test]
+    fn a_kept_file_from_which_no_lpar_comes_is_removed_for_a_new_boot() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let kept = Kept::new(of_no_use(folder.path()), folder.path().join("kept")).expect("a cache");
+        let topology = Topology::default();
+        let file = kept.path((topology.max_adapter, topology.max_domain));
+        fs::write(&file, "cut off").expect("written");
+        let Err(error) = kept.lpar(&topology, folder.path(), "0") else { panic!("it cannot boot") };
+        assert!(matches!(error, LparError::Ended { .. }), "{error}");
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn the_newest_files_stay_and_what_is_half_made_goes_when_it_is_old() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("kept");
+        let kept = Kept::new(of_no_use(folder.path()), place.clone()).expect("a cache");
+        let now = SystemTime::now();
+        let write = |name: String, age: Duration| {
+            let file = fs::File::create(place.join(name)).expect("created");
+            file.set_modified(now - age).expect("dated");
+        };
+        for number in 0..=STAY as u64 {
+            write(format!("{number}.{ENDING}"), Duration::from_secs(10 * number));
+        }
+        write(".tmp-new".to_owned(), Duration::ZERO);
+        write(".tmp-old".to_owned(), 2 * LEFT);
+        kept.forget_old();
+        let there = |name: &str| place.join(name).exists();
+        assert!(there("0.lpar") && there("7.lpar") && !there("8.lpar"));
+        assert!(there(".tmp-new") && !there(".tmp-old"));
+    }
 
     #[test]
     fn another_kernel_or_agent_has_another_key_and_another_path_of_them_has_not() {

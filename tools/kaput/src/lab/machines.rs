@@ -9,6 +9,7 @@ use std::time::Duration;
 use ap_machine::Topology;
 use vfio_ap::model::ModelFactory;
 use vfio_linux::{Linux, Machine, Machines};
+use vfio_mig::DeviceError;
 use vfio_mig::conformance::{HostSetup, NoHost};
 
 use super::hardware::LabHardware;
@@ -55,13 +56,13 @@ impl LabMachines {
         let lpar = kept.lpar(&Topology::default(), &folder, "0")?;
         let linux = Linux::new(lpar.agent(), PATIENCE);
         for (kind, path, option) in MOUNTS {
-            linux.mount(kind, path).map_err(|_| LparError::Lacks { option, path })?;
+            linux.mount(kind, path).map_err(|error| lacks(&error, option, path))?;
         }
         for (path, option) in NEEDED {
             linux
                 .list(path)
                 .or_else(|_| linux.open(path, 0).map(|_| Vec::new()))
-                .map_err(|_| LparError::Lacks { option, path })?;
+                .map_err(|error| lacks(&error, option, path))?;
         }
         let version = linux.read_file("/proc/version").map_err(|error| LparError::Unseen(error.to_string()))?;
         let version = String::from_utf8_lossy(&version);
@@ -99,6 +100,14 @@ impl Machines for LabMachines {
         let name = self.count.fetch_add(1, Ordering::Relaxed).to_string();
         let lpar = self.kept.lpar(&model.topology, &self.folder, &name).map_err(broken)?;
         Ok(Machine::expendable(lpar.agent(), Box::new(LabHardware::new(lpar))))
+    }
+}
+
+/// A kernel that answers lacks something; of one that does not, nothing is known.
+fn lacks(error: &DeviceError, option: &'static str, path: &'static str) -> LparError {
+    match error.errno() {
+        Some(_) => LparError::Lacks { option, path },
+        None => LparError::Unseen(error.to_string()),
     }
 }
 

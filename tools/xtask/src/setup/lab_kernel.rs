@@ -16,9 +16,10 @@ use crate::process;
 /// The harness's builder takes its settings from here.
 const SETTINGS: &str = "tools/kaput/src/lab/kernel";
 const COMPILER: &str = if cfg!(target_arch = "s390x") { "gcc" } else { "s390x-linux-gnu-gcc" };
+const COMPILERS_PACKAGE: &str = if cfg!(target_arch = "s390x") { "gcc" } else { "gcc-s390x-linux-gnu" };
 /// What building takes, as programs or headers, and where Debian has it.
 const TOOLS: [(&str, &str); 7] = [
-    (COMPILER, "gcc-s390x-linux-gnu"),
+    (COMPILER, COMPILERS_PACKAGE),
     ("make", "build-essential"),
     ("flex", "flex"),
     ("bison", "bison"),

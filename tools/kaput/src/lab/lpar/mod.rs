@@ -45,6 +45,15 @@ pub enum LparError {
         /// Why.
         reason: io::Error,
     },
+    /// QEMU does not connect.
+    #[error("the LPAR's QEMU, {}, did not connect to its sockets {why}", path.display())]
+    #[diagnostic(help("`kaput doctor` says which QEMU is used; --qemu or KAPUT_QEMU names another"))]
+    Unconnected {
+        /// The program.
+        path: PathBuf,
+        /// Why it is not waited for.
+        why: String,
+    },
     /// QEMU ended before the agent answered.
     #[error("the LPAR's QEMU ended ({how}) before the agent in it answered; its console says:\n{said}")]
     Ended {

@@ -24,6 +24,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// A QEMU.
 pub(super) struct Process {
     child: Child,
+    qemu: PathBuf,
     console: PathBuf,
     stderr: PathBuf,
     /// What is of no use without it.
@@ -49,7 +50,7 @@ impl Process {
         let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).spawn();
         let child = started.map_err(|reason| LparError::Start { path: qemu.to_owned(), reason })?;
         let files = ["agent", "qmp", "host.json", "stderr"].map(file).to_vec();
-        Ok(Self { child, console: file("console"), stderr, files })
+        Ok(Self { child, qemu: qemu.to_owned(), console: file("console"), stderr, files })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -60,6 +61,7 @@ impl Process {
     pub(super) fn accept(&mut self, listener: &UnixListener) -> Result<UnixStream, LparError> {
         let socket = |error| LparError::Io("a socket", error);
         listener.set_nonblocking(true).map_err(socket)?;
+        let mut progress = Progress::of(self.child.id(), &self.console);
         loop {
             match listener.accept() {
                 Ok((stream, _)) => {
@@ -71,6 +73,9 @@ impl Process {
             }
             if self.child.try_wait().map_err(socket)?.is_some() {
                 return Err(self.ended());
+            }
+            if let Some(why) = progress.given_up() {
+                return Err(LparError::Unconnected { path: self.qemu.clone(), why });
             }
             std::thread::sleep(LOOK);
         }
