@@ -31,9 +31,9 @@ impl Verdicts {
             let wrong = |what: &str| format!("line {}: {what}", number + 1);
             let line: Line = serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;
             let Some(case) = line.case else { continue };
-            let told = line.verdict.unwrap_or_default();
+            let said = line.verdict.unwrap_or_default();
             let known = [Verdict::Pass, Verdict::Differs, Verdict::Fail, Verdict::Skip, Verdict::Broken];
-            let verdict = known.into_iter().find(|verdict| word(*verdict).eq_ignore_ascii_case(&told));
+            let verdict = known.into_iter().find(|verdict| word(*verdict).eq_ignore_ascii_case(&said));
             verdicts.insert(case, verdict.ok_or_else(|| wrong("it has no verdict that is known"))?);
         }
         if verdicts.is_empty() { Err("it has no cases".to_owned()) } else { Ok(Self(verdicts)) }
@@ -94,7 +94,7 @@ mod tests {
                           {\"case\":\"a/3\",\"verdict\":\"pass\"}\n{\"case\":\"a/5\",\"verdict\":\"pass\"}\n";
 
     #[test]
-    fn what_got_better_and_what_worse_is_told_apart() {
+    fn what_got_better_and_what_got_worse_are_separate() {
         let [first, second] = [FIRST, SECOND].map(|text| Verdicts::read(text).expect("a report"));
         let (better, worse, text) = compare(&first, &second);
         assert_eq!((better, worse), (1, 1));
@@ -113,8 +113,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_told_by_its_line() {
-        assert!(Verdicts::read("{\"case\":\"a\",\"verdict\":\"odd\"}").is_err_and(|why| why.starts_with("line 1: ")));
+    fn what_is_no_report_is_refused_with_its_line() {
+        assert!(Verdicts::read("{\"case\":\"a\",\"verdict\":\"none\"}").is_err_and(|why| why.starts_with("line 1: ")));
         assert!(Verdicts::read("{}\nx").is_err_and(|why| why.starts_with("line 2: ")));
         assert_eq!(Verdicts::read(""), Err("it has no cases".to_owned()));
     }

@@ -53,7 +53,7 @@ impl Owner {
         let (lpar, door) = (Arc::clone(&self.lpar), Arc::clone(&self.door));
         let thread = thread::Builder::new().name("owner".to_owned()).spawn(move || {
             let Ok((stream, _)) = listener.accept() else { return };
-            // An LPAR that is gone asks nothing any more; whoever waits for it is told by its process.
+            // An LPAR that is gone asks nothing any more; its process says so to whoever waits for it.
             _ = machine_socket::serve_by(
                 &|instruction, operands, memory| door.pass(&lpar, instruction, operands, memory),
                 stream,

@@ -87,8 +87,8 @@ pub(crate) fn killed(bench: &Bench) -> Result<(), String> {
     if !status.success() {
         return Err(format!("kill {pid}: {status}"));
     }
-    let told = linux.read_file("/proc/version").map_err(|error| error.to_string());
-    has(&told.err().unwrap_or_default(), "the device could not be asked: the agent: ")?;
+    let answer = linux.read_file("/proc/version").map_err(|error| error.to_string());
+    has(&answer.err().unwrap_or_default(), "the device could not be asked: the agent: ")?;
     drop(lpar);
     if Path::new("/proc").join(pid).exists() {
         return Err("its QEMU is still there".to_owned());

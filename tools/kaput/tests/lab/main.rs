@@ -21,7 +21,7 @@ const TESTS: &[(&str, Test)] = &[
     ("an LPAR boots, and its agent answers for the kernel", lpar::boots),
     ("a kept LPAR comes back on other hardware", lpar::comes_back),
     ("a kernel that panics is shown by its first lines", lpar::panics),
-    ("an LPAR that is killed is told, and nothing is left of it", lpar::killed),
+    ("an LPAR that is killed is reported, and nothing is left of it", lpar::killed),
 ];
 
 fn main() -> ExitCode {

@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_folder_that_is_no_tree_is_told_by_what_it_lacks() {
+    async fn a_folder_that_is_no_tree_is_refused_with_what_it_lacks() {
         let folder = tempfile::tempdir().expect("a folder");
         let tree = folder.path().to_owned();
         let builder = Builder { objects: tree.join("objects"), tree: tree.clone(), kind: Kind::Usual };

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernel_is_told_by_its_magic() {
+    fn a_kernel_is_known_by_its_magic() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("bzImage");
         assert!(matches!(check(&file), Err(KernelError::Read { .. })));

@@ -7,7 +7,7 @@ use super::From;
 use crate::hosts::qemu::escaped;
 use crate::lab::parts::Parts;
 
-/// What the kernel is told. It ends where it cannot go on, and QEMU with it; interruptions of queues do not come over
+/// The kernel's command line. It ends where it cannot go on, and QEMU with it; interruptions of queues do not come over
 /// from the hardware's owner, so the AP bus polls.
 #[must_use]
 pub const fn command_line() -> &'static str {

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_says_nothing_is_told_what_it_may_lack() {
+    fn of_a_kernel_that_says_nothing_is_said_what_it_may_lack() {
         assert_eq!(shown("\n"), "nothing");
         assert!(help("").contains("CONFIG_SCLP_CONSOLE") && help("").contains("CONFIG_VIRTIO_CONSOLE"));
     }

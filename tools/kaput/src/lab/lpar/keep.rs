@@ -66,8 +66,8 @@ fn line(reader: &mut BufReader<&UnixStream>) -> Result<Value, String> {
 mod tests {
     use super::*;
 
-    /// What a monitor says that answers everything with these lines, whatever it is asked.
-    fn told(lines: &[&str]) -> Result<(), String> {
+    /// What comes of a monitor that says these lines, whatever it is asked.
+    fn kept_by(lines: &[&str]) -> Result<(), String> {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let mut theirs = theirs;
         for line in lines {
@@ -83,15 +83,15 @@ mod tests {
     fn a_guest_is_kept_when_qemu_says_that_it_is() {
         let completed = r#"{"event": "MIGRATION", "data": {"status": "completed"}}"#;
         let stop = r#"{"event": "STOP"}"#;
-        assert_eq!(told(&[r#"{"QMP": {}}"#, DONE, DONE, stop, DONE, DONE, completed]), Ok(()));
+        assert_eq!(kept_by(&[r#"{"QMP": {}}"#, DONE, DONE, stop, DONE, DONE, completed]), Ok(()));
     }
 
     #[test]
-    fn what_qemu_refuses_and_a_monitor_that_ends_are_told() {
+    fn what_qemu_refuses_and_a_monitor_that_ends_are_errors() {
         let refusal = r#"{"error": {"class": "GenericError", "desc": "no"}}"#;
-        assert_eq!(told(&["{}", DONE, refusal]), Err("migrate-set-capabilities: no".to_owned()));
-        assert_eq!(told(&["{}", DONE, DONE, DONE, DONE]), Err("QEMU closed its monitor".to_owned()));
+        assert_eq!(kept_by(&["{}", DONE, refusal]), Err("migrate-set-capabilities: no".to_owned()));
+        assert_eq!(kept_by(&["{}", DONE, DONE, DONE, DONE]), Err("QEMU closed its monitor".to_owned()));
         let failed = r#"{"event": "MIGRATION", "data": {"status": "failed"}}"#;
-        assert!(told(&["{}", DONE, DONE, DONE, DONE, failed]).is_err());
+        assert!(kept_by(&["{}", DONE, DONE, DONE, DONE, failed]).is_err());
     }
 }

@@ -118,7 +118,7 @@ pub enum From<'a> {
 }
 
 impl Lpar {
-    /// Starts one and waits until its agent answers. `name` tells its files in `folder` from those of others.
+    /// Starts one and waits until its agent answers. Its files in `folder` begin with `name`.
     ///
     /// # Errors
     /// [`LparError`].
@@ -167,7 +167,7 @@ impl Lpar {
     }
 }
 
-/// What the plugin is told of the hardware that somebody else owns.
+/// What the plugin knows of the hardware, which somebody else owns.
 fn shown(topology: &Topology) -> HostConfig {
     let topology = Topology {
         facilities: FACILITIES,
