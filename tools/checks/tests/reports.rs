@@ -109,7 +109,7 @@ fn json_follows_its_schema() -> Outcome {
         valid(&schema, run, &run["scenario"].to_string())?;
     }
     // What is damaged must be noticed, or the above says nothing.
-    for (place, wrong) in [("/verdict/kind", "no-such-kind".into()), ("/version", (-1).into()), ("/cases", 0.into())] {
+    for (place, wrong) in [("/verdict/kind", "no-such-kind".into()), ("/version", (-1).into()), ("/events", 0.into())] {
         let mut damaged = runs[0].clone();
         *damaged.pointer_mut(place).ok_or("there is no such member")? = wrong;
         ensure(!schema.is_valid(&damaged), || format!("a wrong {place} is valid"))?;

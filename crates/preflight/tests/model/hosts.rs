@@ -221,7 +221,8 @@ pub(crate) fn give(host: &Host, queue: Apqn, how: Option<Overridden>) {
         put("/sys/bus/ap/drivers_probe", &queue.to_string());
     }
     if matches!(how, Some(Overridden::Cleared)) {
-        choose("");
+        // As `echo` does it: a write of no bytes does nothing.
+        choose("\n");
     }
 }
 

@@ -349,9 +349,9 @@ fn this_program() -> String {
     std::env::current_exe().unwrap_or_default().display().to_string()
 }
 
-/// One for a connection that was cut waits for the kernel to give it up.
+/// One for a connection that was cut waits for the kernel to give it up. Newer ones call it `sshd-session`.
 fn is_sshd(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sshd")
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim().starts_with("sshd"))
 }
 
 /// A program in a namespace.
