@@ -2,9 +2,9 @@
 //! The AP bus of a real Linux and that of the driver's model, held against each other: both get the same random steps
 //! of an administrator, and after each step the answers and everything that is watched must be equal.
 //!
-//! [`generate`] makes the steps of a seed. An [`Administrator`] carries them out: [`Model`] is one, a Linux is another, as
-//! a guest or as an LPAR that is reached from elsewhere. [`first_difference`] and [`shrink`] say where the two part, and
-//! the fewest steps that lead there. [`Kernel`] knows what differs between kernels, in one table.
+//! [`generate`] makes the steps of a seed. An [`Administrator`] carries them out: [`Model`] is one, a Linux is
+//! another, as a guest or as an LPAR that is reached from elsewhere. [`first_difference`] and [`shrink`] say where
+//! the two part, and the fewest steps that lead there. [`Kernel`] knows what differs between kernels, in one table.
 //!
 //! This crate opens no connection: how a Linux is reached is the harness's.
 #![forbid(unsafe_code)]
