@@ -187,6 +187,12 @@ fn the_judgement_of_a_silent_device_ends_at_signals() {
 }
 
 #[test]
+fn an_agent_that_does_not_answer_does_not_keep_a_command_that_is_to_end() {
+    let device = "agent:cat > /dev/null";
+    ends_at_signals("conformance by an agent", |place| place.kaput(&["conformance", "--device", device], &[]));
+}
+
+#[test]
 fn a_report_from_a_pipe_that_stays_open_ends_at_signals() {
     ends_at_signals("report", |place| place.kaput(&["report", "-"], &[]));
 }

@@ -6,8 +6,11 @@
 //! Whoever listens must not keep the thread: what may wait for a reader or a pipe waits elsewhere.
 
 use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use miette::Result;
+use miette::{IntoDiagnostic, Result};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -70,6 +73,25 @@ impl Interrupts {
             }
             done = work => done,
         }
+    }
+
+    /// Does something on a thread of its own, which is given a flag. A signal sets the flag, and the thread has that
+    /// long to put back what it holds; the second signal does not wait.
+    pub(super) async fn unless_stopped<T: Send + 'static>(
+        &self,
+        goodbye: Duration,
+        work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
+    ) -> Result<T> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let its = Arc::clone(&stop);
+        let mut thread = tokio::task::spawn_blocking(move || work(&its));
+        let done = self.unless(async { (&mut thread).await.into_diagnostic() }).await;
+        if done.is_err() && !thread.is_finished() {
+            stop.store(true, Ordering::Release);
+            // What it came to nobody wants any more.
+            _ = tokio::time::timeout(goodbye, thread).await;
+        }
+        done
     }
 }
 

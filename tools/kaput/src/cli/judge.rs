@@ -2,25 +2,30 @@
 //! The commands that judge a driver, and the tests themselves.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use miette::{IntoDiagnostic, Result, miette};
 use vfio_ap::defect::Defect;
 use vfio_ap::model::ModelFactory;
 use vfio_ap::profile::Profile;
-use vfio_mig::conformance::{DeviceFactory, Options, run};
+use vfio_mig::conformance::{CaseResult, DeviceFactory, Options, run};
 
 use super::interrupts::Interrupts;
 use super::print::{note, print};
 use super::reports::{self, Reports, Target};
-use crate::conformance::agent_device::AgentFactory;
+use crate::conformance::agent_device::AgentProcess;
 use crate::conformance::control_device::RemoteFactory;
 use crate::conformance::explain;
 use crate::conformance::mutants::{self, MutantsOutcome};
+use crate::conformance::stoppable::Stoppable;
 use crate::conformance::{Judged, human, json, tap};
 use crate::outcome::verdict::Exit;
 use crate::run::tools::{Named, NamedScenarios, Tools};
 use crate::scenario::load::{self, Loaded};
+
+/// How long the case that runs may take to put the hosts of somebody's machine back after a signal.
+const PUT_BACK: Duration = Duration::from_secs(10);
 
 const CONFORMANCE: &str = "\
 Examples:
@@ -120,20 +125,35 @@ impl Device {
     }
 }
 
+/// What the device is called, and what the cases said.
+type Results = (String, Vec<CaseResult>);
+
 impl Device {
-    /// What makes hosts of it.
-    ///
-    /// # Errors
-    /// Why it cannot be asked.
-    fn factory(&self, driver: ModelFactory) -> Result<Box<dyn DeviceFactory>, String> {
-        Ok(match self {
-            Self::Model => Box::new(driver),
-            Self::Control(socket) => {
-                Box::new(RemoteFactory::connect(socket, driver).map_err(|error| error.to_string())?)
-            }
-            Self::Linux => Box::new(AgentFactory::native()?),
-            Self::Agent(command) => Box::new(AgentFactory::by(command)?),
-        })
+    /// Runs the suite on it; inside, why it cannot be asked.
+    async fn judge(&self, driver: ModelFactory, options: Options) -> Result<Result<Results, String>> {
+        let own = |factory: &dyn DeviceFactory| Ok(Ok((factory.name(), run(factory, &options))));
+        let started = match self {
+            Self::Model => return own(&driver),
+            Self::Control(socket) => match RemoteFactory::connect(socket, driver) {
+                Ok(factory) => return own(&factory),
+                Err(error) => return Ok(Err(error.to_string())),
+            },
+            Self::Linux => AgentProcess::native(),
+            Self::Agent(command) => AgentProcess::by(command),
+        };
+        // That machine is somebody's: whatever ends this, it is put back.
+        let interrupts = Interrupts::listen().into_diagnostic()?;
+        let (mut agent, pipes) = match started {
+            Ok(started) => started,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let driver = tokio::task::spawn_blocking(move || pipes.driver());
+        let factory = match interrupts.unless(async { driver.await.into_diagnostic() }).await? {
+            Ok(factory) => factory,
+            Err(reason) => return Ok(Err(reason + &agent.words())),
+        };
+        let suite = move |stop: &_| (factory.name(), run(&Stoppable(&factory, stop), &options));
+        interrupts.unless_stopped(PUT_BACK, suite).await.map(Ok)
     }
 }
 
@@ -154,14 +174,13 @@ impl Conformance {
     pub(super) async fn start(&self) -> Result<Exit> {
         let options = Options { only: self.only.clone(), dangerous: self.dangerous };
         let driver = ModelFactory { profile: self.profile, defects: self.defects.clone() };
-        let factory = match self.device.factory(driver) {
-            Ok(factory) => factory,
+        let (device, results) = match self.device.judge(driver, options).await? {
+            Ok(results) => results,
             Err(reason) => {
                 note(format!("{reason}\n")).await;
                 return Ok(Exit::Infrastructure);
             }
         };
-        let results = run(&*factory, &options);
         if results.is_empty() {
             return Err(miette!(
                 help = "a name begins with its group: arc/, code/, vector/, message/, guest/, uapi/, beyond/, later/",
@@ -171,7 +190,7 @@ impl Conformance {
         }
         let known = matches!(self.device, Device::Model);
         let switched = self.profile.defects().chain(self.defects.iter().copied()).map(Defect::name).collect();
-        let judged = Judged { device: factory.name(), defects: known.then_some(switched), results };
+        let judged = Judged { device, defects: known.then_some(switched), results };
         let report = match self.report {
             Form::Human => human::screen(&judged),
             Form::Tap => tap::document(&judged),

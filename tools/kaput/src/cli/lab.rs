@@ -2,16 +2,19 @@
 //! `kaput lab`: the real driver in an emulated LPAR.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use vfio_linux::LinuxFactory;
 use vfio_mig::conformance::{DeviceFactory, Options, run};
 
+use super::interrupts::Interrupts;
 use super::print::{complain, note, print};
 use super::qemu::Hardware;
 use super::reports::{Form, Reports, Target};
+use crate::conformance::stoppable::Stoppable;
 use crate::conformance::{Judged, human, json, page, tap};
 use crate::hosts::qemu::machine_type;
 use crate::lab::compare::{Verdicts, compare};
@@ -25,6 +28,9 @@ use crate::machine::emulator;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::verdict::Exit;
 use crate::run::tools::{NamedEmulator, beside};
+
+/// How long the case that runs may take to let go of its LPARs after a signal: nobody needs them again.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -116,13 +122,13 @@ pub(super) struct Build {
 }
 
 impl Lab {
-    pub(super) async fn start(&self) -> Result<u8> {
+    pub(super) async fn start(&self, interrupts: &Interrupts) -> Result<u8> {
         match self {
-            Self::Build(options) => options.build().await,
-            Self::Run(options) => options.start().await,
-            Self::Shell(options) => options.start().await,
-            Self::Compare(options) => options.start().await,
-            Self::Config(which) => print(settings(which.kind())).await,
+            Self::Build(options) => interrupts.unless(options.build()).await,
+            Self::Run(options) => options.start(interrupts).await,
+            Self::Shell(options) => interrupts.unless(options.start()).await,
+            Self::Compare(options) => interrupts.unless(options.start()).await,
+            Self::Config(which) => interrupts.unless(print(settings(which.kind()))).await,
         }
     }
 }
@@ -163,19 +169,22 @@ pub(super) struct Run {
 }
 
 impl Run {
-    async fn start(&self) -> Result<u8> {
+    async fn start(&self, interrupts: &Interrupts) -> Result<u8> {
         let reports = Reports::open_of(&self.report, &[Form::Human, Form::Tap, Form::Json, Form::Html])?;
         let kernel = self.kernel.find()?;
-        let (qemu, plugin) = self.named.find().await?;
-        let machine = machine_type(&qemu).await?;
+        let emulator = async {
+            let (qemu, plugin) = self.named.find().await?;
+            let machine = machine_type(&qemu).await?;
+            Ok((qemu, machine, plugin))
+        };
+        let emulator = interrupts.unless(emulator).await?;
         let folder = RunFolder::create()?;
         let agent = self.agent.clone().unwrap_or_else(|| beside("kaput-agent"));
-        let parts = Parts::new((qemu, machine, plugin), kernel, &agent, folder.path())?;
+        let parts = Parts::new(emulator, kernel, &agent, folder.path())?;
         let (kept, place) = (cache::folder()?.join("kept"), folder.path().to_owned());
         let options = Options { only: self.only.clone(), dangerous: true };
-        // The folder is this function's alone: whatever ends it, the folder goes.
-        let judged =
-            tokio::task::spawn_blocking(move || judge(parts, kept, place, &options)).await.into_diagnostic()?;
+        // The folder is this function's alone: whatever ends it, the folder goes, and nobody puts an LPAR there.
+        let judged = interrupts.unless_stopped(GOODBYE, move |stop| judge(parts, kept, place, &options, stop)).await?;
         if self.keep {
             folder.keep();
             note(format!("kept: {}\n", folder.path().display())).await;
@@ -196,18 +205,24 @@ impl Run {
             Form::Html => page::page(&judged).map_err(|error| miette!("the HTML report: {error}")),
             _ => Ok(human::screen(&judged) + &figures),
         };
-        reports.deliver(render).await?;
+        interrupts.unless(reports.deliver(render)).await?;
         Ok(judged.exit().status())
     }
 }
 
 /// Runs the suite; with a line for people on what it took.
-fn judge(parts: Parts, kept: PathBuf, folder: PathBuf, options: &Options) -> Result<(Judged, String), LparError> {
+fn judge(
+    parts: Parts,
+    kept: PathBuf,
+    folder: PathBuf,
+    options: &Options,
+    stop: &AtomicBool,
+) -> Result<(Judged, String), LparError> {
     let begin = Instant::now();
     let lab = LabMachines::new(Kept::new(parts, kept)?, folder)?;
     let ready = begin.elapsed();
     let factory = LinuxFactory(lab);
-    let results = run(&factory, options);
+    let results = run(&Stoppable(&factory, stop), options);
     let judged = Judged { device: factory.name(), defects: None, results };
     let figures = format!(
         "{} LPARs in {:.1} s, the first ready after {:.1} s\n",

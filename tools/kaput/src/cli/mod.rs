@@ -200,7 +200,7 @@ async fn carry_out(cli: &Cli) -> Result<u8> {
         Command::Restore(options) => listen()?.unless(resources::restore(options)).await,
         Command::Qemu(options) => qemu::start(options).await.map(Exit::status),
         Command::Conformance(options) => options.start().await.map(Exit::status),
-        Command::Lab(options) => listen()?.unless(options.start()).await,
+        Command::Lab(options) => options.start(&listen()?).await,
         Command::Mutants(options) => options.start().await.map(Exit::status),
         Command::Explain(options) => options.start().await.map(Exit::status),
     }

@@ -4,14 +4,13 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use vfio_linux::{Agent, Linux, LinuxFactory, Native};
-use vfio_mig::conformance::{DeviceFactory, HostSetup, NoHost};
-use vfio_mig::{Errno, HostControl};
+use vfio_mig::Errno;
 
 /// How long the agent may take to come up, a slow connection included, and to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,43 +27,49 @@ const MOST_WORDS: usize = 4096;
 const AGENT: &str = "kaput-agent";
 const MATRIX: &str = "/sys/devices/vfio_ap/matrix";
 
-/// The driver behind an agent that was started for it, and ends with it.
-pub struct AgentFactory {
-    factory: LinuxFactory<Native>,
-    _running: Running,
-}
+/// What a terminal sends to everybody is not for the agent: it is needed until the hosts are put back.
+const KEPT: &str = "trap '' HUP INT";
 
-/// The agent's process.
-struct Running {
+/// The agent's process; it ends with this.
+pub struct AgentProcess {
     process: Child,
     /// What it says, while it does.
     words: mpsc::Receiver<Vec<u8>>,
 }
 
-impl AgentFactory {
-    /// The driver of this machine.
+/// The way to an agent that has not been asked anything yet.
+pub struct AgentPipes {
+    name: String,
+    from: ChildStdout,
+    to: ChildStdin,
+}
+
+impl AgentProcess {
+    /// That of this machine.
     ///
     /// # Errors
-    /// Why it cannot be judged, and what to do.
-    pub fn native() -> Result<Self, String> {
+    /// Why it cannot be started, and what to do.
+    pub fn native() -> Result<(Self, AgentPipes), String> {
         if !cfg!(target_arch = "s390x") {
             let reason = "the real driver is on s390x only; `--device agent:COMMAND` judges the one of another machine";
             return Err(format!("{reason}, for example `agent:ssh HOST {AGENT}`"));
         }
-        Self::start("this machine's driver", Command::new(beside().unwrap_or_else(|| AGENT.into())))
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{KEPT}; exec \"$0\"")]).arg(beside().unwrap_or_else(|| AGENT.into()));
+        Self::start("this machine's driver", shell)
     }
 
-    /// The driver where this command, of a shell, starts the agent.
+    /// The one that this command of a shell starts.
     ///
     /// # Errors
-    /// Why it cannot be judged, and what to do.
-    pub fn by(command: &str) -> Result<Self, String> {
+    /// Why it cannot be started.
+    pub fn by(command: &str) -> Result<(Self, AgentPipes), String> {
         let mut shell = Command::new("sh");
-        shell.args(["-c", command]);
+        shell.args(["-c", &format!("{KEPT}\n{command}")]);
         Self::start(&format!("the driver behind `{command}`"), shell)
     }
 
-    fn start(name: &str, mut command: Command) -> Result<Self, String> {
+    fn start(name: &str, mut command: Command) -> Result<(Self, AgentPipes), String> {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut process = piped.map_err(|error| format!("{AGENT} cannot be started: {error}"))?;
         let (heard, words) = mpsc::channel();
@@ -72,14 +77,48 @@ impl AgentFactory {
             thread::spawn(move || listen(stream, &heard));
         }
         let (from, to) = (process.stdout.take(), process.stdin.take());
-        let mut running = Running { process, words };
+        let running = Self { process, words };
         let (Some(from), Some(to)) = (from, to) else { return Err(format!("{AGENT} has no pipes")) };
+        Ok((running, AgentPipes { name: name.to_owned(), from, to }))
+    }
+
+    /// What the process said of itself; it is ended for that.
+    pub fn words(&mut self) -> String {
+        self.end();
+        let (mut text, end) = (Vec::new(), Instant::now() + LAST_WORDS);
+        while let Ok(part) = self.words.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            text.extend(part);
+        }
+        let said = String::from_utf8_lossy(&text).trim().to_owned();
+        if said.is_empty() { String::new() } else { format!("; it said: {said}") }
+    }
+
+    fn end(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Drop for AgentProcess {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl AgentPipes {
+    /// The driver there.
+    ///
+    /// # Errors
+    /// Why it cannot be judged, and what to do.
+    pub fn driver(self) -> Result<LinuxFactory<Native>, String> {
+        let Self { name, from, to } = self;
         let calls = match Agent::greet(from, to, PATIENCE) {
             Ok(agent) => Arc::new(agent),
-            Err(error) => return Err(format!("{name}: {error}{}", running.words())),
+            Err(error) => return Err(format!("{name}: {error}")),
         };
         match Linux::new(Arc::clone(&calls) as _, CALL).list(MATRIX) {
-            Ok(_) => Ok(Self { factory: LinuxFactory(Native::new(name.to_owned(), calls)), _running: running }),
+            Ok(_) => Ok(LinuxFactory(Native::new(name, calls))),
             Err(error) if error.errno() == Some(Errno::ENOENT) => Err(format!(
                 "{name}: that Linux has no vfio_ap, {MATRIX} is missing; it needs a kernel with CONFIG_VFIO_AP on a \
                  machine with AP, and where it is a module `modprobe vfio_ap`"
@@ -103,40 +142,5 @@ fn listen(mut stream: ChildStderr, heard: &mpsc::Sender<Vec<u8>>) {
         left -= kept;
         // Nobody may want it any more.
         let _ = heard.send(part[..kept].to_vec());
-    }
-}
-
-impl Running {
-    /// What the process said of itself; it is ended for that.
-    fn words(&mut self) -> String {
-        self.end();
-        let (mut text, end) = (Vec::new(), Instant::now() + LAST_WORDS);
-        while let Ok(part) = self.words.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            text.extend(part);
-        }
-        let said = String::from_utf8_lossy(&text).trim().to_owned();
-        if said.is_empty() { String::new() } else { format!("; it said: {said}") }
-    }
-
-    fn end(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-impl DeviceFactory for AgentFactory {
-    fn name(&self) -> String {
-        self.factory.name()
-    }
-
-    fn host(&self, setup: &HostSetup) -> Result<Box<dyn HostControl>, NoHost> {
-        self.factory.host(setup)
     }
 }

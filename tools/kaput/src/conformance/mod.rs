@@ -9,6 +9,7 @@ pub mod human;
 pub mod json;
 pub mod mutants;
 pub mod page;
+pub mod stoppable;
 pub mod tap;
 pub mod unmodelled;
 
