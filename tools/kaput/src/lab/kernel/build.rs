@@ -11,6 +11,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
@@ -149,7 +150,7 @@ impl Builder {
         // Who built it, when and how often is in the kernel otherwise.
         command.env("KBUILD_BUILD_TIMESTAMP", "1970-01-01").env("KBUILD_BUILD_VERSION", "1");
         command.env("KBUILD_BUILD_USER", "kaput").env("KBUILD_BUILD_HOST", "lab");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 }
@@ -161,10 +162,12 @@ async fn follow(mut command: Command, mut line: impl FnMut(&str)) -> Result<(), 
         Err(BuildError::Make { how, said })
     };
     let mut last: VecDeque<String> = VecDeque::new();
-    let mut child: Child = match command.spawn() {
+    // A group of its own, so that the compilers end with it.
+    let mut child: Child = match command.process_group(0).spawn() {
         Ok(child) => child,
         Err(error) => return failed(error.to_string(), &last),
     };
+    let mut group = Group::of(&child);
     // What a compiler complains of and what make does come by two ways.
     let (mut out, mut errors) = (lines(child.stdout.take()), lines(child.stderr.take()));
     let (mut out_ended, mut errors_ended) = (false, false);
@@ -193,10 +196,29 @@ async fn follow(mut command: Command, mut line: impl FnMut(&str)) -> Result<(), 
             _ => out_ended = true,
         }
     }
-    match child.wait().await {
+    let ended = child.wait().await;
+    // It waited for its compilers; its number may be another's from now on.
+    group.0 = None;
+    match ended {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => failed(status.to_string(), &last),
         Err(error) => failed(error.to_string(), &last),
+    }
+}
+
+/// A child's process group, of which nothing is left when this goes.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| Pid::from_raw(id.cast_signed())))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        _ = self.0.map(|group| kill_process_group(group, Signal::KILL));
     }
 }
 
@@ -255,6 +277,30 @@ mod tests {
         let refused = builder.build().await;
         assert!(matches!(refused, Err(BuildError::NoTree { missing: "Kconfig", .. })), "{refused:?}");
         assert!(!tree.join("objects").exists());
+    }
+
+    #[tokio::test]
+    async fn a_build_that_is_given_up_leaves_no_compiler_behind() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000 & echo $!; wait"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (sender, mut compiler) = tokio::sync::mpsc::unbounded_channel();
+        let build = follow(command, |line| drop(sender.send(line.to_owned())));
+        let pid = tokio::select! {
+            ended = build => panic!("it ended: {ended:?}"),
+            pid = compiler.recv() => pid.expect("a line"),
+        };
+        let is_running = || {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+        };
+        // The signal is sent; when it takes effect is the kernel's business.
+        for _ in 0..1000 {
+            if !is_running() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the compiler {pid} still runs");
     }
 
     #[tokio::test]
