@@ -19,6 +19,9 @@ use rustix::process::{Pid, Signal, kill_process};
 /// What is kept of one captured stream, in bytes; the rest is read and dropped.
 const CAPTURE_LIMIT: u64 = 16 << 20;
 
+/// How long what a child started may hold the child's output after the child's end.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
 /// A finished child with all it said.
 #[derive(Debug)]
 pub(crate) struct Captured {
@@ -97,6 +100,7 @@ pub(crate) fn capture_lines(command: &mut Command, deadline: Duration, on_line: 
 /// A running child and the threads that listen to it.
 struct Watch {
     name: String,
+    /// As long as it runs.
     pid: Option<Pid>,
     events: Receiver<Event>,
     deadline: Duration,
@@ -131,7 +135,11 @@ impl Watch {
                 }
                 Event::Stdout(bytes) => stdout = bytes,
                 Event::Stderr(bytes) => stderr = bytes,
-                Event::Exit(exit) => status = Some(exit.with_context(|| format!("cannot wait for {}", self.name))?),
+                Event::Exit(exit) => {
+                    status = Some(exit.with_context(|| format!("cannot wait for {}", self.name))?);
+                    self.pid = None;
+                    self.end = self.end.min(Instant::now() + LAST_WORDS);
+                }
             }
             left -= 1;
         }
@@ -144,9 +152,10 @@ impl Watch {
         match self.events.recv_timeout(self.end.saturating_duration_since(Instant::now())) {
             Ok(event) => Ok(event),
             Err(RecvTimeoutError::Timeout) => {
-                if let Some(pid) = self.pid {
-                    kill_tree(pid);
-                }
+                let Some(pid) = self.pid else {
+                    bail!("{} ended, but something that it started still holds its output", self.name)
+                };
+                kill_tree(pid);
                 bail!("{} did not end within {} s and was killed", self.name, self.deadline.as_secs())
             }
             Err(RecvTimeoutError::Disconnected) => bail!("{} ended without a status", self.name),
@@ -254,6 +263,17 @@ mod tests {
             thread::yield_now();
         }
         assert!(!alive(), "the grandchild is still there");
+        Ok(())
+    }
+
+    #[test]
+    fn who_holds_the_output_of_a_child_that_ended_is_not_waited_for() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let script = format!("sleep 1000 & echo $! > {}", folder.path().join("pid").display());
+        let error = capture(Command::new("sh").args(["-c", &script]), "", LONG * 10).expect_err("held");
+        assert_eq!(error.to_string(), "sh ended, but something that it started still holds its output");
+        let pid = fs::read_to_string(folder.path().join("pid"))?;
+        run(Command::new("kill").arg(pid.trim()), LONG)?;
         Ok(())
     }
 
