@@ -36,6 +36,8 @@ const ANONYMOUS: u64 = 0x22;
 /// CLONE_VM, FS, FILES, SIGHAND, THREAD, SYSVSEM.
 const THREAD: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000 | 0x4_0000;
 const EINTR: u32 = 4;
+/// For what the kernel should not answer.
+pub(crate) const EIO: Errno = Errno(5);
 
 /// Standard error.
 const STDERR: u64 = 2;
@@ -70,12 +72,13 @@ impl File {
         }
     }
 
-    /// Writes up to so many bytes from an address that need not be valid.
+    /// Writes up to so many bytes from an address that need not be valid; none taken is an error.
     pub(crate) fn write_from(self, address: u64, length: usize) -> Result<usize, Errno> {
         loop {
             // SAFETY: the kernel only reads, and refuses an address that cannot be read.
             match result(unsafe { syscall(WRITE, [self.0, address, length as u64, 0, 0, 0]) }) {
                 Err(Errno(EINTR)) => {}
+                Ok(0) => return Err(EIO),
                 done => return done.map(|count| count as usize),
             }
         }

@@ -9,8 +9,8 @@ use crate::linux::{self, Errno, File};
 use crate::port::Port;
 use crate::threads;
 
-/// Bytes that go through the pipe at once; it holds more.
-const PIECE: usize = 16 * 1024;
+/// Bytes that go through the pipe at once. Linux gives a user who has many pipes one of two pages (`pipe(7)`).
+const PIECE: usize = 4096;
 
 type Refused = (Refusal, u32);
 
@@ -72,8 +72,9 @@ impl Service {
             let mut read = 0;
             while read < written {
                 match self.pipe.0.read_to(to.wrapping_add(at + read as u64), written - read) {
-                    Ok(count) => read += count,
-                    Err(error) => {
+                    Ok(count @ 1..) => read += count,
+                    other => {
+                        let error = other.err().unwrap_or(linux::EIO);
                         self.drain(written - read);
                         return Err(fault(error));
                     }
@@ -89,8 +90,8 @@ impl Service {
         let mut scratch = [0u8; 256];
         while length > 0 {
             match self.pipe.0.read_to(scratch.as_mut_ptr() as u64, length.min(scratch.len())) {
-                Ok(count) => length -= count,
-                Err(_) => return,
+                Ok(count @ 1..) => length = length.saturating_sub(count),
+                _ => return,
             }
         }
     }
