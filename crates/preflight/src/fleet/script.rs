@@ -22,7 +22,7 @@ const MIGRATE: &str = r#"
 # How the guest of a mediated device is migrated: by libvirt, with the options that your guests need.
 migrate() {
     for domain in $(virsh -q -c "qemu+ssh://root@$2/system" list --uuid); do
-        if virsh -q -c "qemu+ssh://root@$2/system" dumpxml "$domain" | grep -qi -e "uuid=.$1"; then
+        if virsh -q -c "qemu+ssh://root@$2/system" dumpxml "$domain" | grep -qi -e "uuid=.$1."; then
             virsh -q -c "qemu+ssh://root@$2/system" migrate --live --p2p "$domain" "qemu+ssh://root@$3/system"
             return
         fi

@@ -12,6 +12,9 @@ use super::snapshot::{SnapshotSourceError, read_file};
 /// The most hosts of a fleet: every guest is asked about every one of them.
 const MOST: usize = 256;
 
+/// The most answers of a fleet, each guest's to each host: a minute or two of work.
+const MOST_ANSWERS: usize = 1_000_000;
+
 /// Why there is no fleet.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum FleetSourceError {
@@ -31,6 +34,10 @@ pub enum FleetSourceError {
     #[error("these are {0} hosts, and {MOST} are the most that are compared with each other")]
     #[diagnostic(help("give fewer hosts: the one to be emptied, and those that could take its guests"))]
     TooMany(usize),
+    /// More guests than are compared.
+    #[error("{0} guests on {1} hosts are more than are compared: guests times hosts may be {MOST_ANSWERS}")]
+    #[diagnostic(help("give fewer hosts: the one to be emptied, and those that could take its guests"))]
+    TooManyGuests(usize, usize),
 }
 
 /// Reads files, and of folders every file that ends in `.json`.
@@ -53,7 +60,12 @@ pub fn read(paths: &[PathBuf]) -> Result<Fleet, FleetSourceError> {
     for file in files {
         reader.add(&file, &read_file(&file)?)?;
     }
-    Ok(reader.fleet())
+    let fleet = reader.fleet();
+    let (guests, hosts) = (fleet.guests.len(), fleet.members.len());
+    if guests * hosts > MOST_ANSWERS {
+        return Err(FleetSourceError::TooManyGuests(guests, hosts));
+    }
+    Ok(fleet)
 }
 
 fn snapshots(folder: &Path) -> Result<Vec<PathBuf>, FleetSourceError> {
