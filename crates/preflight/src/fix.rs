@@ -407,7 +407,7 @@ mod tests {
             puts(&script("t", &fixes)),
             [
                 "put u /sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create",
-                "put -0x05,-0x06 /sys/bus/ap/apmask",
+                "put '-0x05,-0x06' /sys/bus/ap/apmask",
                 "put 05.0033 /sys/bus/ap/drivers_probe",
             ]
         );

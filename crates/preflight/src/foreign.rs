@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use ap_arch::{Apid, Apqi, Apqn, HwInfo, Matrix};
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
 use serde_json::{Map, Value, json};
 
 use crate::attribute::Attribute;
@@ -207,15 +209,29 @@ pub fn to_mdevctl(matrix: &Matrix) -> String {
 
 /// The UUIDs of a domain's mediated devices for AP.
 fn domain(text: &str) -> Result<Vec<String>, SnapshotError> {
-    if !text.contains("<domain") {
-        return Err(SnapshotError::Other("it is XML, but no libvirt domain"));
+    const DAMAGED: SnapshotError = SnapshotError::Other("it is XML that is damaged");
+    let value = |element: &BytesStart<'_>, name: &str| -> Result<Option<String>, SnapshotError> {
+        let attribute = element.try_get_attribute(name).map_err(|_| DAMAGED)?;
+        Ok(attribute.and_then(|attribute| String::from_utf8(attribute.value.into_owned()).ok()))
+    };
+    let mut reader = Reader::from_str(text);
+    reader.config_mut().expand_empty_elements = true;
+    let (mut is_domain, mut is_ap, mut uuids) = (false, false, Vec::new());
+    loop {
+        match reader.read_event().map_err(|_| DAMAGED)? {
+            Event::Start(element) => match element.name().as_ref() {
+                b"domain" => is_domain = true,
+                b"hostdev" => is_ap = value(&element, "model")?.as_deref() == Some("vfio-ap"),
+                b"address" if is_ap => uuids.extend(value(&element, "uuid")?.filter(|uuid| is_uuid(uuid))),
+                _ => {}
+            },
+            Event::End(element) if element.name().as_ref() == b"hostdev" => is_ap = false,
+            Event::Eof => break,
+            _ => {}
+        }
     }
-    let mut uuids = Vec::new();
-    for device in text.split("<hostdev").skip(1) {
-        let device = device.split("</hostdev>").next().unwrap_or_default();
-        let is_ap = ["'", "\""].iter().any(|q| device.contains(&format!("model={q}vfio-ap{q}")));
-        let uuid = device.split("uuid=").nth(1).and_then(|rest| rest.get(1..37)).filter(|uuid| is_uuid(uuid));
-        uuids.extend(uuid.filter(|_| is_ap).map(str::to_owned));
+    if !is_domain {
+        return Err(SnapshotError::Other("it is XML, but no libvirt domain"));
     }
     if uuids.is_empty() {
         return Err(SnapshotError::Other("it is a libvirt domain without a mediated device of vfio-ap"));
@@ -370,7 +386,11 @@ CARD.DOM TYPE  MODE        STATUS     REQUESTS  PENDING HWTYPE QDEPTH FUNCTIONS 
             format!("<?xml version='1.0'?><domain>{}{}</domain>", device("vfio-ccw", "x"), device("vfio-ap", UUID));
         assert_eq!(read(&text).unwrap().devices("a.xml"), [UUID]);
         assert!(read(&text).unwrap().into_host("a.xml").unwrap_err().to_string().contains("--mdev"));
-        assert!(read("<html></html>").unwrap_err().to_string().contains("kaput collect"));
+        let commented = text.replace("<source>", "<!-- <hostdev model='x'> --><source >");
+        assert_eq!(read(&commented).unwrap().devices("a.xml"), [UUID]);
+        for other in ["<html></html>", "<domain", "<domain></hostdev>", &text.replace("vfio-ap", "vfio-pci")] {
+            assert!(read(other).unwrap_err().to_string().contains("kaput collect"), "{other}");
+        }
     }
 
     #[test]

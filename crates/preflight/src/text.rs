@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Texts of strangers on their way to a terminal or a shell. Snapshots are files that anybody may have written.
 
+use std::borrow::Cow;
+
 /// How much of a stranger's text is shown: more than any line that is meant to be copied has, a write of 256 numbers
 /// for example.
 const LONGEST: usize = 4096;
@@ -22,14 +24,11 @@ pub fn plain(text: &str) -> String {
     plain
 }
 
-/// A text as one word of a POSIX shell.
+/// A text as one word of a POSIX shell. No word can hold a NUL, so none is left.
 #[must_use]
 pub fn shell_word(text: &str) -> String {
-    let harmless = |b: u8| b.is_ascii_alphanumeric() || b"-_./,:+=@%".contains(&b);
-    if !text.is_empty() && text.bytes().all(harmless) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    let text = text.replace('\0', "");
+    shlex::try_quote(&text).map(Cow::into_owned).unwrap_or_default()
 }
 
 /// Whether a mediated device can have this name: a UUID, or as the model has it letters, digits and hyphens.
@@ -55,8 +54,9 @@ mod tests {
             ("", "''"),
             ("a b", "'a b'"),
             ("$(rm -rf /)", "'$(rm -rf /)'"),
-            ("it's; `x`", r"'it'\''s; `x`'"),
+            ("it's; `x`", r#""it's; "'`x`'"#),
             ("a\nb", "'a\nb'"),
+            ("a\0b", "ab"),
         ] {
             assert_eq!(shell_word(text), word);
         }

@@ -35,7 +35,11 @@ fn painted(text: &str) -> String {
 
 /// Prints a report for people.
 pub(super) async fn print(text: &str) -> Result<()> {
-    let mut kept = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&std::io::stdout()));
+    let wanted = anstream::AutoStream::choice(&std::io::stdout());
+    if wanted == anstream::ColorChoice::Never {
+        return super::print::print(text).await.map(|_| ());
+    }
+    let mut kept = anstream::AutoStream::new(Vec::new(), wanted);
     // A vector takes whatever is written.
     _ = kept.write_all(painted(text).as_bytes());
     super::print::print(kept.into_inner()).await.map(|_| ())

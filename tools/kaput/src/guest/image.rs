@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use ap_arch::image::{CASES_SECTION, LOG_SYMBOL, PROGRESS_SYMBOL, case_names};
-use object::{Architecture, Object, ObjectSection, ObjectSegment, ObjectSymbol};
+use object::{Architecture, Object, ObjectSection, ObjectSegment, ObjectSymbol, SymbolKind};
 
 /// Bytes an image file may have, debug information included.
 const LARGEST_FILE: u64 = 256 << 20;
@@ -85,12 +85,19 @@ impl Image {
         let cases = cases.filter(|cases| !cases.is_empty());
         let cases =
             cases.ok_or_else(|| not_ours(format!("its section {CASES_SECTION} holds no `suite/case` names")))?;
-        let place = |name: &str| {
-            let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
-            let place = symbol.map(|symbol| Region { address: symbol.address(), size: symbol.size() });
-            place.ok_or_else(|| not_ours(format!("it has no symbol {name}")))
-        };
-        let (log, progress) = (place(LOG_SYMBOL)?, place(PROGRESS_SYMBOL)?);
+        // Two of some thousand symbols, and nearly all of the others are functions, whose names nobody has to read.
+        let [mut log, mut progress] = [None, None];
+        for symbol in file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Data) {
+            let place = || Some(Region { address: symbol.address(), size: symbol.size() });
+            match symbol.name() {
+                Ok(LOG_SYMBOL) => log = log.or_else(place),
+                Ok(PROGRESS_SYMBOL) => progress = progress.or_else(place),
+                _ => {}
+            }
+        }
+        let missing = |name: &str| not_ours(format!("it has no symbol {name}"));
+        let log = log.ok_or_else(|| missing(LOG_SYMBOL))?;
+        let progress = progress.ok_or_else(|| missing(PROGRESS_SYMBOL))?;
         Ok(Self { path: path.to_owned(), cases, log, progress, elf })
     }
 

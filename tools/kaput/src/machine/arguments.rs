@@ -140,6 +140,6 @@ mod tests {
     #[test]
     fn the_command_line_can_be_pasted() {
         let text = for_people(Path::new("/my qemu"), &["-append".into(), "it's".into(), "-m".into(), "1".into()]);
-        assert_eq!(text, "'/my qemu' \\\n    -append 'it'\\''s' \\\n    -m 1\n");
+        assert_eq!(text, "'/my qemu' \\\n    -append \"it's\" \\\n    -m 1\n");
     }
 }

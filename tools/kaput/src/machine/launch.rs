@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A QEMU from its command line to its first answers. The harness listens and QEMU connects, so nothing is polled; the
-//! plugin listens before QEMU greets.
+//! plugin listens before QEMU answers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -195,8 +195,6 @@ impl Launching {
             (state.machines[index].version.is_some() || state.machines[index].qmp_closed).then_some(())
         });
         greeted.await.map_err(|_| MachineError::Late("QEMU's greeting"))?;
-        qmp.execute(Capabilities {}).await?;
-        self.observed.status(index, &qmp.execute(QueryStatus {}).await?);
         // Events tell each step; the pause gives the time in which the AP configuration goes over.
         let on = |capability| Switch { capability, state: true };
         let mut capabilities = vec![on("events"), on("pause-before-switchover")];
@@ -205,11 +203,23 @@ impl Launching {
             // source believes that the guest is gone.
             capabilities.push(on("return-path"));
         }
-        qmp.execute(SetCapabilities { capabilities }).await?;
-        let control = match &self.control {
-            Some(path) => Some(Control::connect(path, self.records.control).await?),
-            None => None,
-        };
+        // QEMU takes one command after the other, so all are sent at once. Its first answer comes from the loop that
+        // the plugin was started before, unlike its greeting.
+        let (control, (), _) = tokio::try_join!(
+            biased;
+            async {
+                qmp.execute(Capabilities {}).await?;
+                match &self.control {
+                    Some(path) => Ok::<_, MachineError>(Some(Control::connect(path, self.records.control).await?)),
+                    None => Ok(None),
+                }
+            },
+            async {
+                self.observed.status(index, &qmp.execute(QueryStatus {}).await?);
+                Ok(())
+            },
+            async { Ok(qmp.execute(SetCapabilities { capabilities }).await?) },
+        )?;
         if !self.incoming {
             // Everybody listens: its first instruction.
             qmp.execute(Cont {}).await?;

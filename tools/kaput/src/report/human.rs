@@ -109,22 +109,23 @@ fn warnings(text: &mut String, events: &[Event]) {
 
 /// One line a suite, with a case named only where it did not pass.
 fn suites(text: &mut String, cases: &[Case]) {
-    let mut names: Vec<&str> = Vec::new();
+    let mut suites: Vec<(&str, Vec<&Case>)> = Vec::new();
     for case in cases {
-        let suite = case.name.split('/').next().unwrap_or_default();
-        if !names.contains(&suite) {
-            names.push(suite);
+        let name = case.name.split_once('/').map_or(&*case.name, |(suite, _)| suite);
+        // A suite's cases nearly always stand together, so its place is looked for from the end.
+        match suites.iter_mut().rev().find(|(suite, _)| *suite == name) {
+            Some((_, cases)) => cases.push(case),
+            None => suites.push((name, vec![case])),
         }
     }
-    let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
-    for suite in names {
-        let mine = || cases.iter().filter(|case| case.name.split('/').next() == Some(suite));
+    let width = suites.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (suite, cases) in suites {
         let counts = CaseVerdict::ALL.iter().filter_map(|verdict| {
-            let count = mine().filter(|case| case.verdict == *verdict).count();
+            let count = cases.iter().filter(|case| case.verdict == *verdict).count();
             (count > 0).then(|| format!("{count} {}", verdict.word()))
         });
         _ = writeln!(text, "  guest          {suite:<width$}  {}", counts.collect::<Vec<_>>().join(", "));
-        let loud = mine().filter(|case| !matches!(case.verdict, CaseVerdict::Pass | CaseVerdict::Skip));
+        let loud = cases.iter().filter(|case| !matches!(case.verdict, CaseVerdict::Pass | CaseVerdict::Skip));
         for case in loud.take(5) {
             let detail = case.detail.as_deref().map_or(String::new(), |detail| format!(": {detail}"));
             _ = writeln!(text, "                 {} {}{detail}", case.verdict.word(), case.name);

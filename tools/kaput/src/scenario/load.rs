@@ -10,7 +10,7 @@ use ap_machine::Topology;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use thiserror::Error;
 
-use super::Scenario;
+use super::{Scenario, pattern};
 use crate::guest::image::Image;
 
 /// Bytes a scenario file may have.
@@ -116,12 +116,11 @@ impl Loaded {
             }
         }
         let expect = &self.scenario.expect;
-        let patterns = expect.skipped.iter().filter(|pattern| !pattern.get_ref().ends_with('*'));
-        for case in expect.failing.iter().chain(patterns) {
-            if !chosen.contains(&case.get_ref().as_str()) {
+        for wanted in expect.failing.iter().chain(&expect.skipped) {
+            if !chosen.iter().any(|case| pattern::fits(case, wanted.get_ref())) {
                 let help = format!("the chosen suites have the cases {}", chosen.join(", "));
-                let message = format!("there is no case `{}` in the chosen suites", case.get_ref());
-                return Err(self.fault(message, case.span(), help));
+                let message = format!("there is no case `{}` in the chosen suites", wanted.get_ref());
+                return Err(self.fault(message, wanted.span(), help));
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ mod check;
 mod hosts;
 pub mod load;
 mod moment;
+pub mod pattern;
 pub mod random;
 
 pub(crate) use hosts::USUAL_UUID;
@@ -163,11 +164,11 @@ pub struct Expect {
     /// With `result = "refused"`: how.
     #[serde(default)]
     pub refused: Option<Refusal>,
-    /// With `result = "guest-fails"`: the cases that fail, all of them, as `suite/case`.
+    /// With `result = "guest-fails"`: the cases that fail, all of them, as `suite/case`; `*` stands for any text.
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub failing: Vec<Spanned<String>>,
-    /// The cases that are skipped, all of them, as `suite/case`; `suite/*` and `*` stand for many.
+    /// The cases that are skipped, all of them, as `suite/case`; `*` stands for any text.
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub skipped: Vec<Spanned<String>>,
@@ -189,15 +190,14 @@ impl Expect {
     /// Whether a case must be skipped.
     #[must_use]
     pub fn skips(&self, case: &str) -> bool {
-        let covers =
-            |pattern: &str| pattern.strip_suffix('*').map_or(pattern == case, |begins| case.starts_with(begins));
-        self.skipped.iter().any(|pattern| covers(pattern.get_ref()))
+        self.skipped.iter().any(|pattern| pattern::fits(case, pattern.get_ref()))
     }
 
     /// Whether a case must notice damage: it fails at least once.
     #[must_use]
     pub fn must_fail(&self, case: &str) -> bool {
-        self.outcome() == ExpectedOutcome::GuestFails && self.failing.iter().any(|name| name.get_ref() == case)
+        self.outcome() == ExpectedOutcome::GuestFails
+            && self.failing.iter().any(|pattern| pattern::fits(case, pattern.get_ref()))
     }
 
     /// Whether a line of the guest's report is as this scenario has it: the case passed, was skipped where it must be,

@@ -76,8 +76,8 @@ impl Running {
 
     /// Carries a line of a script out that changes something; `on` is the host that it is for.
     fn obey(&self, line: &str, on: &str) -> Result<(), String> {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match words[..] {
+        let words = shlex::split(line).unwrap_or_default();
+        match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["put", value, path] => {
                 let done = self.host(on).sysfs_write(path, value);
                 done.map_err(|error| format!("{value} > {path} on {on}: {error}"))

@@ -11,6 +11,7 @@ use crate::guest::report::Guest;
 use crate::outcome::symptoms;
 use crate::outcome::transfer::Transfer;
 use crate::outcome::verdict::{Kind, RunVerdict};
+use crate::scenario::pattern::contains;
 use crate::scenario::{ExpectedOutcome, Scenario};
 
 /// Everything a verdict stands on.
@@ -191,8 +192,8 @@ fn never_ran(evidence: &Evidence<'_>) -> Option<RunVerdict> {
 fn damage_not_noticed(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let failed =
         |name: &str| evidence.guest.cases.iter().any(|case| case.name == name && case.verdict == CaseVerdict::Fail);
-    let failing = evidence.scenario.expect.failing.iter().map(|name| name.get_ref().as_str());
-    let quiet: Vec<&str> = failing.filter(|name| !failed(name)).collect();
+    let must_fail = |case: &&str| evidence.scenario.expect.must_fail(case);
+    let quiet: Vec<&str> = evidence.cases.iter().copied().filter(must_fail).filter(|case| !failed(case)).collect();
     let first = quiet.first()?;
     let happened = format!("the guest did not notice the damage: {first} did not fail");
     Some(
@@ -236,17 +237,8 @@ fn information(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let unsaid = |text: &&String| !evidence.guest.info.iter().any(|info| contains(info, text));
     let missing = evidence.scenario.expect.info.iter().find(unsaid)?;
     let seen = if evidence.guest.info.is_empty() { "no INFO line".to_owned() } else { evidence.guest.info.join("\n") };
-    let happened = "the guest did not tell what it should have noticed";
+    let happened = "the guest did not report what it should have noticed";
     Some(RunVerdict::new(Kind::InfoMissing, happened).expected(format!("an INFO line with `{missing}`")).seen(seen))
-}
-
-/// Whether `text` has the parts of `pattern`, which a `*` separates, in their order.
-fn contains(text: &str, pattern: &str) -> bool {
-    let mut rest = Some(text);
-    for part in pattern.split('*') {
-        rest = rest.and_then(|rest| rest.split_once(part)).map(|(_, after)| after);
-    }
-    rest.is_some()
 }
 
 fn with_detail(name: &str, detail: Option<&str>) -> String {
