@@ -4,7 +4,7 @@
 use vfio_ap::model::ModelFactory;
 use vfio_ap::mutants::mutants;
 use vfio_ap::profile::Profile;
-use vfio_mig::conformance::{CaseResult, Options, Verdict, run};
+use vfio_mig::conformance::{CaseResult, Options, Verdict, run, run_several};
 
 const EVERYTHING: Options = Options { only: Vec::new(), dangerous: true };
 
@@ -38,6 +38,19 @@ fn the_later_driver_fails_fewer_cases_than_the_posted_one() {
     for case in ["later/second-snapshot", "later/session-after-reset", "later/second-session-larger"] {
         assert!(later.contains(&case), "{case} passed");
     }
+}
+
+#[test]
+fn several_cases_at_a_time_say_what_one_after_the_other_says() {
+    let driver = ModelFactory { profile: Profile::V3, defects: Vec::new() };
+    let done = std::sync::Mutex::new(Vec::new());
+    let count = |progress: vfio_mig::conformance::Progress<'_>| {
+        done.lock().expect("nobody panics").push((progress.done, progress.all));
+    };
+    let several = run_several(&driver, &EVERYTHING, std::num::NonZero::new(3).expect("three"), &count);
+    assert_eq!(several, run(&driver, &EVERYTHING));
+    let all = several.len();
+    assert_eq!(done.into_inner().expect("nobody panics"), (1..=all).map(|done| (done, all)).collect::<Vec<_>>());
 }
 
 #[test]

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every case through the whole adapter: what the model answers behind system calls is what it answers directly.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use vfio_ap::model::ModelFactory;
 use vfio_ap::profile::Profile;
-use vfio_linux::LinuxFactory;
-use vfio_mig::conformance::{CaseResult, Options, Verdict, run};
+use vfio_linux::{LinuxFactory, Machine, Machines};
+use vfio_mig::conformance::{CaseResult, HostSetup, NoHost, Options, Verdict, run};
 
 use crate::fake::{FakeMachines, Flavour};
 
@@ -87,15 +89,34 @@ fn a_device_that_is_opened_by_its_group_is_judged_alike_once_it_is_open() {
     }
 }
 
+/// Counts the machines that are made.
+struct Counted(FakeMachines, AtomicUsize);
+
+impl Machines for Counted {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn machine(&self, setup: &HostSetup) -> Result<Machine, NoHost> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.machine(setup)
+    }
+}
+
 /// What is left of the suite on the drivers of released kernels.
 #[test]
 fn a_driver_without_migration_is_judged_by_the_cases_that_need_none() {
-    let results = judge(FakeMachines { migrates: false, ..machines(Profile::Corrected) });
+    let machines = FakeMachines { migrates: false, ..machines(Profile::Corrected) };
+    let factory = LinuxFactory(Counted(machines, AtomicUsize::new(0)));
+    let results = run(&factory, &EVERYTHING);
     let judged: Vec<&CaseResult> = results.iter().filter(|result| result.verdict != Verdict::Skip).collect();
     assert!(judged.iter().all(|result| result.verdict == Verdict::Pass), "{judged:#?}");
     assert!(judged.len() >= 8, "{} cases", judged.len());
     let reasons = results.iter().filter(|result| result.verdict == Verdict::Skip).map(|result| result.reason.as_str());
     assert!(reasons.into_iter().all(|reason| reason == "this device offers no migration verbs"));
+    // One machine shows what the driver is; the others are for cases that judge it.
+    let made = factory.0.1.into_inner();
+    assert!(made <= judged.len() + 1, "{made} machines for {} cases", judged.len());
 }
 
 #[test]

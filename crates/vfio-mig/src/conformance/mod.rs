@@ -19,4 +19,4 @@ pub use case::Case;
 pub use cases::all as cases;
 pub use factory::{DeviceFactory, NoHost};
 pub use fixture::{A, B, C, HostSetup, MdevSetup};
-pub use run::{CaseResult, Options, Verdict, run};
+pub use run::{CaseResult, Options, Progress, Verdict, run, run_several};

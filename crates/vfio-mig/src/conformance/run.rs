@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs the cases and says what came of each.
 
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
 use serde::Serialize;
 
 use super::case::Case;
 use super::cases;
 use super::factory::DeviceFactory;
 use super::record::Stop;
-use super::script::Script;
+use super::script::{Driver, Script};
 use crate::Capability;
 
 /// What a case says of a device.
@@ -56,17 +61,63 @@ pub struct Options {
     pub dangerous: bool,
 }
 
-/// Runs the suite.
-#[must_use]
-pub fn run(factory: &dyn DeviceFactory, options: &Options) -> Vec<CaseResult> {
-    let wanted = |case: &Case| options.only.is_empty() || options.only.iter().any(|part| case.name.contains(part));
-    cases::all().iter().filter(|case| wanted(case)).map(|case| run_one(factory, case, options)).collect()
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// The case that is done.
+    pub result: &'a CaseResult,
+    /// How many are done.
+    pub done: usize,
+    /// How many there are.
+    pub all: usize,
 }
 
-fn run_one(factory: &dyn DeviceFactory, case: &Case, options: &Options) -> CaseResult {
+/// Runs the suite, a case after the other.
+#[must_use]
+pub fn run(factory: &dyn DeviceFactory, options: &Options) -> Vec<CaseResult> {
+    let driver = Driver::default();
+    wanted(options).iter().map(|case| run_one(factory, &driver, case, options)).collect()
+}
+
+/// Runs the suite with so many cases at a time; `watch` hears of each case that is done. The results are in the order
+/// of the cases.
+#[must_use]
+pub fn run_several(
+    factory: &(dyn DeviceFactory + Sync),
+    options: &Options,
+    at_a_time: NonZero<usize>,
+    watch: &(dyn Fn(Progress<'_>) + Sync),
+) -> Vec<CaseResult> {
+    let (cases, driver, next) = (wanted(options), Driver::default(), AtomicUsize::new(0));
+    let results = Mutex::new(Vec::new());
+    let work = || {
+        while let Some((index, case)) = take(&next, &cases) {
+            let result = run_one(factory, &driver, case, options);
+            let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+            watch(Progress { result: &result, done: results.len() + 1, all: cases.len() });
+            results.push((index, result));
+        }
+    };
+    thread::scope(|scope| (0..at_a_time.get()).for_each(|_| _ = scope.spawn(work)));
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn take<'c>(next: &AtomicUsize, cases: &'c [Case]) -> Option<(usize, &'c Case)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    cases.get(index).map(|case| (index, case))
+}
+
+fn wanted(options: &Options) -> Vec<Case> {
+    let is_wanted = |case: &Case| options.only.is_empty() || options.only.iter().any(|part| case.name.contains(part));
+    cases::all().into_iter().filter(is_wanted).collect()
+}
+
+fn run_one(factory: &dyn DeviceFactory, driver: &Driver, case: &Case, options: &Options) -> CaseResult {
     let migration = case.migrates.then_some(Capability::Migration);
     let needs = migration.into_iter().chain(case.needs.iter().copied()).collect();
-    let script = Script::new(factory, needs, case.dangerous && !options.dangerous);
+    let script = Script::new(factory, driver, needs, case.dangerous && !options.dangerous);
     let outcome = (case.body)(&script);
     let (calls, differs, complaints) = script.into_record().into_parts();
     let mut result = CaseResult {

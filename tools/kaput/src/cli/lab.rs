@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `kaput lab`: the real driver in an emulated LPAR.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -8,8 +9,9 @@ use std::time::{Duration, Instant};
 use clap::Subcommand;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use vfio_linux::LinuxFactory;
-use vfio_mig::conformance::{DeviceFactory, Options, run};
+use vfio_mig::conformance::{DeviceFactory, Options, run_several};
 
+use super::cases_done::CasesDone;
 use super::interrupts::Interrupts;
 use super::print::{complain, note, print};
 use super::qemu::Hardware;
@@ -31,6 +33,8 @@ use crate::run::tools::{NamedEmulator, beside};
 
 /// How long the case that runs may take to let go of its LPARs after a signal: nobody needs them again.
 const GOODBYE: Duration = Duration::from_millis(500);
+/// More do not wait for a CPU on most machines, and each takes some hundred megabytes.
+const MOST_JOBS: NonZero<usize> = NonZero::new(4).unwrap();
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -159,6 +163,9 @@ pub(super) struct Run {
     /// Only cases whose name contains this; may be given more than once
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
+    /// How many cases run at a time, each with its own LPARs [default: one for each CPU, but 4 at most]
+    #[arg(short, long, value_name = "NUMBER")]
+    jobs: Option<NonZero<usize>>,
     /// How to report, and into which file: human, tap, json or html. May be given more than once; one of them may be
     /// without a file
     #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
@@ -183,8 +190,10 @@ impl Run {
         let parts = Parts::new(emulator, kernel, &agent, folder.path())?;
         let (kept, place) = (cache::folder()?.join("kept"), folder.path().to_owned());
         let options = Options { only: self.only.clone(), dangerous: true };
+        let jobs = self.jobs.unwrap_or_else(usual_jobs);
         // The folder is this function's alone: whatever ends it, the folder goes, and nobody puts an LPAR there.
-        let judged = interrupts.unless_stopped(GOODBYE, move |stop| judge(parts, kept, place, &options, stop)).await?;
+        let judge = move |stop: &AtomicBool| judge(parts, kept, place, &options, jobs, stop);
+        let judged = interrupts.unless_stopped(GOODBYE, judge).await?;
         if self.keep {
             folder.keep();
             note(format!("kept: {}\n", folder.path().display())).await;
@@ -210,19 +219,27 @@ impl Run {
     }
 }
 
+/// A case keeps a CPU busy. Each LPAR has its storage, and a case may have several.
+fn usual_jobs() -> NonZero<usize> {
+    std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN).min(MOST_JOBS)
+}
+
 /// Runs the suite; with a line for people on what it took.
 fn judge(
     parts: Parts,
     kept: PathBuf,
     folder: PathBuf,
     options: &Options,
+    jobs: NonZero<usize>,
     stop: &AtomicBool,
 ) -> Result<(Judged, String), LparError> {
     let begin = Instant::now();
     let lab = LabMachines::new(Kept::new(parts, kept)?, folder)?;
     let ready = begin.elapsed();
     let factory = LinuxFactory(lab);
-    let results = run(&Stoppable(&factory, stop), options);
+    let progress = CasesDone::new();
+    let results = run_several(&Stoppable(&factory, stop), options, jobs, &|case| progress.show(case));
+    drop(progress);
     let judged = Judged { device: factory.name(), defects: None, results };
     let figures = format!(
         "{} LPARs in {:.1} s, the first ready after {:.1} s\n",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can be asked of the harness, and how it ends. Everything is read and checked before anything is started.
 
+mod cases_done;
 mod doctor;
 mod fleet;
 mod interrupts;

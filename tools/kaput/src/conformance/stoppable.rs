@@ -8,9 +8,9 @@ use vfio_mig::HostControl;
 use vfio_mig::conformance::{DeviceFactory, HostSetup, NoHost};
 
 /// The factory, and whether it is told.
-pub struct Stoppable<'a>(pub &'a dyn DeviceFactory, pub &'a AtomicBool);
+pub struct Stoppable<'a, F>(pub &'a F, pub &'a AtomicBool);
 
-impl DeviceFactory for Stoppable<'_> {
+impl<F: DeviceFactory> DeviceFactory for Stoppable<'_, F> {
     fn name(&self) -> String {
         self.0.name()
     }

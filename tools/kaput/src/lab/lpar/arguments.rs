@@ -11,7 +11,7 @@ use crate::lab::parts::Parts;
 /// from the hardware's owner, so the AP bus polls.
 #[must_use]
 pub const fn command_line() -> &'static str {
-    "console=ttysclp0 loglevel=4 oops=panic panic=-1 ap.useirq=0"
+    "console=ttysclp0 loglevel=3 oops=panic panic=-1 ap.useirq=0"
 }
 
 pub(super) fn arguments(parts: &Parts, file: &impl Fn(&str) -> PathBuf, from: From<'_>) -> Vec<String> {
