@@ -15,7 +15,13 @@ use crate::snapshot::{Attributes, FORMAT, Section, Snapshot, VERSION};
 use crate::tree::Tree;
 
 /// The collector as a POSIX shell script. Its one argument is the folder that holds `sys` and `proc`.
-pub const SCRIPT: &str = include_str!("collect.sh");
+pub const SCRIPT: &str = concat!(include_str!("qemu.sh"), include_str!("collect.sh"));
+
+/// The part of it that asks QEMU; what it prints is the attribute [`QEMU`] of a host.
+pub const QEMU_SCRIPT: &str = concat!(include_str!("qemu.sh"), "qemu\n");
+
+/// What QEMU says of its device, among the host's attributes; only a host itself can be asked, and no folder.
+pub const QEMU: &str = "qemu-vfio-ap";
 
 /// Files of `/sys/bus/ap`.
 pub const BUS: &[&str] = &[
@@ -41,6 +47,9 @@ pub const MDEV: &[&str] = &["matrix", "guest_matrix", "control_domains", "ap_con
 const AP: &str = "sys/bus/ap";
 const DEVICES: &str = "sys/bus/ap/devices";
 const MATRIX: &str = "sys/devices/vfio_ap/matrix";
+
+/// A socket of KubeVirt's, on each host that it runs guests on.
+const KUBEVIRT: &str = "var/lib/kubelet/device-plugins/kubevirt-kvm.sock";
 
 /// Takes a snapshot. What cannot be read is recorded as such.
 #[must_use]
@@ -84,12 +93,15 @@ fn host(tree: &impl Tree) -> Attributes {
         unreadable => unreadable,
     };
     let release = tree.read("proc/sys/kernel/osrelease");
-    Attributes::from([
+    let kubevirt = || (Cow::Borrowed("kubevirt"), Attribute::Text("node".to_owned()));
+    let mut host = Attributes::from([
         (Cow::Borrowed("vfio_ap-module"), module(tree, &release)),
         (Cow::Borrowed("osrelease"), release),
         (Cow::Borrowed("facilities"), facilities),
         (Cow::Borrowed("prot_virt_guest"), tree.read("sys/firmware/uv/prot_virt_guest")),
-    ])
+    ]);
+    host.extend((!tree.read(KUBEVIRT).is_missing()).then(kubevirt));
+    host
 }
 
 /// Whether this kernel has vfio_ap, by what depmod wrote for it.

@@ -1,7 +1,7 @@
-#!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Prints what `kaput preflight` has to know of this host as one JSON snapshot. It reads files below /sys and /proc and
-# writes none. Any POSIX shell will do, busybox's too; grep is needed, and sed and tr for files with odd characters.
+# writes none; of this host it asks QEMU too. Any POSIX shell will do, busybox's too; grep is needed, sed and head for
+# QEMU, and sed and tr for files with odd characters.
 #
 #   sh collect.sh > host.json          this host
 #   sh collect.sh /some/root           a folder that holds sys and proc
@@ -59,9 +59,19 @@ module() {
     printf '"none"'
 }
 
+# Prints who else has a say in this host's devices, as members of an object: KubeVirt, and its QEMU.
+others() {
+    [ -e "$root/var/lib/kubelet/device-plugins/kubevirt-kvm.sock" ] && printf ',"kubevirt":"node"'
+    [ -z "$root" ] && said=$(qemu) && [ -n "$said" ] || return 0
+    between=',"qemu-vfio-ap":"'
+    printf '%s\n' "$said" | { while IFS= read -r line; do
+        quote "$line"; printf '%s' "$between$quoted"; between='\n'
+    done; printf '"'; }
+}
+
 printf '{"format":"kaput-snapshot","version":1,"taken-by":"collect.sh",\n"host":{'
 values "$root/proc/sys/kernel" osrelease; printf ','
-values "$root/sys/firmware/uv" prot_virt_guest; printf ',"facilities":'; facilities; printf ',"vfio_ap-module":'; module
+values "$root/sys/firmware/uv" prot_virt_guest; printf ',"facilities":'; facilities; printf ',"vfio_ap-module":'; module; others
 printf '},\n"bus":{'; values "$ap" apmask aqmask ap_adapter_mask ap_usage_domain_mask ap_control_domain_mask \
     ap_max_adapter_id ap_max_domain_id features
 printf '},\n"vfio-ap":{'; values "$matrix" features

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use ap_arch::{ApType, Apid, Apqn, HwInfo, Mask256, Matrix};
 
 use crate::attribute::Attribute;
+use crate::collect::QEMU;
 use crate::parse::{self, Listed, Register};
 use crate::snapshot::{Attributes, Section, Snapshot};
 use crate::text::is_device_name;
@@ -65,6 +66,28 @@ pub struct Host {
     pub mdevs: Fact<BTreeMap<String, Mdev>>,
     /// QEMU's reasons not to migrate; `None` if QEMU was not asked.
     pub blocked: Option<Fact<Vec<String>>>,
+    /// The QEMU that the host has; `None` if it has none, or was not asked.
+    pub qemu: Option<Qemu>,
+    /// Whether KubeVirt runs guests on it.
+    pub has_kubevirt: bool,
+}
+
+/// A QEMU with a vfio-ap device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Qemu {
+    /// What it calls itself.
+    pub version: String,
+    /// Whether its vfio-ap device can migrate: it has the option that other VFIO devices have for it, or a state.
+    pub can_migrate: bool,
+}
+
+impl Qemu {
+    fn read(text: &str) -> Option<Self> {
+        let (version, rest) = text.split_once('\n')?;
+        let has = |line: &str| rest.lines().any(|other| other == line);
+        let can_migrate = has("option enable-migration") || has("state");
+        has("option sysfsdev").then(|| Self { version: version.to_owned(), can_migrate })
+    }
 }
 
 /// What a host says of its driver vfio_ap.
@@ -180,6 +203,11 @@ impl Host {
                 .qemu
                 .as_ref()
                 .map(|files| fact(files, "blocked-reasons", |text| Ok(text.lines().map(str::to_owned).collect()))),
+            qemu: host.get(QEMU).and_then(|attribute| match attribute {
+                Attribute::Text(text) => Qemu::read(text),
+                Attribute::Unreadable(_) => None,
+            }),
+            has_kubevirt: host.contains_key("kubevirt"),
         })
     }
 

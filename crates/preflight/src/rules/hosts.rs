@@ -6,7 +6,7 @@ use ap_arch::{Apqn, Matrix};
 use super::{Evidence, Outcome};
 use crate::fix::Fix;
 use crate::foreign::UNNAMED;
-use crate::host::{Fact, Host, Unknown, VfioAp};
+use crate::host::{Fact, Host, Qemu, Unknown, VfioAp};
 use crate::message;
 use crate::pair::Pair;
 use crate::ranges;
@@ -30,6 +30,39 @@ pub(super) fn qemu_not_blocked(pair: &Pair<'_>) -> Outcome {
             .violated(),
         Some(Err(unknown)) => Evidence::new(not_known(unknown), "-").unknown(),
     }
+}
+
+pub(super) fn qemu_can_migrate(pair: &Pair<'_>) -> Outcome {
+    let (source, destination) = (&pair.source.qemu, &pair.destination.qemu);
+    let shown = |qemu: &Option<Qemu>| match qemu {
+        None => "not asked".to_owned(),
+        Some(Qemu { version, can_migrate: true }) => format!("{version}: its vfio-ap device can"),
+        Some(Qemu { version, .. }) => format!("{version}: its vfio-ap device has no `enable-migration` and no state"),
+    };
+    let asked: Vec<&Qemu> = source.iter().chain(destination).collect();
+    if asked.is_empty() {
+        Outcome::NotAsked
+    } else if asked.iter().all(|qemu| qemu.can_migrate) {
+        Outcome::Holds
+    } else {
+        Evidence::new(shown(source), shown(destination))
+            .log(["State blocked by non-migratable device 'vfio-ap'".to_owned()])
+            .fix([Fix::advice("a QEMU whose vfio-ap device migrates; no released one up to 11.1 has it")])
+            .violated()
+    }
+}
+
+pub(super) fn kubevirt(pair: &Pair<'_>) -> Outcome {
+    let shown = |host: &Host| if host.has_kubevirt { "KubeVirt runs guests here" } else { "-" };
+    if !pair.source.has_kubevirt && !pair.destination.has_kubevirt {
+        return Outcome::NotAsked;
+    }
+    Evidence::new(shown(pair.source), shown(pair.destination))
+        .fix([Fix::advice(
+            "name the type vfio_ap-passthrough in the KubeVirt CR, under permittedHostDevices.mediatedDevices with \
+             externalResourceProvider: true, or switch DisableMDEVConfiguration on",
+        )])
+        .violated()
 }
 
 fn can_migrate(host: &Host) -> Fact<bool> {

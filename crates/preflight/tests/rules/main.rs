@@ -13,8 +13,12 @@ use preflight::rules::Severity;
 /// One rule: how to break it, and how to make it unanswerable; `None` where nothing it needs can be missing.
 type Row = (&'static str, fn(&mut Hosts), Option<fn(&mut Hosts)>);
 
+/// What a released QEMU says of its device.
+const QEMU: &str = "QEMU emulator version 11.1.3\noption fd\noption iommufd\noption sysfsdev";
+
 const ROWS: &[Row] = &[
     ("qemu-not-blocked", |h| h.blocked("0: cannot migrate"), Some(|h| h.blocked_unreadable())),
+    ("qemu-can-migrate", |h| h.set(SOURCE, "host", "qemu-vfio-ap", QEMU), None),
     (
         "source-migratable",
         |h| h.set(SOURCE, "vfio-ap", "features", "guest_matrix hotplug ap_config"),
@@ -158,6 +162,7 @@ const ROWS: &[Row] = &[
         Some(|h| h.hide_state(DESTINATION, "driver_override")),
     ),
     ("ap-check", |h| h.masks_full(DESTINATION), Some(|h| h.hide(DESTINATION, "bus", "apmask"))),
+    ("kubevirt-sweep", |h| h.set(DESTINATION, "host", "kubevirt", "node"), None),
     ("way-back", |h| h.card_type(DESTINATION, "15"), Some(|h| h.hide_type(SOURCE))),
 ];
 
@@ -171,6 +176,21 @@ fn every_rule_has_its_cases_and_every_case_its_rule() {
     let rows: Vec<&str> = ROWS.iter().map(|(id, ..)| *id).collect();
     assert_eq!(rows, rules);
     assert!(rules.len() >= 25);
+}
+
+#[test]
+fn a_qemu_can_migrate_by_its_option_or_by_its_state_and_without_a_device_nothing_is_said() {
+    for (text, verdict) in [
+        (QEMU, Verdict::No),
+        (&*format!("{QEMU}\noption enable-migration"), Verdict::Yes),
+        (&*format!("{QEMU}\nstate"), Verdict::Yes),
+        ("QEMU emulator version 11.1.3", Verdict::Yes),
+        ("", Verdict::Yes),
+    ] {
+        let mut hosts = Hosts::new();
+        hosts.set(DESTINATION, "host", "qemu-vfio-ap", text);
+        assert_eq!(hosts.judge().verdict(), verdict, "{text}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use preflight::collect::SCRIPT;
+use preflight::collect::{QEMU, QEMU_SCRIPT, SCRIPT};
 use preflight::snapshot::MAX_SIZE;
 use preflight::text::{is_device_name, plain};
 use preflight::{Attribute, Directory, Snapshot, SnapshotError, foreign};
@@ -24,6 +24,9 @@ use crate::protocol::transcript::Transcript;
 
 /// How long QEMU may take to answer.
 const QMP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes that a QEMU's options and version may have.
+const MAX_QEMU: u64 = 1 << 16;
 
 /// A host, or what stands for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +103,14 @@ pub async fn load(
             let said = ssh::once(destination, ssh_config, SCRIPT, MAX_SIZE).await?;
             parse(&place.to_string(), &String::from_utf8_lossy(&said))?
         }
-        SnapshotSource::Host(Site::Local) => read(PathBuf::from("/")).await?,
+        SnapshotSource::Host(Site::Local) => {
+            let mut snapshot = read(PathBuf::from("/")).await?;
+            // A host that cannot be asked for its QEMU has none as far as preflight goes.
+            let said = ssh::once("", None, QEMU_SCRIPT, MAX_QEMU).await.unwrap_or_default();
+            let text = String::from_utf8_lossy(&said).trim_end().to_owned();
+            snapshot.host.extend((!text.is_empty()).then_some((Cow::Borrowed(QEMU), Attribute::Text(text))));
+            snapshot
+        }
         SnapshotSource::Path(path) => read(path.clone()).await?,
     };
     if let Some(socket) = monitor {

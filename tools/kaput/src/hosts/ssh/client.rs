@@ -139,11 +139,15 @@ fn ssh(config: Option<&Path>) -> Command {
     command
 }
 
-/// A connection for one script, which comes in on standard input: what it says, of at most so many bytes.
+/// A connection for one script, which comes in on standard input: what it says, of at most so many bytes. Without a
+/// destination the script runs here.
 pub(super) async fn once(destination: &str, config: Option<&Path>, script: &str, most: u64) -> Result<Vec<u8>, String> {
     // The two dashes keep a host with a dash in front from being an option.
-    let mut child = piped(ssh(config).args(["-T", "--", destination, "sh", "-s"]))
-        .map_err(|error| format!("ssh cannot be started: {error}"))?;
+    let child = match destination {
+        "" => piped(Command::new("sh").arg("-s").kill_on_drop(true)),
+        _ => piped(ssh(config).args(["-T", "--", destination, "sh", "-s"])),
+    };
+    let mut child = child.map_err(|error| format!("ssh cannot be started: {error}"))?;
     let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err("ssh has no standard streams".to_owned());
