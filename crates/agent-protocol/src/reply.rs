@@ -132,7 +132,7 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// The header of an answer of so many bytes that stand behind it already.
+/// The header of an answer of this many bytes that stand behind it already.
 pub(crate) fn written_bytes(sequence: u32, size: usize, out: &mut [u8]) -> usize {
     header(sequence, kind::BYTES, size, out);
     LENGTH + HEADER + size

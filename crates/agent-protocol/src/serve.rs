@@ -41,7 +41,7 @@ pub trait System {
     /// [`Refusal::NO_THREAD`], [`Refusal::IDLE`]: then none begins.
     fn start(&mut self, threads: u64) -> Result<(), (Refusal, u32)>;
 
-    /// What a call returned; `None` when so many milliseconds are over.
+    /// What a call returned; `None` when this many milliseconds are over.
     ///
     /// # Errors
     /// [`Refusal::NO_THREAD`], [`Refusal::IDLE`].

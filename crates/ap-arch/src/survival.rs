@@ -28,7 +28,7 @@ pub enum Damage {
     BindState(HwInfo, HwInfo),
 }
 
-/// Compares what TAPQ told of one queue before and after a migration.
+/// Compares what TAPQ reported of one queue before and after a migration.
 ///
 /// # Errors
 /// The first of the four rules that is broken, in the order of [`Damage`].

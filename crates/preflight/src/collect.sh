@@ -19,7 +19,7 @@ quote() {
     esac
 }
 unreadable() { quote "$1"; printf '{"unreadable":"%s"}' "$quoted"; }
-# Prints the content of a file, or why it cannot be read. An empty one is asked again by cat, which tells errors.
+# Prints the content of a file, or why it cannot be read. An empty one is asked again by cat, which reports errors.
 value() {
     content='' between=''
     [ -e "$1" ] || { unreadable 'no such file'; return; }

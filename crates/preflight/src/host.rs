@@ -289,7 +289,7 @@ fn shows_slcf(version: (u32, u32, u32)) -> bool {
     }
 }
 
-/// Whether the driver is there is told by its device, by its folder among the drivers, or by a device of its.
+/// Whether the driver is there is known by its device, by its folder among the drivers, or by a device of its.
 fn vfio_ap(snapshot: &Snapshot) -> Fact<VfioAp> {
     match snapshot.vfio_ap.get("features") {
         Some(attribute) if attribute.is_missing() => {

@@ -112,7 +112,7 @@ fn messages() -> impl Iterator<Item = (String, Kind)> {
 }
 
 /// What a line of the kernel's log says; `None` if it is none of the driver's about a migration. `judgement` of the
-/// hosts as they are tells which rule it is where the words alone do not, and what helps.
+/// hosts as they are says which rule it is where the words alone do not, and what helps.
 #[must_use]
 pub fn explain(line: &str, judgement: Option<&Judgement>) -> Option<Explained> {
     let seen = shape(line);

@@ -23,7 +23,7 @@ const AQIC_ENABLE: u64 = 1 << 47;
 /// Pause between two looks at a queue that is being reset.
 const RESET_POLL: Duration = Duration::from_micros(200);
 
-/// What TAPQ tells the driver.
+/// What TAPQ reports to the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tested {
     pub(crate) status: QueueStatus,

@@ -187,7 +187,7 @@ impl Host {
         &self.primary.door
     }
 
-    /// A vCPU has executed an AP instruction: kept, if the host was told to.
+    /// A vCPU has executed an AP instruction: kept, if the host keeps them.
     pub fn executed(&self, cpu: u32, instruction: Instruction, operands: &Operands, outcome: &Outcome) {
         self.trace.note(cpu, instruction, operands, outcome);
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What QEMU's guest did with AP instructions, the newest of which are kept, for a host that was told to keep them. Off
+//! What QEMU's guest did with AP instructions, the newest of which are kept, for a host that keeps them. Off
 //! it costs an instruction one look at a flag.
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -177,7 +177,7 @@ pub trait HostControl {
     /// [`DeviceError::Transport`].
     fn fail_resets(&self, apqn: Apqn, fail: bool) -> Result<(), DeviceError>;
 
-    /// Lets so many nanoseconds of the hardware's time pass.
+    /// Lets this many nanoseconds of the hardware's time pass.
     ///
     /// # Errors
     /// [`DeviceError::Transport`].

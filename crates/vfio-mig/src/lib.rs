@@ -3,7 +3,7 @@
 //! a control socket, and later of a real driver.
 //!
 //! [`MigrationDevice`] has the uAPI's verbs with the uAPI's errors; [`HostControl`] is what a test needs besides:
-//! sysfs, the driver's log, reset counters, a bystander guest, hardware faults. Each tells by [`Capabilities`] what it
+//! sysfs, the driver's log, reset counters, a bystander guest, hardware faults. Each says by [`Capabilities`] what it
 //! can do: a case that needs more is skipped with the reason.
 //!
 //! Sources are named as in the project's documents: "vfio-ap migration spec 2.2" is its section 2.2.

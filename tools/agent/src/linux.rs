@@ -61,7 +61,7 @@ impl File {
         result(unsafe { syscall(OPEN, [path.as_ptr() as u64, O_RDWR, 0, 0, 0, 0]) }).map(Self)
     }
 
-    /// Reads up to so many bytes to an address that need not be valid.
+    /// Reads up to this many bytes to an address that need not be valid.
     pub(crate) fn read_to(self, address: u64, length: usize) -> Result<usize, Errno> {
         loop {
             // SAFETY: the kernel refuses an address that cannot be written. What the harness names it vouches for.
@@ -72,7 +72,7 @@ impl File {
         }
     }
 
-    /// Writes up to so many bytes from an address that need not be valid; none taken is an error.
+    /// Writes up to this many bytes from an address that need not be valid; none taken is an error.
     pub(crate) fn write_from(self, address: u64, length: usize) -> Result<usize, Errno> {
         loop {
             // SAFETY: the kernel only reads, and refuses an address that cannot be read.
@@ -93,7 +93,7 @@ pub(crate) fn pipe() -> Result<(File, File), Errno> {
     Ok((File(ends[0].into()), File(ends[1].into())))
 }
 
-/// Fresh memory of so many bytes, rounded up to pages.
+/// Fresh memory of this many bytes, rounded up to pages.
 pub(crate) fn map(length: u64) -> Result<u64, Errno> {
     let arguments = [0, length, READ_WRITE, ANONYMOUS, u64::MAX, 0];
     // SAFETY: mmap of s390x takes the address of its six arguments; fresh memory is nobody else's.
@@ -142,7 +142,7 @@ const fn timespec(milliseconds: u64) -> [u64; 2] {
     [milliseconds / 1000, milliseconds % 1000 * 1_000_000]
 }
 
-/// Waits until somebody wakes the word, while it has this value; at most so many milliseconds, if a number is given.
+/// Waits until somebody wakes the word, while it has this value; at most this many milliseconds, if a number is given.
 pub(crate) fn wait_while(word: &AtomicU32, value: u32, milliseconds: Option<u64>) {
     let time = timespec(milliseconds.unwrap_or(0));
     let limit = milliseconds.map_or(0, |_| time.as_ptr() as u64);

@@ -99,7 +99,7 @@ pub(crate) fn start(threads: u64) -> Result<(), Refused> {
     Ok(())
 }
 
-/// The result of a thread's call, or `None` after so many milliseconds.
+/// The result of a thread's call, or `None` after this many milliseconds.
 pub(crate) fn wait(thread: u32, milliseconds: u32) -> Result<Option<i64>, Refused> {
     let slot = slot(thread)?;
     let deadline = linux::now() + u64::from(milliseconds);

@@ -41,8 +41,7 @@ fn blocks(text: &str) -> Vec<(usize, String, Vec<String>)> {
 /// A line without what differs from run to run.
 fn normal(line: &str) -> String {
     let differs = ["  migration ", "  time ", "  run folder "].iter().any(|begins| line.starts_with(begins));
-    let differs =
-        differs || line.contains(" DEBUG ") || line.contains(" in the middle") || line.contains("milliseconds");
+    let differs = differs || line.contains(" DEBUG ") || line.contains("(median)") || line.contains("milliseconds");
     if let Some(begins) = line.strip_prefix("  run folder ") {
         return format!("  run folder {}", if begins.trim().is_empty() { "" } else { "FOLDER" });
     }

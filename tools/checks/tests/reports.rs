@@ -143,8 +143,8 @@ fn a_report_told_again_is_the_same() -> Outcome {
     for form in ["json", "tap", "junit", "html"] {
         let (exit, text, said) = run(&["report", &json, "--report", form])?;
         ensure(exit == made.exit, || format!("{exit}, not {}: {said}", made.exit))?;
-        // The time at which a JUnit report was written is not part of what it tells.
-        ensure(text == made.text(form)?, || format!("the {form} report is another one when told again"))?;
+        // The time at which a JUnit report was written is not part of what it says.
+        ensure(text == made.text(form)?, || format!("the {form} report is another one when made again"))?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `kaput qemu` as a user, a wrapper script or libvirt starts it. The QEMU here is a program that tells how it was
+//! `kaput qemu` as a user, a wrapper script or libvirt starts it. The QEMU here is a program that prints how it was
 //! started and what the plugin would read.
 
 use std::fs;

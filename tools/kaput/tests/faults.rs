@@ -45,7 +45,7 @@ fn action(at: &str, deed: &str) -> String {
     format!("{SCENARIO}\n[[actions]]\nat = \"{at}\"\ndo = \"{deed}\"\n")
 }
 
-/// Runs a scenario; asserts that every process it started is gone and that its folder tells about it.
+/// Runs a scenario; asserts that every process it started is gone and that its folder has the account of it.
 fn finished(tools: impl FnOnce(&mut Tools), scenario: String) -> Finished {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut found = runtime.block_on(named().find()).expect("tools");

@@ -51,7 +51,7 @@ const CODE: &[&[u8]] = &[
     &[0xb2, 0xb2, 0xd1, 0x70],             // lpswe 0x170(%r13)
 ];
 
-/// Where the handler of I/O interruptions stands, from the start. It must be one: QEMU tells a disabled wait that a
+/// Where the handler of I/O interruptions stands, from the start. It must be one: QEMU reports a disabled wait that a
 /// plugin loads with the address of before.
 const IO_HANDLER: usize = 0xf0;
 const IO_HANDLER_CODE: &[u8] = &[0xb2, 0xb2, 0xd1, 0x90]; // lpswe 0x190(%r13)

@@ -63,7 +63,7 @@ impl Wrapper {
         Self { folder: tempfile::tempdir().expect("a folder"), plugin: None }
     }
 
-    /// With cards of each mode, all assigned, and replies after so many nanoseconds.
+    /// With cards of each mode, all assigned, and replies after this many nanoseconds.
     fn with_plugin(engine_ns: u64) -> Self {
         let scenario = format!(
             r#"

@@ -8,8 +8,8 @@
 //!
 //! Out, for each write:
 //! * `errno N`: 0 if it succeeded
-//! * if anything is not as it was told last: a line for the bus, one for the drivers, and one for each device, in any
-//!   order. A line is the name of the thing and what it has, with tabs between them: the values of the watched
+//! * if anything is not as it was reported last: a line for the bus, one for the drivers, and one for each device, in
+//!   any order. A line is the name of the thing and what it has, with tabs between them: the values of the watched
 //!   attributes in their order, without the newline at the end, `!N` for one that cannot be read
 //! * `.`
 
@@ -23,11 +23,11 @@ const BUS: &[u8] = b"/sys/bus/ap/";
 
 /// Bytes of a path.
 const PATH: usize = 256;
-/// Bytes that are told of an attribute.
+/// Bytes that are reported of an attribute.
 const VALUE: usize = 120;
 /// Bytes of a line that comes in.
 const LINE: usize = 4096;
-/// Bytes of all that is told after a write.
+/// Bytes of all that is reported after a write.
 const ALL: usize = 64 << 10;
 
 /// A text that grows up to its room; what does not fit is left out.

@@ -2,7 +2,7 @@
 //! `cargo xtask doctor`: what was found, where, which version; and for what is missing, the command that fixes it.
 //!
 //! It fetches nothing. It builds the plugin and the harness where they are not built, because only a QEMU that is
-//! shown the plugin tells whether it takes it.
+//! shown the plugin says whether it takes it.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask fuzz`: builds the fuzzer and lets its targets run side by side, as long as is wanted. What they do and
-//! what they find is told by the fuzzer itself.
+//! what they find is reported by the fuzzer itself.
 
 use std::thread;
 use std::time::Duration;

@@ -167,7 +167,7 @@ fn read_all<R: Read + Send + 'static>(stream: Option<R>, sender: Sender<Event>, 
     thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut stream) = stream {
-            // A broken pipe ends the stream like its end does; the status tells the rest.
+            // A broken pipe ends the stream like its end does; the status says the rest.
             let _ = stream.by_ref().take(CAPTURE_LIMIT).read_to_end(&mut bytes);
             let _ = io::copy(&mut stream, &mut io::sink());
         }

@@ -8,7 +8,7 @@ use crate::topology::EngineTime;
 pub(crate) enum Work {
     /// An error reply.
     Refusal,
-    /// RSA with a modulus of so many bytes.
+    /// RSA with a modulus of this many bytes.
     Rsa {
         /// Width of the modulus in bytes.
         width: usize,

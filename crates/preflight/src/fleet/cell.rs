@@ -27,7 +27,7 @@ const MIGRATABLE: &str = "destination-migratable";
 pub enum Answer {
     /// It is there.
     Home,
-    /// It can, after so many commands of `--fix`.
+    /// It can, after this many commands of `--fix`.
     After(usize),
     /// It cannot, whatever commands do, by this rule.
     Never(&'static str),

@@ -67,7 +67,7 @@ pub(crate) enum Overridden {
     Unbound,
 }
 
-/// What preflight is not told: on which side, and which files.
+/// What is withheld from preflight: on which side, and which files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Withheld {
     side: usize,

@@ -11,7 +11,7 @@ use super::{CLASS_BAD_REQUEST, CLASS_UNSUPPORTED, MAX_LINE, PROTOCOL_VERSION, Re
 /// First line on a new connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Greeting {
-    /// Its only member; the name tells this protocol from others.
+    /// Its only member; the name distinguishes this protocol from others.
     #[serde(rename = "kaput-ap")]
     pub body: GreetingBody,
 }

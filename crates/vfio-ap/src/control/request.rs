@@ -50,7 +50,7 @@ pub enum Request {
         /// Reads at this offset, as pread does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         offset: Option<u64>,
-        /// The user buffer is mapped for so many bytes only.
+        /// The user buffer is mapped for this many bytes only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fault_at: Option<u64>,
     },
@@ -63,7 +63,7 @@ pub enum Request {
         /// Writes at this offset, as pwrite does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         offset: Option<u64>,
-        /// The user buffer is mapped for so many bytes only.
+        /// The user buffer is mapped for this many bytes only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fault_at: Option<u64>,
     },
@@ -240,7 +240,7 @@ pub enum Request {
         #[serde(default)]
         since: u64,
     },
-    /// The AP instructions of QEMU's guest, of a host that was told to keep them. Returns [`super::TraceReply`].
+    /// The AP instructions of QEMU's guest, of a host that keeps them. Returns [`super::TraceReply`].
     QueryTrace {
         /// Number of the first entry wanted.
         #[serde(default)]

@@ -57,7 +57,7 @@ pub struct TraceEntry {
     /// NQAP and DQAP: bytes of the message or the buffer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<u64>,
-    /// The message's PSMID: given to NQAP, told by DQAP.
+    /// The message's PSMID: given to NQAP, returned by DQAP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub psmid: Option<Hex64>,
     /// How often it was executed with the same outcome, one after the other.
@@ -85,7 +85,7 @@ const fn once() -> u64 {
 }
 
 impl TraceEntry {
-    /// Takes the next entry in, if it tells nothing new: the same once more, or another queue that refuses in the same
+    /// Takes the next entry in, if it says nothing new: the same once more, or another queue that refuses in the same
     /// way.
     pub(crate) fn take_in(&mut self, next: &Self) -> bool {
         let queue = |entry: &Self| Gr0(entry.gr0.0).apqn();

@@ -73,7 +73,7 @@ impl Device {
         DeviceState(self.visible.load(Ordering::Acquire))
     }
 
-    /// The state as the uAPI tells it.
+    /// The state as the uAPI reports it.
     ///
     /// # Errors
     /// ENOTTY where an imitated driver offers no migration.

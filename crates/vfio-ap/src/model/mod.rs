@@ -52,7 +52,7 @@ impl DeviceFactory for ModelFactory {
 }
 
 impl ModelFactory {
-    /// What a host is told that is to be as a case wants it.
+    /// What a host is asked for that is to be as a case wants it.
     ///
     /// # Errors
     /// Why this driver cannot be asked that, or why there is no such host.

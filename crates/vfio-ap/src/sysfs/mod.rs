@@ -53,8 +53,8 @@ impl Host {
         }
     }
 
-    /// Writes an attribute with one call; one newline at the end does not matter. As in Linux, a driver is not told of
-    /// a write of no bytes, and sees nothing behind a NUL.
+    /// Writes an attribute with one call; one newline at the end does not matter. As in Linux, a driver does not hear
+    /// of a write of no bytes, and sees nothing behind a NUL.
     ///
     /// # Errors
     /// What the driver answers, with the reason.

@@ -22,7 +22,7 @@ struct Reference {
 enum Verb {
     Set(u32),
     Read(usize),
-    /// The next so many bytes of a good stream.
+    /// The next this many bytes of a good stream.
     Write(usize),
     Reset,
     VcpuResumed,

@@ -79,7 +79,7 @@ pub fn run(factory: &dyn DeviceFactory, options: &Options) -> Vec<CaseResult> {
     wanted(options).iter().map(|case| run_one(factory, &driver, case, options)).collect()
 }
 
-/// Runs the suite with so many cases at a time; `watch` hears of each case that is done. The results are in the order
+/// Runs the suite with this many cases at a time; `watch` hears of each case that is done. The results are in the order
 /// of the cases.
 #[must_use]
 pub fn run_several(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What preflight reads: snapshots and what people have besides them, in one input as many as there are, and lines of a
-//! kernel's log. What is read is judged and told in every form; a snapshot reads back as it was written.
+//! kernel's log. What is read is judged and reported in every form; a snapshot reads back as it was written.
 
 use preflight::{Host, Pair, RULES, Snapshot, foreign, judge, kernel_log, report};
 

@@ -59,10 +59,10 @@ impl Live {
         &self,
         tools: &Tools,
         loaded: &Loaded,
-        wishes: run::Options,
+        options: run::Options,
     ) -> Result<Finished, FolderError> {
         if !self.is_drawn {
-            return run::run(tools, loaded, wishes).await;
+            return run::run(tools, loaded, options).await;
         }
         let line = self.line(&loaded.scenario.name);
         let drawn = line.clone();
@@ -70,7 +70,7 @@ impl Live {
         let follow = |observed: &Observed| {
             drawing = Some(AbortOnDropHandle::new(tokio::spawn(follow(observed.clone(), drawn))));
         };
-        let finished = run::watched(tools, loaded, wishes, follow).await;
+        let finished = run::watched(tools, loaded, options, follow).await;
         drop(drawing);
         line.finish_and_clear();
         self.lines.remove(&line);

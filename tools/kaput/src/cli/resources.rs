@@ -142,8 +142,8 @@ impl Options {
         Ok(())
     }
 
-    /// Takes what the guest is to have, and tells the tools. What is taken is `held` from then on, whatever happens
-    /// next.
+    /// Takes what the guest is to have, and gives it to the tools. What is taken is `held` from then on, whatever
+    /// happens next.
     pub(super) async fn take(&self, sites: &Sites, all: &[Loaded], tools: &mut Tools, held: &mut Held) -> Result<()> {
         if self.engine != Name::Libvirt {
             return self.take_queues(sites, all, tools, held).await;

@@ -44,7 +44,7 @@ pub(super) struct Options {
     /// Runs each scenario so often, and reports in figures
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: Option<u32>,
-    /// Runs so many scenarios at the same time
+    /// Runs this many scenarios at the same time
     #[arg(short, long, value_name = "N", default_value = "1")]
     jobs: NonZeroUsize,
     /// How to report, and into which file: human, json, tap, junit or html. May be given more than once; one of them

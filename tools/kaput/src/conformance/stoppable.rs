@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A factory that can be told to make no more hosts: the case that runs puts its own back, and no other begins. For
+//! A factory that can be asked to make no more hosts: the case that runs puts its own back, and no other begins. For
 //! devices that are somebody's, when the suite is to end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use vfio_mig::HostControl;
 use vfio_mig::conformance::{DeviceFactory, HostSetup, NoHost};
 
-/// The factory, and whether it is told.
+/// The factory, and whether it is stopped.
 pub struct Stoppable<'a, F>(pub &'a F, pub &'a AtomicBool);
 
 impl<F: DeviceFactory> DeviceFactory for Stoppable<'_, F> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is here and what is missing, each with the command that fixes it. Nothing is fetched and nothing is changed;
-//! QEMU is started without a machine, because only a QEMU that is shown the plugin tells whether it takes it.
+//! QEMU is started without a machine, because only a QEMU that is shown the plugin says whether it takes it.
 
 pub mod host;
 

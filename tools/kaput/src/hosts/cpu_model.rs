@@ -12,7 +12,7 @@ use crate::hosts::ssh::{HostConnection, HostError};
 /// information, interruptions.
 const AP_FEATURES: [&str; 4] = ["ap", "apft", "apqci", "apqi"];
 
-/// What QEMU is told for KVM.
+/// What QEMU gets for KVM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kvm {
     /// The CPU model, with its features.

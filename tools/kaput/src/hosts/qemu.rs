@@ -160,7 +160,7 @@ fn newest_machine(help: &str) -> Result<String, String> {
     choose(&versions(help))
 }
 
-/// Starts QEMU, tells it something, and waits until it ends.
+/// Starts QEMU, sends it something, and waits until it ends.
 async fn ask(qemu: &Path, arguments: &[&str], input: &str) -> Result<Output, QemuError> {
     let start = |reason: String| QemuError::Start { path: qemu.to_owned(), reason };
     let mut command = Command::new(qemu);

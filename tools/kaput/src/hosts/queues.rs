@@ -142,7 +142,7 @@ impl Claim {
         self.device.rsplit('/').next().unwrap_or_default()
     }
 
-    /// Who tells what the host's kernel logs about it.
+    /// Who reports what the host's kernel logs about it.
     #[must_use]
     pub fn witness(&self) -> Witness {
         Witness::new(Arc::clone(&self.connection), self.mdev().to_owned())
@@ -189,7 +189,7 @@ async fn put_back(connection: &HostConnection, journal: PathBuf, record: &Record
         }
         commands.clear();
         if attempt == 0 {
-            // Whoever was told to end does so within a second: what was not done shows in one look afterwards.
+            // Whoever was asked to end does so within a second: what was not done shows in one look afterwards.
             commands = all_at_once(&connection.hello.root, &undo.writes);
             continue;
         }
@@ -200,8 +200,8 @@ async fn put_back(connection: &HostConnection, journal: PathBuf, record: &Record
     Err(left(last.map_or("what was written to it does not stay".to_owned(), |error| error.to_string())))
 }
 
-/// Puts back whatever journals say. Tells each host's name, and how it went; a journal that cannot be read is told by
-/// its file, after the others.
+/// Puts back whatever journals say. Returns each host's name, and how it went; a journal that cannot be read is named
+/// by its file, after the others.
 ///
 /// # Errors
 /// [`JournalError`] if the folder of the journals cannot be read.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a host's `virsh` is told by shell words: also by those who clean up after a run that libvirt carried out.
+//! What a host's `virsh` is asked by shell words: also by those who clean up after a run that libvirt carried out.
 
 use preflight::text::shell_word;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! libvirt in QEMU's place: it starts the guest on one host and migrates it to the other, with its own checks, and this
-//! file asks it to, by the host's own `virsh`. What can be seen is what libvirt tells: its events, QEMU's events as it
-//! hands them on, and QEMU's answers to questions. [`xml`](super::xml) has the words for a guest,
+//! file asks it to, by the host's own `virsh`. What can be seen is what libvirt reports: its events, QEMU's events as
+//! it hands them on, and QEMU's answers to questions. [`xml`](super::xml) has the words for a guest,
 //! [`events`](super::events) understands events, [`limits`](super::limits) knows what libvirt cannot do.
 
 use std::path::PathBuf;

@@ -73,7 +73,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) append: &'a str,
     pub(crate) cpus: u8,
     pub(crate) kvm: Option<(&'a str, &'a str)>,
-    /// The plugin and what it is told, where AP is emulated.
+    /// The plugin and its arguments, where AP is emulated.
     pub(crate) emulated: Option<(&'a Path, &'a HostSpec)>,
     pub(crate) folder: &'a Arc<RunFolder>,
     pub(crate) started: Instant,
@@ -172,7 +172,7 @@ impl Domain {
             self.transcript.sent("virsh destroy");
             end = destroy(&self.name);
         }
-        // All in one: who was told to end waits for it.
+        // All in one: who was asked to end waits for it.
         let files = shell_word(&self.path("").display().to_string());
         end += &format!("log={}\n[ -r \"$log\" ] && tail -c 4096 \"$log\"\nrm -f \"$log\" {files}*\n", self.log());
         if let Ok(text) = self.daemon.connection.script("end a domain", &end).await {

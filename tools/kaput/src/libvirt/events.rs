@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a host's libvirt tells unasked: QEMU's events, and what becomes of domains. Two `virsh` say a line for each;
+//! What a host's libvirt reports unasked: QEMU's events, and what becomes of domains. Two `virsh` say a line for each;
 //! those of a domain that somebody knows become what is observed of its machine.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A guest as libvirt is told it: the domain XML, each element with its reason. What libvirt has no words for, the
+//! A guest as libvirt takes it: the domain XML, each element with its reason. What libvirt has no words for, the
 //! plugin of the emulated machine, goes to QEMU's command line as it is.
 
 use std::io;

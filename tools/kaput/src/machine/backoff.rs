@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Asking again, where nothing tells that an answer has changed: with pauses that grow, until a deadline. Everything
+//! Asking again, where nothing reports that an answer has changed: with pauses that grow, until a deadline. Everything
 //! else waits for events.
 
 use std::time::{Duration, Instant};

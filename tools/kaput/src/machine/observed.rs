@@ -50,17 +50,17 @@ pub struct MachineState {
     pub host: String,
     /// QEMU's version, from its greeting.
     pub version: Option<Version>,
-    /// Its migration, as the last event told; empty before.
+    /// Its migration, as the last event said; empty before.
     pub migration: MigrationStatus,
     /// Passes over memory that its migration made.
     pub passes: u64,
-    /// Whether its virtual CPUs run, as the last event told.
+    /// Whether its virtual CPUs run, as the last event said.
     pub running: Option<bool>,
-    /// The guest stopped itself: the reason and place, as QEMU tells.
+    /// The guest stopped itself: the reason and place, as QEMU reports.
     pub guest_ended: Option<String>,
-    /// The QMP connection ended, or libvirt tells no more of it.
+    /// The QMP connection ended, or libvirt reports no more of it.
     pub qmp_closed: bool,
-    /// libvirt told something of its domain.
+    /// libvirt reported something of its domain.
     pub life_heard: bool,
     /// How its domain stopped, as libvirt says.
     pub stopped: Option<String>,

@@ -105,7 +105,7 @@ pub enum What {
         migration: usize,
         /// Whether the guest is at the destination.
         accepted: bool,
-        /// Milliseconds the guest stood still, as QEMU tells.
+        /// Milliseconds the guest stood still, as QEMU reports.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         downtime: Option<u64>,
         /// Bytes of guest memory sent, as QEMU tells.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How the findings that a guest can see show to it: which of its cases fail. Who runs into one of them is told its
+//! How the findings that a guest can see show to it: which of its cases fail. Who runs into one of them gets its
 //! name.
 
 use crate::outcome::verdict::KernelLine;

@@ -103,7 +103,7 @@ impl<'a> Line<'a> {
         Self { at: *at, host, text: text.clone() }
     }
 
-    /// What happened besides, where it tells where in the story an instruction stands.
+    /// What happened besides, where it shows where in the story an instruction stands.
     fn of_event(event: &'a Event) -> Option<Self> {
         let text = match &event.what {
             What::Console { line } | What::Garbage { shown: line } => format!("guest: {line}"),

@@ -69,7 +69,7 @@ kinds! {
     DeviceFailed = "device-failed", NotAsExpected;
     /// A host or a bystander answered otherwise than the scenario says.
     AnsweredOtherwise = "answered-otherwise", NotAsExpected;
-    /// A QEMU ended without being told to.
+    /// A QEMU ended without being asked to.
     QemuDied = "qemu-died", Infrastructure;
     /// The first QEMU did not come up.
     SourceNeverStarted = "source-never-started", Infrastructure;

@@ -39,7 +39,7 @@ impl Series {
 
     /// The middle and the greatest; zeros where there is none.
     #[must_use]
-    pub fn middle_and_greatest(&self) -> (f64, f64) {
+    pub fn median_and_greatest(&self) -> (f64, f64) {
         let mut sorted = self.values.clone();
         sorted.sort_by(f64::total_cmp);
         (sorted.get(sorted.len() / 2).copied().unwrap_or_default(), sorted.last().copied().unwrap_or_default())
@@ -105,7 +105,7 @@ mod tests {
         let mut series = Series::default();
         (0..1_000_000_u32).for_each(|n| series.add(if n == 654_321 { 99.0 } else { 1.0 }));
         assert!(series.values.len() < KEPT && series.each * series.values.len() as u64 > 950_000);
-        assert_eq!(series.middle_and_greatest(), (1.0, 99.0));
+        assert_eq!(series.median_and_greatest(), (1.0, 99.0));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Timeline {
 pub struct Figures {
     /// Whether the guest went over.
     pub accepted: bool,
-    /// Milliseconds the guest stood still, as QEMU tells.
+    /// Milliseconds the guest stood still, as QEMU reports.
     pub stood_still: Option<u64>,
     /// Seconds the AP configuration took to go over.
     pub hand_over: Option<f64>,

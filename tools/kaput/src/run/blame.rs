@@ -26,7 +26,7 @@ pub(super) fn of_machine(state: &State, index: usize, doing: &str, error: &Machi
             made(Kind::QmpLost, format!("the QMP connection of host {host} ended")).seen(error.to_string())
         }
         MachineError::Qmp(error) => {
-            made(Kind::QmpLost, format!("QEMU of host {host} did not do as it was told")).seen(error.to_string())
+            made(Kind::QmpLost, format!("QEMU of host {host} did not do what it was asked")).seen(error.to_string())
         }
         MachineError::Control(ControlError::Errno { errno, desc }) => {
             made(Kind::DeviceFailed, format!("the AP device of host {host} failed with {errno}"))
@@ -37,7 +37,7 @@ pub(super) fn of_machine(state: &State, index: usize, doing: &str, error: &Machi
             made(Kind::ControlLost, format!("the plugin of host {host} was lost")).seen(error.to_string())
         }
         MachineError::Host(error) => {
-            made(Kind::HostLost, format!("host {host} did not do as it was told")).seen(error.to_string())
+            made(Kind::HostLost, format!("host {host} did not do what it was asked")).seen(error.to_string())
         }
         MachineError::Io(what, error) => {
             made(Kind::HarnessFailed, format!("the harness could not use {what} of host {host}"))

@@ -69,7 +69,7 @@ impl Migrator for ByLibvirt<'_> {
         Ok(())
     }
 
-    /// What the guest said last is still on its way when its end is told.
+    /// What the guest said last is still on its way when its end is reported.
     async fn hear_out(&mut self, home: &mut Machine) {
         if self.run.observed().look().machines[home.index].guest_ended.is_some() {
             home.hear_out().await;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The harness migrates the guest itself: it starts the QEMUs, the next destination while the guest is still busy, and
-//! tells them by QMP what to do.
+//! drives them by QMP.
 
 use std::path::PathBuf;
 

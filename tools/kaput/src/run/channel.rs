@@ -16,7 +16,7 @@ use crate::outcome::verdict::{Kind, RunVerdict};
 use crate::protocol::qmp::command::{MigrateIncoming, Migration as QueriedMigration, QueryMigrate};
 use crate::protocol::socket_path;
 
-/// Both ends of the way, as QEMU is told them.
+/// Both ends of the way, as QEMU takes them.
 pub(super) struct Channel {
     pub(super) listen: String,
     connect: Connect,
@@ -26,7 +26,7 @@ pub(super) struct Channel {
 const OWN_ADDRESS: &str = "the address must be one of the destination's own, and one of the ports free: --migrate-over \
                            tcp:ADDRESS:FIRST-LAST names others";
 
-/// What the source is told.
+/// What the source is given.
 enum Connect {
     /// This.
     To(String),
@@ -71,7 +71,7 @@ impl Channel {
         Self { listen, connect: Connect::Host(host) }
     }
 
-    /// Where the source is to connect, as the destination that listens by now tells.
+    /// Where the source is to connect, as the destination that listens by now reports.
     fn connect(self, listening: &QueriedMigration) -> Option<String> {
         match self.connect {
             Connect::To(uri) => Some(uri),
@@ -97,7 +97,7 @@ pub(super) fn address(
         let word = connection.hello.connection.split_whitespace().nth(number).map(str::to_owned);
         word.ok_or_else(|| HostError::Unfit {
             host: connection.name().to_owned(),
-            reason: "its sshd does not tell which address it was reached by".to_owned(),
+            reason: "its sshd does not say which address it was reached by".to_owned(),
             fix: "name an address of the destination that the source reaches: --migrate-over tcp:ADDRESS".to_owned(),
         })
     };
@@ -144,7 +144,7 @@ impl Migration<'_> {
             QueriedMigration::default()
         };
         let uri = channel.connect(&listening).ok_or_else(|| {
-            let happened = format!("QEMU of host {} does not tell the port at which it listens", destination.host);
+            let happened = format!("QEMU of host {} does not say the port at which it listens", destination.host);
             RunVerdict::new(Kind::QmpLost, happened).on(&destination.host).ended()
         })?;
         Ok(Opened { uri, is_tcp })

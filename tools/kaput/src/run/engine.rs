@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What executes a guest: the emulated machine, which is QEMU's own CPU with the plugin, or KVM with the real driver,
-//! or whatever libvirt is told. Only the first has a plugin to talk to: else the driver's state goes with QEMU's
+//! or whatever libvirt is asked for. Only the first has a plugin to talk to: else the driver's state goes with QEMU's
 //! migration, and what cannot be seen is not asked.
 
 use crate::hosts::cpu_model::Kvm;

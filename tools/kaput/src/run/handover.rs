@@ -90,7 +90,7 @@ impl Handover<'_> {
         Ok(data)
     }
 
-    /// Waits until the source's device is back to what it was. Nothing tells the harness when a vCPU has done that.
+    /// Waits until the source's device is back to what it was. Nothing notifies the harness when a vCPU has done that.
     pub(super) async fn source_runs(&self) -> Result<(), Ended> {
         let source = self.source;
         let mut pace = Pace::until(Instant::now() + self.waits.answer());

@@ -198,8 +198,8 @@ impl Migration<'_> {
         Ok(())
     }
 
-    /// What a source does once its migration is over. QEMU tells the migration's end a moment before it has drawn the
-    /// consequence, and no event tells that it has: it is asked again.
+    /// What a source does once its migration is over. QEMU reports the migration's end a moment before it has drawn the
+    /// consequence, and no event says that it has: it is asked again.
     async fn settled(self) -> Result<Status, Ended> {
         let mut pace = Pace::until(Instant::now() + self.run.scenario.deadlines.answer);
         loop {

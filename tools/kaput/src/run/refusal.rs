@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A migration between real drivers that failed. QEMU tells that it did; whether the destination's driver refused, and
-//! why, its kernel's log tells. A refusal is an outcome, as with the model; everything else stays the verdict that it
-//! was.
+//! A migration between real drivers that failed. QEMU reports that it did; whether the destination's driver refused,
+//! and why, its kernel's log says. A refusal is an outcome, as with the model; everything else stays the verdict that
+//! it was.
 
 use vfio_mig::Errno;
 

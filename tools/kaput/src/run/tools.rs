@@ -85,7 +85,7 @@ pub enum ToolError {
         /// The option that names it.
         option: &'static str,
     },
-    /// A path that QEMU cannot be told.
+    /// A path that QEMU cannot be given.
     #[error("the path {} is not text in UTF-8", path.display())]
     #[diagnostic(help("move or link it to a path that is"))]
     NotText {
@@ -121,7 +121,7 @@ pub struct Tools {
     pub hosts: Hosts,
     /// What executes guests.
     pub engine: Engine,
-    /// Whom to ask why a migration failed; `None` where the plugin tells.
+    /// Whom to ask why a migration failed; `None` where the plugin says it.
     pub kernel_logs: Option<KernelLogs>,
 }
 

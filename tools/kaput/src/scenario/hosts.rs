@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A host as a scenario describes it, and what the plugin is told about it. The file says what differs from the usual;
+//! A host as a scenario describes it, and what the plugin gets of it. The file says what differs from the usual;
 //! the plugin's configuration is complete.
 
 use std::fmt;
@@ -115,7 +115,7 @@ impl MdevSpec {
 }
 
 impl HostSpec {
-    /// What the plugin is told.
+    /// What the plugin gets.
     #[must_use]
     pub fn config(&self, name: &str) -> HostConfig {
         HostConfig {

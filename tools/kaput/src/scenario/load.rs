@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds scenario files and reads them. What is wrong is told with its place in the file and what is allowed there.
+//! Finds scenario files and reads them. What is wrong is reported with its place in the file and what is allowed there.
 
 use std::fs::File;
 use std::io::{self, Read as _};

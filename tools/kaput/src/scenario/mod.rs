@@ -341,7 +341,7 @@ impl Scenario {
         }
     }
 
-    /// What the image is told.
+    /// What the image gets.
     #[must_use]
     pub fn command_line(&self) -> String {
         let suites = self.suites().join(",");

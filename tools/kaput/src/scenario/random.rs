@@ -35,10 +35,10 @@ impl Generator {
         Self { random: StdRng::seed_from_u64(seed), seed, made: 0 }
     }
 
-    /// The next scenario, with at most so many migrations.
+    /// The next scenario, with at most this many migrations.
     ///
     /// # Errors
-    /// [`ScenarioError`] if what was made is no scenario; its text tells why.
+    /// [`ScenarioError`] if what was made is no scenario; its text says why.
     pub fn next(&mut self, most_hops: usize) -> Result<Loaded, ScenarioError> {
         self.made += 1;
         let name = format!("soak-{:x}-{}.toml", self.seed, self.made);

@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 
 /// How long a daemon that goes on running may take until it serves.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How many of its last lines are told.
+/// How many of its last lines are reported.
 const LINES: usize = 5;
 
 /// A program that runs as long as this value lives.
@@ -39,7 +39,7 @@ impl Daemon {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    /// Waits until it serves, which `serves` tells.
+    /// Waits until it serves, which `serves` says.
     pub(crate) fn wait(&mut self, serves: impl Fn(&Self) -> bool) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         while !serves(self) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is told of a host before anybody runs anything there: one that has all, and ones that lack something.
+//! What is reported of a host before anybody runs anything there: one that has all, and ones that lack something.
 
 use crate::Step;
 use crate::bed::{Bed, Said};

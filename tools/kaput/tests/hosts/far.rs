@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs over ssh: the verdicts, the time, what is told of a host that cannot be reached, and what is left when somebody
-//! is killed.
+//! Runs over ssh: the verdicts, the time, what is reported of a host that cannot be reached, and what is left when
+//! somebody is killed.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};

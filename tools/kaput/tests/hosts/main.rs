@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Two hosts that are reached by ssh: every scenario has the verdict there that it has here, what goes wrong on the way
-//! is told with its fix, and nothing is left behind.
+//! is reported with its fix, and nothing is left behind.
 
 mod bed;
 mod beds;
@@ -82,7 +82,7 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// Takes a step, unless a daemon that it wants is not there; one that ends meanwhile is told besides.
+/// Takes a step, unless a daemon that it wants is not there; one that ends meanwhile is reported besides.
 fn taken(bed: &Bed, group: &str, step: Step) -> Result<(), String> {
     if group == "libvirt" {
         bed.has_libvirt()?;

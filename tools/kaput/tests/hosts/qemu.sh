@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# What a host has for QEMU. With KVM and vfio-ap it is the same emulation, which is told the queues of the mediated
+# What a host has for QEMU. With KVM and vfio-ap it is the same emulation, which is given the queues of the mediated
 # device. A libvirt's monitor goes through a relay.
 case " $* " in *" none,accel=kvm "*)
     echo '{"return": {"model": {"name": "z14.2-base", "props": {"vx": true}}}, "id": "answer"}'

@@ -32,7 +32,7 @@ fn start(bed: &Bed, arguments: &[&str]) -> Result<Child, String> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|error| error.to_string())
 }
 
-/// Sends a signal, and tells after how long the command was gone because of it. One that was done before, with this
+/// Sends a signal, and returns after how long the command was gone because of it. One that was done before, with this
 /// status, is no fault.
 fn interrupt(child: Child, (signal, code): (&str, i32), done: Option<i32>) -> Result<Duration, String> {
     let sent = Instant::now();

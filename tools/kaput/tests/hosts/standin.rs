@@ -268,7 +268,7 @@ fn follow(root: &Path, host: &Host) -> Result<(), String> {
     describe(root, host)
 }
 
-/// Writes for each mediated device what the emulation of a guest that has it is to be told.
+/// Writes for each mediated device what the emulation of a guest that has it is to be given.
 fn describe(root: &Path, host: &Host) -> Result<(), String> {
     let folder = configurations(root);
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;

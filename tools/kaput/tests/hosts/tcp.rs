@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Memory that goes from host to host by TCP: over the link between them, at the address and ports that were named, and
-//! what is told when that link is cut while ssh still reaches both.
+//! what is reported when that link is cut while ssh still reaches both.
 
 use std::path::PathBuf;
 
@@ -71,7 +71,7 @@ fn cut(bed: &Bed) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     std::fs::write(&scenario, text + "\n[deadlines]\nmigration = 5\n").map_err(|error| error.to_string())?;
     let scenario = scenario.display().to_string();
-    // Told that there is no way, and not told at all: what comes back to the source is lost.
+    // Refused, and dropped without a word: what comes back to the source is lost.
     for (host, route) in [("a", "unreachable 198.18.0.3/32"), ("b", "blackhole 198.18.0.2/32")] {
         bed.route(host, "add", route);
         let said = bed.run(&[&["run", &scenario, "--migrate-over", "tcp"], &THERE[..]].concat());

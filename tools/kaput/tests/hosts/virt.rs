@@ -124,7 +124,7 @@ fn own(bed: &Bed) -> Result<(), String> {
         let told = bed.on(host, &["virsh", "-q", "-c", "qemu:///system", "capabilities"]).output();
         let told = Said::of(&told.map_err(|error| error.to_string())?);
         let uuid = told.out.split_once("<uuid>").and_then(|(_, rest)| rest.split_once("</uuid>"));
-        seen.push(uuid.ok_or_else(|| format!("host {host} tells no UUID: {}", told.err))?.0.to_owned());
+        seen.push(uuid.ok_or_else(|| format!("host {host} reports no UUID: {}", told.err))?.0.to_owned());
     }
     if seen[0] == seen[1] { Err(format!("both hosts are {}", seen[0])) } else { Ok(()) }
 }

@@ -40,7 +40,7 @@ struct Told {
 }
 
 impl Told {
-    /// How a step went; the first who asks tells the whole story.
+    /// How a step went; the first who asks runs the whole story.
     fn result(&self, index: usize) -> Result<(), Failed> {
         let results = self.results.get_or_init(|| self.tell());
         results.get(index).cloned().unwrap_or_else(|| Err("not reached".to_owned())).map_err(Failed::from)

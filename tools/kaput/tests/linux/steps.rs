@@ -12,7 +12,7 @@ fn demand(right: bool, what: impl FnOnce() -> String) -> Done {
     if right { Ok(()) } else { Err(what()) }
 }
 
-/// `lszcrypt -V` in the golden file of that name. How many requests there were is not told: random numbers are fetched
+/// `lszcrypt -V` in the golden file of that name. How many requests there were is left out: random numbers are fetched
 /// in the background.
 fn cards(linux: &mut Linux, name: &str) -> Done {
     linux.until("cat /sys/bus/ap/bindings", |text| text.ends_with("(complete)"))?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Is this QEMU fit for the AP plugin? The QEMU itself is asked.
 //!
-//! It is started without a machine and told to load the plugin with `probe=on`: it refuses a plugin whose API version
+//! It is started without a machine and asked to load the plugin with `probe=on`: it refuses a plugin whose API version
 //! it does not accept and says what it accepts; if it accepts, the plugin says what range and target it found. A
 //! version number of QEMU alone would say nothing of how it was configured, or of what a later one still accepts.
 

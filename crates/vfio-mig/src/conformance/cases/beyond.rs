@@ -119,7 +119,7 @@ fn no_bytes(script: &Script<'_>) -> Result<(), Stop> {
     script.expect("write of the whole stream", side.write(stream, &bytes)?, &bytes.len().to_string(), &[])
 }
 
-/// Wrong magic, then wrong version, in so many writes.
+/// Wrong magic, then wrong version, in this many writes.
 fn magic(script: &Script<'_>, splits: &[usize]) -> Result<(), Stop> {
     for at in [0, 7] {
         let side = script.destination()?;

@@ -61,7 +61,7 @@ fn after_reset(script: &Script<'_>) -> Result<(), Stop> {
     side.expect_guest("guest afterwards", &matrix_a())
 }
 
-/// Two complete sessions with so many queues.
+/// Two complete sessions with this many queues.
 fn second_session(script: &Script<'_>, first: usize, second: usize) -> Result<(), Stop> {
     let queues: Vec<Apqn> = matrix_a().queues().collect();
     let (first, second_bytes) =

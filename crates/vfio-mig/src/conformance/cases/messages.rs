@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the driver tells an administrator: every message, complete and in order. vfio-ap migration spec 5.5.
+//! What the driver reports to an administrator: every message, complete and in order. vfio-ap migration spec 5.5.
 //!
 //! Compared tolerantly where the posted texts are irregular: the colon after the device's name, "in" before "source"
 //! and "target", and runs of spaces do not matter.

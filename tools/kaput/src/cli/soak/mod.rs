@@ -56,7 +56,7 @@ const BETWEEN_LOOKS: usize = 40;
 pub(super) struct Options {
     #[command(flatten)]
     named: Named,
-    /// Ends after so many migrations
+    /// Ends after this many migrations
     #[arg(long, value_name = "N", default_value = "100")]
     migrations: NonZeroU64,
     /// Ends after so long, whatever was done by then: 90s, 10m, 1h30m; a number alone is seconds
@@ -65,7 +65,7 @@ pub(super) struct Options {
     /// Where the scenarios come from, in hex; without it another one each time
     #[arg(long, value_parser = super::print::seed)]
     seed: Option<u64>,
-    /// Runs so many scenarios at the same time
+    /// Runs this many scenarios at the same time
     #[arg(short, long, value_name = "N", default_value = "1")]
     jobs: std::num::NonZeroUsize,
     /// Charts of what was measured, at the end: html=FILE
@@ -93,11 +93,11 @@ impl Figures {
     }
 
     fn line(&self, since: Instant) -> String {
-        let (still, longest) = self.measured.still.middle_and_greatest();
-        let (hand_over, _) = self.measured.hand_over.middle_and_greatest();
+        let (still, longest) = self.measured.still.median_and_greatest();
+        let (hand_over, _) = self.measured.hand_over.median_and_greatest();
         format!(
-            "{} runs, {} migrations ({} refused, as they must be) in {:.0} s; guest stood still {still:.0} ms in the \
-             middle, {longest:.0} at most; AP hand-over {hand_over:.1} ms in the middle; the harness used {:.1} ms of \
+            "{} runs, {} migrations ({} refused, as they must be) in {:.0} s; guest stood still {still:.0} ms \
+             (median), {longest:.0} at most; AP hand-over {hand_over:.1} ms (median); the harness used {:.1} ms of \
              CPU a run",
             self.runs,
             self.migrations,
@@ -111,7 +111,7 @@ impl Figures {
 impl Figures {
     /// What a line of a terminal has room for.
     fn brief(&self) -> String {
-        let (still, longest) = self.measured.still.middle_and_greatest();
+        let (still, longest) = self.measured.still.median_and_greatest();
         let Self { runs, migrations, refused, .. } = self;
         format!(
             "{runs} runs, {migrations} migrations, {refused} refused; stood still {still:.0} ms, {longest:.0} at most"

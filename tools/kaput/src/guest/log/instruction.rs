@@ -10,7 +10,7 @@ use vfio_ap::control::{Hex64, TraceEntry, TracedInstruction};
 /// Between what was before and what came of it.
 const THEN: &str = " -> ";
 
-/// The line with its instruction decoded; unchanged where it tells of none.
+/// The line with its instruction decoded; unchanged where it names none.
 pub(super) fn decoded(line: &str) -> String {
     let instruction = |(at, _)| Some((&line[..at], entry(&line[at..])?));
     let found = ["TAPQ ", "RAPQ ", "ZAPQ ", "AQIC ", "QCI ", "PQAP ", "NQAP ", "DQAP "]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The conversation with the far side's script: one request at a time, each answered, and ends of programs told
+//! The conversation with the far side's script: one request at a time, each answered, and ends of programs reported
 //! unasked. A task of its own holds both ends, so a caller that gives up leaves nothing half said.
 
 use std::collections::BTreeMap;
@@ -104,7 +104,7 @@ impl Agent {
         let words = tokio::spawn(last_words(stderr));
         let mut stdout = BufReader::new(stdout);
         let greeting = async {
-            // Who refuses closes early; what it says then tells more than a broken pipe.
+            // Who refuses closes early; what it says then explains more than a broken pipe.
             _ = stdin.write_all(script.as_bytes()).await;
             hello(&mut stdout).await
         };
@@ -176,7 +176,7 @@ impl Line {
                         Err(_) => break Some(format!("no answer within {} s", PATIENCE.as_secs())),
                     }
                 }
-                // The only thing it says unasked is told elsewhere: this is the end.
+                // The only thing it says unasked is handled elsewhere: this is the end.
                 _ = self.said.recv() => break None,
                 _ = self.beat.tick() => if self.stdin.write_all(b"beat\n").await.is_err() { break None },
             }

@@ -2,7 +2,7 @@
 # What kaput runs on a host that it reaches by ssh. It comes in on standard input and is never a file there. Everything
 # happens in one temporary folder, which goes away with what runs in it when standard input ends or falls silent.
 #
-# One request a line, one answer each: `ok`, `ok SIZE` and so many bytes, or `no WHY`. `ended NAME STATUS` comes
+# One request a line, one answer each: `ok`, `ok SIZE` and this many bytes, or `no WHY`. `ended NAME STATUS` comes
 # unasked.
 umask 077
 LC_ALL=C KAPUT_STARTS_QEMU=1 qemu=${KAPUT_QEMU:-qemu-system-s390x} store=${KAPUT_STORE:-store}

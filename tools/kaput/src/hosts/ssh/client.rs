@@ -80,7 +80,7 @@ impl Ssh {
     }
 
     /// The connection, with `script` as what runs there. The script goes before everything else on its standard input:
-    /// a shell that reads a script from there may read further than it must, so it is told the length.
+    /// a shell that reads a script from there may read further than it must, so it is given the length.
     pub(super) fn connect(&self, script: &str) -> io::Result<Child> {
         let run = format!("eval \"$(dd bs=1 count={} 2>/dev/null)\"", script.len());
         if self.destination.is_empty() {
@@ -139,7 +139,7 @@ fn ssh(config: Option<&Path>) -> Command {
     command
 }
 
-/// A connection for one script, which comes in on standard input: what it says, of at most so many bytes. Without a
+/// A connection for one script, which comes in on standard input: what it says, of at most this many bytes. Without a
 /// destination the script runs here.
 pub(super) async fn once(destination: &str, config: Option<&Path>, script: &str, most: u64) -> Result<Vec<u8>, String> {
     // The two dashes keep a host with a dash in front from being an option.
@@ -154,7 +154,7 @@ pub(super) async fn once(destination: &str, config: Option<&Path>, script: &str,
     };
     let whole = async {
         let send = async {
-            // Who refuses closes early; what it says, and its exit status, tell more than a broken pipe.
+            // Who refuses closes early; what it says, and its exit status, explain more than a broken pipe.
             _ = stdin.write_all(script.as_bytes()).await;
             drop(stdin);
         };

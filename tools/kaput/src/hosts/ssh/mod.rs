@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A host that is reached by the system's ssh: one connection, over which a shell script is sent that keeps a temporary
-//! folder there, runs QEMUs in it and tells their ends. Sockets are forwarded over the same connection. When it ends,
+//! folder there, runs QEMUs in it and reports their ends. Sockets are forwarded over the same connection. When it ends,
 //! however it does, the script ends what it runs and removes its folder.
 //!
 //! The script alone knows the far side's shell; [`agent`] speaks with it, this file knows what kaput wants of it.
@@ -223,7 +223,7 @@ impl HostConnection {
     }
 
     /// Starts the shell command in the file `name.command`; its error output goes to `name.stderr`. Returns its process
-    /// there and what tells its end.
+    /// there and what reports its end.
     ///
     /// # Errors
     /// [`HostError`].

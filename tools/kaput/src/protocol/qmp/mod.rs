@@ -141,7 +141,7 @@ pub fn answer<C: Command>(returned: Value) -> Result<C::Ok, QmpError> {
 /// Commands under way, by their number. `None` once the connection has ended.
 type Pending = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Reply>>>>>;
 
-/// What is told about a connection besides the answers to commands.
+/// What is reported about a connection besides the answers to commands.
 pub enum Notice {
     /// QEMU greeted.
     Greeting(Version),

@@ -147,7 +147,7 @@ impl Report<'_> {
         add(|cell| cell.answer == Answer::After(0), "yes      it can go there as things are");
         add(
             |cell| matches!(cell.answer, Answer::After(1..)),
-            "3        after so many commands: `kaput preflight FROM.json TO.json --mdev UUID --fix` prints them",
+            "3        after this many commands: `kaput preflight FROM.json TO.json --mdev UUID --fix` prints them",
         );
         add(
             |cell| matches!(cell.answer, Answer::Never(_)),

@@ -83,7 +83,7 @@ impl Contents {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let contents = Arc::clone(&contents);
-                // Who breaks off a connection is apt, which tells.
+                // Who breaks off a connection is apt, which reports it.
                 std::thread::spawn(move || contents.answer(&stream));
             }
         });
