@@ -86,10 +86,19 @@ fn device_of(linux: &Linux, group: Fd, uuid: &str) -> Result<Fd, DeviceError> {
 impl Attached {
     /// Closes the device; its streams stay open.
     pub(crate) fn close(self, linux: &Linux, vm: &Vm) -> Result<(), DeviceError> {
-        let detached = vm.attach(linux, self.known, false);
-        let files = std::iter::once(self.device).chain(self.others);
         // All are closed, whatever the first error is.
-        files.fold(detached, |result, file| result.and(linux.close(file)))
+        let closed = self.leave(linux, vm).and(linux.close(self.device));
+        closed.and(self.close_others(linux))
+    }
+
+    /// What comes before the closing of the device's file: KVM is told that it goes.
+    pub(crate) fn leave(&self, linux: &Linux, vm: &Vm) -> Result<(), DeviceError> {
+        vm.attach(linux, self.known, false)
+    }
+
+    /// What comes after it.
+    pub(crate) fn close_others(self, linux: &Linux) -> Result<(), DeviceError> {
+        self.others.into_iter().fold(Ok(()), |result, file| result.and(linux.close(file)))
     }
 }
 

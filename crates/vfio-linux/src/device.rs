@@ -194,21 +194,30 @@ impl MigrationDevice for LinuxDevice<'_> {
         attached.close(self.linux, &mdev.vm)
     }
 
-    fn both(&self, first: &Verb, second: &Verb) -> Result<[Result<Answered, DeviceError>; 2], DeviceError> {
+    fn together(&self, verbs: &[Verb]) -> Result<Vec<Result<Answered, DeviceError>>, DeviceError> {
         let linux = self.linux;
         let file = self.file()?;
-        let verbs = [first, second];
-        let lengths = verbs.map(|verb| size_of(verb).max(1).next_multiple_of(PAGE));
-        let region = linux.calls.map(lengths[0] + lengths[1])?;
-        let threads = [linux.take_thread(), linux.take_thread()];
-        let mut calls = Vec::new();
-        for (thread, (verb, at)) in threads.into_iter().zip(verbs.into_iter().zip([region, region + lengths[0] as u64]))
-        {
+        // Of a device that is closed meanwhile, what belongs to it is closed before and after.
+        let closes = verbs.contains(&Verb::CloseDevice);
+        if closes && file.is_passing {
+            linux.close(file.fd)?;
+            return Err(Errno::ENODEV.into());
+        }
+        let closing = if closes { self.mdev()?.attached().take() } else { None };
+        if let Some(attached) = &closing {
+            attached.leave(linux, &self.mdev()?.vm)?;
+        }
+        let rooms: Vec<usize> = verbs.iter().map(|verb| size_of(verb).max(1).next_multiple_of(PAGE)).collect();
+        let region = linux.calls.map(rooms.iter().sum())?;
+        let (mut calls, mut at) = (Vec::new(), region);
+        for (verb, room) in verbs.iter().zip(&rooms) {
+            let thread = linux.take_thread();
             let encoded = self.encode(verb, Some(file.fd), at, usize::MAX)?;
             linux.calls.call(thread, encoded.number, encoded.arguments)?;
             calls.push((thread, verb, encoded));
+            at += *room as u64;
         }
-        linux.calls.start(&threads)?;
+        linux.calls.start(&calls.iter().map(|(thread, ..)| *thread).collect::<Vec<_>>())?;
         let mut answers = Vec::new();
         for (thread, verb, encoded) in calls {
             let result = linux.finish(thread, encoded.number);
@@ -220,14 +229,21 @@ impl MigrationDevice for LinuxDevice<'_> {
             self.note(verb, &answer);
             answers.push(answer);
         }
-        if file.is_passing {
+        if let Some(attached) = closing {
+            attached.close_others(linux)?;
+        } else if file.is_passing {
             linux.close(file.fd)?;
         }
         let is_hung = |answer: &Result<_, _>| matches!(answer, Err(DeviceError::Hung(_)));
         if !answers.iter().any(is_hung) {
-            linux.unmap(region, lengths[0] + lengths[1])?;
+            linux.unmap(region, rooms.iter().sum())?;
         }
-        answers.try_into().map_err(|_| DeviceError::Transport("two calls without two answers".to_owned()))
+        Ok(answers)
+    }
+
+    fn begin(&self, verb: &Verb) -> Result<Box<dyn Parked + '_>, DeviceError> {
+        let fd = if is_of_stream(verb) { None } else { Some(self.file()?.fd) };
+        Ok(Box::new(ParkedCall::begin(self.linux, verb, fd)?))
     }
 
     fn park(&self, verb: &Verb, at: usize) -> Result<Box<dyn Parked + '_>, DeviceError> {

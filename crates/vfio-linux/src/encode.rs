@@ -20,7 +20,7 @@ pub(crate) fn size_of(verb: &Verb) -> usize {
         Verb::SetState(_) | Verb::State | Verb::DataSize => feature::SIZE,
         Verb::Read(_, length) => *length,
         Verb::Write(_, bytes) => bytes.len(),
-        Verb::Close(_) | Verb::Reset => 0,
+        Verb::Close(_) | Verb::Reset | Verb::CloseDevice => 0,
     }
 }
 
@@ -44,6 +44,7 @@ impl Encoded {
             Verb::State => feature(feature::get_state())?,
             Verb::DataSize => feature(feature::data_size())?,
             Verb::Reset => (number::IOCTL, [device()?, uapi::VFIO_DEVICE_RESET, 0, 0, 0, 0]),
+            Verb::CloseDevice => (number::CLOSE, [device()?, 0, 0, 0, 0, 0]),
             Verb::Close(stream) => (number::CLOSE, [stream_file(*stream)?.0.into(), 0, 0, 0, 0, 0]),
             Verb::Read(stream, length) => (number::READ, [stream_file(*stream)?.0.into(), at, *length as u64, 0, 0, 0]),
             Verb::Write(stream, bytes) => {
@@ -75,7 +76,7 @@ impl Encoded {
             }
             Verb::Read(..) => Answered::Bytes(calls.peek(self.at, value)?),
             Verb::Write(..) => Answered::Written(value),
-            Verb::Close(_) | Verb::Reset => Answered::Done,
+            Verb::Close(_) | Verb::Reset | Verb::CloseDevice => Answered::Done,
         })
     }
 }

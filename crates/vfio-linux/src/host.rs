@@ -11,6 +11,7 @@ use vfio_mig::{
     MigrationDevice, QueueAnswer,
 };
 
+use crate::checkers::Checkers;
 use crate::device::LinuxDevice;
 use crate::kmsg::Kmsg;
 use crate::machine::Ownership;
@@ -27,6 +28,7 @@ pub struct LinuxHost {
     names: Names,
     mdevs: BTreeMap<String, Mdev>,
     log: Mutex<Kmsg>,
+    checkers: Checkers,
     /// The counts when the host was ready.
     resets_before: BTreeMap<Apqn, u64>,
     masks_before: BusMasks,
@@ -50,6 +52,8 @@ impl LinuxHost {
         let names = Names::new(setup.mdevs.iter().map(|mdev| mdev.name));
         // From here on what is there is taken down again, also if not all of it is made.
         let log = Mutex::new(Kmsg::open(&linux).map_err(failed("the kernel's log"))?);
+        let expendable = ownership == Ownership::Expendable;
+        let checkers = Checkers::find(&linux, expendable).map_err(failed("the kernel's checkers"))?;
         let mut host = Self {
             linux,
             hardware,
@@ -57,6 +61,7 @@ impl LinuxHost {
             names,
             mdevs: BTreeMap::new(),
             log,
+            checkers,
             resets_before: BTreeMap::new(),
             masks_before,
             of_devices: Capabilities::NONE,
@@ -114,7 +119,8 @@ impl HostControl for LinuxHost {
     fn capabilities(&self) -> Capabilities {
         let expendable = (self.ownership == Ownership::Expendable).then_some(Capability::Expendable);
         let guest_masks = self.shows_guest_masks.then_some(Capability::GuestMasks);
-        let own = [Capability::Sysfs, Capability::Log].into_iter().chain(expendable).chain(guest_masks).collect();
+        let own = [Capability::Sysfs, Capability::Log].into_iter().chain(expendable).chain(guest_masks);
+        let own = own.chain(self.checkers.capabilities()).collect();
         let hardware = self.hardware.capabilities();
         // Guests have what KVM was told, so somebody must know it.
         let hardware = if self.shows_guest_masks { hardware } else { hardware.without(Capability::Guests) };
@@ -144,6 +150,14 @@ impl HostControl for LinuxHost {
     fn complaints(&self) -> Result<Vec<Complaint>, DeviceError> {
         let mut log = self.log();
         Ok(log.complaints(&self.linux, &self.names)?.to_vec())
+    }
+
+    fn allocations(&self) -> Result<BTreeMap<String, u64>, DeviceError> {
+        self.checkers.allocations(&self.linux)
+    }
+
+    fn fail_allocation(&self, number: u32) -> Result<bool, DeviceError> {
+        self.checkers.fail_allocation(&self.linux, number)
     }
 
     fn guest_masks(&self, mdev: &str) -> Result<Matrix, DeviceError> {

@@ -23,7 +23,7 @@ const BEGINNINGS: [&str; 6] = ["BUG: ", "WARNING: ", "INFO: task ", "Oops", "Una
 const PROGRAM_CHECK: &str = " ilc:";
 
 /// Lines of a complaint that are kept.
-const REPORT: usize = 60;
+const REPORT: usize = 120;
 
 /// The log from some moment on.
 pub(crate) struct Kmsg {

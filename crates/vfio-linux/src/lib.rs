@@ -13,6 +13,7 @@ mod agent;
 mod attach;
 mod block;
 mod calls;
+mod checkers;
 mod crycb;
 mod device;
 mod encode;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A call that waits inside the driver: its buffer has a page that is not there, and userfaultfd says when the driver
-//! wants it. So what happens meanwhile happens every time, and nothing depends on luck.
+//! A call that is under way. Most wait inside the driver: the buffer has a page that is not there, and userfaultfd says
+//! when the driver wants it. So what happens meanwhile happens every time, and nothing depends on luck.
 
 use std::time::{Duration, Instant};
 
@@ -17,18 +17,29 @@ const LOOK: Duration = Duration::from_millis(2);
 /// How long it may take to get there, or to end before.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a call may take that ends in a moment.
+const MOMENT: Duration = Duration::from_millis(200);
+
 pub(crate) struct ParkedCall<'l> {
     linux: &'l Linux,
     verb: Verb,
     thread: Thread,
     encoded: Encoded,
     place: Edge,
-    faults: Fd,
-    /// What the page gets, at an address of its own.
-    page: u64,
+    /// What it waits for; nothing if it was only begun.
+    missing: Option<Missing>,
     /// The call has ended by itself, with this.
     early: Option<i64>,
     is_released: bool,
+}
+
+/// A page that is not there.
+#[derive(Clone, Copy)]
+struct Missing {
+    /// Who hears that it is wanted.
+    faults: Fd,
+    /// What it gets, at an address of its own.
+    page: u64,
 }
 
 impl<'l> ParkedCall<'l> {
@@ -49,20 +60,36 @@ impl<'l> ParkedCall<'l> {
             calls.poke(place.edge + PAGE as u64, others)?;
         }
         linux.control_with(faults, uapi::UFFDIO_REGISTER, &uapi::uffd::register(place.edge, PAGE as u64))?;
-        let thread = linux.take_thread();
-        calls.call(thread, encoded.number, encoded.arguments)?;
-        calls.start(&[thread])?;
-        let verb = verb.clone();
-        let mut call = Self { linux, verb, thread, encoded, place, faults, page, early: None, is_released: false };
-        call.wait_for_fault()?;
+        let mut call = Self::start(linux, verb, encoded, place, Some(Missing { faults, page }))?;
+        call.wait_for_fault(faults)?;
         Ok(call)
     }
 
+    /// Begins a verb of the device with this file, or of a stream; all its memory is there.
+    pub(crate) fn begin(linux: &'l Linux, verb: &Verb, fd: Option<Fd>) -> Result<Self, DeviceError> {
+        let place = Edge::new(&*linux.calls, size_of(verb), size_of(verb))?;
+        let encoded = Encoded::new(&*linux.calls, verb, fd, place.buffer, usize::MAX)?;
+        Self::start(linux, verb, encoded, place, None)
+    }
+
+    fn start(
+        linux: &'l Linux,
+        verb: &Verb,
+        encoded: Encoded,
+        place: Edge,
+        missing: Option<Missing>,
+    ) -> Result<Self, DeviceError> {
+        let (thread, verb) = (linux.take_thread(), verb.clone());
+        linux.calls.call(thread, encoded.number, encoded.arguments)?;
+        linux.calls.start(&[thread])?;
+        Ok(Self { linux, verb, thread, encoded, place, missing, early: None, is_released: false })
+    }
+
     /// Until the driver wants the page, or the call has ended without.
-    fn wait_for_fault(&mut self) -> Result<(), DeviceError> {
+    fn wait_for_fault(&mut self, faults: Fd) -> Result<(), DeviceError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.linux.read(self.faults, uapi::uffd::MESSAGE) {
+            match self.linux.read(faults, uapi::uffd::MESSAGE) {
                 Ok(_) => return Ok(()),
                 Err(error) if error.errno() == Some(Errno::EAGAIN) => {}
                 Err(error) => return Err(error),
@@ -85,16 +112,20 @@ impl<'l> ParkedCall<'l> {
         let result = match self.early {
             Some(result) => result,
             None => {
-                let copy = uapi::uffd::copy(self.place.edge, self.page, PAGE as u64);
-                linux.control_with(self.faults, uapi::UFFDIO_COPY, &copy)?;
+                if let Some(Missing { faults, page }) = self.missing {
+                    let copy = uapi::uffd::copy(self.place.edge, page, PAGE as u64);
+                    linux.control_with(faults, uapi::UFFDIO_COPY, &copy)?;
+                }
                 linux.finish(self.thread, self.encoded.number)?
             }
         };
         linux.give_thread(self.thread);
         let answer = self.encoded.answered(&*linux.calls, &self.verb, returned(result));
-        linux.close(self.faults)?;
         linux.unmap(self.place.region, self.place.length)?;
-        linux.unmap(self.page, PAGE)?;
+        if let Some(Missing { faults, page }) = self.missing {
+            linux.close(faults)?;
+            linux.unmap(page, PAGE)?;
+        }
         answer
     }
 }
@@ -117,6 +148,21 @@ fn open(linux: &Linux) -> Result<Fd, DeviceError> {
 }
 
 impl Parked for ParkedCall<'_> {
+    fn has_ended(&mut self) -> Result<bool, DeviceError> {
+        if self.early.is_none() {
+            self.early = self.linux.calls.wait(self.thread, MOMENT)?;
+        }
+        Ok(self.early.is_some())
+    }
+
+    fn change(&mut self, at: usize, bytes: &[u8]) -> Result<(), DeviceError> {
+        let behind = self.place.buffer + at as u64 + bytes.len() as u64;
+        if behind > self.place.edge {
+            return Err(DeviceError::Transport("that memory is not there yet".to_owned()));
+        }
+        Ok(self.linux.calls.poke(self.place.buffer + at as u64, bytes)?)
+    }
+
     fn release(mut self: Box<Self>) -> Result<Answered, DeviceError> {
         self.end()
     }

@@ -39,13 +39,19 @@ pub enum Capability {
     TwoAtOnce,
     /// A read or write that waits inside the driver.
     ParkedCalls,
+    /// The kernel's own checkers of lifetimes and locks.
+    Checkers,
+    /// An allocation of the kernel that fails.
+    FailingAllocations,
+    /// Which function has how much of the kernel's memory.
+    Allocations,
     /// The device is a model: a case that could wreck a real kernel may run.
     Expendable,
 }
 
 impl Capability {
     /// Every capability, in the order of declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Migration,
         Self::PositionedIo,
         Self::UserFaults,
@@ -60,6 +66,9 @@ impl Capability {
         Self::GuestMasks,
         Self::TwoAtOnce,
         Self::ParkedCalls,
+        Self::Checkers,
+        Self::FailingAllocations,
+        Self::Allocations,
         Self::Expendable,
     ];
 
@@ -81,6 +90,9 @@ impl Capability {
             Self::GuestMasks => "view of what KVM was told",
             Self::TwoAtOnce => "two calls at once",
             Self::ParkedCalls => "call that waits for its memory",
+            Self::Checkers => "checkers of lifetimes and locks: `kaput lab build --checkers` builds such a kernel",
+            Self::FailingAllocations => "failing allocations: `kaput lab build --checkers` builds such a kernel",
+            Self::Allocations => "traces of allocations: `kaput lab build --pattern` builds such a kernel",
             Self::Expendable => "licence to be wrecked: it is a real kernel",
         }
     }

@@ -89,13 +89,21 @@ pub trait MigrationDevice {
     /// ENODEV if it is not open.
     fn close_device(&self) -> Result<(), DeviceError>;
 
-    /// Two verbs that begin at the same moment; the answer of each. Needs
+    /// Verbs that begin at the same moment, each on a thread of its own; the answer of each, in their order. Needs
     /// [`Capability::TwoAtOnce`](crate::Capability::TwoAtOnce).
     ///
     /// # Errors
     /// [`DeviceError::Transport`].
-    fn both(&self, _first: &Verb, _second: &Verb) -> Result<[Result<Answered, DeviceError>; 2], DeviceError> {
+    fn together(&self, _verbs: &[Verb]) -> Result<Vec<Result<Answered, DeviceError>>, DeviceError> {
         Err(Capability::TwoAtOnce.lacking())
+    }
+
+    /// A verb that begins and is not waited for. Needs [`Capability::ParkedCalls`](crate::Capability::ParkedCalls).
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`].
+    fn begin(&self, _verb: &Verb) -> Result<Box<dyn Parked + '_>, DeviceError> {
+        Err(Capability::ParkedCalls.lacking())
     }
 
     /// A read or write that waits where the driver copies byte `at` of the user's buffer, because that memory is not
@@ -120,6 +128,7 @@ pub trait MigrationDevice {
             Verb::Write(stream, bytes) => self.write(*stream, bytes).map(Answered::Written),
             Verb::Close(stream) => self.close(*stream).map(|()| Answered::Done),
             Verb::Reset => self.reset().map(|()| Answered::Done),
+            Verb::CloseDevice => self.close_device().map(|()| Answered::Done),
         }
     }
 }

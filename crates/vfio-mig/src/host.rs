@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use ap_arch::{Apid, Apqn, ConditionCode, HwInfo, Matrix, ResponseCode};
 use serde::{Deserialize, Serialize};
 
-use crate::{Capabilities, Capability, DeviceError, MigrationDevice};
+use crate::{Capabilities, Capability, Complaint, DeviceError, MigrationDevice};
 
 /// Level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,15 +32,6 @@ pub struct LogLine {
     pub level: LogLevel,
     /// Text without the newline.
     pub text: String,
-}
-
-/// Something that the host's kernel found wrong with itself: a report of a checker, a warning, an oops.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Complaint {
-    /// Its first line.
-    pub what: String,
-    /// The lines that belong to it, as the kernel wrote them.
-    pub report: Vec<String>,
 }
 
 /// What an administrator or a failure does to an adapter.
@@ -143,6 +134,24 @@ pub trait HostControl {
     /// # Errors
     /// [`DeviceError::Transport`].
     fn complaints(&self) -> Result<Vec<Complaint>, DeviceError>;
+
+    /// How many allocations of each function of the kernel are alive. Needs
+    /// [`Capability::Allocations`](crate::Capability::Allocations).
+    ///
+    /// # Errors
+    /// EOPNOTSUPP where memory that was freed counts too, because a checker keeps it.
+    fn allocations(&self) -> Result<BTreeMap<String, u64>, DeviceError> {
+        Err(Capability::Allocations.lacking())
+    }
+
+    /// Makes allocation `number`, counted from 1, of the calls that follow fail, and no other; 0: none. Whether the one
+    /// of before has failed. Needs [`Capability::FailingAllocations`](crate::Capability::FailingAllocations).
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`].
+    fn fail_allocation(&self, _number: u32) -> Result<bool, DeviceError> {
+        Err(Capability::FailingAllocations.lacking())
+    }
 
     /// What KVM was told that the guest of this mediated device has: the truth behind the attribute `guest_matrix`.
     /// Needs [`Capability::GuestMasks`](crate::Capability::GuestMasks).

@@ -11,18 +11,21 @@
 
 pub mod capabilities;
 pub mod catalogue;
+pub mod complaint;
 pub mod conformance;
 pub mod device;
 pub mod errno;
 pub mod error;
 pub mod host;
+pub mod sequence;
 pub mod state;
 pub mod verb;
 
 pub use capabilities::{Capabilities, Capability};
+pub use complaint::Complaint;
 pub use device::MigrationDevice;
 pub use errno::Errno;
 pub use error::DeviceError;
-pub use host::{AdapterFault, Complaint, GuestCall, GuestReply, HostControl, LogLevel, LogLine, QueueAnswer};
+pub use host::{AdapterFault, GuestCall, GuestReply, HostControl, LogLevel, LogLine, QueueAnswer};
 pub use state::DeviceState;
 pub use verb::{Answered, Parked, StreamId, Verb};

@@ -26,6 +26,8 @@ pub enum Verb {
     Close(StreamId),
     /// `MigrationDevice::reset`.
     Reset,
+    /// `MigrationDevice::close_device`.
+    CloseDevice,
 }
 
 /// What a verb answered that succeeded.
@@ -45,9 +47,21 @@ pub enum Answered {
     Written(usize),
 }
 
-/// A read or write that waits inside the driver. Dropped without [`Parked::release`] it is released, and its answer
-/// forgotten.
+/// A verb that is under way, such as a read or write that waits inside the driver. Dropped without [`Parked::release`]
+/// it is released, and its answer forgotten.
 pub trait Parked {
+    /// Whether it has ended although nobody released it, or ends in a moment.
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`].
+    fn has_ended(&mut self) -> Result<bool, DeviceError>;
+
+    /// Stores other bytes at byte `at` of the user's buffer of a write, before the byte at which it waits.
+    ///
+    /// # Errors
+    /// [`DeviceError::Transport`].
+    fn change(&mut self, at: usize, bytes: &[u8]) -> Result<(), DeviceError>;
+
     /// Gives the driver the memory that it waits for; what the verb then answers.
     ///
     /// # Errors

@@ -79,10 +79,17 @@ fn but_for_calls(results: &[CaseResult]) -> Vec<(&str, Verdict, &str, &str)> {
 fn the_driver_in_a_qemu_is_judged_as_the_one_in_this_process() {
     let qemu = Qemu::start();
     let results = run(&qemu.factory(Profile::Corrected, Vec::new()), &EVERYTHING);
-    let wrong: Vec<_> = results.iter().filter(|result| result.verdict != Verdict::Pass).collect();
+    // A control socket takes one call after the other.
+    let is_race = |result: &&CaseResult| result.case.starts_with("races/");
+    let wrong: Vec<_> = results.iter().filter(|one| one.verdict != Verdict::Pass && !is_race(one)).collect();
     assert!(wrong.is_empty() && results.len() >= 120, "{} cases: {wrong:#?}", results.len());
-    let here = run(&ModelFactory { profile: Profile::V3, defects: Vec::new() }, &EVERYTHING);
-    let there = run(&qemu.factory(Profile::V3, Vec::new()), &EVERYTHING);
+    assert!(results.iter().filter(is_race).all(|result| result.verdict == Verdict::Skip));
+    let but_races = |mut results: Vec<CaseResult>| {
+        results.retain(|result| !is_race(&result));
+        results
+    };
+    let here = but_races(run(&ModelFactory { profile: Profile::V3, defects: Vec::new() }, &EVERYTHING));
+    let there = but_races(run(&qemu.factory(Profile::V3, Vec::new()), &EVERYTHING));
     assert_eq!(but_for_calls(&there), but_for_calls(&here));
 }
 

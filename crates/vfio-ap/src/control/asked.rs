@@ -34,7 +34,14 @@ pub trait Ask {
 
     /// What can be asked: all that there are requests for.
     fn capabilities(&self) -> Capabilities {
-        let by_other_ways = [Capability::GuestMasks, Capability::TwoAtOnce, Capability::ParkedCalls];
+        let by_other_ways = [
+            Capability::GuestMasks,
+            Capability::TwoAtOnce,
+            Capability::ParkedCalls,
+            Capability::Checkers,
+            Capability::FailingAllocations,
+            Capability::Allocations,
+        ];
         by_other_ways.into_iter().fold(Capabilities::all(), Capabilities::without)
     }
 
@@ -46,19 +53,19 @@ pub trait Ask {
         Err(Capability::GuestMasks.lacking())
     }
 
-    /// [`MigrationDevice::both`] of a device.
+    /// [`MigrationDevice::together`] of a device.
     ///
     /// # Errors
     /// As there.
-    fn both(&self, _mdev: &str, _verbs: [&Verb; 2]) -> Result<[Result<Answered, DeviceError>; 2], DeviceError> {
+    fn together(&self, _mdev: &str, _verbs: &[Verb]) -> Result<Vec<Result<Answered, DeviceError>>, DeviceError> {
         Err(Capability::TwoAtOnce.lacking())
     }
 
-    /// [`MigrationDevice::park`], at the beginning of the buffer.
+    /// [`MigrationDevice::park`] at the beginning of the buffer, or [`MigrationDevice::begin`].
     ///
     /// # Errors
     /// As there.
-    fn park(&self, _verb: &Verb) -> Result<Box<dyn Parked + '_>, DeviceError> {
+    fn park(&self, _mdev: &str, _verb: &Verb, _in_copy: bool) -> Result<Box<dyn Parked + '_>, DeviceError> {
         Err(Capability::ParkedCalls.lacking())
     }
 }
@@ -255,11 +262,15 @@ impl<A: Ask> MigrationDevice for ControlDevice<'_, A> {
         self.host.order(Request::DeviceClose { mdev: self.mdev() })
     }
 
-    fn both(&self, first: &Verb, second: &Verb) -> Result<[Result<Answered, DeviceError>; 2], DeviceError> {
-        self.host.both(&self.mdev, [first, second])
+    fn together(&self, verbs: &[Verb]) -> Result<Vec<Result<Answered, DeviceError>>, DeviceError> {
+        self.host.together(&self.mdev, verbs)
+    }
+
+    fn begin(&self, verb: &Verb) -> Result<Box<dyn Parked + '_>, DeviceError> {
+        self.host.park(&self.mdev, verb, false)
     }
 
     fn park(&self, verb: &Verb, _at: usize) -> Result<Box<dyn Parked + '_>, DeviceError> {
-        self.host.park(verb)
+        self.host.park(&self.mdev, verb, true)
     }
 }

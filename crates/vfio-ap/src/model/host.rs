@@ -10,7 +10,7 @@ use std::time::Duration;
 use ap_arch::Matrix;
 use ap_machine::ManualClock;
 use serde::de::DeserializeOwned;
-use vfio_mig::{Answered, Capabilities, DeviceError, MigrationDevice, Parked, Verb};
+use vfio_mig::{Answered, Capabilities, Capability, DeviceError, MigrationDevice, Parked, Verb};
 
 use crate::Host;
 use crate::control::{Ask, ControlDevice, Empty, Request};
@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Between two looks whether a call has ended before it came to its copy.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// Looks whether a call ends in a moment.
+const MOMENT_LOOKS: u32 = 3;
 
 /// A host in this process, asked by the requests of the control protocol.
 #[derive(Clone)]
@@ -65,28 +68,29 @@ impl Ask for ModelHost {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all()
+        // The model has no kernel that checks itself.
+        let of_kernels = [Capability::Checkers, Capability::FailingAllocations, Capability::Allocations];
+        of_kernels.into_iter().fold(Capabilities::all(), Capabilities::without)
     }
 
     fn guest_masks(&self, mdev: &str) -> Result<Matrix, DeviceError> {
         self.host.find(Some(mdev)).map(|device| device.door.apcb())
     }
 
-    fn both(&self, mdev: &str, verbs: [&Verb; 2]) -> Result<[Result<Answered, DeviceError>; 2], DeviceError> {
-        let start = Barrier::new(2);
+    fn together(&self, mdev: &str, verbs: &[Verb]) -> Result<Vec<Result<Answered, DeviceError>>, DeviceError> {
+        let start = &Barrier::new(verbs.len());
         let ask = |verb: &Verb| {
             start.wait();
             ControlDevice::new(self, mdev).carry_out(verb)
         };
         Ok(thread::scope(|scope| {
-            let other = scope.spawn(|| ask(verbs[1]));
-            let answer = ask(verbs[0]);
-            [answer, other.join().unwrap_or_else(|_| Err(died()))]
+            let calls: Vec<_> = verbs.iter().map(|verb| scope.spawn(move || ask(verb))).collect();
+            calls.into_iter().map(|call| call.join().unwrap_or_else(|_| Err(died()))).collect()
         }))
     }
 
-    fn park(&self, verb: &Verb) -> Result<Box<dyn Parked + '_>, DeviceError> {
-        Ok(Box::new(ParkedCall::new(self, verb)?))
+    fn park(&self, mdev: &str, verb: &Verb, in_copy: bool) -> Result<Box<dyn Parked + '_>, DeviceError> {
+        Ok(Box::new(ParkedCall::new(self, mdev, verb, in_copy)?))
     }
 }
 
@@ -94,7 +98,7 @@ fn died() -> DeviceError {
     DeviceError::Transport("the thread of the call ended".to_owned())
 }
 
-/// A call that stands still where it copies, or one that ended before.
+/// A call that stands still where it copies, or one that ended before; or one that is under way.
 struct ParkedCall<'m> {
     model: &'m ModelHost,
     pause: Arc<Pause>,
@@ -102,18 +106,25 @@ struct ParkedCall<'m> {
 }
 
 impl<'m> ParkedCall<'m> {
-    fn new(model: &'m ModelHost, verb: &Verb) -> Result<Self, DeviceError> {
-        let (Verb::Read(stream, _) | Verb::Write(stream, _)) = verb else {
-            return Err(DeviceError::Transport("only a read or a write copies anything".to_owned()));
+    fn new(model: &'m ModelHost, mdev: &str, verb: &Verb, in_copy: bool) -> Result<Self, DeviceError> {
+        let stream = match verb {
+            Verb::Read(stream, _) | Verb::Write(stream, _) if in_copy => Some(model.host.stream(*stream)?),
+            _ if in_copy => return Err(DeviceError::Transport("only a read or a write copies anything".to_owned())),
+            _ => None,
         };
-        let (stream, pause) = (model.host.stream(*stream)?, Arc::new(Pause::default()));
-        stream.pause_next(Some(Arc::clone(&pause)));
+        let pause = Arc::new(Pause::default());
+        if let Some(stream) = &stream {
+            stream.pause_next(Some(Arc::clone(&pause)));
+        }
         // Its own thread is aside already.
         let (model_aside, verb) = (ModelHost { parked: Arc::default(), ..model.clone() }, verb.clone());
-        let call = thread::spawn(move || ControlDevice::new(&model_aside, "").carry_out(&verb));
-        let looks = PATIENCE.as_millis() / LOOK.as_millis();
-        (0..looks).find(|_| call.is_finished() || pause.is_reached(LOOK));
-        stream.pause_next(None);
+        let mdev = mdev.to_owned();
+        let call = thread::spawn(move || ControlDevice::new(&model_aside, &mdev).carry_out(&verb));
+        if let Some(stream) = stream {
+            let looks = PATIENCE.as_millis() / LOOK.as_millis();
+            (0..looks).find(|_| call.is_finished() || pause.is_reached(LOOK));
+            stream.pause_next(None);
+        }
         model.parked.fetch_add(1, Ordering::AcqRel);
         Ok(Self { model, pause, call: Some(call) })
     }
@@ -128,6 +139,23 @@ impl<'m> ParkedCall<'m> {
 }
 
 impl Parked for ParkedCall<'_> {
+    fn has_ended(&mut self) -> Result<bool, DeviceError> {
+        let is_finished = || self.call.as_ref().is_none_or(JoinHandle::is_finished);
+        let looks = (0..MOMENT_LOOKS).find(|_| {
+            let ended = is_finished();
+            if !ended {
+                thread::sleep(LOOK);
+            }
+            ended
+        });
+        Ok(looks.is_some())
+    }
+
+    fn change(&mut self, _at: usize, _bytes: &[u8]) -> Result<(), DeviceError> {
+        // What a write of the model has is read once, before it stands still.
+        Ok(())
+    }
+
     fn release(mut self: Box<Self>) -> Result<Answered, DeviceError> {
         self.end().unwrap_or_else(|| Err(died()))
     }

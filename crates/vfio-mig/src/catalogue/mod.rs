@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is known to be wrong with vfio-ap migration drivers: the findings of the review, those beyond it, and those
-//! seen in the code after the posted series. For people who ask what a finding is; the cases refer to these ids.
+//! What is known to be wrong with vfio-ap migration drivers: the findings of the review, those beyond it, those seen in
+//! the code after the posted series, and those that the real driver showed in the lab. For people who ask what a finding is; the cases refer to these ids.
 
 /// A table of findings: id, severity, group; what the driver does, how it shows, what is right.
 macro_rules! findings {
@@ -17,8 +17,12 @@ macro_rules! findings {
 }
 
 mod beyond;
+mod complaints;
+mod lab;
 mod later;
 mod review;
+
+pub use complaints::finding_of;
 
 use std::fmt;
 
@@ -80,9 +84,9 @@ pub enum Group {
     Documentation,
 }
 
-/// All findings: review, beyond it, later code.
+/// All findings: review, beyond it, later code, those that the lab found.
 pub fn findings() -> impl Iterator<Item = &'static Finding> {
-    review::FINDINGS.iter().chain(beyond::FINDINGS).chain(later::FINDINGS)
+    review::FINDINGS.iter().chain(beyond::FINDINGS).chain(later::FINDINGS).chain(lab::FINDINGS)
 }
 
 /// The finding of this id.
@@ -113,7 +117,7 @@ mod tests {
         assert_eq!(severities, [11, 19, 6, 7]);
         assert_eq!((beyond::FINDINGS.len(), later::FINDINGS.len()), (17, 16));
         let ids: BTreeSet<&str> = findings().map(|finding| finding.id).collect();
-        assert_eq!(ids.len(), 43 + 17 + 16);
+        assert_eq!(ids.len(), 43 + 17 + 16 + lab::FINDINGS.len());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::{DeviceState, Errno, StreamId};
+use crate::{Answered, DeviceState, Errno, StreamId};
 
 /// A device's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,18 @@ impl<T> Answer<T> {
 
     pub(super) const fn is_done(&self) -> bool {
         matches!(self, Self::Done(_))
+    }
+}
+
+/// The answer of a verb that is data.
+pub(super) fn text(answered: &Answered) -> String {
+    match answered {
+        Answered::Done => ().show(),
+        Answered::Stream(stream) => stream.show(),
+        Answered::State(state) => state.show(),
+        Answered::Size(size) => size.show(),
+        Answered::Bytes(bytes) => bytes.show(),
+        Answered::Written(count) => count.show(),
     }
 }
 

@@ -7,7 +7,7 @@
 
 mod answer;
 mod case;
-mod cases;
+pub(crate) mod cases;
 mod factory;
 mod fixture;
 mod record;
@@ -17,6 +17,7 @@ mod side;
 
 pub use case::Case;
 pub use cases::all as cases;
+pub use cases::races;
 pub use factory::{DeviceFactory, NoHost};
 pub use fixture::{A, B, C, HostSetup, MdevSetup};
 pub use run::{CaseResult, Options, Progress, Verdict, run, run_several};

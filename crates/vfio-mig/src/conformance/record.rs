@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use crate::Complaint;
+use crate::catalogue::finding_of;
 
 /// Why a case ends before its end.
 pub(super) enum Stop {
@@ -31,11 +32,16 @@ impl Record {
         (self.calls.into_inner(), self.differs.into_inner(), self.complaints.into_inner())
     }
 
-    /// Something that a host's kernel found wrong with itself.
-    pub(super) fn complaint(&self, host: &str, complaint: Complaint) {
-        let mut calls = self.calls.borrow_mut();
-        calls.extend(complaint.report.into_iter().map(|line| format!("{host}: kernel: {line}")));
-        self.complaints.borrow_mut().push(complaint.what);
+    /// Something that a host's kernel found wrong with itself; once, however often it was found.
+    pub(super) fn complaint(&self, host: &str, complaint: &Complaint) {
+        let key = complaint.key();
+        let known = finding_of(&key).map_or_else(|| "unknown".to_owned(), |id| format!("known as {id}"));
+        let text = format!("{key} ({known})");
+        let mut complaints = self.complaints.borrow_mut();
+        if !complaints.contains(&text) {
+            self.calls.borrow_mut().extend(complaint.short().iter().map(|line| format!("{host}: kernel: {line}")));
+            complaints.push(text);
+        }
     }
 
     /// A call with its answer.

@@ -141,6 +141,7 @@ fn run_one(factory: &dyn DeviceFactory, driver: &Driver, case: &Case, options: &
         Err(Stop::Broken(reason)) => (result.verdict, result.reason) = (Verdict::Broken, reason),
         Err(Stop::Finding { what, expected, seen }) => {
             (result.verdict, result.reason) = (Verdict::Fail, what);
+            let seen = std::iter::once(seen).chain(complaints).collect::<Vec<_>>().join("; ");
             (result.expected, result.seen) = (expected, seen);
         }
     }

@@ -24,7 +24,7 @@ impl Drop for Side<'_> {
     fn drop(&mut self) {
         // A host that cannot be asked any more has said so in the case.
         let complaints = self.host.complaints().unwrap_or_default();
-        complaints.into_iter().for_each(|complaint| self.record.complaint(self.name, complaint));
+        complaints.iter().for_each(|complaint| self.record.complaint(self.name, complaint));
     }
 }
 

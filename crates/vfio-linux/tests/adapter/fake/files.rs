@@ -55,6 +55,10 @@ pub(super) enum Open {
         vm: Option<u64>,
     },
     Stream(StreamId),
+    /// The number of the allocation that fails: none of this kernel's does.
+    FailNth {
+        number: String,
+    },
     Faults {
         is_ready: bool,
         wanted: Vec<u64>,
@@ -130,6 +134,7 @@ impl State {
                     .ask(Request::MigrationRead { stream, length, offset, fault_at })
                     .map(|reply: DataReply| reply.data.0)
             }
+            Some(Open::FailNth { number }) => Ok(number.clone().into_bytes()),
             Some(Open::Content { bytes, at }) => {
                 let rest = &bytes[*at..];
                 let piece = rest[..rest.len().min(size)].to_vec();
@@ -169,6 +174,11 @@ impl State {
                 data.resize(size, 0);
                 let request = Request::MigrationWrite { stream, data: HexBytes(data), offset, fault_at };
                 self.model.ask(request).map(|reply: WriteReply| reply.written).into()
+            }
+            Some(Open::FailNth { .. }) => {
+                let text = self.memory.fetch(address, size).map(|bytes| String::from_utf8(bytes).expect("text"));
+                let written = text.map(|number| self.files.insert(file, Open::FailNth { number }));
+                written.map(|_| length).into()
             }
             Some(Open::Attribute { path }) => {
                 let path = path.clone();

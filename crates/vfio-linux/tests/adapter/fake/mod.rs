@@ -48,6 +48,8 @@ pub(crate) struct FakeMachines {
     pub(crate) migrates: bool,
     /// A request to a driver that never returns.
     pub(crate) hangs: Option<u64>,
+    /// Whether the kernel has checkers of its own.
+    pub(crate) checks: bool,
     /// Whose the machine is.
     pub(crate) ownership: Ownership,
     /// The last one.
@@ -62,6 +64,7 @@ impl FakeMachines {
             flavour: Flavour::DeviceFile,
             migrates: true,
             hangs: None,
+            checks: false,
             ownership: Ownership::Expendable,
             last: RefCell::default(),
         }
@@ -80,6 +83,7 @@ impl Machines for FakeMachines {
             flavour: self.flavour,
             migrates: self.migrates,
             hangs: self.hangs,
+            checks: self.checks,
             memory: Memory::default(),
             files: BTreeMap::new(),
             last_file: 2,
@@ -108,6 +112,7 @@ pub(crate) struct State {
     flavour: Flavour,
     migrates: bool,
     hangs: Option<u64>,
+    checks: bool,
     memory: Memory,
     files: BTreeMap<u64, Open>,
     last_file: u64,

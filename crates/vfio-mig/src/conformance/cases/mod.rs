@@ -7,6 +7,7 @@ mod codes;
 mod guest;
 mod later;
 mod messages;
+pub mod races;
 mod uapi;
 mod vectors;
 
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Case> {
         uapi::cases(),
         beyond::cases(),
         later::cases(),
+        races::cases(),
     ];
     groups.into_iter().flatten().collect()
 }
