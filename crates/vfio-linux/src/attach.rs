@@ -98,7 +98,7 @@ impl Attached {
 
     /// What comes after it.
     pub(crate) fn close_others(self, linux: &Linux) -> Result<(), DeviceError> {
-        self.others.into_iter().fold(Ok(()), |result, file| result.and(linux.close(file)))
+        self.others.into_iter().map(|file| linux.close(file)).fold(Ok(()), Result::and)
     }
 }
 
