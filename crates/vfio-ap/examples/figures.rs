@@ -17,7 +17,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (time, _) = best_of(20, || Host::new(small()));
     println!("small host built in {time:?}");
     let full = ap_arch::Matrix { adapters: Mask256::FULL, domains: Mask256::FULL, control_domains: Mask256::FULL };
-    let setup = |matrix| HostSetup { host: full, mdevs: vec![MdevSetup { name: "a", matrix }], ..HostSetup::source() };
+    let setup = |matrix| HostSetup {
+        host: full,
+        mdevs: vec![MdevSetup { name: "a".to_owned(), matrix }],
+        ..HostSetup::source()
+    };
     let source = ModelFactory::corrected().host(&setup(full))?;
     let target = ModelFactory::corrected().host(&setup(ap_arch::Matrix::EMPTY))?;
     for _ in 0..3 {

@@ -20,6 +20,7 @@ mod host_config;
 mod host_error;
 mod lock;
 mod log;
+mod machine_request;
 mod message;
 mod migration;
 pub mod model;
@@ -47,5 +48,6 @@ pub fn is_compatible(source: ap_arch::HwInfo, target: u64) -> bool {
 pub use host::Host;
 pub use host_config::{HostConfig, MdevConfig};
 pub use host_error::HostError;
+pub use machine_request::change_machine;
 pub use scripted::ScriptedGuest;
 pub use session::Session;

@@ -4,8 +4,7 @@
 use std::any::Any;
 use std::sync::atomic::Ordering;
 
-use ap_arch::{Apid, Apqi, HwInfo, Matrix, ResponseCode};
-use ap_machine::{AdapterState, TopologyError};
+use ap_arch::{HwInfo, Matrix, ResponseCode};
 use serde::Serialize;
 use serde_json::Value;
 use vfio_mig::{DeviceError, Errno, QueueAnswer, StreamId};
@@ -17,6 +16,7 @@ use crate::control::{
     StateReply, ValueReply, WriteReply,
 };
 use crate::defect::Defect;
+use crate::machine_request::change_machine;
 use crate::migration::{OpenedStream, UserBuffer};
 
 /// Lines that one `query-log` returns at most: they fit a line of the protocol.
@@ -93,23 +93,6 @@ impl Host {
             Request::DeviceClose { mdev } => finished(self.find(mdev.as_deref())?.close()),
             Request::SysfsRead { path } => done(ValueReply { value: self.sysfs_read(&path)? }),
             Request::SysfsWrite { path, value } => finished(self.sysfs_write(&path, &value)),
-            Request::AdapterConfigure { adapter } => self.adapter(&adapter, AdapterState::Configured),
-            Request::AdapterDeconfigure { adapter } => self.adapter(&adapter, AdapterState::Deconfigured),
-            Request::AdapterCheckstop { adapter } => self.adapter(&adapter, AdapterState::Checkstopped),
-            Request::AdapterPlug { adapter, card } => self.plugged(self.machine.plug(number(&adapter)?, &card)),
-            Request::AdapterUnplug { adapter } => self.plugged(self.machine.unplug(number(&adapter)?)),
-            Request::DomainPlug { domain, control_only } => {
-                self.plugged(self.machine.plug_domain(domain_number(&domain)?, control_only))
-            }
-            Request::DomainUnplug { domain, control_only } => {
-                self.plugged(self.machine.unplug_domain(domain_number(&domain)?, control_only))
-            }
-            Request::QueueCheckstop { queue, on } => changed(self.machine.set_checkstopped(queue.0, on)),
-            Request::MasterKeyChange { queue } => changed(self.machine.change_master_keys(queue.0)),
-            Request::QueueBusy { queue, busy } => changed(self.machine.set_busy(queue.0, busy)),
-            Request::QueueError { queue, response } => {
-                changed(self.machine.set_async_error(queue.0, ResponseCode(response)))
-            }
             Request::PoisonSet { adapters, domains, control_domains } => {
                 *self.context.poison.lock() = Matrix { adapters, domains, control_domains };
                 done(Empty {})
@@ -158,19 +141,19 @@ impl Host {
             Request::QueryTrace { since } => done(self.trace.since(since)),
             Request::QueryCounters {} => done(self.counters()),
             Request::GuestExecute { mdev, instruction } => done(self.guest_execute(&mdev, &instruction)?),
+            request => self.change_machine(&request),
         }
     }
 
-    /// Configures, deconfigures or checkstops an adapter. Guests keep it: its queues say what is wrong.
-    fn adapter(&self, adapter: &str, state: AdapterState) -> Result<Box<dyn Answer>, DeviceError> {
-        changed(self.machine.set_adapter_state(number(adapter)?, state))
-    }
-
-    /// A card or a domain was put in or taken out: guests to which it is assigned get it, or lose it.
-    fn plugged(&self, result: Result<(), TopologyError>) -> Result<Box<dyn Answer>, DeviceError> {
-        let answer = changed(result)?;
-        self.context.refilter(&mut self.context.tables.lock());
-        Ok(answer)
+    /// A card that is configured otherwise stays with its guest, and its queues say what is wrong. One that was put in
+    /// or taken out, or a domain, comes to guests to which it is assigned, or goes from them.
+    fn change_machine(&self, request: &Request) -> Result<Box<dyn Answer>, DeviceError> {
+        let unknown = || Err(DeviceError::Transport("a request that nobody carries out".to_owned()));
+        change_machine(&self.machine, request).unwrap_or_else(unknown)?;
+        if request.plugs() {
+            self.context.refilter(&mut self.context.tables.lock());
+        }
+        done(Empty {})
     }
 
     /// Reads from a stream. vfio-ap migration spec 4.1: positional calls ESPIPE, wrong direction EBADF.
@@ -284,23 +267,4 @@ fn done(answer: impl Serialize + Any + Send) -> Result<Box<dyn Answer>, DeviceEr
 fn finished(result: Result<(), DeviceError>) -> Result<Box<dyn Answer>, DeviceError> {
     result?;
     done(Empty {})
-}
-
-fn changed(result: Result<(), TopologyError>) -> Result<Box<dyn Answer>, DeviceError> {
-    finished(result.map_err(|error| {
-        let errno = match error {
-            TopologyError::AlreadyPlugged(_) => Errno::EEXIST,
-            TopologyError::NoAdapter(_) | TopologyError::NoQueue(_) => Errno::ENODEV,
-            _ => Errno::EINVAL,
-        };
-        DeviceError::refused(errno, error.to_string())
-    }))
-}
-
-fn number(adapter: &str) -> Result<Apid, DeviceError> {
-    adapter.parse().map_err(|error| DeviceError::refused(Errno::EINVAL, format!("adapter `{adapter}`: {error}")))
-}
-
-fn domain_number(domain: &str) -> Result<Apqi, DeviceError> {
-    domain.parse().map_err(|error| DeviceError::refused(Errno::EINVAL, format!("domain `{domain}`: {error}")))
 }

@@ -11,7 +11,7 @@ use vfio_mig::{AdapterFault, Capabilities, Capability, DeviceError, GuestCall, G
 
 /// The hardware under a Linux, and guests that do what they are told. Mediated devices are named as in the cases. What
 /// is not said otherwise is as in [`HostControl`]; what a capability is missing for is refused.
-pub trait Hardware {
+pub trait Hardware: Send + Sync {
     /// What can be done, of: reset counters, the hardware's answers, guests, Secure Execution, poison.
     fn capabilities(&self) -> Capabilities;
 

@@ -2,7 +2,7 @@
 //! A Linux with vfio_ap as a host of the cases.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ap_arch::{Apid, Apqn, Matrix};
 use vfio_mig::conformance::{HostSetup, NoHost};
@@ -23,7 +23,7 @@ use crate::{Hardware, Linux, Machine, crycb, device, park, setup};
 /// A host of the cases.
 pub struct LinuxHost {
     linux: Linux,
-    hardware: Box<dyn Hardware>,
+    hardware: Arc<dyn Hardware>,
     ownership: Ownership,
     names: Names,
     mdevs: BTreeMap<String, Mdev>,
@@ -49,7 +49,7 @@ impl LinuxHost {
             setup::mount(&linux)?;
         }
         let masks_before = BusMasks::read(&linux)?;
-        let names = Names::new(setup.mdevs.iter().map(|mdev| mdev.name));
+        let names = Names::new(setup.mdevs.iter().map(|mdev| &*mdev.name));
         // From here on what is there is taken down again, also if not all of it is made.
         let log = Mutex::new(Kmsg::open(&linux).map_err(failed("the kernel's log"))?);
         let expendable = ownership == Ownership::Expendable;
@@ -80,6 +80,12 @@ impl LinuxHost {
             host.resets_before = host.hardware.reset_counts().map_err(failed("the machine's counters"))?;
         }
         Ok(host)
+    }
+
+    /// Whether a device is open, and so has a guest.
+    #[must_use]
+    pub fn is_open(&self, mdev: &str) -> bool {
+        self.mdevs.get(mdev).is_some_and(|mdev| mdev.attached().is_some())
     }
 
     fn log(&self) -> MutexGuard<'_, Kmsg> {

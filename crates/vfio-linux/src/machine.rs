@@ -26,7 +26,7 @@ pub struct Machine {
     /// Its system calls.
     pub calls: Arc<dyn SystemCalls>,
     /// Who can do what no kernel can.
-    pub hardware: Box<dyn Hardware>,
+    pub hardware: Arc<dyn Hardware>,
     /// Whether it is thrown away afterwards.
     pub ownership: Ownership,
     /// How long a call may take before it hangs.
@@ -37,12 +37,12 @@ impl Machine {
     /// One that is somebody's, and on hardware that is nobody's here.
     #[must_use]
     pub fn borrowed(calls: Arc<dyn SystemCalls>) -> Self {
-        Self { calls, hardware: Box::new(Unowned), ownership: Ownership::Borrowed, patience: PATIENCE }
+        Self { calls, hardware: Arc::new(Unowned), ownership: Ownership::Borrowed, patience: PATIENCE }
     }
 
     /// One that was made for a case, with its owner.
     #[must_use]
-    pub fn expendable(calls: Arc<dyn SystemCalls>, hardware: Box<dyn Hardware>) -> Self {
+    pub fn expendable(calls: Arc<dyn SystemCalls>, hardware: Arc<dyn Hardware>) -> Self {
         Self { calls, hardware, ownership: Ownership::Expendable, patience: PATIENCE }
     }
 }

@@ -133,11 +133,11 @@ fn check_hardware(linux: &Linux, setup: &HostSetup) -> Result<(), NoHost> {
 /// Makes the mediated devices, each open with a guest of its own. What is made is there also if not all can be made.
 pub(crate) fn make_mdevs(linux: &Linux, setup: &HostSetup, mdevs: &mut BTreeMap<String, Mdev>) -> Result<(), NoHost> {
     for mdev in &setup.mdevs {
-        let uuid = uuid_of(mdev.name);
+        let uuid = uuid_of(&mdev.name);
         let what = || format!("mediated device {}", mdev.name);
         linux.write_file(&format!("{MATRIX}/{CREATE}"), &uuid).map_err(failed(what()))?;
         match open_with_guest(linux, &uuid, mdev) {
-            Ok(made) => mdevs.insert(mdev.name.to_owned(), made),
+            Ok(made) => mdevs.insert(mdev.name.clone(), made),
             Err(error) => {
                 // Why it cannot be opened is what counts.
                 let _ = remove(linux, &uuid);

@@ -278,6 +278,17 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether it puts something into the machine or takes it out, of which guests may have to hear.
+    #[must_use]
+    pub const fn plugs(&self) -> bool {
+        matches!(
+            self,
+            Self::AdapterPlug { .. } | Self::AdapterUnplug { .. } | Self::DomainPlug { .. } | Self::DomainUnplug { .. }
+        )
+    }
+}
+
 /// One AP instruction with its operands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

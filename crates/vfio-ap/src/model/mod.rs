@@ -91,7 +91,7 @@ fn config(setup: &HostSetup) -> Result<HostConfig, String> {
         topology.timing.engine = EngineTime::Fixed(1000);
     }
     let mut mdevs = setup.mdevs.iter().map(|mdev| MdevConfig {
-        uuid: mdev.name.to_owned(),
+        uuid: mdev.name.clone(),
         adapters: mdev.matrix.adapters,
         domains: mdev.matrix.domains,
         control_domains: mdev.matrix.control_domains,

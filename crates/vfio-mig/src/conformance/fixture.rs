@@ -39,7 +39,7 @@ pub struct HostSetup {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MdevSetup {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// What is assigned.
     pub matrix: Matrix,
 }
@@ -52,7 +52,7 @@ impl HostSetup {
         Self {
             host: matrix(&[4, 5, 6, 7], &[0x33, 0x3a], &[0x33, 0x3a, 0x44, 0x55]),
             info: CCA8,
-            mdevs: mdevs.into_iter().map(|(name, matrix)| MdevSetup { name, matrix }).collect(),
+            mdevs: mdevs.into_iter().map(|(name, matrix)| MdevSetup { name: name.to_owned(), matrix }).collect(),
             unbound: Vec::new(),
             reserved: (Mask256::EMPTY, Mask256::EMPTY),
             interruption: false,

@@ -3,6 +3,7 @@
 
 mod cases_done;
 mod doctor;
+mod driver;
 mod fleet;
 mod interrupts;
 mod judge;

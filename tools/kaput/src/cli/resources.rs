@@ -94,6 +94,11 @@ impl Options {
         }
     }
 
+    /// Whether QEMU is the harness's own, with the emulated machine.
+    pub(super) fn is_usual(&self) -> bool {
+        self.engine == Name::Emulated
+    }
+
     /// Looks for contradictions, before anything is connected.
     pub(super) fn check(&self, sites: &Sites, all: &[Loaded]) -> Result<()> {
         let device = self.mdev.is_some() || self.assign.is_some();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use miette::{IntoDiagnostic, Result, miette};
 
+use super::driver;
 use super::interrupts::Interrupts;
 use super::live::Live;
 use super::print::{complain, note, print};
@@ -51,6 +52,8 @@ pub(super) struct Options {
     /// may be without a file
     #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
     report: Vec<Target>,
+    #[command(flatten)]
+    driver: driver::Options,
     #[command(flatten)]
     sites: Sites,
     #[command(flatten)]
@@ -106,13 +109,15 @@ fn read(options: &Options) -> Result<Vec<Loaded>> {
     if let Some(seed) = options.seed {
         all.iter_mut().for_each(|loaded| loaded.scenario.sow(seed));
     }
+    options.driver.choose(&mut all);
     options.resources.check(&options.sites, &all)?;
     Ok(all)
 }
 
 /// Finds and checks everything else.
 async fn prepare(options: &Options, all: &[Loaded]) -> Result<Tools> {
-    let tools = options.named.find_on(&options.sites, options.resources.is_emulated()).await?;
+    let mut tools = options.named.find_on(&options.sites, options.resources.is_emulated()).await?;
+    options.driver.find(all, options.resources.is_usual(), &options.sites, &mut tools)?;
     for loaded in all {
         loaded.check_against(&tools.image)?;
     }

@@ -94,20 +94,28 @@ fn said(text: &str, mark: u64, mdev: &str, hosts: Option<&Judgement>) -> Said {
     let records = text.lines().filter_map(Record::parse);
     let mut said = Said::default();
     for record in records.filter(|record| record.number > mark && record.concerns(mdev)) {
-        let explained = explain(record.text, hosts);
-        let refuses = |explained: &Explained| explained.rule.is_some() || explained.step == Step::Compatibility;
+        let (line, errno) = explained(record.text, hosts);
         if record.level <= WARNING && record.text.contains("vfio_ap_mdev") {
-            said.messages.push(plain(record.text));
-            let errno = explained.as_ref().filter(|explained| refuses(explained)).and_then(|e| e.step.errno());
+            said.messages.push(line.text.clone());
             said.errno = said.errno.or(errno);
         }
-        let (rule, means, fix) = match explained {
-            Some(Explained { rule, means, fix, .. }) => (rule.map(|rule| rule.id.to_owned()), Some(means), fix),
-            None => (None, None, None),
-        };
-        said.lines.push(KernelLine { text: plain(record.text), rule, means, fix });
+        said.lines.push(line);
     }
     said
+}
+
+/// A line of a kernel's log with what it means, and the error that goes with it where it says why a migration is
+/// refused.
+#[must_use]
+pub fn explained(text: &str, hosts: Option<&Judgement>) -> (KernelLine, Option<&'static str>) {
+    let explained = explain(text, hosts);
+    let refuses = |explained: &&Explained| explained.rule.is_some() || explained.step == Step::Compatibility;
+    let errno = explained.as_ref().filter(refuses).and_then(|explained| explained.step.errno());
+    let (rule, means, fix) = match explained {
+        Some(Explained { rule, means, fix, .. }) => (rule.map(|rule| rule.id.to_owned()), Some(means), fix),
+        None => (None, None, None),
+    };
+    (KernelLine { text: plain(text), rule, means, fix }, errno)
 }
 
 impl Witness {

@@ -3,12 +3,12 @@
 //! and be the guests, whose masks are those that the LPAR's KVM was given.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ap_arch::{Apid, Apqn, Matrix};
-use ap_machine::{AdapterState, Configuration, Facilities};
+use ap_machine::{AdapterState, Configuration, Facilities, Machine};
 use vfio_ap::ScriptedGuest;
-use vfio_ap::control::GuestInstruction;
+use vfio_ap::control::{GuestInstruction, GuestState};
 use vfio_linux::Hardware;
 use vfio_mig::{AdapterFault, Capabilities, Capability, DeviceError, Errno, GuestCall, GuestReply, QueueAnswer};
 
@@ -20,6 +20,8 @@ const OF_GUESTS: Facilities = Facilities { apqci: true, apft: true, apqi: false,
 /// The hardware under one LPAR, which lives as long as this.
 pub struct LabHardware {
     lpar: Lpar,
+    /// What its guests are shown.
+    facilities: Facilities,
     guests: Mutex<BTreeMap<String, Guest>>,
 }
 
@@ -29,17 +31,54 @@ struct Guest {
 }
 
 impl LabHardware {
-    /// That of this LPAR.
+    /// That of this LPAR, for cases.
     #[must_use]
     pub fn new(lpar: Lpar) -> Self {
-        Self { lpar, guests: Mutex::default() }
+        Self::showing(lpar, OF_GUESTS)
+    }
+
+    /// That of this LPAR, with guests that are shown these facilities, but what none can have.
+    #[must_use]
+    pub fn showing(lpar: Lpar, facilities: Facilities) -> Self {
+        Self { lpar, facilities: Facilities { apqi: false, sie: false, ..facilities }, guests: Mutex::default() }
+    }
+
+    /// What guests are shown.
+    #[must_use]
+    pub const fn facilities(&self) -> Facilities {
+        self.facilities
+    }
+
+    /// The hardware.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.lpar.owner.machine
+    }
+
+    /// A new guest for a device, which has nothing yet.
+    #[must_use]
+    pub fn new_guest(&self, mdev: &str) -> Arc<Configuration> {
+        self.guests().remove(mdev);
+        self.as_guest(mdev, |guest| Arc::clone(&guest.door))
+    }
+
+    /// Executes an instruction as the guest of a device.
+    ///
+    /// # Errors
+    /// As [`ScriptedGuest::execute`].
+    pub fn execute(&self, mdev: &str, instruction: &GuestInstruction) -> Result<GuestState, DeviceError> {
+        self.as_guest(mdev, |guest| guest.script.execute(&guest.door, instruction))
+    }
+
+    fn guests(&self) -> MutexGuard<'_, BTreeMap<String, Guest>> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something as the guest of a device.
     fn as_guest<T>(&self, mdev: &str, act: impl FnOnce(&mut Guest) -> T) -> T {
-        let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guests = self.guests();
         let new = || Guest {
-            door: Configuration::guest_with(&self.lpar.owner.machine, OF_GUESTS),
+            door: Configuration::guest_with(&self.lpar.owner.machine, self.facilities),
             script: ScriptedGuest::default(),
         };
         act(guests.entry(mdev.to_owned()).or_insert_with(new))
@@ -79,7 +118,8 @@ impl Hardware for LabHardware {
     }
 
     fn pass_time(&self, nanoseconds: u64) -> Result<(), DeviceError> {
-        self.lpar.owner.clock.advance(nanoseconds);
+        let clock = self.lpar.owner.clock.as_ref();
+        clock.ok_or_else(|| DeviceError::Transport("time passes by itself here".to_owned()))?.advance(nanoseconds);
         self.lpar.owner.machine.run_due();
         Ok(())
     }
@@ -94,7 +134,6 @@ impl Hardware for LabHardware {
     }
 
     fn guest_execute(&self, mdev: &str, call: &GuestCall) -> Result<GuestReply, DeviceError> {
-        let state = self.as_guest(mdev, |guest| guest.script.execute(&guest.door, &GuestInstruction::of(call)))?;
-        Ok(state.reply_to(call))
+        Ok(self.execute(mdev, &GuestInstruction::of(call))?.reply_to(call))
     }
 }

@@ -16,7 +16,7 @@ use ap_arch::{Apid, Apqi};
 use ap_machine::Topology;
 
 use super::lpar::{From, Lpar, LparError, command_line};
-use super::owner::FACILITIES;
+use super::owner::{FACILITIES, Owner};
 use super::parts::Parts;
 
 /// How many files stay in the cache: each has about 20 MB.
@@ -48,19 +48,24 @@ impl Kept {
         Ok(Self { parts, place, key, boots: Mutex::new(()) })
     }
 
+    /// The kernel.
+    #[must_use]
+    pub fn kernel(&self) -> &Path {
+        &self.parts.kernel
+    }
+
     /// A fresh LPAR on this hardware; its files in `folder` begin with `name`.
     ///
     /// # Errors
     /// [`LparError`].
-    pub fn lpar(&self, topology: &Topology, folder: &Path, name: &str) -> Result<Lpar, LparError> {
-        let highest = (topology.max_adapter, topology.max_domain);
-        let start = |file: &Path| Lpar::start(&self.parts, topology, From::File(file), folder, name);
-        let file = self.file(highest, folder, name)?;
+    pub fn lpar(&self, owner: &Owner, folder: &Path, name: &str) -> Result<Lpar, LparError> {
+        let start = |file: &Path| Lpar::start(&self.parts, owner, From::File(file), folder, name);
+        let file = self.file(owner.highest, folder, name)?;
         match start(&file) {
             // The file is damaged, or another harness has just removed it: once it is made anew.
             Err(LparError::Ended { .. } | LparError::Silent { .. } | LparError::Agent(_)) => {
                 _ = fs::remove_file(&file);
-                start(&self.file(highest, folder, name)?)
+                start(&self.file(owner.highest, folder, name)?)
             }
             started => started,
         }
@@ -75,7 +80,8 @@ impl Kept {
         }
         let keep = |error| LparError::Io("the cache of LPARs", error);
         let topology = Topology { max_adapter, max_domain, ..Topology::default() };
-        let lpar = Lpar::start(&self.parts, &topology, From::Kernel, folder, &format!("{name}-boot"))?;
+        let owner = Owner::new(&topology)?;
+        let lpar = Lpar::start(&self.parts, &owner, From::Kernel, folder, &format!("{name}-boot"))?;
         // Renamed into place: another harness may do the same.
         let new = tempfile::NamedTempFile::new_in(&self.place).map_err(keep)?;
         lpar.keep(new.path())?;
@@ -147,7 +153,8 @@ mod tests {
         let topology = Topology::default();
         let file = kept.path((topology.max_adapter, topology.max_domain));
         fs::write(&file, "cut off").expect("written");
-        let Err(error) = kept.lpar(&topology, folder.path(), "0") else { panic!("it cannot boot") };
+        let owner = Owner::new(&topology).expect("hardware");
+        let Err(error) = kept.lpar(&owner, folder.path(), "0") else { panic!("it cannot boot") };
         assert!(matches!(error, LparError::Ended { .. }), "{error}");
         assert!(!file.exists());
     }

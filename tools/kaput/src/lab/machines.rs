@@ -3,6 +3,7 @@
 //! it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ use vfio_mig::conformance::{HostSetup, NoHost};
 use super::hardware::LabHardware;
 use super::kept::Kept;
 use super::lpar::LparError;
+use super::owner::Owner;
 
 /// The most queues that Linux's bus finds in a time worth waiting for: it asks for each, under emulation.
-const MOST_QUEUES: usize = 4096;
+pub(crate) const MOST_QUEUES: usize = 4096;
 /// How long a look at what the kernel has may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -53,7 +55,7 @@ impl LabMachines {
     /// # Errors
     /// [`LparError`].
     pub fn new(kept: Kept, folder: PathBuf) -> Result<Self, LparError> {
-        let lpar = kept.lpar(&Topology::default(), &folder, "0")?;
+        let lpar = kept.lpar(&Owner::new(&Topology::default())?, &folder, "0")?;
         let linux = Linux::new(lpar.agent(), PATIENCE);
         for (kind, path, option) in MOUNTS {
             linux.mount(kind, path).map_err(|error| lacks(&error, option, path))?;
@@ -98,8 +100,9 @@ impl Machines for LabMachines {
         let wanted = HostSetup { format: None, ..setup.clone() };
         let model = ModelFactory::corrected().config(&wanted).map_err(NoHost::Unfit)?;
         let name = self.count.fetch_add(1, Ordering::Relaxed).to_string();
-        let lpar = self.kept.lpar(&model.topology, &self.folder, &name).map_err(broken)?;
-        Ok(Machine::expendable(lpar.agent(), Box::new(LabHardware::new(lpar))))
+        let owner = Owner::new(&model.topology).map_err(broken)?;
+        let lpar = self.kept.lpar(&owner, &self.folder, &name).map_err(broken)?;
+        Ok(Machine::expendable(lpar.agent(), Arc::new(LabHardware::new(lpar))))
     }
 }
 

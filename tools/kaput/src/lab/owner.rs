@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The AP hardware of one LPAR, owned by this process: the LPAR's instructions come by a socket and go through a door
-//! at which a case can have other answers given.
+//! at which a case can have other answers given. A guest in a QEMU of its own has a socket too, and a [`Gate`] before
+//! it: the door closes it before the driver takes one of the guest's queues away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use ap_arch::{Apqn, ConditionCode, FunctionCode, Gr0, QueueStatus, ResponseCode};
+use ap_arch::{Apid, Apqi, Apqn, ConditionCode, FunctionCode, Gr0, QueueStatus, ResponseCode};
 use ap_machine::topology::{Facilities, TopologyError};
 use ap_machine::{
     Configuration, Instruction, Machine, ManualClock, OperandMemory, Operands, Outcome, RegisterWrites, Topology,
@@ -16,10 +18,13 @@ use ap_machine::{
 };
 use vfio_mig::QueueAnswer;
 
+use super::gate::Gate;
+
 /// What an LPAR is shown: what KVM and vfio_ap look for before they start.
 pub const FACILITIES: Facilities = Facilities { apqci: true, apft: true, apqi: true, sie: true };
 
-/// The hardware of one LPAR.
+/// The hardware of one LPAR; clones are the same.
+#[derive(Clone)]
 pub struct Owner {
     /// The hardware.
     pub machine: Arc<Machine>,
@@ -27,21 +32,36 @@ pub struct Owner {
     pub lpar: Arc<Configuration>,
     /// Other answers than the hardware's.
     pub door: Arc<Door>,
-    /// The hardware's time, which stands still until somebody lets it pass.
-    pub clock: Arc<ManualClock>,
+    /// The hardware's time, where it stands still until somebody lets it pass.
+    pub clock: Option<Arc<ManualClock>>,
+    /// Before the instructions of the guest that is in a QEMU of its own.
+    pub gate: Arc<Gate>,
+    /// The highest numbers of adapter and domain.
+    pub highest: (Apid, Apqi),
 }
 
 impl Owner {
-    /// Builds the hardware.
+    /// Builds hardware whose time stands still, for cases.
     ///
     /// # Errors
     /// [`TopologyError`].
     pub fn new(topology: &Topology) -> Result<Self, TopologyError> {
         let clock = Arc::new(ManualClock::default());
-        let topology = Topology { facilities: FACILITIES, ..topology.clone() };
-        let machine = Machine::with_clock(&topology, Arc::clone(&clock) as _)?;
-        let lpar = Configuration::host(&machine);
-        Ok(Self { machine, lpar, door: Arc::default(), clock })
+        let machine = Machine::with_clock(&shown(topology), Arc::clone(&clock) as _)?;
+        Ok(Self::of(machine, topology, Some(clock)))
+    }
+
+    /// Builds hardware whose time is real, for guests.
+    ///
+    /// # Errors
+    /// [`TopologyError`].
+    pub fn in_real_time(topology: &Topology) -> Result<Self, TopologyError> {
+        Ok(Self::of(Machine::new(&shown(topology))?, topology, None))
+    }
+
+    fn of(machine: Arc<Machine>, topology: &Topology, clock: Option<Arc<ManualClock>>) -> Self {
+        let (lpar, highest) = (Configuration::host(&machine), (topology.max_adapter, topology.max_domain));
+        Self { machine, lpar, door: Arc::default(), clock, gate: Arc::default(), highest }
     }
 
     /// Waits on `socket` for the LPAR's QEMU, on a thread of its own.
@@ -49,24 +69,53 @@ impl Owner {
     /// # Errors
     /// The socket's.
     pub fn listen(&self, socket: &Path) -> std::io::Result<Serving> {
-        let listener = UnixListener::bind(socket)?;
-        let (lpar, door) = (Arc::clone(&self.lpar), Arc::clone(&self.door));
-        let thread = thread::Builder::new().name("owner".to_owned()).spawn(move || {
-            let Ok((stream, _)) = listener.accept() else { return };
-            // An LPAR that is gone asks nothing any more; its process says so to whoever waits for it.
-            _ = machine_socket::serve_by(
-                &|instruction, operands, memory| door.pass(&lpar, instruction, operands, memory),
-                stream,
-            );
-        })?;
-        Ok(Serving { socket: socket.to_owned(), thread: Some(thread) })
+        let owner = self.clone();
+        Serving::new(socket, move |instruction, operands, memory| {
+            owner.door.pass(&owner, instruction, operands, memory)
+        })
+    }
+
+    /// Waits on `socket` for the QEMU of a guest, whose instructions pass the gate.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn listen_for_guest(&self, socket: &Path, guest: Arc<Configuration>) -> std::io::Result<Serving> {
+        let gate = Arc::clone(&self.gate);
+        Serving::new(socket, move |instruction, operands, memory| {
+            let _inside = gate.pass();
+            guest.execute(instruction, operands, memory)
+        })
     }
 }
 
-/// The thread that executes for an LPAR; it ends with the LPAR's QEMU.
+fn shown(topology: &Topology) -> Topology {
+    Topology { facilities: FACILITIES, ..topology.clone() }
+}
+
+/// The thread that executes for a QEMU; it ends with the QEMU, or with this.
 pub struct Serving {
     socket: PathBuf,
+    /// The connection once more, to end it.
+    stream: Arc<Mutex<Option<UnixStream>>>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Serving {
+    fn new(
+        socket: &Path,
+        execution: impl Fn(Instruction, &Operands, &mut dyn OperandMemory) -> Outcome + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let listener = UnixListener::bind(socket)?;
+        let stream = Arc::new(Mutex::new(None));
+        let its = Arc::clone(&stream);
+        let thread = thread::Builder::new().name("owner".to_owned()).spawn(move || {
+            let Ok((stream, _)) = listener.accept() else { return };
+            *its.lock().unwrap_or_else(PoisonError::into_inner) = stream.try_clone().ok();
+            // A QEMU that is gone asks nothing any more; its process says so to whoever waits for it.
+            _ = machine_socket::serve_by(&execution, stream);
+        })?;
+        Ok(Self { socket: socket.to_owned(), stream, thread: Some(thread) })
+    }
 }
 
 impl Drop for Serving {
@@ -74,14 +123,24 @@ impl Drop for Serving {
         // A QEMU that never came is not waited for: this connection is its place, and ends at once.
         drop(UnixStream::connect(&self.socket));
         _ = std::fs::remove_file(&self.socket);
+        if let Some(stream) = &*self.stream.lock().unwrap_or_else(PoisonError::into_inner) {
+            _ = stream.shutdown(Shutdown::Both);
+        }
         _ = self.thread.take().map(JoinHandle::join);
     }
+}
+
+/// The guest in a QEMU of its own, and who sets its masks.
+struct Guest {
+    configuration: Arc<Configuration>,
+    unasked: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Answers that an LPAR gets instead of the hardware's.
 #[derive(Default)]
 pub struct Door {
     planted: Mutex<Planted>,
+    guest: Mutex<Option<Guest>>,
 }
 
 #[derive(Default)]
@@ -111,14 +170,32 @@ impl Door {
         };
     }
 
+    /// From now on `unasked` is called, once for each time that the gate is closed for it, when the LPAR zeroizes a
+    /// queue of this guest's. It must not wait.
+    pub fn watch(&self, configuration: Arc<Configuration>, unasked: Box<dyn Fn() + Send + Sync>) {
+        *self.guest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Guest { configuration, unasked });
+    }
+
+    /// The driver gives KVM the new masks first and zeroizes the queues afterwards. So they are to be had by now, and
+    /// the guest waits for them.
+    fn zeroizes(&self, apqn: Apqn, gate: &Gate) {
+        let guest = self.guest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(guest) = &*guest
+            && guest.configuration.apcb().contains(apqn)
+            && gate.close_unasked()
+        {
+            (guest.unasked)();
+        }
+    }
+
     fn pass(
         &self,
-        lpar: &Configuration,
+        owner: &Owner,
         instruction: Instruction,
         operands: &Operands,
         memory: &mut dyn OperandMemory,
     ) -> Outcome {
-        let gr0 = Gr0(operands.gr0);
+        let (gr0, lpar) = (Gr0(operands.gr0), &owner.lpar);
         if instruction != Instruction::Pqap {
             return lpar.execute(instruction, operands, memory);
         }
@@ -127,6 +204,9 @@ impl Door {
         let answer = planted.answers.get(&gr0.apqn()).copied().filter(|_| !is_bus);
         let fails = planted.failing.contains(&gr0.apqn());
         drop(planted);
+        if gr0.function() == FunctionCode::ZAPQ {
+            self.zeroizes(gr0.apqn(), &owner.gate);
+        }
         match gr0.function() {
             FunctionCode::TAPQ if answer.is_some() => {
                 let outcome = lpar.execute(instruction, operands, memory);

@@ -27,12 +27,20 @@ pub struct Setup<'a> {
     pub kvm: Option<(&'a str, &'a str)>,
 }
 
-/// The arguments. `file` gives the path of one of the machine's files; `control` is where the plugin is to listen,
-/// without it there is no plugin.
+/// Whom the plugin has to do with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Link<'a> {
+    /// The harness: it listens there.
+    Control(&'a Path),
+    /// The owner of its machine, who listens there.
+    Machine(&'a Path),
+}
+
+/// The arguments. `file` gives the path of one of the machine's files; without a link there is no plugin.
 pub(super) fn arguments(
     setup: &Setup<'_>,
     file: &impl Fn(&str) -> PathBuf,
-    control: Option<&Path>,
+    link: Option<Link<'_>>,
     incoming: bool,
 ) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
@@ -60,10 +68,13 @@ pub(super) fn arguments(
         // The name in the stream must be the same on both sides.
         add(&["-device", &format!("vfio-ap,id=ap,sysfsdev={}", escaped(Path::new(device)))]);
     }
-    if let Some(control) = control {
-        let host = file("host.json");
-        let (plugin, host, control) = (escaped(setup.plugin), escaped(&host), escaped(control));
-        add(&["-plugin", &format!("{plugin},config={host},control={control}")]);
+    if let Some(link) = link {
+        let (plugin, host) = (escaped(setup.plugin), escaped(&file("host.json")));
+        let link = match link {
+            Link::Control(path) => format!("control={}", escaped(path)),
+            Link::Machine(path) => format!("machine={}", escaped(path)),
+        };
+        add(&["-plugin", &format!("{plugin},config={host},{link}")]);
     }
     // A destination is told by QMP where to listen, and has no use for a kernel but needs the same machine.
     add(&["-kernel", &setup.image.display().to_string(), "-append", setup.append]);
@@ -108,16 +119,21 @@ mod tests {
 
     #[test]
     fn a_comma_in_a_path_does_not_end_the_option() {
-        let all = arguments(&setup(), &|kind| PathBuf::from(format!("/run/00-A.{kind}")), Some(Path::new("/c")), false);
+        let all = arguments(
+            &setup(),
+            &|kind| PathBuf::from(format!("/run/00-A.{kind}")),
+            Some(Link::Control(Path::new("/c"))),
+            false,
+        );
         assert!(all.contains(&"/p,,q.so,config=/run/00-A.host.json,control=/c".to_owned()), "{all:?}");
     }
 
     #[test]
     fn a_machine_without_plugin_and_a_destination_differ_from_the_usual_in_these_arguments_only() {
         let file = |kind: &str| PathBuf::from(format!("/run/00-A.{kind}"));
-        let usual = arguments(&setup(), &file, Some(Path::new("/c")), false);
+        let usual = arguments(&setup(), &file, Some(Link::Control(Path::new("/c"))), false);
         let bare = arguments(&setup(), &file, None, false);
-        let incoming = arguments(&setup(), &file, Some(Path::new("/c")), true);
+        let incoming = arguments(&setup(), &file, Some(Link::Control(Path::new("/c"))), true);
         assert!(usual.contains(&"-plugin".to_owned()) && !bare.contains(&"-plugin".to_owned()));
         let common = usual.strip_suffix(&["-S".to_owned()]).expect("its guest waits");
         assert_eq!(incoming.strip_prefix(common), Some(&["-incoming".to_owned(), "defer".to_owned()][..]));

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ap_machine::{Facilities, Topology};
+use futures_util::future::BoxFuture;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
-use vfio_ap::HostConfig;
+use vfio_ap::{HostConfig, MdevConfig};
 
-use super::arguments::{self, Setup};
+use super::arguments::{self, Link, Setup};
 use super::console::Console;
 use super::error::MachineError;
 use super::observed::Observed;
@@ -26,7 +28,7 @@ use crate::protocol::qmp::command::{Capabilities, Cont, QueryStatus, SetCapabili
 use crate::protocol::qmp::{Notice, Qmp, QmpError};
 use crate::protocol::socket_path::{self, remove_stale_socket};
 use crate::protocol::transcript::Transcript;
-use crate::scenario::HostSpec;
+use crate::scenario::{HostSpec, USUAL_UUID};
 
 /// One QEMU that was started and does not answer yet.
 pub struct Launching {
@@ -35,7 +37,7 @@ pub struct Launching {
     process: Process,
     console: UnixListener,
     qmp: UnixListener,
-    control: Option<PathBuf>,
+    answers: Answers,
     observed: Observed,
     host: String,
     records: Records,
@@ -47,12 +49,40 @@ pub struct Launching {
     incoming: bool,
 }
 
+/// A place at a machine that another owns.
+pub struct Seat {
+    /// Where the plugin finds the machine.
+    pub socket: PathBuf,
+    /// How much of it the guest is shown.
+    pub facilities: Facilities,
+    /// Who answers for the guest's cards, once the guest may run.
+    pub driver: BoxFuture<'static, Result<Control, ControlError>>,
+}
+
+/// Whose the guest's cards are.
+pub enum Cards<'a> {
+    /// The guest has none, or those of its host: QEMU runs without the plugin.
+    Nobody,
+    /// The plugin's, on a host of this description.
+    Plugin(&'a HostSpec),
+    /// Another's, who owns the machine.
+    Owner(Seat),
+}
+
+/// Who will answer for them.
+enum Answers {
+    Nobody,
+    /// The plugin, which listens there.
+    Plugin(PathBuf),
+    Owner(BoxFuture<'static, Result<Control, ControlError>>),
+}
+
 /// Everything about a machine that is to be started.
 pub struct Plan<'a> {
     /// The host's name.
     pub host: &'a str,
-    /// The host's description, for the plugin; `None` runs QEMU without the plugin.
-    pub spec: Option<&'a HostSpec>,
+    /// Whose its cards are.
+    pub cards: Cards<'a>,
     /// The other host it is to run on, if it is not to run here.
     pub connection: Option<&'a Arc<HostConnection>>,
     /// What all machines of the run have in common.
@@ -74,7 +104,7 @@ impl Launching {
     ///
     /// # Errors
     /// [`MachineError::Io`].
-    pub fn launch(plan: &Plan<'_>, observed: &Observed) -> Result<Self, MachineError> {
+    pub fn launch(plan: Plan<'_>, observed: &Observed) -> Result<Self, MachineError> {
         let index = observed.add_machine(plan.host);
         let launched = Self::spawn(plan, observed, index);
         if launched.is_err() {
@@ -83,28 +113,41 @@ impl Launching {
         launched
     }
 
-    fn spawn(plan: &Plan<'_>, observed: &Observed, index: usize) -> Result<Self, MachineError> {
+    fn spawn(plan: Plan<'_>, observed: &Observed, index: usize) -> Result<Self, MachineError> {
         let prefix = format!("{index:02}-{}", plan.host);
         let file = |kind: &str| plan.folder.file(&format!("{prefix}.{kind}"));
         let console =
             UnixListener::bind(file(socket_path::CONSOLE)).map_err(|e| MachineError::Io("console socket", e))?;
         let qmp = UnixListener::bind(file(socket_path::MONITOR)).map_err(|e| MachineError::Io("QMP socket", e))?;
         let names = Names::new(plan.connection, plan.folder, &prefix);
-        let (mut control, mut control_there) = (None, None);
-        if let Some(spec) = plan.spec {
-            let config = HostConfig { trace: plan.trace, ..spec.config(plan.host) };
-            let host = plan.folder.write_json(&format!("{prefix}.host.json"), &config);
-            host.map_err(|e| MachineError::Io("host description", e))?;
-            let given = spec.control.as_ref().map(|path| plan.folder.path().join(path.get_ref()));
-            given.iter().for_each(|path| remove_stale_socket(path));
-            control_there = Some(match (&given, plan.connection) {
-                (Some(given), None) => given.clone(),
-                _ => names.path(socket_path::CONTROL),
-            });
-            control = Some(given.unwrap_or_else(|| file(socket_path::CONTROL)));
-        }
-        let arguments =
-            arguments::arguments(plan.setup, &|kind| names.path(kind), control_there.as_deref(), plan.incoming);
+        let write = |config: &HostConfig| {
+            let host = plan.folder.write_json(&format!("{prefix}.host.json"), config);
+            host.map_err(|e| MachineError::Io("host description", e))
+        };
+        let line = |link| arguments::arguments(plan.setup, &|kind| names.path(kind), link, plan.incoming);
+        let (arguments, answers) = match plan.cards {
+            Cards::Nobody => (line(None), Answers::Nobody),
+            Cards::Plugin(spec) => {
+                write(&HostConfig { trace: plan.trace, ..spec.config(plan.host) })?;
+                let given = spec.control.as_ref().map(|path| plan.folder.path().join(path.get_ref()));
+                given.iter().for_each(|path| remove_stale_socket(path));
+                let there = match (&given, plan.connection) {
+                    (Some(given), None) => given.clone(),
+                    _ => names.path(socket_path::CONTROL),
+                };
+                let here = given.unwrap_or_else(|| file(socket_path::CONTROL));
+                (line(Some(Link::Control(&there))), Answers::Plugin(here))
+            }
+            Cards::Owner(Seat { socket, facilities, driver }) => {
+                write(&HostConfig {
+                    name: plan.host.to_owned(),
+                    topology: Topology { facilities, ..Topology::default() },
+                    mdev: MdevConfig { uuid: USUAL_UUID.to_owned(), ..MdevConfig::default() },
+                    ..HostConfig::default()
+                })?;
+                (line(Some(Link::Machine(&socket))), Answers::Owner(driver))
+            }
+        };
         let command_line = arguments::for_people(plan.setup.qemu, &arguments);
         plan.folder
             .write(&format!("{prefix}.command"), &command_line)
@@ -120,7 +163,11 @@ impl Launching {
                 process::look_after(reap(life, observed.clone(), index, Arc::clone(plan.folder)));
             }
             Some(connection) => {
-                let (connection, names, control) = (Arc::clone(connection), names.clone(), control.clone());
+                let control = match &answers {
+                    Answers::Plugin(path) => Some(path.clone()),
+                    Answers::Nobody | Answers::Owner(_) => None,
+                };
+                let (connection, names) = (Arc::clone(connection), names.clone());
                 let process = process::RemoteProcess { connection, names, command: command_line, stderr, control };
                 let life = process.run(killed, observed.clone(), index);
                 process::look_after(reap(life, observed.clone(), index, Arc::clone(plan.folder)));
@@ -135,7 +182,7 @@ impl Launching {
             process,
             console,
             qmp,
-            control,
+            answers,
             observed: observed.clone(),
             host: plan.host.to_owned(),
             records,
@@ -203,16 +250,18 @@ impl Launching {
             // source believes that the guest is gone.
             capabilities.push(on("return-path"));
         }
+        let is_plugin = matches!(self.answers, Answers::Plugin(_));
         // QEMU takes one command after the other, so all are sent at once. Its first answer comes from the loop that
         // the plugin was started before, unlike its greeting.
         let (control, (), _) = tokio::try_join!(
             biased;
             async {
                 qmp.execute(Capabilities {}).await?;
-                match &self.control {
-                    Some(path) => Ok::<_, MachineError>(Some(Control::connect(path, self.records.control).await?)),
-                    None => Ok(None),
-                }
+                Ok::<_, MachineError>(match self.answers {
+                    Answers::Nobody => None,
+                    Answers::Plugin(path) => Some(Control::connect(&path, self.records.control).await?),
+                    Answers::Owner(driver) => Some(driver.await?),
+                })
             },
             async {
                 self.observed.status(index, &qmp.execute(QueryStatus {}).await?);
@@ -226,7 +275,7 @@ impl Launching {
         }
         self.observed.event(Some(index), What::Ready);
         let version = self.observed.write(|state| state.machines[index].version);
-        if let Some(fault) = version.filter(|_| self.control.is_some()).and_then(qemu::known_fault) {
+        if let Some(fault) = version.filter(|_| is_plugin).and_then(qemu::known_fault) {
             self.observed.event(Some(index), What::Warned { text: fault.to_owned() });
         }
         Ok(Machine {

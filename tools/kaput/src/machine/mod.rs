@@ -24,7 +24,7 @@ use qapi_spec::Command;
 use crate::guest::image::Region;
 use crate::hosts::ssh::HostConnection;
 use crate::outcome::events::What;
-use crate::protocol::control::{Control, ControlError};
+use crate::protocol::control::{Control, ControlError, Kernel};
 use crate::protocol::qmp::command::{HumanMonitor, PhysicalMemorySave};
 use crate::protocol::qmp::{self, QmpError};
 use console::Console;
@@ -43,7 +43,7 @@ pub struct Machine {
     pub index: usize,
     /// The host it stands for.
     pub host: String,
-    /// The plugin, if QEMU has it.
+    /// Who answers for the guest's cards, where somebody does.
     pub(crate) control: Option<Control>,
     pub(crate) monitor: Box<dyn Monitor>,
     pub(crate) process: Process,
@@ -74,7 +74,13 @@ impl Machine {
         }
     }
 
-    /// Calls the plugin.
+    /// The kernel whose own driver has the guest's device; `None` where the model has it.
+    #[must_use]
+    pub fn kernel(&self) -> Option<&Kernel> {
+        self.control.as_ref().and_then(Control::kernel)
+    }
+
+    /// Calls whoever answers for the guest's cards: the plugin, or the lab.
     ///
     /// # Errors
     /// [`MachineError`]; a QEMU that died meanwhile is [`MachineError::Died`], whatever the connection says.
@@ -87,7 +93,7 @@ impl Machine {
         match tokio::time::timeout_at(deadline, call(control)).await {
             Ok(Err(error @ ControlError::Lost(_))) => Err(self.died_or(error.into()).await),
             Ok(answer) => Ok(answer?),
-            Err(_) => Err(ControlError::Lost("no answer in time".to_owned()).into()),
+            Err(_) => Err(control.silence().into()),
         }
     }
 
@@ -159,7 +165,7 @@ impl Machine {
         self.monitor.cut();
     }
 
-    /// Cuts the connection to the plugin.
+    /// Cuts the connection to whoever answers for the cards.
     pub fn cut_control(&self) {
         if let Some(control) = &self.control {
             control.cut();

@@ -82,6 +82,17 @@ pub enum What {
         /// Control domains.
         control_domains: String,
     },
+    /// The LPAR of a host is up: the real driver of this kernel has the guest's device.
+    Kernel {
+        /// Version, file and features.
+        kernel: String,
+        /// Whether the driver can migrate.
+        migrates: bool,
+        /// The process of the LPAR.
+        pid: u32,
+    },
+    /// The driver cannot migrate, so an administrator assigned the destination's device as the source's is.
+    AssignedAlike,
     /// The AP configuration went over.
     HandedOver {
         /// Bytes of the stream.

@@ -110,6 +110,7 @@ impl<'a> Line<'a> {
             What::Asked { migration } => format!("the guest asks for migration {migration}"),
             What::Migration { status } => format!("migration: {status}"),
             What::Device { state } => format!("device: {state}"),
+            What::AssignedAlike => "the destination's device is assigned as the source's is".to_owned(),
             What::HandedOver { bytes, .. } => format!("{bytes} bytes of AP configuration have gone over"),
             What::Refused { errno, .. } => format!("the AP configuration is refused with {errno}"),
             What::Key => "the guest's key is pressed".to_owned(),

@@ -79,6 +79,8 @@ kinds! {
     GuestSilent = "guest-silent", Infrastructure;
     /// The plugin's control connection ended or stayed silent.
     ControlLost = "control-lost", Infrastructure;
+    /// The emulated LPAR with the real driver ended or stayed silent.
+    LparLost = "lpar-lost", Infrastructure;
     /// QEMU's QMP connection ended, stayed silent, or refused a command.
     QmpLost = "qmp-lost", Infrastructure;
     /// QEMU's migration failed for a reason of its own.

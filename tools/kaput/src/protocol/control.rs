@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A client of the plugin's control socket: typed calls, one at a time, each with one answer. The protocol's types are
-//! `vfio_ap::control`'s; events between question and answer go into the transcript.
+//! Typed calls to whoever answers for the cards and the driver of a guest's host: the plugin by its control socket
+//! ([`Socket`]), or the real driver in an LPAR of the lab. The requests are those of `vfio_ap::control`.
 //!
-//! A call that is abandoned (its deadline passed) leaves the connection usable: late answers carry the number of their
-//! question and are skipped.
+//! Calls of the socket are made one at a time, each with one answer; events between question and answer go into the
+//! transcript. One that is abandoned (its deadline passed) leaves the connection usable: late answers carry the number
+//! of their question and are skipped.
 
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as Direct;
 use std::path::Path;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio_util::codec::{Framed, LinesCodec};
@@ -40,14 +43,44 @@ pub enum ControlError {
     /// The connection could not be made or ended.
     #[error("the plugin's control connection: {0}")]
     Lost(String),
+    /// The LPAR that has the driver is gone, or does not answer.
+    #[error("{0}")]
+    Lpar(String),
 }
 
 fn lost(reason: impl ToString) -> ControlError {
     ControlError::Lost(reason.to_string())
 }
 
+/// A kernel whose own driver has the guest's device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Version, file and features, for people.
+    pub description: String,
+    /// Whether its driver can migrate a device.
+    pub migrates: bool,
+}
+
+/// Whoever answers for the cards and the driver of a guest's host.
+pub trait Driver: Send + Sync {
+    /// Answers a request, as the control protocol has it.
+    fn ask(&self, request: Request) -> BoxFuture<'_, Result<Value, ControlError>>;
+
+    /// What is to be said of it when it does not answer in time.
+    fn silence(&self) -> ControlError;
+
+    /// The kernel that the driver is of; `None` for the model.
+    fn kernel(&self) -> Option<&Kernel>;
+
+    /// Ends the connection, as if the other side were out of reach.
+    fn cut(&self);
+}
+
+/// Typed calls to a driver.
+pub struct Control(Box<dyn Driver>);
+
 /// One connection to one plugin.
-pub struct Control {
+struct Socket {
     line: Mutex<Line>,
     /// The same socket once more, to end it whoever waits for it.
     direct: Direct,
@@ -59,12 +92,9 @@ struct Line {
     next: u64,
 }
 
-impl Control {
+impl Socket {
     /// Connects and checks the greeting.
-    ///
-    /// # Errors
-    /// [`ControlError::Lost`] if nobody is there, or somebody who speaks another protocol.
-    pub async fn connect(path: &Path, transcript: Transcript) -> Result<Self, ControlError> {
+    async fn connect(path: &Path, transcript: Transcript) -> Result<Self, ControlError> {
         let stream = UnixStream::connect(path).await.map_err(lost)?;
         let direct = Direct::from(stream.as_fd().try_clone_to_owned().map_err(lost)?);
         let mut frames = Framed::new(stream, LinesCodec::new_with_max_length(MAX_LINE + 1));
@@ -81,11 +111,7 @@ impl Control {
         Ok(Self { line: Mutex::new(Line { frames, next: 1 }), direct, transcript })
     }
 
-    /// Asks anything.
-    ///
-    /// # Errors
-    /// [`ControlError`].
-    pub async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, ControlError> {
+    async fn answer(&self, request: Request) -> Result<Value, ControlError> {
         let mut line = self.line.lock().await;
         let id = line.next;
         line.next += 1;
@@ -104,6 +130,61 @@ impl Control {
                 None => ControlError::Refused(error.to_string()),
             });
         }
+    }
+}
+
+impl Driver for Socket {
+    fn ask(&self, request: Request) -> BoxFuture<'_, Result<Value, ControlError>> {
+        self.answer(request).boxed()
+    }
+
+    fn silence(&self) -> ControlError {
+        lost("no answer in time")
+    }
+
+    fn kernel(&self) -> Option<&Kernel> {
+        None
+    }
+
+    fn cut(&self) {
+        _ = self.direct.shutdown(Shutdown::Both);
+    }
+}
+
+impl Control {
+    /// That driver.
+    #[must_use]
+    pub fn of(driver: Box<dyn Driver>) -> Self {
+        Self(driver)
+    }
+
+    /// Connects to a plugin and checks its greeting.
+    ///
+    /// # Errors
+    /// [`ControlError::Lost`] if nobody is there, or somebody who speaks another protocol.
+    pub async fn connect(path: &Path, transcript: Transcript) -> Result<Self, ControlError> {
+        Ok(Self(Box::new(Socket::connect(path, transcript).await?)))
+    }
+
+    /// Asks anything.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, ControlError> {
+        let answer = self.0.ask(request).await?;
+        serde_json::from_value(answer).map_err(|error| ControlError::Refused(error.to_string()))
+    }
+
+    /// See [`Driver::silence`].
+    #[must_use]
+    pub fn silence(&self) -> ControlError {
+        self.0.silence()
+    }
+
+    /// See [`Driver::kernel`].
+    #[must_use]
+    pub fn kernel(&self) -> Option<&Kernel> {
+        self.0.kernel()
     }
 
     /// Requests a migration state.
@@ -148,9 +229,9 @@ impl Control {
         self.ask(Request::MigrationGetState { mdev: None }).await.map(|reply: StateReply| reply.state)
     }
 
-    /// Ends the connection, as if the other side were out of reach.
+    /// See [`Driver::cut`].
     pub fn cut(&self) {
-        _ = self.direct.shutdown(Shutdown::Both);
+        self.0.cut();
     }
 
     /// The driver's log from line `since` on.

@@ -26,11 +26,12 @@ pub fn screen(scenario: &Scenario, finished: &Finished) -> String {
         _ = writeln!(text, "  host {:<9} {}", name.get_ref(), describe(host, scenario.plugin));
     }
     let timeline = Timeline::of(&finished.events);
+    once(&mut text, "driver", &finished.events, kernel);
     suites(&mut text, &finished.cases);
     for migration in &timeline.migrations {
         _ = writeln!(text, "  {migration}");
     }
-    warnings(&mut text, &finished.events);
+    once(&mut text, "warning", &finished.events, warning);
     if !timeline.split.is_empty() {
         _ = writeln!(text, "  time           {}", timeline.split);
     }
@@ -90,20 +91,30 @@ fn numbers(mask: Mask256) -> String {
     format!("{}{more}", all.join(","))
 }
 
-/// One line a warning, with all hosts it is about.
-fn warnings(text: &mut String, events: &[Event]) {
-    let mut warned: Vec<(&str, Vec<&str>)> = Vec::new();
+fn warning(what: &What) -> Option<String> {
+    if let What::Warned { text } = what { Some(text.clone()) } else { None }
+}
+
+fn kernel(what: &What) -> Option<String> {
+    let What::Kernel { kernel, migrates, .. } = what else { return None };
+    let by_hand = if *migrates { "" } else { "; it cannot migrate, so an administrator assigns alike beforehand" };
+    Some(format!("{kernel}{by_hand}"))
+}
+
+/// One line for each such text, with all hosts it is about.
+fn once(text: &mut String, title: &str, events: &[Event], of: impl Fn(&What) -> Option<String>) {
+    let mut all: Vec<(String, Vec<&str>)> = Vec::new();
     for event in events {
-        let What::Warned { text } = &event.what else { continue };
+        let Some(text) = of(&event.what) else { continue };
         let host = event.host.as_deref().unwrap_or_default();
-        match warned.iter_mut().find(|(known, _)| known == text) {
+        match all.iter_mut().find(|(known, _)| *known == text) {
             Some((_, hosts)) if !hosts.contains(&host) => hosts.push(host),
             Some(_) => {}
-            None => warned.push((text, vec![host])),
+            None => all.push((text, vec![host])),
         }
     }
-    for (warning, hosts) in warned {
-        _ = writeln!(text, "  warning        {}: {warning}", hosts.join(", "));
+    for (line, hosts) in all {
+        _ = writeln!(text, "  {title:<14} {}: {line}", hosts.join(", "));
     }
 }
 
@@ -212,7 +223,8 @@ mod tests {
             what: What::Warned { text: text.to_owned() },
         };
         let mut text = String::new();
-        warnings(&mut text, &[event("A", "old"), event("B", "old"), event("A", "old"), event("B", "slow")]);
+        let events = [event("A", "old"), event("B", "old"), event("A", "old"), event("B", "slow")];
+        once(&mut text, "warning", &events, warning);
         assert_eq!(text, "  warning        A, B: old\n  warning        B: slow\n");
     }
 

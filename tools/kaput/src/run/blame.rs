@@ -33,6 +33,9 @@ pub(super) fn of_machine(state: &State, index: usize, doing: &str, error: &Machi
                 .expected("no error: nothing here gives a reason for one")
                 .seen(desc.clone())
         }
+        MachineError::Control(ControlError::Lpar(reason)) => {
+            made(Kind::LparLost, format!("the LPAR of host {host} was lost")).seen(reason.clone())
+        }
         MachineError::Control(error) => {
             made(Kind::ControlLost, format!("the plugin of host {host} was lost")).seen(error.to_string())
         }

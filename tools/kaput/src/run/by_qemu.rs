@@ -8,13 +8,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Run;
 use super::blame::{self, Ended};
+use super::lpars::Lpars;
 use super::migration::Migration;
 use super::refusal::{self, Marks};
 use super::story::Migrator;
 use crate::machine::Machine;
 use crate::machine::arguments::Setup;
 use crate::machine::error::MachineError;
-use crate::machine::launch::{Launching, Plan};
+use crate::machine::launch::{Cards, Launching, Plan};
 use crate::outcome::events::What;
 use crate::outcome::verdict::{Kind, RunVerdict};
 use crate::run::engine::Engine;
@@ -23,6 +24,8 @@ use crate::scenario::{Hop, Moment};
 /// QEMUs of the harness's own.
 pub(super) struct ByQemu<'a> {
     run: &'a Run<'a>,
+    /// The hosts, where their driver is a real one in the lab.
+    lpars: Lpars,
     /// Where the kernels' logs stood at first, where there is one to be asked.
     marks: Option<Marks>,
     /// The destination of the next migration, which is being started while other things happen.
@@ -34,10 +37,10 @@ type Pending = (usize, AbortOnDropHandle<Result<Machine, MachineError>>);
 
 impl<'a> ByQemu<'a> {
     pub(super) fn new(run: &'a Run<'a>) -> Self {
-        Self { run, marks: None, next: None }
+        Self { run, lpars: Lpars::default(), marks: None, next: None }
     }
 
-    fn launch(&self, host: &str, incoming: bool) -> Result<Launching, Ended> {
+    fn launch(&mut self, host: &str, incoming: bool) -> Result<Launching, Ended> {
         let Run { tools, scenario, folder, started, .. } = self.run;
         let spec = scenario.host(host).filter(|_| self.run.has_plugin());
         let starts_here = host == scenario.start();
@@ -57,8 +60,14 @@ impl<'a> ByQemu<'a> {
         let setup = Setup { qemu, machine: &tools.machine, plugin, image, append: &append, cpus, kvm };
         let trace = self.run.observed().look().trace.is_some();
         let (started, answer) = (*started, scenario.deadlines.answer);
-        let plan = Plan { host, spec, connection, setup: &setup, incoming, folder, started, trace, answer };
-        Launching::launch(&plan, self.run.observed()).map_err(|error| blame::launch_failed(host, incoming, &error))
+        let failed = |error: &MachineError| blame::launch_failed(host, incoming, error);
+        let cards = match (spec, self.lpars.seat(host)) {
+            (_, Some(seat)) => Cards::Owner(seat.map_err(|error| failed(&MachineError::Io("machine socket", error)))?),
+            (Some(spec), None) => Cards::Plugin(spec),
+            (None, None) => Cards::Nobody,
+        };
+        let plan = Plan { host, cards, connection, setup: &setup, incoming, folder, started, trace, answer };
+        Launching::launch(plan, self.run.observed()).map_err(|error| failed(&error))
     }
 
     async fn destination(&mut self, number: usize) -> Result<Machine, Ended> {
@@ -79,6 +88,7 @@ impl<'a> ByQemu<'a> {
 
 impl Migrator for ByQemu<'_> {
     async fn start(&mut self) -> Result<Machine, Ended> {
+        self.lpars = Lpars::start(self.run).await?;
         self.marks = refusal::marks(self.run).await;
         let launching = self.launch(self.run.scenario.start(), false)?;
         self.prepare(1)?;
@@ -118,4 +128,10 @@ impl Migrator for ByQemu<'_> {
 
     /// The guest's QEMU stands still with it, and everything it printed stands in the socket.
     async fn hear_out(&mut self, _home: &mut Machine) {}
+
+    async fn end(&mut self) {
+        // A destination that nobody needs any more goes first: it has a place at its host.
+        self.next = None;
+        self.lpars.end(self.run).await;
+    }
 }

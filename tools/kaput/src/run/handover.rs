@@ -9,6 +9,7 @@ use vfio_mig::{DeviceState, Errno, LogLevel, StreamId};
 
 use super::blame::Ended;
 use super::wait::Waits;
+use crate::hosts::kernel_log;
 use crate::machine::Machine;
 use crate::machine::backoff::Pace;
 use crate::machine::error::MachineError;
@@ -67,8 +68,12 @@ impl Handover<'_> {
             }
             Err((errno, reason)) => {
                 let log = waits.done(destination, doing, destination.call(|c| c.log(log_before)).await)?;
-                let for_people = log.lines.into_iter().filter(|line| line.level <= LogLevel::Warning);
-                let messages = for_people.map(|line| line.text).collect();
+                let lines = log.lines.into_iter().filter(|line| line.level <= LogLevel::Warning);
+                let messages: Vec<String> = lines.map(|line| line.text).collect();
+                if destination.kernel().is_some() {
+                    let explained = messages.iter().map(|text| kernel_log::explained(text, None).0).collect();
+                    waits.observed.write(|state| state.kernel_log = explained);
+                }
                 let refused = What::Refused { errno: errno.to_string(), reason, messages };
                 waits.observed.event(Some(destination.index), refused);
                 Ok(false)
@@ -93,6 +98,10 @@ impl Handover<'_> {
     /// Waits until the source's device is back to what it was. Nothing notifies the harness when a vCPU has done that.
     pub(super) async fn source_runs(&self) -> Result<(), Ended> {
         let source = self.source;
+        if source.kernel().is_some() {
+            // Between QEMU and this driver nobody does it but we.
+            return self.restore_source().await;
+        }
         let mut pace = Pace::until(Instant::now() + self.waits.answer());
         loop {
             let state = self.waits.done(source, "its device's state is asked", source.call(|c| c.state()).await)?;

@@ -4,6 +4,8 @@
 
 use std::time::Instant;
 
+use vfio_ap::control::{Empty, Request, ValueReply};
+
 use super::Run;
 use super::blame::{self, Ended};
 use super::handover::Handover;
@@ -35,6 +37,9 @@ impl Migration<'_> {
     pub(super) async fn carry_out(self) -> Result<bool, Ended> {
         self.run.begin_migration(self.number, &self.hop, self.source).await?;
         self.moment(Moment::Asked).await?;
+        if self.is_by_hand() {
+            self.assign_alike().await?;
+        }
         let channel = self.open_channel().await?;
         let ended = self.move_guest(channel.uri.clone()).await;
         ended.map_err(|ended| self.blame_link(&channel, ended))
@@ -67,6 +72,7 @@ impl Migration<'_> {
         // The AP configuration goes from device to device; the real driver's goes with QEMU's stream.
         let handover = Handover { waits, source, destination, how: hop.with };
         let accepted = match run.tools.engine {
+            Engine::Emulated if self.is_by_hand() => true,
             Engine::Emulated => handover.carry_out().await?,
             Engine::Kvm(_) | Engine::Libvirt(_) => true,
         };
@@ -75,6 +81,27 @@ impl Migration<'_> {
             return self.cancelled().await;
         }
         if accepted { self.switch_over().await } else { self.give_up(&handover).await }
+    }
+
+    /// Whether an administrator does what a driver that cannot migrate does not.
+    fn is_by_hand(self) -> bool {
+        self.destination.kernel().is_some_and(|kernel| !kernel.migrates)
+    }
+
+    /// The destination's device is assigned as the source's is, before the guest comes.
+    async fn assign_alike(self) -> Result<(), Ended> {
+        let Self { run, source, destination, .. } = self;
+        let path = |machine: &Machine| {
+            let uuid = run.scenario.host(&machine.host).map_or("", |host| host.mdev.uuid.as_str());
+            format!("/sys/devices/vfio_ap/matrix/{uuid}/ap_config")
+        };
+        let doing = "the destination's device is assigned as the source's is";
+        let read = source.call(|c| c.ask(Request::SysfsRead { path: path(source) })).await;
+        let ValueReply { value } = run.waits.done(source, doing, read)?;
+        let write = destination.call(|c| c.ask(Request::SysfsWrite { path: path(destination), value })).await;
+        run.waits.done(destination, doing, write).map(|Empty {}| ())?;
+        run.observed().event(Some(destination.index), What::AssignedAlike);
+        Ok(())
     }
 
     /// The destination has the configuration: the guest goes over.
@@ -111,7 +138,9 @@ impl Migration<'_> {
         let over = |status: &MigrationStatus| (*status == MigrationStatus::CANCELLED).then_some(());
         run.waits.status(source, destination, "the migration is cancelled", over).await?;
         run.waits.runs_on(source, "the guest runs on").await?;
-        Handover { waits: &run.waits, source, destination, how: hop.with }.source_runs().await?;
+        if !self.is_by_hand() {
+            Handover { waits: &run.waits, source, destination, how: hop.with }.source_runs().await?;
+        }
         self.over(false).await
     }
 

@@ -12,6 +12,7 @@ mod channel;
 mod close;
 pub mod engine;
 mod handover;
+mod lpars;
 mod migration;
 mod refusal;
 mod story;

@@ -29,16 +29,23 @@ pub(super) trait Migrator {
 
     /// Waits until everything that a guest printed before its end is noted.
     async fn hear_out(&mut self, home: &mut Machine);
+
+    /// Ends what no guest needs any more.
+    async fn end(&mut self) {}
 }
 
 /// From the start of the first QEMU to the end of the guest. Returns the machine that has the guest, if one came up.
 pub(super) async fn tell(run: &Run<'_>, migrator: &mut impl Migrator) -> (Option<Machine>, Result<(), Ended>) {
-    let mut home = match migrator.start().await {
-        Ok(home) => home,
-        Err(ended) => return (None, Err(ended)),
+    let started = migrator.start().await;
+    let (home, told) = match started {
+        Ok(mut home) => {
+            let told = follow(run, migrator, &mut home).await;
+            (Some(home), told)
+        }
+        Err(ended) => (None, Err(ended)),
     };
-    let told = follow(run, migrator, &mut home).await;
-    (Some(home), told)
+    migrator.end().await;
+    (home, told)
 }
 
 async fn follow(run: &Run<'_>, migrator: &mut impl Migrator, home: &mut Machine) -> Result<(), Ended> {

@@ -3,12 +3,14 @@
 //! environment (`cargo xtask` sets it), else next to the program. Everything is checked before anything is started.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::guest::image::{Image, ImageError};
 use crate::hosts::kernel_log::KernelLogs;
 use crate::hosts::pair::{Hosts, Sites};
 use crate::hosts::qemu::{self, QemuError};
 use crate::hosts::ssh::HostError;
+use crate::lab::supply::Supply;
 use crate::run::engine::Engine;
 
 /// What the user named.
@@ -121,6 +123,8 @@ pub struct Tools {
     pub hosts: Hosts,
     /// What executes guests.
     pub engine: Engine,
+    /// LPARs for scenarios whose driver is a real one.
+    pub lab: Option<Arc<Supply>>,
     /// Whom to ask why a migration failed; `None` where the plugin says it.
     pub kernel_logs: Option<KernelLogs>,
 }
@@ -170,7 +174,7 @@ impl Named {
         let hosts = sites.connect().await?;
         let machine = hosts.machine(machine.as_deref())?;
         hosts.bring(&image).await?;
-        Ok(Tools { qemu, machine, plugin, image, hosts, engine: Engine::Emulated, kernel_logs: None })
+        Ok(Tools { qemu, machine, plugin, image, hosts, engine: Engine::Emulated, lab: None, kernel_logs: None })
     }
 
     pub(crate) fn image(&self) -> Result<Image, ImageError> {

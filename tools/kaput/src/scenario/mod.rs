@@ -5,6 +5,7 @@
 pub mod action;
 pub mod ask;
 mod check;
+mod driver;
 mod hosts;
 pub mod load;
 mod moment;
@@ -25,6 +26,7 @@ use toml::Spanned;
 use vfio_mig::Errno;
 
 pub use action::{Action, ActionKind};
+pub use driver::DriverName;
 pub use hosts::{HostSpec, MdevSpec};
 pub use moment::Moment;
 
@@ -44,6 +46,10 @@ pub struct Scenario {
     /// Whether QEMU runs with the plugin; without it there is no AP, and no migration of it.
     #[serde(default = "yes")]
     pub plugin: bool,
+    /// Which driver stands between the hosts: `model`, `lab`, or `lab:BZIMAGE`.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub driver: DriverName,
     /// The guest.
     pub guest: GuestSpec,
     /// The hosts, by name.

@@ -9,6 +9,7 @@ use kaput::lab::cache;
 use kaput::lab::kept::Kept;
 use kaput::lab::lpar::{From, Lpar, LparError};
 use kaput::lab::machines::LabMachines;
+use kaput::lab::owner::Owner;
 use kaput::lab::parts::Parts;
 use kaput::run::tools::Named;
 
@@ -18,6 +19,7 @@ pub(crate) struct Bench {
     parts: Parts,
     kept: Kept,
     place: PathBuf,
+    agent: PathBuf,
 }
 
 impl Bench {
@@ -32,7 +34,7 @@ impl Bench {
         let parts = Parts::new((qemu, machine, plugin), kernel, agent, folder.path()).expect("parts");
         let place = cache::folder().expect("a cache").join("kept");
         let kept = Kept::new(parts.clone(), place.clone()).expect("a cache");
-        Self { folder, parts, kept, place }
+        Self { folder, parts, kept, place, agent: agent.to_owned() }
     }
 
     /// A folder of one test's.
@@ -40,6 +42,14 @@ impl Bench {
         let folder = self.folder.path().join(name);
         std::fs::create_dir(&folder).map_err(|error| error.to_string())?;
         Ok(folder)
+    }
+
+    pub(crate) fn kernel(&self) -> &Path {
+        &self.parts.kernel
+    }
+
+    pub(crate) fn agent(&self) -> &Path {
+        &self.agent
     }
 
     pub(crate) fn parts(&self) -> Parts {
@@ -55,11 +65,12 @@ impl Bench {
     /// A fresh LPAR on this hardware.
     pub(crate) fn lpar(&self, hardware: &str, folder: &Path) -> Result<Lpar, String> {
         let topology = hardware.parse::<Topology>().map_err(|error| format!("{hardware}: {error}"))?;
-        self.kept.lpar(&topology, folder, "lpar").map_err(|error| error.to_string())
+        let owner = Owner::new(&topology).map_err(|error| error.to_string())?;
+        self.kept.lpar(&owner, folder, "lpar").map_err(|error| error.to_string())
     }
 }
 
 /// An LPAR from its kernel on.
 pub(crate) fn boot(parts: &Parts, folder: &Path) -> Result<Lpar, LparError> {
-    Lpar::start(parts, &Topology::default(), From::Kernel, folder, "booted")
+    Lpar::start(parts, &Owner::new(&Topology::default())?, From::Kernel, folder, "booted")
 }

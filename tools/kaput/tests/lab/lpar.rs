@@ -82,7 +82,7 @@ pub(crate) fn killed(bench: &Bench) -> Result<(), String> {
     let folder = bench.folder("killed")?;
     let lpar = bench.lpar("05=cex8a/33", &folder)?;
     let linux = linux(&lpar)?;
-    let pid = lpar.pid().to_string();
+    let pid = lpar.process().pid().to_string();
     let status = Command::new("kill").args(["-KILL", &pid]).status().map_err(|error| error.to_string())?;
     if !status.success() {
         return Err(format!("kill {pid}: {status}"));

@@ -4,6 +4,7 @@
 
 mod bench;
 mod driver;
+mod guest;
 mod lpar;
 
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ type Test = fn(&Bench) -> Result<(), String>;
 
 const TESTS: &[(&str, Test)] = &[
     ("the released driver does what it can be asked to", driver::is_judged),
+    ("a guest keeps its crypto on the released driver", guest::keeps_its_crypto),
+    ("a guest is judged and nothing is left when its host is lost", guest::survives_the_loss_of_its_host),
     ("an LPAR boots, and its agent answers for the kernel", lpar::boots),
     ("a kept LPAR comes back on other hardware", lpar::comes_back),
     ("a kernel that panics is shown by its first lines", lpar::panics),

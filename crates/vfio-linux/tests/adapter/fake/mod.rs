@@ -91,7 +91,7 @@ impl Machines for FakeMachines {
             mounted: self.mounted(),
         })));
         *self.last.borrow_mut() = Some(Arc::clone(&kernel));
-        let machine = Machine::expendable(Arc::clone(&kernel) as _, Box::new(FakeHardware(kernel)));
+        let machine = Machine::expendable(Arc::clone(&kernel) as _, Arc::new(FakeHardware(kernel)));
         Ok(Machine { patience: PATIENCE, ownership: self.ownership, ..machine })
     }
 }

@@ -250,7 +250,7 @@ fn many_queues(script: &Script<'_>) -> Result<(), Stop> {
     let domains: Vec<u8> = (0x40..0x50).collect();
     let host = matrix(&[4], &domains, &[]);
     let queues: Vec<Apqn> = host.queues().collect();
-    let mdevs = vec![MdevSetup { name: A, matrix: matrix(&[], &[], &[]) }];
+    let mdevs = vec![MdevSetup { name: A.to_owned(), matrix: matrix(&[], &[], &[]) }];
     let setup = HostSetup { host, mdevs, unbound: queues.clone(), ..HostSetup::destination() };
     let side = script.host("destination", &setup)?;
     let format = side.format()?;

@@ -207,7 +207,8 @@ fn large(script: &Script<'_>) -> Result<(), Stop> {
     let domains: Vec<u8> = (0..=255).collect();
     let adapters: Vec<u8> = (0..20).collect();
     let host = matrix(&adapters, &domains, &[]);
-    let setup = |matrix| HostSetup { host, mdevs: vec![MdevSetup { name: A, matrix }], ..HostSetup::source() };
+    let setup =
+        |matrix| HostSetup { host, mdevs: vec![MdevSetup { name: A.to_owned(), matrix }], ..HostSetup::source() };
     let source = script.host("source", &setup(host))?;
     script.expect("a snapshot of 5,120 queues", source.set(STOP_COPY)?, "ok, stream", &[])?;
     source.reach(RUNNING)?;

@@ -15,6 +15,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ap_arch::{Apid, Apqi};
 use ap_machine::Topology;
 use ap_machine::topology::TopologyError;
 use vfio_ap::{HostConfig, MdevConfig};
@@ -25,7 +26,7 @@ pub use arguments::command_line;
 use super::owner::{FACILITIES, Owner, Serving};
 use super::parts::Parts;
 use crate::scenario::USUAL_UUID;
-use process::Process;
+pub use process::Process;
 
 /// Why there is no LPAR.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -99,7 +100,7 @@ pub enum LparError {
 
 /// One LPAR.
 pub struct Lpar {
-    process: Process,
+    process: Arc<Process>,
     agent: Arc<Agent>,
     monitor: Option<UnixStream>,
     /// Its hardware.
@@ -122,17 +123,10 @@ impl Lpar {
     ///
     /// # Errors
     /// [`LparError`].
-    pub fn start(
-        parts: &Parts,
-        topology: &Topology,
-        from: From<'_>,
-        folder: &Path,
-        name: &str,
-    ) -> Result<Self, LparError> {
+    pub fn start(parts: &Parts, owner: &Owner, from: From<'_>, folder: &Path, name: &str) -> Result<Self, LparError> {
         let file = |kind: &str| folder.join(format!("{name}.{kind}"));
-        let owner = Owner::new(topology)?;
         let serving = owner.listen(&file("machine")).map_err(|error| LparError::Io("the machine's socket", error))?;
-        let config = serde_json::to_vec(&shown(topology)).unwrap_or_default();
+        let config = serde_json::to_vec(&shown(owner.highest)).unwrap_or_default();
         std::fs::write(file("host.json"), config).map_err(|error| LparError::Io("the plugin's file", error))?;
         let listen = |kind: &str| UnixListener::bind(file(kind)).map_err(|error| LparError::Io("a socket", error));
         let port = listen("agent")?;
@@ -142,7 +136,7 @@ impl Lpar {
         let port = process.accept(&port)?;
         let monitor = monitor.map(|monitor| process.accept(&monitor)).transpose()?;
         let agent = Arc::new(process.greet(&port)?);
-        Ok(Self { process, agent, monitor, owner, _serving: serving })
+        Ok(Self { process: Arc::new(process), agent, monitor, owner: owner.clone(), _serving: serving })
     }
 
     /// Keeps it in a file, from which [`From::File`] goes on. It stands still afterwards.
@@ -162,19 +156,14 @@ impl Lpar {
 
     /// The process of its QEMU.
     #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.process.pid()
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
     }
 }
 
 /// What the plugin knows of the hardware, which somebody else owns.
-fn shown(topology: &Topology) -> HostConfig {
-    let topology = Topology {
-        facilities: FACILITIES,
-        max_adapter: topology.max_adapter,
-        max_domain: topology.max_domain,
-        ..Topology::default()
-    };
+fn shown((max_adapter, max_domain): (Apid, Apqi)) -> HostConfig {
+    let topology = Topology { facilities: FACILITIES, max_adapter, max_domain, ..Topology::default() };
     let mdev = MdevConfig { uuid: USUAL_UUID.to_owned(), ..MdevConfig::default() };
     HostConfig { name: "lpar".to_owned(), topology, mdev, ..HostConfig::default() }
 }

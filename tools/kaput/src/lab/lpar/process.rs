@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use vfio_linux::Agent;
@@ -22,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A QEMU.
-pub(super) struct Process {
-    child: Child,
+pub struct Process {
+    child: Mutex<Child>,
     qemu: PathBuf,
     console: PathBuf,
     stderr: PathBuf,
@@ -34,8 +35,8 @@ pub(super) struct Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended by itself, and a file may never have been.
-        _ = self.child.kill();
-        _ = self.child.wait();
+        self.kill();
+        _ = self.child().wait();
         self.files.iter().for_each(|file| _ = fs::remove_file(file));
     }
 }
@@ -50,18 +51,40 @@ impl Process {
         let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).spawn();
         let child = started.map_err(|reason| LparError::Start { path: qemu.to_owned(), reason })?;
         let files = ["agent", "qmp", "host.json", "stderr"].map(file).to_vec();
-        Ok(Self { child, qemu: qemu.to_owned(), console: file("console"), stderr, files })
+        Ok(Self { child: Mutex::new(child), qemu: qemu.to_owned(), console: file("console"), stderr, files })
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child().id()
+    }
+
+    /// Ends it, as a crash would.
+    pub fn kill(&self) {
+        _ = self.child().kill();
+    }
+
+    /// What can be seen of it from outside: how it ended, if it did, and what its console says.
+    #[must_use]
+    pub fn fate(&self) -> String {
+        let how = match self.child().try_wait() {
+            Ok(Some(status)) => format!("its QEMU ended ({status})"),
+            Ok(None) => "its QEMU is still there".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        format!("{how}; its console says:\n{}", console::shown(&console::tail(&self.console)))
     }
 
     /// Its connection to somebody who listens for it.
     pub(super) fn accept(&mut self, listener: &UnixListener) -> Result<UnixStream, LparError> {
         let socket = |error| LparError::Io("a socket", error);
         listener.set_nonblocking(true).map_err(socket)?;
-        let mut progress = Progress::of(self.child.id(), &self.console);
+        let mut progress = Progress::of(self.pid(), &self.console);
         loop {
             match listener.accept() {
                 Ok((stream, _)) => {
@@ -71,7 +94,7 @@ impl Process {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(socket(error)),
             }
-            if self.child.try_wait().map_err(socket)?.is_some() {
+            if self.child().try_wait().map_err(socket)?.is_some() {
                 return Err(self.ended());
             }
             if let Some(why) = progress.given_up() {
@@ -84,7 +107,7 @@ impl Process {
     /// Greets the agent, and waits for it as long as the LPAR gets on.
     pub(super) fn greet(&mut self, port: &UnixStream) -> Result<Agent, LparError> {
         let stream = || port.try_clone().map_err(|error| LparError::Io("the agent's port", error));
-        let mut progress = Progress::of(self.child.id(), &self.console);
+        let mut progress = Progress::of(self.pid(), &self.console);
         let mut given_up = None;
         let gets_on = || {
             given_up = progress.given_up();
@@ -104,7 +127,7 @@ impl Process {
     fn ends_soon(&mut self) -> bool {
         let deadline = Instant::now() + MOMENT;
         while Instant::now() < deadline {
-            if !matches!(self.child.try_wait(), Ok(None)) {
+            if !matches!(self.child().try_wait(), Ok(None)) {
                 return true;
             }
             std::thread::sleep(LOOK);
@@ -114,7 +137,7 @@ impl Process {
 
     /// It has ended; what it complained of itself counts more than a console.
     fn ended(&mut self) -> LparError {
-        let how = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+        let how = self.child().wait().map_or_else(|error| error.to_string(), |status| status.to_string());
         let (complaint, said) = (console::tail(&self.stderr), console::tail(&self.console));
         let help = console::help(&said);
         let said = if complaint.trim().is_empty() { console::shown(&said) } else { complaint.trim().to_owned() };

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One host of a run: an LPAR with the real driver, which lives as long as the run. The guest is in a QEMU of its own,
+//! on the same hardware; what the driver gave to KVM becomes the guest's masks.
+//!
+//! Requests are carried out on a thread of the host's own, one after the other. The guest's instructions are held from
+//! before a request that may change its masks until these are set; and from before the driver takes a queue away that
+//! nobody asked it to, until this thread has looked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use ap_arch::Matrix;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use vfio_ap::control::Request;
+use vfio_linux::{Hardware as _, LinuxHost, Machine};
+use vfio_mig::conformance::{HostSetup, MdevSetup, NoHost};
+use vfio_mig::{Capability, DeviceError, HostControl};
+
+use super::gate::Gate;
+use super::hardware::LabHardware;
+use super::kept::Kept;
+use super::lpar::Process;
+use super::owner::{Owner, Serving};
+use super::requests::Answering;
+use crate::machine::launch::Seat;
+use crate::machine::run_folder::RunFolder;
+use crate::protocol::control::{Control, ControlError, Driver, Kernel};
+use crate::scenario::HostSpec;
+
+const MATRIX: &str = "/sys/devices/vfio_ap/matrix";
+const CREATE: &str = "mdev_supported_types/vfio_ap-passthrough/create";
+
+type Answer<T> = Result<T, ControlError>;
+
+/// What the host's thread is told.
+enum Job {
+    Ask(Box<Request>, oneshot::Sender<Answer<Value>>),
+    /// A QEMU comes: the device is as a new one's, and open for it.
+    Arrive(oneshot::Sender<Answer<()>>),
+    /// It is gone.
+    Depart(Serving),
+    /// The driver took a queue away unasked.
+    Follow,
+    /// The run is over.
+    End,
+}
+
+/// What everybody who has to do with a host knows of it.
+struct Shared {
+    name: String,
+    jobs: Sender<Job>,
+    kernel: Kernel,
+    process: Arc<Process>,
+    owner: Owner,
+    hardware: Arc<LabHardware>,
+    guest: String,
+    folder: Arc<RunFolder>,
+}
+
+/// One host of a run. Its LPAR ends when this is dropped.
+pub struct LabHost {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    visits: u32,
+}
+
+impl LabHost {
+    /// Starts the LPAR and prepares it as the scenario has the host. Blocks.
+    ///
+    /// # Errors
+    /// Why there is no such host.
+    pub fn start(kept: &Arc<Kept>, name: &str, spec: &HostSpec, folder: &Arc<RunFolder>) -> Result<Self, NoHost> {
+        let (jobs, todo) = channel();
+        let (ready, prepared) = channel();
+        let (kept, host, spec, folder) = (Arc::clone(kept), name.to_owned(), spec.clone(), Arc::clone(folder));
+        // From the beginning on the thread that stays: QEMU ends with the thread that started it.
+        let thread = std::thread::Builder::new().name(format!("host {name}")).spawn(move || {
+            match Worker::prepare(&kept, host, &spec, jobs, folder) {
+                Ok(worker) => {
+                    _ = ready.send(Ok(Arc::clone(&worker.shared)));
+                    worker.work(&todo);
+                }
+                Err(error) => _ = ready.send(Err(error)),
+            }
+        });
+        let thread = Some(thread.map_err(broken)?);
+        let shared = prepared.recv().unwrap_or_else(|_| Err(broken("its thread ended")))?;
+        Ok(Self { shared, thread, visits: 0 })
+    }
+
+    /// The kernel of its LPAR.
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel {
+        &self.shared.kernel
+    }
+
+    /// The process of its LPAR.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.shared.process.pid()
+    }
+
+    /// How often the guest's instructions were let go before the masks were set, because that took too long.
+    #[must_use]
+    pub fn forced(&self) -> u32 {
+        self.shared.owner.gate.forced()
+    }
+
+    /// A place for the next QEMU with the guest under test; the one before must have gone.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn seat(&mut self) -> std::io::Result<Seat> {
+        self.visits += 1;
+        let shared = Arc::clone(&self.shared);
+        let socket = shared.folder.file(&format!("{}-{}.machine", shared.name, self.visits));
+        let guest = shared.hardware.new_guest(&shared.guest);
+        let serving = shared.owner.listen_for_guest(&socket, Arc::clone(&guest))?;
+        let follow = shared.jobs.clone();
+        shared.owner.door.watch(guest, Box::new(move || _ = follow.send(Job::Follow)));
+        let (ready, opened) = oneshot::channel();
+        // A thread that is gone says so to whoever waits.
+        _ = shared.jobs.send(Job::Arrive(ready));
+        let driver = LabDriver { shared, serving: Some(serving), is_cut: AtomicBool::new(false) };
+        let driver = async move {
+            opened.await.unwrap_or_else(|_| Err(driver.shared.lost("its host's thread ended")))?;
+            Ok(Control::of(Box::new(driver)))
+        };
+        Ok(Seat { socket, facilities: self.shared.hardware.facilities(), driver: driver.boxed() })
+    }
+
+    /// Ends the LPAR and waits until nothing is left of it.
+    pub async fn end(mut self) {
+        self.shared.process.kill();
+        if let Some(thread) = self.thread.take() {
+            drop(self);
+            _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+impl Drop for LabHost {
+    fn drop(&mut self) {
+        // Whatever its thread waits for, an LPAR that is gone ends the wait.
+        self.shared.process.kill();
+        _ = self.shared.jobs.send(Job::End);
+    }
+}
+
+fn broken(error: impl std::fmt::Display) -> NoHost {
+    NoHost::Broken(error.to_string())
+}
+
+/// A scenario's host as the LPAR is prepared.
+fn setup(spec: &HostSpec) -> HostSetup {
+    let mdev = |mdev: &crate::scenario::MdevSpec| MdevSetup { name: mdev.uuid.clone(), matrix: mdev.matrix() };
+    HostSetup {
+        host: spec.topology.matrix(),
+        mdevs: std::iter::once(&spec.mdev).chain(&spec.others).map(mdev).collect(),
+        unbound: spec.unbound.iter().map(|queue| queue.0).collect(),
+        reserved: (spec.default_adapters, spec.default_domains),
+        max_domain: spec.topology.max_domain.0,
+        ..HostSetup::source()
+    }
+}
+
+fn kernel(host: &LinuxHost, guest: &str, kept: &Kept) -> Result<Kernel, DeviceError> {
+    let version = host.sysfs_read("/proc/version")?;
+    let release = version.split_whitespace().nth(2).unwrap_or("of an unknown version");
+    let features = host.sysfs_read(&format!("{MATRIX}/features")).unwrap_or_default();
+    let migrates = host.device(guest).capabilities().has(Capability::Migration);
+    let file = kept.kernel().display();
+    Ok(Kernel { description: format!("vfio_ap of Linux {release} ({file}): {}", features.trim_end()), migrates })
+}
+
+impl Shared {
+    fn lost(&self, reason: &str) -> ControlError {
+        ControlError::Lpar(format!("{reason}; {}", self.process.fate()))
+    }
+
+    /// What is to be seen of an LPAR that was lost stands with the error.
+    fn explained<T>(&self, answer: Answer<T>) -> Answer<T> {
+        answer.map_err(|error| match error {
+            ControlError::Lpar(reason) => self.lost(&reason),
+            error => error,
+        })
+    }
+}
+
+/// What the host's thread has.
+struct Worker {
+    shared: Arc<Shared>,
+    host: LinuxHost,
+    spec: HostSetup,
+}
+
+impl Worker {
+    fn prepare(
+        kept: &Kept,
+        name: String,
+        spec: &HostSpec,
+        jobs: Sender<Job>,
+        folder: Arc<RunFolder>,
+    ) -> Result<Self, NoHost> {
+        let setup = setup(spec);
+        let owner = Owner::in_real_time(&spec.topology).map_err(broken)?;
+        let lpar = kept.lpar(&owner, folder.path(), &format!("{name}-lpar")).map_err(broken)?;
+        let (agent, process) = (lpar.agent(), Arc::clone(lpar.process()));
+        let hardware = Arc::new(LabHardware::showing(lpar, spec.topology.facilities));
+        let machine = Machine::expendable(agent, Arc::clone(&hardware) as _);
+        let host = LinuxHost::new(machine, &setup)?;
+        let guest = spec.mdev.uuid.clone();
+        let kernel = kernel(&host, &guest, kept).map_err(broken)?;
+        for other in spec.others.iter().filter(|other| !other.open) {
+            host.device(&other.uuid).close_device().map_err(broken)?;
+        }
+        let shared = Arc::new(Shared { name, jobs, kernel, process, owner, hardware, guest, folder });
+        Ok(Self { shared, host, spec: setup })
+    }
+
+    fn work(self, todo: &Receiver<Job>) {
+        let gate = &self.shared.owner.gate;
+        for job in todo {
+            match job {
+                Job::Ask(request, reply) => _ = reply.send(self.shared.explained(self.ask(gate, *request))),
+                Job::Arrive(reply) => _ = reply.send(self.shared.explained(self.arrive(gate))),
+                // The device is closed as soon as the QEMU that has it open ends.
+                Job::Depart(serving) => {
+                    drop(serving);
+                    _ = self.host.device(&self.shared.guest).close_device();
+                }
+                Job::Follow if gate.is_unasked() => _ = self.held(gate, || Ok(())),
+                Job::Follow => {}
+                Job::End => return,
+            }
+        }
+    }
+
+    /// Does something that may change the guest's masks.
+    fn held<T>(&self, gate: &Gate, change: impl FnOnce() -> Answer<T>) -> Answer<T> {
+        let stuck = |_| ControlError::Lost("the guest's QEMU does not go on inside an AP instruction".to_owned());
+        let closed = gate.close().map_err(stuck)?;
+        let changed = change();
+        gate.settle(&closed);
+        let guest = &self.shared.guest;
+        let followed = self.host.guest_masks(guest).and_then(|masks| self.shared.hardware.give(guest, &masks));
+        let changed = changed?;
+        followed.map_err(|error| ControlError::Lpar(error.to_string()))?;
+        Ok(changed)
+    }
+
+    fn ask(&self, gate: &Gate, request: Request) -> Answer<Value> {
+        let mdevs: Vec<String> = self.spec.mdevs.iter().map(|mdev| mdev.name.clone()).collect();
+        let Shared { name, guest, hardware, .. } = &*self.shared;
+        let answering = Answering { host: &self.host, hardware, name, guest, mdevs: &mdevs };
+        if answers_only(&request) { answering.answer(request) } else { self.held(gate, || answering.answer(request)) }
+    }
+
+    /// Makes the device anew, as the scenario has it: whoever comes back finds what it found the first time.
+    fn arrive(&self, gate: &Gate) -> Answer<()> {
+        let name = &self.shared.guest;
+        let Some(wanted) = self.spec.mdevs.first() else { return Ok(()) };
+        let fresh = || -> Result<(), DeviceError> {
+            let device = self.host.device(name);
+            // It is closed, if not for the first time.
+            _ = device.close_device();
+            self.host.sysfs_write(&format!("{MATRIX}/{name}/remove"), "1")?;
+            self.host.sysfs_write(&format!("{MATRIX}/{CREATE}"), name)?;
+            let Matrix { adapters, domains, control_domains } = wanted.matrix;
+            for (kind, mask) in [("adapter", adapters), ("domain", domains), ("control_domain", control_domains)] {
+                for number in mask.iter() {
+                    self.host.sysfs_write(&format!("{MATRIX}/{name}/assign_{kind}"), &format!("{number:#x}"))?;
+                }
+            }
+            device.open()
+        };
+        self.held(gate, || fresh().map_err(|error| ControlError::Lpar(error.to_string())))
+    }
+}
+
+/// Whether a request changes nothing that a guest could notice.
+const fn answers_only(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::MigrationGetState { .. }
+            | Request::MigrationDataSize { .. }
+            | Request::MigrationRead { .. }
+            | Request::MigrationClose { .. }
+            | Request::SysfsRead { .. }
+            | Request::QueryHost {}
+            | Request::QueryLog { .. }
+            | Request::GuestMemory { .. }
+            | Request::GuestExecute { .. }
+    )
+}
+
+/// The driver of a host, for one QEMU.
+struct LabDriver {
+    shared: Arc<Shared>,
+    serving: Option<Serving>,
+    is_cut: AtomicBool,
+}
+
+impl Driver for LabDriver {
+    fn ask(&self, request: Request) -> BoxFuture<'_, Answer<Value>> {
+        async move {
+            if self.is_cut.load(Ordering::Relaxed) {
+                return Err(ControlError::Lost("it was cut".to_owned()));
+            }
+            let (reply, answer) = oneshot::channel();
+            _ = self.shared.jobs.send(Job::Ask(Box::new(request), reply));
+            answer.await.unwrap_or_else(|_| Err(self.shared.lost("its host's thread ended")))
+        }
+        .boxed()
+    }
+
+    fn silence(&self) -> ControlError {
+        self.shared.lost("the LPAR did not answer in time")
+    }
+
+    fn kernel(&self) -> Option<&Kernel> {
+        Some(&self.shared.kernel)
+    }
+
+    fn cut(&self) {
+        self.is_cut.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for LabDriver {
+    fn drop(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            _ = self.shared.jobs.send(Job::Depart(serving));
+        }
+    }
+}
