@@ -7,6 +7,8 @@
 mod html;
 #[path = "reports/junit.rs"]
 mod junit;
+#[path = "reports/ktap.rs"]
+mod ktap;
 #[path = "reports/parse.rs"]
 mod parse;
 #[path = "reports/tap.rs"]
@@ -20,7 +22,7 @@ use checks::{Outcome, all, ensure, root, run, trial};
 use libtest_mimic::Failed;
 use serde_json::Value;
 
-const FORMS: [&str; 4] = ["json", "tap", "junit", "html"];
+const FORMS: [&str; 5] = ["json", "tap", "ktap", "junit", "html"];
 
 /// One invocation with every form of report, and its folder.
 struct Made {
@@ -140,7 +142,7 @@ fn scenarios_follow_their_schema() -> Outcome {
 fn a_report_told_again_is_the_same() -> Outcome {
     let made = made()?;
     let json = made.file("json").display().to_string();
-    for form in ["json", "tap", "junit", "html"] {
+    for form in FORMS {
         let (exit, text, said) = run(&["report", &json, "--report", form])?;
         ensure(exit == made.exit, || format!("{exit}, not {}: {said}", made.exit))?;
         // The time at which a JUnit report was written is not part of what it says.
@@ -169,6 +171,6 @@ fn main() -> ExitCode {
         trial("html_has_no_parse_error", html::has_no_parse_error),
         trial("html_refers_only_to_itself", html::refers_only_to_itself),
     ];
-    trials.extend([tap::trial(), junit::trial()]);
+    trials.extend([tap::trial(), ktap::trial_of_ktap(), junit::trial()]);
     all(trials)
 }

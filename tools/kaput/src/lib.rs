@@ -17,6 +17,7 @@
 //! * [`scenario`]: what is to happen
 //! * [`guest`]: the image, and what it prints
 //! * [`protocol`]: QMP and the plugin's control socket
+//! * [`progress`]: what a command is at, while it lasts
 //!
 //! What QEMU, the guest, a file or a plugin says is untrusted: every wait has a deadline, every buffer a bound, and
 //! whatever goes wrong has a verdict of its own ([`outcome::verdict::Kind`]).
@@ -31,6 +32,7 @@ pub mod lab;
 pub mod libvirt;
 pub mod machine;
 pub mod outcome;
+pub mod progress;
 pub mod protocol;
 pub mod report;
 pub mod run;

@@ -145,6 +145,27 @@ fn a_device_is_judged_with_an_exit_status_for_programs() {
 }
 
 #[test]
+fn parts_of_several_runners_become_one_report_unless_one_is_missing() {
+    let place = Place::new();
+    let write = |name: &str, part: usize| {
+        let text = serde_json::json!({
+            "version": 2, "scenario": name, "part": { "part": part, "of": 2 }, "events": [], "scenario-file": SCENARIO,
+            "verdict": { "kind": "as-expected", "happened": "all well" },
+        });
+        place.write(&format!("{part}.json"), &text.to_string());
+        place.path().join(format!("{part}.json")).display().to_string()
+    };
+    let (one, two) = (write("a", 1), write("b", 2));
+    let merged = place.kaput(&["report", "merge", &two, &one, "--report", "ktap"]);
+    assert_eq!(String::from_utf8_lossy(&merged.stdout).lines().last(), Some("# 2 of 2 runs as expected"), "{merged:?}");
+    place.refuses(&["report", "merge", &one], &["a share is missing: 2/2", "--partition M/N"]);
+    place.refuses(&["report", "merge", &one, &one], &["a is there twice"]);
+    for odd in ["0/4", "5/4", "four"] {
+        place.refuses(&["run", "--partition", odd], &["M/N"]);
+    }
+}
+
+#[test]
 fn a_real_driver_that_cannot_be_asked_is_an_error_that_says_why() {
     let place = Place::new();
     let said = |device: &str| {

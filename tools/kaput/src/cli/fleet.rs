@@ -2,6 +2,7 @@
 //! `kaput preflight --fleet`: every guest against every host, and where guests go when hosts are emptied.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use miette::{IntoDiagnostic, Result, miette};
@@ -11,6 +12,7 @@ use preflight::fleet::{Fleet, plan};
 use super::print::print;
 use super::reports::{Form, Reports, Target};
 use crate::hosts::fleet::read;
+use crate::progress::busy;
 use crate::report::fleet::{Report, line, page, screen};
 
 #[derive(Debug, Args)]
@@ -45,10 +47,17 @@ fn positions(fleet: &Fleet, names: &[String]) -> Result<Vec<usize>> {
 pub(super) async fn preflight(options: &FleetOptions, strict: bool, fix: bool, targets: &[Target]) -> Result<u8> {
     let reports = Reports::open_of(targets, &[Form::Human, Form::Json, Form::Html])?;
     let paths = options.fleet.clone();
-    let fleet = tokio::task::spawn_blocking(move || read(&paths)).await.into_diagnostic()??;
+    let reading = tokio::task::spawn_blocking(move || read(&paths));
+    let fleet = Arc::new(busy("snapshots are read", reading).await.into_diagnostic()??);
     let emptied = positions(&fleet, &options.empty)?;
-    let table = Table::new(&fleet, strict);
-    let plan = if emptied.is_empty() { plan::movable(&fleet, &table) } else { plan::empty(&fleet, &table, &emptied) };
+    let what = format!("{} guests are compared with {} hosts", fleet.guests.len(), fleet.members.len());
+    let (all, hosts) = (Arc::clone(&fleet), emptied.clone());
+    let comparing = tokio::task::spawn_blocking(move || {
+        let table = Table::new(&all, strict);
+        let plan = if hosts.is_empty() { plan::movable(&all, &table) } else { plan::empty(&all, &table, &hosts) };
+        (table, plan)
+    });
+    let (table, plan) = busy(what, comparing).await.into_diagnostic()?;
     let report = Report { fleet: &fleet, table: &table, plan: &plan, emptied: &emptied };
     if fix {
         print(report.script()).await?;

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use miette::{IntoDiagnostic, Result, miette};
 use vfio_ap::defect::Defect;
 use vfio_ap::model::ModelFactory;
@@ -14,13 +13,14 @@ use vfio_mig::conformance::{CaseResult, DeviceFactory, Options, run};
 use super::interrupts::Interrupts;
 use super::print::{note, print};
 use super::reports::{self, Reports, Target};
+use crate::conformance::Judged;
 use crate::conformance::agent_device::AgentProcess;
 use crate::conformance::control_device::RemoteFactory;
 use crate::conformance::explain;
 use crate::conformance::mutants::{self, MutantsOutcome};
 use crate::conformance::stoppable::Stoppable;
-use crate::conformance::{Judged, human, json, tap};
 use crate::outcome::verdict::Exit;
+use crate::progress::{Steps, busy};
 use crate::run::tools::{Named, NamedScenarios, Tools};
 use crate::scenario::load::{self, Loaded};
 
@@ -65,17 +65,6 @@ Examples:
   kaput explain control-domains-dropped  one of them
 ";
 
-/// How to report on standard output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// What went wrong, for people
-    Human,
-    /// TAP version 13
-    Tap,
-    /// One JSON object a line for each case, and one with the counts
-    Json,
-}
-
 #[derive(Debug, clap::Args)]
 #[command(after_help = CONFORMANCE)]
 pub(super) struct Conformance {
@@ -95,9 +84,10 @@ pub(super) struct Conformance {
     /// Also the cases that could wreck a real kernel
     #[arg(long)]
     dangerous: bool,
-    /// How to report on standard output
-    #[arg(long, value_enum, default_value_t = Form::Human)]
-    report: Form,
+    /// How to report, and into which file: human, json, tap, ktap, junit or html. May be given more than once; one of
+    /// them may be without a file
+    #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
+    report: Vec<Target>,
 }
 
 /// What is judged.
@@ -172,6 +162,7 @@ fn defect(name: &str) -> Result<Defect, String> {
 
 impl Conformance {
     pub(super) async fn start(&self) -> Result<Exit> {
+        let reports = Reports::open(&self.report)?;
         let options = Options { only: self.only.clone(), dangerous: self.dangerous };
         let driver = ModelFactory { profile: self.profile, defects: self.defects.clone() };
         let (device, results) = match self.device.judge(driver, options).await? {
@@ -191,12 +182,7 @@ impl Conformance {
         let known = matches!(self.device, Device::Model);
         let switched = self.profile.defects().chain(self.defects.iter().copied()).map(Defect::name).collect();
         let judged = Judged { device, defects: known.then_some(switched), results };
-        let report = match self.report {
-            Form::Human => human::screen(&judged),
-            Form::Tap => tap::document(&judged),
-            Form::Json => json::lines(&judged),
-        };
-        print(report).await?;
+        reports.deliver(|form| reports::judged(form, &judged, "")).await?;
         Ok(judged.exit())
     }
 }
@@ -232,14 +218,17 @@ impl Mutants {
             Some(scenarios) => {
                 let tools = prepare(&self.named, &scenarios).await?;
                 let mut seen = Vec::new();
+                let steps = Steps::new("defects shown to a guest", Some(scenarios.len()));
                 for loaded in &scenarios {
                     seen.push(mutants::show(&tools, loaded).await?);
+                    steps.done(&loaded.scenario.name);
                 }
                 Some(seen)
             }
             None => None,
         };
-        let outcome = MutantsOutcome { mutants: suite.await.into_diagnostic()?, guests };
+        let suite = busy("every defect is judged by the suite", suite).await.into_diagnostic()?;
+        let outcome = MutantsOutcome { mutants: suite, guests };
         let render = |form| match form {
             reports::Form::Json => Ok(outcome.lines()),
             reports::Form::Html => outcome.page().map_err(|error| miette!("the HTML report: {error}")),

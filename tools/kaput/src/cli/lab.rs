@@ -9,15 +9,14 @@ use std::time::{Duration, Instant};
 use clap::Subcommand;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use vfio_linux::LinuxFactory;
-use vfio_mig::conformance::{DeviceFactory, Options, run_several};
+use vfio_mig::conformance::{DeviceFactory, Options, Progress, run_several};
 
-use super::cases_done::CasesDone;
 use super::interrupts::Interrupts;
 use super::print::{complain, note, print};
 use super::qemu::Hardware;
-use super::reports::{Form, Reports, Target};
+use super::reports::{self, Reports, Target};
 use crate::conformance::stoppable::Stoppable;
-use crate::conformance::{Judged, human, json, page, tap};
+use crate::conformance::{Judged, word};
 use crate::hosts::qemu::machine_type;
 use crate::lab::compare::{Verdicts, compare};
 use crate::lab::kept::Kept;
@@ -29,6 +28,7 @@ use crate::lab::{cache, shell};
 use crate::machine::emulator;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::verdict::Exit;
+use crate::progress::Steps;
 use crate::run::tools::{NamedEmulator, beside};
 
 /// How long the case that runs may take to let go of its LPARs after a signal: nobody needs them again.
@@ -166,8 +166,8 @@ pub(super) struct Run {
     /// How many cases run at a time, each with its own LPARs [default: one for each CPU, but 4 at most]
     #[arg(short, long, value_name = "NUMBER")]
     jobs: Option<NonZero<usize>>,
-    /// How to report, and into which file: human, tap, json or html. May be given more than once; one of them may be
-    /// without a file
+    /// How to report, and into which file: human, json, tap, ktap, junit or html. May be given more than once; one of
+    /// them may be without a file
     #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
     report: Vec<Target>,
     /// Keeps the folder with the consoles of the LPARs, and says where it is
@@ -177,7 +177,7 @@ pub(super) struct Run {
 
 impl Run {
     async fn start(&self, interrupts: &Interrupts) -> Result<u8> {
-        let reports = Reports::open_of(&self.report, &[Form::Human, Form::Tap, Form::Json, Form::Html])?;
+        let reports = Reports::open(&self.report)?;
         let kernel = self.kernel.find()?;
         let emulator = async {
             let (qemu, plugin) = self.named.find().await?;
@@ -208,13 +208,7 @@ impl Run {
         if judged.results.is_empty() {
             return Err(miette!("no case has {} in its name", self.only.join(" or ")));
         }
-        let render = |form| match form {
-            Form::Tap => Ok(tap::document(&judged)),
-            Form::Json => Ok(json::lines(&judged)),
-            Form::Html => page::page(&judged).map_err(|error| miette!("the HTML report: {error}")),
-            _ => Ok(human::screen(&judged) + &figures),
-        };
-        interrupts.unless(reports.deliver(render)).await?;
+        interrupts.unless(reports.deliver(|form| reports::judged(form, &judged, &figures))).await?;
         Ok(judged.exit().status())
     }
 }
@@ -237,9 +231,13 @@ fn judge(
     let lab = LabMachines::new(Kept::new(parts, kept)?, folder)?;
     let ready = begin.elapsed();
     let factory = LinuxFactory(lab);
-    let progress = CasesDone::new();
-    let results = run_several(&Stoppable(&factory, stop), options, jobs, &|case| progress.show(case));
-    drop(progress);
+    let steps = Steps::new("cases", None);
+    let show = |case: Progress<'_>| {
+        steps.of(case.all);
+        steps.done(&format!("{} {}", word(case.result.verdict), case.result.case));
+    };
+    let results = run_several(&Stoppable(&factory, stop), options, jobs, &show);
+    drop(steps);
     let judged = Judged { device: factory.name(), defects: None, results };
     let figures = format!(
         "{} LPARs in {:.1} s, the first ready after {:.1} s\n",
@@ -261,6 +259,9 @@ pub(super) struct Shell {
     /// A static busybox for s390x, such as that of Debian's busybox-static
     #[arg(long, value_name = "FILE", env = "KAPUT_BUSYBOX")]
     busybox: PathBuf,
+    /// A file that is to be in /root there, executable; may be given more than once
+    #[arg(long = "file", value_name = "FILE")]
+    files: Vec<PathBuf>,
     /// Where the plugin listens: cards are plugged, configured and made to fail there
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
@@ -270,9 +271,17 @@ impl Shell {
     /// Becomes QEMU; returns only when that fails.
     async fn start(&self) -> Result<u8> {
         let kernel = self.kernel.find()?;
-        let busybox = std::fs::read(&self.busybox).into_diagnostic();
-        let busybox = busybox.wrap_err_with(|| format!("the busybox {} cannot be read", self.busybox.display()))?;
-        let initramfs = shell::initramfs(&busybox).into_diagnostic()?;
+        let read = |path: &Path| {
+            let content = std::fs::read(path).into_diagnostic();
+            content.wrap_err_with(|| format!("{} cannot be read", path.display()))
+        };
+        let busybox = read(&self.busybox).wrap_err("there is no busybox for the shell")?;
+        let mut files = Vec::new();
+        for path in &self.files {
+            let name = path.file_name().ok_or_else(|| miette!("{} is no file", path.display()))?;
+            files.push((name.to_string_lossy().into_owned(), read(path)?));
+        }
+        let initramfs = shell::initramfs(&busybox, &files).into_diagnostic()?;
         let wishes = emulator::Options {
             topology: self.hardware.topology()?,
             lpar: true,

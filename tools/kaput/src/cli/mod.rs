@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can be asked of the harness, and how it ends. Everything is read and checked before anything is started.
 
-mod cases_done;
 mod doctor;
 mod driver;
 mod fleet;
@@ -57,6 +56,8 @@ Examples:
   kaput run survive --seed 2a        with the same random numbers out of the cards each time
   kaput run '*' -j 2 --report human --report html=report.html
                                      all scenarios, two at a time, and a page to read afterwards
+  kaput run '*' --partition 1/4 --report json=part-1.json
+                                     the first of four runners; `kaput report merge` puts the parts together
   kaput run tag:refusal --report tap the scenarios with a tag, for a TAP reader
   kaput run --source ssh:one --destination ssh:root@two
                                      on two other hosts, by the system's ssh

@@ -13,6 +13,7 @@ use super::print::print;
 use super::reports::{Form, Reports, Target};
 use crate::hosts::name::SshConfig;
 use crate::hosts::snapshot::{SnapshotSource, device, load};
+use crate::progress::busy;
 use crate::report::preflight as page;
 
 pub(super) const COLLECT_HELP: &str = "\
@@ -109,7 +110,8 @@ pub(super) async fn collect(options: &CollectOptions) -> Result<u8> {
     if options.script {
         return print(preflight::collect::SCRIPT).await;
     }
-    let mut snapshot = load(&options.host, options.ssh.file(), options.monitor.as_deref()).await?;
+    let loading = load(&options.host, options.ssh.file(), options.monitor.as_deref());
+    let mut snapshot = busy(format!("{} is asked", options.host), loading).await?;
     if let Some(older) = &options.keys_from {
         let older = load(older, options.ssh.file(), None).await?;
         if foreign::take_keys(&mut snapshot, &older) == 0 {
@@ -147,7 +149,7 @@ pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
     };
     let reports = Reports::open_of(&options.report, &[Form::Human, Form::Json, Form::Tap, Form::Html])?;
     let read = async |place: &SnapshotSource, monitor| -> Result<Host> {
-        let snapshot = load(place, options.ssh.file(), monitor).await?;
+        let snapshot = busy(format!("{place} is asked"), load(place, options.ssh.file(), monitor)).await?;
         Host::new(&snapshot).into_diagnostic().wrap_err_with(|| place.to_string())
     };
     let source = read(source_place, options.monitor.as_deref()).await?;

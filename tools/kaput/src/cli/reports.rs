@@ -12,6 +12,7 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
 use super::paint;
 use super::print::print;
+use crate::conformance::{self, Judged};
 use crate::report::{ReportedRun, html, human, json, junit, tap};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,6 +23,8 @@ pub(super) enum Form {
     Json,
     /// TAP version 13
     Tap,
+    /// KTAP version 1, nested: for KernelCI and the kernel's own tools
+    Ktap,
     /// JUnit's XML
     Junit,
     /// One self-contained page
@@ -101,6 +104,11 @@ impl Reports {
         }
     }
 
+    /// Whether nothing is shown before all runs have ended.
+    pub(super) fn is_silent(&self) -> bool {
+        !matches!(self.screen, Some(Form::Human | Form::Json))
+    }
+
     /// Whether something goes into a file.
     pub(super) fn has_files(&self) -> bool {
         !self.files.is_empty()
@@ -108,8 +116,8 @@ impl Reports {
 
     /// All runs have ended.
     pub(super) async fn close(self, runs: &[ReportedRun<'_>]) -> Result<()> {
-        let as_they_ended = matches!(self.screen, Some(Form::Human | Form::Json));
-        let rest = Self { screen: self.screen.filter(|_| !as_they_ended), files: self.files };
+        let is_silent = self.is_silent();
+        let rest = Self { screen: self.screen.filter(|_| is_silent), files: self.files };
         rest.deliver(|form| all(form, runs)).await
     }
 
@@ -126,6 +134,18 @@ impl Reports {
     }
 }
 
+/// What the conformance suite said, in any form; `figures` are for people.
+pub(super) fn judged(form: Form, judged: &Judged, figures: &str) -> Result<String> {
+    match form {
+        Form::Human => Ok(conformance::human::screen(judged) + figures),
+        Form::Json => Ok(conformance::json::lines(judged)),
+        Form::Tap => Ok(conformance::tap::document(judged)),
+        Form::Ktap => Ok(conformance::tap::nested(judged)),
+        Form::Junit => conformance::junit::document(judged).map_err(|error| miette!("the JUnit report: {error}")),
+        Form::Html => conformance::page::page(judged).map_err(|error| miette!("the HTML report: {error}")),
+    }
+}
+
 fn one(form: Form, run: ReportedRun<'_>) -> String {
     match form {
         Form::Json => json::line(run) + "\n",
@@ -137,6 +157,7 @@ fn all(form: Form, runs: &[ReportedRun<'_>]) -> Result<String> {
     match form {
         Form::Human | Form::Json => Ok(runs.iter().map(|run| one(form, *run)).collect()),
         Form::Tap => Ok(tap::runs(runs)),
+        Form::Ktap => Ok(tap::nested_runs(runs)),
         Form::Junit => junit::runs(runs).map_err(|error| miette!("the JUnit report: {error}")),
         Form::Html => html::runs(runs).map_err(|error| miette!("the HTML report: {error}")),
     }

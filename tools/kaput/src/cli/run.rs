@@ -18,6 +18,8 @@ use crate::hosts::pair::Sites;
 use crate::machine::all_ended;
 use crate::outcome::finished::Finished;
 use crate::outcome::verdict::Exit;
+use crate::progress::Steps;
+use crate::report::partition::Partition;
 use crate::report::{ReportedRun, human};
 use crate::run;
 use crate::run::tools::{Named, Tools};
@@ -33,6 +35,9 @@ pub(super) struct Options {
     /// Names of scenarios, patterns such as 'missing-*', tag:WORD, or paths of scenario files
     #[arg(default_value = "survive", value_name = "SCENARIO")]
     chosen: Vec<String>,
+    /// Runs only the Mth share of N, for several runners: every Nth scenario, beginning with the Mth
+    #[arg(long, value_name = "M/N")]
+    partition: Option<Partition>,
     /// Keeps the run folder also when all is as expected
     #[arg(long)]
     keep: bool,
@@ -48,8 +53,8 @@ pub(super) struct Options {
     /// Runs this many scenarios at the same time
     #[arg(short, long, value_name = "N", default_value = "1")]
     jobs: NonZeroUsize,
-    /// How to report, and into which file: human, json, tap, junit or html. May be given more than once; one of them
-    /// may be without a file
+    /// How to report, and into which file: human, json, tap, ktap, junit or html. May be given more than once; one of
+    /// them may be without a file
     #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
     report: Vec<Target>,
     #[command(flatten)]
@@ -106,6 +111,9 @@ fn read(options: &Options) -> Result<Vec<Loaded>> {
     let folder =
         if words.iter().all(|word| load::is_file(word)) { Default::default() } else { options.named.scenarios()? };
     let mut all = load::choose(&folder, words)?;
+    if let Some(partition) = options.partition {
+        all = partition.take(all);
+    }
     if let Some(seed) = options.seed {
         all.iter_mut().for_each(|loaded| loaded.scenario.sow(seed));
     }
@@ -127,22 +135,26 @@ async fn prepare(options: &Options, all: &[Loaded]) -> Result<Tools> {
 /// Runs each scenario once, some at the same time; reports keep the order in which they were chosen.
 async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Reports) -> Result<Exit> {
     let wishes = run::Options { keep: options.keep, trace: options.trace, ..run::Options::default() };
+    let part = options.partition;
     let live = Live::new();
     let start = |loaded| live.run(tools, loaded, wishes);
     let mut running = futures_util::stream::iter(all).map(start).buffered(options.jobs.get());
     let mut finished: Vec<Finished> = Vec::new();
+    // Who gets a report of each run as it ends needs no other line, at a terminal neither.
+    let steps = reports.is_silent().then(|| Steps::new("runs", Some(all.len()))).filter(|_| !live.is_drawn);
     while let Some(run) = running.next().await {
         let ended = run?;
+        steps.iter().for_each(|steps| steps.done(&ended.scenario));
         if let Some(trace) = &ended.trace {
             live.pause(print_trace(&reports, trace.lines(&ended.events))).await?;
         }
         finished.push(ended);
         if let (Some(finished), Some(loaded)) = (finished.last(), all.get(finished.len() - 1)) {
-            live.pause(reports.ended(ReportedRun { loaded, finished })).await?;
+            live.pause(reports.ended(ReportedRun { loaded, finished, part })).await?;
         }
     }
     let exit = finished.iter().map(|finished| finished.verdict.kind.exit()).max();
-    let reported = all.iter().zip(&finished).map(|(loaded, finished)| ReportedRun { loaded, finished });
+    let reported = all.iter().zip(&finished).map(|(loaded, finished)| ReportedRun { loaded, finished, part });
     reports.close(&reported.collect::<Vec<_>>()).await?;
     Ok(exit.unwrap_or(Exit::AsExpected))
 }
@@ -172,7 +184,7 @@ async fn repeat(tools: &Tools, loaded: &Loaded, options: &Options, reports: &Rep
         right += u32::from(finished.verdict.is_as_expected());
         let wrong = !finished.verdict.is_as_expected();
         if reports.screen == Some(Form::Json) || (wrong && right + 1 == number) {
-            reports.ended(ReportedRun { loaded, finished: &finished }).await?;
+            reports.ended(ReportedRun { loaded, finished: &finished, part: options.partition }).await?;
         } else if wrong {
             print(human::line(&finished)).await?;
         }

@@ -7,6 +7,7 @@ pub mod control_device;
 pub mod explain;
 pub mod human;
 pub mod json;
+pub mod junit;
 pub mod mutants;
 pub mod page;
 pub mod stoppable;
@@ -35,6 +36,12 @@ impl Judged {
     pub fn findings<'a>(&self, result: &'a CaseResult) -> Vec<&'a str> {
         let is_there = |id: &&str| self.defects.as_ref().is_none_or(|defects| defects.contains(id));
         result.covers.iter().map(String::as_str).filter(is_there).collect()
+    }
+
+    /// The cases by group, `arc` of `arc/…`, in their order.
+    pub fn groups(&self) -> impl Iterator<Item = (&str, &[CaseResult])> {
+        let groups = self.results.chunk_by(|a, b| group(a) == group(b));
+        groups.map(|cases| (group(&cases[0]), cases))
     }
 
     /// How many cases ended so.
@@ -72,6 +79,11 @@ impl fmt::Display for Judged {
         let shown: Vec<String> = shown.map(|(_, count, word)| format!("{count} {word}")).collect();
         f.write_str(&shown.join(", "))
     }
+}
+
+/// The group of a case, which its name begins with.
+fn group(result: &CaseResult) -> &str {
+    result.case.split('/').next().unwrap_or_default()
 }
 
 /// The word for a verdict.

@@ -39,6 +39,8 @@ fn one_of_each() -> Judged {
 fn a_report_shows_what_did_not_pass() {
     assert_snapshot!("human", human::screen(&one_of_each()));
     assert_snapshot!("tap", tap::document(&one_of_each()));
+    assert_snapshot!("ktap", tap::nested(&one_of_each()));
+    assert_snapshot!("junit", junit::document(&one_of_each()).expect("written"));
     assert_snapshot!("json", json::lines(&one_of_each()));
     assert_snapshot!("page", page::page(&one_of_each()).expect("a page").split_once("<body>").expect("a body").1);
 }

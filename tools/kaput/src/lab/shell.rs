@@ -28,14 +28,17 @@ setsid cttyhack sh
 poweroff -f
 "#;
 
-/// The initial RAM file system, in a file that has no name and that the program we become inherits.
+/// The initial RAM file system, in a file that has no name and that the program we become inherits; `files` are in
+/// `/root`, by name.
 ///
 /// # Errors
 /// The file system's.
-pub fn initramfs(busybox: &[u8]) -> io::Result<File> {
-    let folders = ["bin", "dev", "proc", "sys", "tmp"];
+pub fn initramfs(busybox: &[u8], files: &[(String, Vec<u8>)]) -> io::Result<File> {
+    let folders = ["bin", "dev", "proc", "root", "sys", "tmp"];
     let archive = folders.iter().fold(Archive::new(), |archive, name| archive.folder(name)).console();
-    let bytes = archive.file("init", INIT.as_bytes()).file("bin/busybox", busybox).finish();
+    let archive = archive.file("init", INIT.as_bytes()).file("bin/busybox", busybox);
+    let add = |archive: Archive, (name, content): &(String, Vec<u8>)| archive.file(&format!("root/{name}"), content);
+    let bytes = files.iter().fold(archive, add).finish();
     let mut file = File::from(memfd_create("kaput-initramfs", MemfdFlags::empty())?);
     file.write_all(&bytes)?;
     Ok(file)

@@ -43,6 +43,23 @@ struct Run {
     failures: Vec<(String, String)>,
 }
 
+/// A run's time line.
+#[derive(Template)]
+#[template(path = "lanes.html")]
+struct Drawing<'a> {
+    name: &'a str,
+    lanes: &'a Lanes,
+    /// As a picture of its own, with its style sheet.
+    is_alone: bool,
+}
+
+impl Drawing<'_> {
+    /// Width of the drawing, with room for the last mark's words.
+    fn width(&self) -> f64 {
+        MARGIN + WIDTH + 60.0
+    }
+}
+
 impl Run {
     fn of(number: usize, run: &ReportedRun<'_>) -> Self {
         use ap_arch::report::CaseVerdict;
@@ -74,9 +91,8 @@ impl Run {
         }
     }
 
-    /// Width of the drawing, with room for the last mark's words.
-    fn width(&self) -> f64 {
-        MARGIN + WIDTH + 60.0
+    fn drawing(&self) -> Result<String, askama::Error> {
+        Drawing { name: &self.name, lanes: &self.lanes, is_alone: false }.render()
     }
 }
 
@@ -88,4 +104,26 @@ pub fn runs(runs: &[ReportedRun<'_>]) -> Result<String, String> {
     let (count, right) = (super::count(runs), runs.iter().all(|run| run.finished.verdict.is_as_expected()));
     let runs = runs.iter().enumerate().map(|(number, run)| Run::of(number + 1, run)).collect();
     Page { runs, count, right, legend: Kind::ALL }.render().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::outcome::events::Event;
+
+    /// The time line of a run of `survive`: its events are kept beside this file.
+    #[test]
+    fn the_picture_of_the_readme_is_what_the_report_draws() {
+        let events: Vec<Event> = serde_json::from_str(include_str!("picture.json")).expect("events");
+        let drawing = Drawing { name: "survive", lanes: &Lanes::of(&events), is_alone: true };
+        let drawn = drawing.render().expect("drawn") + "\n";
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/survive.svg");
+        if std::env::var_os("KAPUT_WRITE_DOCS").is_some() {
+            fs::write(&file, &drawn).expect("written");
+        }
+        assert!(fs::read_to_string(file).expect("docs/survive.svg") == drawn, "KAPUT_WRITE_DOCS=1 makes it anew");
+    }
 }

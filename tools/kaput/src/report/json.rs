@@ -9,6 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ReportedRun;
+use super::partition::Partition;
 use crate::guest::console::Line;
 use crate::guest::report::Guest;
 use crate::outcome::events::{Event, What};
@@ -29,6 +30,9 @@ pub struct Report {
     pub version: u32,
     /// Name of the scenario.
     pub scenario: String,
+    /// The share of the scenarios that it was a part of, if not all were run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Partition>,
     /// The judgement.
     pub verdict: RunVerdict,
     /// Everything that happened, in order; the guest's cases are lines of its console.
@@ -54,6 +58,7 @@ impl Report {
         Self {
             version: VERSION,
             scenario: finished.scenario.clone(),
+            part: run.part,
             verdict: finished.verdict.clone(),
             events: finished.events.clone(),
             scenario_file: run.loaded.text.clone(),

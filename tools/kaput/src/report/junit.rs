@@ -58,7 +58,8 @@ fn suite(run: &ReportedRun<'_>) -> TestSuite {
     suite
 }
 
-fn skipped(reason: &str) -> TestCaseStatus {
+/// The status of what could not be tested.
+pub(crate) fn skipped(reason: &str) -> TestCaseStatus {
     let mut status = TestCaseStatus::skipped();
     status.set_message(reason);
     status

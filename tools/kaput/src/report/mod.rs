@@ -9,6 +9,7 @@ pub mod json;
 pub mod junit;
 pub mod lanes;
 pub mod matrix;
+pub mod partition;
 pub mod preflight;
 pub mod soak;
 pub mod tap;
@@ -16,6 +17,8 @@ pub mod text;
 pub mod timeline;
 
 use std::time::Duration;
+
+use partition::Partition;
 
 use crate::guest::report::Case;
 use crate::outcome::finished::Finished;
@@ -29,6 +32,8 @@ pub struct ReportedRun<'a> {
     pub loaded: &'a Loaded,
     /// What happened.
     pub finished: &'a Finished,
+    /// The share of the scenarios that it was a part of, if not all were run.
+    pub part: Option<Partition>,
 }
 
 impl ReportedRun<'_> {

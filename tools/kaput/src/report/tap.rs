@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! TAP version 13: the lines of any report for harnesses that read it, and the report of runs as such lines.
+//! TAP version 13 and KTAP version 1: the lines of any report for harnesses that read them, and the report of runs as
+//! such lines. KTAP has the points of each suite one level below the suite's own.
 //!
 //! What stands in the diagnostic blocks is JSON, which YAML readers take.
 
@@ -25,17 +26,56 @@ pub struct Point {
     pub diagnostic: Vec<(&'static str, Value)>,
 }
 
+/// Points that belong together, and the one that stands for all of them.
+#[derive(Clone, Debug, Default)]
+pub struct Suite {
+    /// The suite as a whole.
+    pub whole: Point,
+    /// What is in it.
+    pub points: Vec<Point>,
+}
+
+/// A whole document of KTAP, as KernelCI and the kernel's own tools read it; `remarks` stand at its end.
+#[must_use]
+pub fn nested(suites: &[Suite], remarks: &[String]) -> String {
+    let mut text = format!("KTAP version 1\n1..{}\n", suites.len());
+    for (number, suite) in (1..).zip(suites) {
+        if !suite.points.is_empty() {
+            _ = writeln!(text, "  KTAP version 1\n  # Subtest: {}", one_line(&suite.whole.name));
+            _ = writeln!(text, "  1..{}", suite.points.len());
+            (1..).zip(&suite.points).for_each(|(number, point)| ktap_point(&mut text, "  ", number, point));
+        }
+        ktap_point(&mut text, "", number, &suite.whole);
+    }
+    remarks.iter().for_each(|remark| _ = writeln!(text, "# {}", one_line(remark)));
+    text
+}
+
+/// What is known of a point stands before its result.
+fn ktap_point(text: &mut String, indent: &str, number: usize, point: &Point) {
+    point.remark.iter().for_each(|remark| _ = writeln!(text, "{indent}# {}", one_line(remark)));
+    for (name, value) in &point.diagnostic {
+        _ = writeln!(text, "{indent}# {name}: {}", one_line(&value.to_string()));
+    }
+    text.push_str(indent);
+    result(text, number, point);
+}
+
+fn result(text: &mut String, number: usize, point: &Point) {
+    let word = if point.ok { "ok" } else { "not ok" };
+    _ = write!(text, "{word} {number} - {}", one_line(&point.name));
+    if let Some(reason) = &point.skip {
+        _ = write!(text, " # SKIP {}", one_line(reason));
+    }
+    text.push('\n');
+}
+
 /// A whole document; `remarks` stand at its end.
 #[must_use]
 pub fn document(points: &[Point], remarks: &[String]) -> String {
     let mut text = format!("TAP version 13\n1..{}\n", points.len());
     for (number, point) in (1..).zip(points) {
-        let word = if point.ok { "ok" } else { "not ok" };
-        _ = write!(text, "{word} {number} - {}", one_line(&point.name));
-        if let Some(reason) = &point.skip {
-            _ = write!(text, " # SKIP {}", one_line(reason));
-        }
-        text.push('\n');
+        result(&mut text, number, point);
         if let Some(remark) = &point.remark {
             _ = writeln!(text, "# {}", one_line(remark));
         }
@@ -54,7 +94,22 @@ pub fn document(points: &[Point], remarks: &[String]) -> String {
 #[must_use]
 pub fn runs(runs: &[ReportedRun<'_>]) -> String {
     let mut points = Vec::new();
-    for run in runs {
+    for Suite { whole, points: cases } in suites(runs) {
+        let of = whole.name.clone();
+        points.push(whole);
+        points.extend(cases.into_iter().map(|case| Point { name: format!("{of}: {}", case.name), ..case }));
+    }
+    document(&points, &[super::count(runs)])
+}
+
+/// The same as KTAP: a subtest for each run.
+#[must_use]
+pub fn nested_runs(runs: &[ReportedRun<'_>]) -> String {
+    nested(&suites(runs), &[super::count(runs)])
+}
+
+fn suites(runs: &[ReportedRun<'_>]) -> Vec<Suite> {
+    let suite = |run: &ReportedRun<'_>| {
         let verdict = &run.finished.verdict;
         let mut point = Point { ok: verdict.is_as_expected(), name: run.finished.scenario.clone(), ..Point::default() };
         point.skip = verdict.skipped();
@@ -75,8 +130,7 @@ pub fn runs(runs: &[ReportedRun<'_>]) -> String {
             ];
             point.diagnostic = members.into_iter().filter(|(_, value)| !value.is_null() && value != "").collect();
         }
-        points.push(point);
-        for case in &run.finished.cases {
+        let cases = run.finished.cases.iter().map(|case| {
             let skip = (case.verdict == CaseVerdict::Skip).then(|| case.detail.clone().unwrap_or_default());
             let ok = run.case_is_right(case);
             let mut diagnostic = Vec::new();
@@ -84,11 +138,11 @@ pub fn runs(runs: &[ReportedRun<'_>]) -> String {
                 diagnostic.push(("guest", json!(case.verdict.word())));
                 diagnostic.extend(case.detail.as_ref().map(|detail| ("message", json!(detail))));
             }
-            let name = format!("{}: {}", run.finished.scenario, case.name);
-            points.push(Point { ok, name, skip, diagnostic, ..Point::default() });
-        }
-    }
-    document(&points, &[super::count(runs)])
+            Point { ok, name: case.name.clone(), skip, diagnostic, ..Point::default() }
+        });
+        Suite { points: cases.collect(), whole: point }
+    };
+    runs.iter().map(suite).collect()
 }
 
 /// TAP is made of lines, and `#` begins a directive.
@@ -103,7 +157,11 @@ mod tests {
     #[test]
     fn a_name_can_neither_end_a_line_nor_begin_a_directive() {
         let point = Point { ok: false, name: "a\nok 2 - b # TODO".into(), ..Point::default() };
-        assert_eq!(document(&[point], &[]), "TAP version 13\n1..1\nnot ok 1 - a ok 2 - b   TODO\n");
+        assert_eq!(document(std::slice::from_ref(&point), &[]), "TAP version 13\n1..1\nnot ok 1 - a ok 2 - b   TODO\n");
+        let suite = Suite { whole: point.clone(), points: vec![point] };
+        let line = "not ok 1 - a ok 2 - b   TODO\n";
+        let head = "KTAP version 1\n1..1\n  KTAP version 1\n  # Subtest: a ok 2 - b   TODO\n  1..1\n";
+        assert_eq!(nested(&[suite], &[]), format!("{head}  {line}{line}"));
     }
 
     #[test]

@@ -82,12 +82,13 @@ fn rendered<T>(render: impl FnOnce(&[ReportedRun<'_>]) -> T) -> T {
         RunVerdict::new(Kind::Skipped, "QEMU of host A cannot migrate this guest").seen("VFIO has no migration");
     let skipped =
         Finished { events: Vec::new(), cases: Vec::new(), ..finished("stays", skipped, CaseVerdict::Skip, "") };
-    render(&[&right, &wrong, &skipped].map(|finished| ReportedRun { loaded: &loaded, finished }))
+    render(&[&right, &wrong, &skipped].map(|finished| ReportedRun { loaded: &loaded, finished, part: None }))
 }
 
 #[test]
 fn the_tap_report_is_as_it_was() {
     assert_snapshot!("tap", rendered(tap::runs));
+    assert_snapshot!("ktap", rendered(tap::nested_runs));
 }
 
 #[test]

@@ -177,7 +177,7 @@ impl Run<'_> {
         }
         folder.write("scenario.toml", &loaded.text)?;
         folder.write_json("events.json", &finished.events)?;
-        folder.write_json("verdict.json", &Report::of(ReportedRun { loaded, finished }))
+        folder.write_json("verdict.json", &Report::of(ReportedRun { loaded, finished, part: None }))
     }
 }
 

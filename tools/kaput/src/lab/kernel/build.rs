@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
 use super::settings::{Kind, NEEDED, lacking, settings};
+use crate::progress::{Steps, busy};
 
 /// How long nothing may be compiled before the build counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -126,7 +126,7 @@ impl Builder {
         fs::write(&file, &fragment).map_err(|error| write(&file, error))?;
         let mut configure = self.make(&objects);
         configure.env("KCONFIG_ALLCONFIG", &file).arg("allnoconfig");
-        follow(configure, |_| {}).await?;
+        busy("the kernel is configured", follow(configure, |_| {})).await?;
         let config = fs::read_to_string(objects.join(".config")).map_err(|error| write(&objects, error))?;
         let lacking = lacking(&fragment, &config);
         let is_needed = |line: &&&str| NEEDED.iter().any(|option| line.split('=').next() == Some(option));
@@ -137,8 +137,8 @@ impl Builder {
         let mut compile = self.make(&objects);
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         compile.arg(format!("-j{cpus}")).arg("bzImage");
-        let progress = Progress::new();
-        follow(compile, |line| progress.line(line)).await?;
+        let files = Steps::new("files compiled", None);
+        follow(compile, |line| compiled(line, &files)).await?;
         let lacking = lacking.into_iter().map(str::to_owned).collect();
         Ok(Built { kernel: objects.join("arch/s390/boot/bzImage"), lacking })
     }
@@ -232,36 +232,11 @@ fn lines<R: AsyncRead + Send + Unpin + 'static>(stream: Option<R>) -> Lines {
     BufReader::new(stream).lines()
 }
 
-/// How many files are compiled, on a line at a terminal, now and then elsewhere.
-struct Progress(ProgressBar);
-
-impl Progress {
-    /// Files between two lines where there is no terminal.
-    const STEP: u64 = 500;
-
-    fn new() -> Self {
-        let bar = ProgressBar::new_spinner();
-        if let Ok(style) = ProgressStyle::with_template("  {pos} files compiled, {elapsed}: {msg}") {
-            bar.set_style(style);
-        }
-        Self(bar)
-    }
-
-    /// `  CC      drivers/s390/crypto/vfio_ap_ops.o`
-    fn line(&self, line: &str) {
-        let mut words = line.split_whitespace();
-        let (Some("CC" | "AS"), Some(file)) = (words.next(), words.next()) else { return };
-        self.0.inc(1);
-        self.0.set_message(file.to_owned());
-        if self.0.is_hidden() && self.0.position().is_multiple_of(Self::STEP) {
-            eprintln!("  {} files compiled", self.0.position());
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
+/// `  CC      drivers/s390/crypto/vfio_ap_ops.o`: one more.
+fn compiled(line: &str, files: &Steps) {
+    let mut words = line.split_whitespace();
+    if let (Some("CC" | "AS"), Some(file)) = (words.next(), words.next()) {
+        files.done(file);
     }
 }
 
