@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask dist`: a folder, and an archive of it, with everything a user without cargo or a checkout needs but
-//! QEMU.
+//! `cargo xtask dist`: a folder, an archive of it and a Debian package, with everything a user without cargo or a
+//! checkout needs but QEMU.
 //!
 //! The harness looks beside itself for the plugin, the image and the scenarios, so the folder works wherever it lies.
 //! Whether it does is a test: the archive is unpacked elsewhere and used with an empty environment.
+
+pub(crate) mod container;
+mod debian;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +16,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::artifacts::{self, host_cargo};
+use crate::installation;
 use crate::launch::Ready;
-use crate::layout::Layout;
+use crate::layout::{Layout, in_path};
 use crate::process;
 use crate::state::State;
 
@@ -24,13 +28,23 @@ const DEADLINE: Duration = Duration::from_secs(600);
 const FILES: [(&str, &str); 3] =
     [("LICENSE-APACHE", "LICENSE-APACHE"), ("LICENSE-MIT", "LICENSE-MIT"), ("tools/qemu-ap/LICENSE", "LICENSE-plugin")];
 /// Folders of the checkout that go along.
-const FOLDERS: [(&str, &str); 2] = [("tools/kaput/scenarios", "scenarios"), ("docs", "docs")];
+const FOLDERS: [(&str, &str); 3] = [("tools/kaput/scenarios", "scenarios"), ("docs", "docs"), ("ci", "ci")];
+/// Settings of kernels for the lab.
+const SETTINGS: &str = "tools/kaput/src/lab/kernel";
 
-/// Builds everything and packs it; the archive, with the folder of the same name beside it.
+/// What was packed.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    pub(crate) archive: PathBuf,
+    /// On a system that can make one.
+    pub(crate) package: Option<PathBuf>,
+}
+
+/// Builds everything and packs it; a folder of the archive's name stays beside it.
 ///
 /// # Errors
 /// When something cannot be built, copied or packed.
-pub(crate) fn make(layout: &Layout, state: &mut State) -> Result<PathBuf> {
+pub(crate) fn make(layout: &Layout, state: &mut State) -> Result<Packed> {
     let ready = Ready::make(layout, state)?;
     let name = format!("kaput-{}-{}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
     let parent = layout.target.join("dist");
@@ -50,6 +64,10 @@ pub(crate) fn make(layout: &Layout, state: &mut State) -> Result<PathBuf> {
     }
     FILES.iter().try_for_each(|(from, name)| copy(&layout.root.join(from), &folder.join(name)))?;
     FOLDERS.iter().try_for_each(|(from, name)| copy_folder(&layout.root.join(from), &folder.join(name)))?;
+    fs::create_dir(folder.join("lab"))?;
+    for name in ["lab.config", "checkers.config", "pattern.config"] {
+        copy(&layout.root.join(SETTINGS).join(name), &folder.join("lab").join(name))?;
+    }
     let mut manual = host_cargo(layout, "run");
     manual.args(["--release", "--quiet", "--package", "kaput", "--example", "manual", "--"]).arg(&folder);
     run(&mut manual, "the manual")?;
@@ -60,7 +78,23 @@ pub(crate) fn make(layout: &Layout, state: &mut State) -> Result<PathBuf> {
         .args(["--owner=0", "--group=0", "--sort=name", "-C"])
         .args([&parent, &PathBuf::from(&name)]);
     run(&mut tar, "the archive")?;
-    Ok(archive)
+    let package = in_path("dpkg-deb").map(|_| debian::package(&folder, &parent)).transpose()?;
+    Ok(Packed { archive, package })
+}
+
+/// Makes the image of a container from the Debian package, beside it. Needs root, and Debian's tools.
+///
+/// # Errors
+/// When something is missing, or fails.
+pub(crate) fn image(layout: &Layout, packed: &Packed) -> Result<PathBuf> {
+    if let Some(missing) = installation::missing() {
+        bail!("no image of a container can be made: {missing}");
+    }
+    let package = packed.package.as_deref().context("there is no dpkg-deb to make the package")?;
+    let (layer, image) = (package.with_extension("layer.tar"), package.with_extension("oci.tar"));
+    run(&mut installation::layer(layout, package, &layer)?, "a Debian with the package")?;
+    container::pack(&layer, debian::architecture()?, &image)?;
+    Ok(image)
 }
 
 /// Unpacks the archive elsewhere and uses it from `/`, with nothing in its environment but the name of QEMU.
@@ -68,12 +102,18 @@ pub(crate) fn make(layout: &Layout, state: &mut State) -> Result<PathBuf> {
 /// # Errors
 /// When it does not work there; the text has the harness's own words.
 pub(crate) fn try_out(layout: &Layout, state: &mut State) -> Result<()> {
-    let archive = make(layout, state)?;
+    let archive = make(layout, state)?.archive;
     let ready = Ready::make(layout, state)?;
     let elsewhere = tempfile::tempdir().context("no folder for temporary files")?;
     run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(elsewhere.path()), "unpacking")?;
     let folder = fs::read_dir(elsewhere.path())?.next().context("the archive is empty")??.path();
-    for file in ["man/kaput-run.1", "completions/kaput.bash", "docs/generated/report.schema.json"] {
+    for file in [
+        "man/kaput-run.1",
+        "completions/kaput.bash",
+        "lab/lab.config",
+        "ci/job.sh",
+        "docs/generated/report.schema.json",
+    ] {
         if !folder.join(file).is_file() {
             bail!("the archive has no {file}");
         }

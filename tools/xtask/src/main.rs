@@ -115,8 +115,13 @@ enum Verb {
         #[arg(long, requires = "targets")]
         input: Option<String>,
     },
-    /// Build everything and pack it, for people without cargo or a checkout; print the archive's path.
-    Dist,
+    /// Build everything and pack it, for people without cargo or a checkout; print the paths of the archive and of
+    /// the Debian package.
+    Dist {
+        /// Make the image of a container too, from the package; needs root and debootstrap.
+        #[arg(long)]
+        container: bool,
+    },
     /// Say what is here, what is missing, and how to fix it.
     Doctor,
     /// Get what is missing: a QEMU, and `core` and `alloc` for the guest.
@@ -164,9 +169,13 @@ fn act(arguments: Arguments) -> Result<ExitCode> {
         Verb::Fuzz { targets, seconds, input } => {
             fuzz::run(&layout, &targets, seconds, input.as_deref()).map(|wrong| wrong == 0)
         }
-        Verb::Dist => dist::make(&layout, &mut state).map(|archive| {
-            println!("{}", archive.display());
-            true
+        Verb::Dist { container } => dist::make(&layout, &mut state).and_then(|packed| {
+            println!("{}", packed.archive.display());
+            packed.package.iter().for_each(|package| println!("{}", package.display()));
+            if container {
+                println!("{}", dist::image(&layout, &packed)?.display());
+            }
+            Ok(true)
         }),
         Verb::Doctor => doctor::run(&layout, &mut state),
         Verb::Setup => launch::set_up(&layout, &mut state).map(|()| true),

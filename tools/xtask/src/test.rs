@@ -7,7 +7,7 @@
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::artifacts::{self, guest_cargo, host_cargo, image_cargo};
@@ -58,7 +58,8 @@ pub(crate) enum Step {
     /// The tests of the libraries on an emulated big-endian machine; only where it is named.
     BigEndian,
     /// What CI installs, on a Debian with nothing on it: then every tool answers, and two hosts come up with a libvirt
-    /// on each. In CI, or where it is named.
+    /// on each. The Debian package, and the image of a container that is made from it: then a run is as expected. In
+    /// CI, or where it is named.
     Installation,
     /// Damaged input for every reader of input from outside, 20 seconds each, at the same time.
     Fuzz,
@@ -213,11 +214,19 @@ impl Step {
             },
             Self::Book => book(layout, skips),
             Self::Installation => {
-                let ready = Ready::make(layout, state)?;
-                match installation::command(layout, &ready)? {
-                    Ok(mut command) => tests(&mut command, skips),
-                    Err(reason) => Ok(skipped(skips, "installation", &reason)),
+                if let Some(reason) = installation::missing() {
+                    return Ok(skipped(skips, "installation", &reason));
                 }
+                let ready = Ready::make(layout, state)?;
+                let mut count = tests(&mut installation::command(layout, &ready)?, skips)?;
+                let packed = dist::make(layout, state)?;
+                let package = packed.package.as_deref().context("there is no dpkg-deb")?;
+                count.add(tests(&mut installation::package(layout, package)?, skips)?);
+                let image = dist::image(layout, &packed)?;
+                let unpacked = tempfile::tempdir_in(&layout.target)?;
+                dist::container::unpack(&image, &unpacked.path().join("root"))?;
+                count.add(tests(&mut installation::image(layout, &unpacked.path().join("root"))?, skips)?);
+                Ok(count)
             }
             Self::Dist => dist::try_out(layout, state).map(|()| Count::PASSED),
             Self::Fuzz => {
