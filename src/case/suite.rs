@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A suite and its cases. A case is a function that says what it asserts and returns an `Outcome`. `cases!` lists the
-//! cases of a suite, once: it makes the table that runs and exports the names to the ELF file, where the harness reads
-//! which verdicts to wait for.
+//! A suite and its cases. A case is a function, or a line, that says what it asserts and gives an `Outcome`. `cases!`
+//! lists the cases of a suite, once: it makes the table that runs and exports the names to the ELF file, where the
+//! harness reads which verdicts to wait for.
 
 use super::outcome::{Outcome, Stop};
 use super::report;
@@ -55,15 +55,18 @@ impl<T: Subject> Suite<T> {
     }
 }
 
-/// Declares `SUITE` with these functions as its cases. A case is called as its function, with hyphens.
+/// Declares `SUITE` with these functions as its cases, or with what stands behind a name, where a line says it all. A
+/// case is called as its function, with hyphens.
 macro_rules! cases {
-    ($suite:literal for $subject:ty: $($case:ident),+ $(,)?) => {
+    (@run $case:ident) => { $case };
+    (@run $case:ident $run:expr) => { $run };
+    ($suite:literal for $subject:ty: $($(#[$says:meta])* $case:ident $(: $run:expr)?),+ $(,)?) => {
         pub(crate) const SUITE: $crate::case::suite::Suite<$subject> = $crate::case::suite::Suite {
             name: $suite,
             cases: &[$($crate::case::suite::Case { name: const {
                 const NAME: [u8; stringify!($case).len()] = $crate::case::suite::hyphenated(stringify!($case));
                 $crate::case::suite::text(&NAME)
-            }, run: $case }),+],
+            }, run: $crate::case::suite::cases!(@run $case $($run)?) }),+],
         };
 
         $(const _: () = {

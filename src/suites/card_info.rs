@@ -23,7 +23,8 @@ use ap_arch::{CardMode, Gr0, HwInfo, QueueStatus, ResponseCode};
 cases!("card-info" for Guest:
     cca_static_a,
     cca_static_b,
-    cca_unknown_rule,
+    /// A query that does not exist is refused, by a return code or by an error reply. AP reference 7.9 and 7.10.
+    cca_unknown_rule: |guest| unsupported(guest, &|queue| master_keys::query(queue, *b"NOSUCHQY")),
     cca_unknown_function,
     ep11_module,
     ep11_domain,
@@ -105,11 +106,6 @@ fn unsupported(guest: &Guest, request: &dyn Fn(&Queue) -> Vec<u8>) -> Outcome {
         }
     }
     Ok(())
-}
-
-/// A query that does not exist is refused, by a return code or by an error reply. AP reference 7.9 and 7.10.
-fn cca_unknown_rule(guest: &Guest) -> Outcome {
-    unsupported(guest, &|queue| master_keys::query(queue, *b"NOSUCHQY"))
 }
 
 /// So is a function that does not exist. AP reference 8.6.

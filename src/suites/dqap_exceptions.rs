@@ -12,71 +12,33 @@ use crate::case::suite::cases;
 use ap_arch::{Apqn, Gr0, ProgramCode};
 
 cases!("dqap-exceptions" for Guest:
-    odd_identifier_register,
-    odd_buffer_register,
-    both_registers_odd,
-    bit_33,
-    bit_34,
-    bit_35,
-    bit_40,
-    bit_41,
-    length_0,
-    length_with_high_bits,
-    buffer_beyond_storage,
-    buffer_across_the_end_of_storage,
+    /// The pair for the message identifier begins with an odd register.
+    odd_identifier_register: |guest| DQAP.registers_refused(guest, Registers::FirstOdd),
+    /// The pair with address and length begins with an odd register.
+    odd_buffer_register: |guest| DQAP.registers_refused(guest, Registers::SecondOdd),
+    /// Both pairs begin with an odd register.
+    both_registers_odd: |guest| DQAP.registers_refused(guest, Registers::BothOdd),
+    /// Bit 33 of GR0 must be zero.
+    bit_33: |guest| DQAP.bit_refused(guest, 33),
+    /// Bit 34 of GR0 must be zero.
+    bit_34: |guest| DQAP.bit_refused(guest, 34),
+    /// Bit 35 of GR0 must be zero.
+    bit_35: |guest| DQAP.bit_refused(guest, 35),
+    /// Bit 40 of GR0 must be zero.
+    bit_40: |guest| DQAP.bit_refused(guest, 40),
+    /// Bit 41 of GR0 must be zero.
+    bit_41: |guest| DQAP.bit_refused(guest, 41),
+    /// A buffer has at least one byte; that comes before the queue is looked at.
+    length_0: |guest| DQAP.length_refused(guest, 0),
+    /// All 64 bits of the length count: each of the bits 0-47 alone makes it too long.
+    length_with_high_bits: |guest| DQAP.high_bits_refused(guest),
+    /// A buffer that is nowhere is an addressing exception.
+    buffer_beyond_storage: |guest| unstorable(guest, At::BeyondStorage),
+    /// So is one of which only the beginning is somewhere.
+    buffer_across_the_end_of_storage: |guest| unstorable(guest, At::AcrossItsEnd),
 );
 
 const DQAP: Instruction = Instruction { gr0: Gr0::dqap(Apqn::new(0, 0)), length: 4096, attempt: Ap::attempt_dqap };
-
-/// The pair for the message identifier begins with an odd register.
-fn odd_identifier_register(guest: &Guest) -> Outcome {
-    DQAP.registers_refused(guest, Registers::FirstOdd)
-}
-
-/// The pair with address and length begins with an odd register.
-fn odd_buffer_register(guest: &Guest) -> Outcome {
-    DQAP.registers_refused(guest, Registers::SecondOdd)
-}
-
-/// Both pairs begin with an odd register.
-fn both_registers_odd(guest: &Guest) -> Outcome {
-    DQAP.registers_refused(guest, Registers::BothOdd)
-}
-
-/// Bit 33 of GR0 must be zero.
-fn bit_33(guest: &Guest) -> Outcome {
-    DQAP.bit_refused(guest, 33)
-}
-
-/// Bit 34 of GR0 must be zero.
-fn bit_34(guest: &Guest) -> Outcome {
-    DQAP.bit_refused(guest, 34)
-}
-
-/// Bit 35 of GR0 must be zero.
-fn bit_35(guest: &Guest) -> Outcome {
-    DQAP.bit_refused(guest, 35)
-}
-
-/// Bit 40 of GR0 must be zero.
-fn bit_40(guest: &Guest) -> Outcome {
-    DQAP.bit_refused(guest, 40)
-}
-
-/// Bit 41 of GR0 must be zero.
-fn bit_41(guest: &Guest) -> Outcome {
-    DQAP.bit_refused(guest, 41)
-}
-
-/// A buffer has at least one byte; that comes before the queue is looked at.
-fn length_0(guest: &Guest) -> Outcome {
-    DQAP.length_refused(guest, 0)
-}
-
-/// All 64 bits of the length count: each of the bits 0-47 alone makes it too long.
-fn length_with_high_bits(guest: &Guest) -> Outcome {
-    DQAP.high_bits_refused(guest)
-}
 
 /// A reply that cannot be stored stays in the queue, and is delivered to a buffer that exists.
 fn unstorable(guest: &Guest, at: At) -> Outcome {
@@ -91,14 +53,4 @@ fn unstorable(guest: &Guest, at: At) -> Outcome {
         outcome?;
     }
     Ok(())
-}
-
-/// A buffer that is nowhere is an addressing exception.
-fn buffer_beyond_storage(guest: &Guest) -> Outcome {
-    unstorable(guest, At::BeyondStorage)
-}
-
-/// So is one of which only the beginning is somewhere.
-fn buffer_across_the_end_of_storage(guest: &Guest) -> Outcome {
-    unstorable(guest, At::AcrossItsEnd)
 }

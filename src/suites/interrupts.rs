@@ -15,16 +15,21 @@ use crate::machine::io::{self, IoInterruption, Subclasses, Waiting};
 use ap_arch::{Apqn, ConditionCode, FunctionCode, QueueStatus, ResponseCode};
 
 cases!("interrupts" for Guest:
-    byte_at_address_0_refused,
-    byte_at_address_of_ones_refused,
-    byte_beyond_storage_refused,
+    /// A notification byte at address 0 is refused with response code 06. AP reference 5.2, row 1.
+    byte_at_address_0_refused: |guest| address_refused(guest, |_| 0),
+    /// A notification byte at the address of 64 ones is refused with response code 06. AP reference 5.2, row 1.
+    byte_at_address_of_ones_refused: |guest| address_refused(guest, |_| u64::MAX),
+    /// So is one where main storage has ended. AP reference 5.6.
+    byte_beyond_storage_refused: |guest| address_refused(guest, Ap::storage_end),
     disable_while_disabled,
     enable_succeeds,
     disable_succeeds,
     enable_while_enabled,
     refused_address_changes_nothing,
-    off_after_rapq,
-    off_after_zapq,
+    /// RAPQ turns interruption off, and nothing comes any more. AP reference 5.2, row 6.
+    off_after_rapq: |guest| off_after(guest, FunctionCode::RAPQ),
+    /// ZAPQ turns interruption off, and nothing comes any more. AP reference 5.2, row 6.
+    off_after_zapq: |guest| off_after(guest, FunctionCode::ZAPQ),
     usable_after_a_reset,
     reply_interrupts,
     enable_again_keeps_the_first_registration,
@@ -76,21 +81,6 @@ fn address_refused(guest: &Guest, address: fn(&Ap) -> u64) -> Outcome {
         let answer = ap.aqic(queue.apqn, enable(ISC), address(ap));
         require_answer(queue.apqn, "AQIC (enable)", answer, ResponseCode::INVALID_ADDRESS)
     })
-}
-
-/// A notification byte at address 0 is refused with response code 06. AP reference 5.2, row 1.
-fn byte_at_address_0_refused(guest: &Guest) -> Outcome {
-    address_refused(guest, |_| 0)
-}
-
-/// A notification byte at the address of 64 ones is refused with response code 06. AP reference 5.2, row 1.
-fn byte_at_address_of_ones_refused(guest: &Guest) -> Outcome {
-    address_refused(guest, |_| u64::MAX)
-}
-
-/// So is one where main storage has ended. AP reference 5.6.
-fn byte_beyond_storage_refused(guest: &Guest) -> Outcome {
-    address_refused(guest, Ap::storage_end)
 }
 
 /// Disabling what is disabled answers 07. AP reference 5.2, row 2.
@@ -186,16 +176,6 @@ fn off_after(guest: &Guest, function: FunctionCode) -> Outcome {
         require!(came.is_none() && byte == 0, "{}: {function} did not remove the registration", queue.apqn);
         Ok(())
     })
-}
-
-/// RAPQ turns interruption off, and nothing comes any more. AP reference 5.2, row 6.
-fn off_after_rapq(guest: &Guest) -> Outcome {
-    off_after(guest, FunctionCode::RAPQ)
-}
-
-/// ZAPQ turns interruption off, and nothing comes any more. AP reference 5.2, row 6.
-fn off_after_zapq(guest: &Guest) -> Outcome {
-    off_after(guest, FunctionCode::ZAPQ)
 }
 
 /// After a reset interruption can be enabled again, and works. AP reference 5.2, row 6.

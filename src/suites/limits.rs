@@ -14,8 +14,10 @@ use ap_arch::{Apqn, ProgramCode};
 use s390x_asm::asm::Under;
 
 cases!("limits" for Guest:
-    execute,
-    execute_relative_long,
+    /// TAPQ as the target of EXECUTE answers as it does elsewhere, or is an operation exception.
+    execute: |guest| under(guest, "EXECUTE", Under::Execute),
+    /// TAPQ as the target of EXECUTE RELATIVE LONG answers as it does elsewhere, or is an operation exception.
+    execute_relative_long: |guest| under(guest, "EXECUTE RELATIVE LONG", Under::ExecuteRelativeLong),
     storage_key,
     secondary_space,
 );
@@ -39,16 +41,6 @@ fn under(guest: &Guest, what: &str, under: Under) -> Outcome {
 fn require_same(apqn: Apqn, direct: &Answer, answer: &Answer) -> Outcome {
     require!(direct == answer, "{apqn} answered {} when executed directly, {} here", direct.status, answer.status);
     Ok(())
-}
-
-/// TAPQ as the target of EXECUTE answers as it does elsewhere, or is an operation exception.
-fn execute(guest: &Guest) -> Outcome {
-    under(guest, "EXECUTE", Under::Execute)
-}
-
-/// TAPQ as the target of EXECUTE RELATIVE LONG answers as it does elsewhere, or is an operation exception.
-fn execute_relative_long(guest: &Guest) -> Outcome {
-    under(guest, "EXECUTE RELATIVE LONG", Under::ExecuteRelativeLong)
 }
 
 /// QCI with an access key that does not match that of its operand is a protection exception, or keys are not looked at.

@@ -11,66 +11,32 @@ use crate::case::suite::cases;
 use ap_arch::{Apqn, Gr0, ProgramCode, QueueStatus, ResponseCode};
 
 cases!("nqap-exceptions" for Guest:
-    odd_identifier_register,
-    odd_message_register,
-    both_registers_odd,
-    bit_32,
-    bit_34,
-    bit_35,
-    bit_40,
-    length_0,
-    length_with_high_bits,
+    /// The pair with the message identifier begins with an odd register.
+    odd_identifier_register: |guest| NQAP.registers_refused(guest, Registers::FirstOdd),
+    /// The pair with address and length begins with an odd register.
+    odd_message_register: |guest| NQAP.registers_refused(guest, Registers::SecondOdd),
+    /// Both pairs begin with an odd register.
+    both_registers_odd: |guest| NQAP.registers_refused(guest, Registers::BothOdd),
+    /// Bit 32 of GR0 must be zero.
+    bit_32: |guest| NQAP.bit_refused(guest, 32),
+    /// Bit 34 of GR0 must be zero.
+    bit_34: |guest| NQAP.bit_refused(guest, 34),
+    /// Bit 35 of GR0 must be zero.
+    bit_35: |guest| NQAP.bit_refused(guest, 35),
+    /// Bit 40 of GR0 must be zero.
+    bit_40: |guest| NQAP.bit_refused(guest, 40),
+    /// A message has at least one byte; that comes before the queue is looked at.
+    length_0: |guest| NQAP.length_refused(guest, 0),
+    /// All 64 bits of the length count: each of the bits 0-47 alone makes it too long.
+    length_with_high_bits: |guest| NQAP.high_bits_refused(guest),
     length_above_the_maximum,
-    message_beyond_storage,
-    message_across_the_end_of_storage,
+    /// A message that is nowhere is an addressing exception.
+    message_beyond_storage: |guest| unreadable(guest, At::BeyondStorage),
+    /// So is one of which only the beginning is somewhere.
+    message_across_the_end_of_storage: |guest| unreadable(guest, At::AcrossItsEnd),
 );
 
 const NQAP: Instruction = Instruction { gr0: Gr0::nqap(Apqn::new(0, 0)), length: 256, attempt: Ap::attempt_nqap };
-
-/// The pair with the message identifier begins with an odd register.
-fn odd_identifier_register(guest: &Guest) -> Outcome {
-    NQAP.registers_refused(guest, Registers::FirstOdd)
-}
-
-/// The pair with address and length begins with an odd register.
-fn odd_message_register(guest: &Guest) -> Outcome {
-    NQAP.registers_refused(guest, Registers::SecondOdd)
-}
-
-/// Both pairs begin with an odd register.
-fn both_registers_odd(guest: &Guest) -> Outcome {
-    NQAP.registers_refused(guest, Registers::BothOdd)
-}
-
-/// Bit 32 of GR0 must be zero.
-fn bit_32(guest: &Guest) -> Outcome {
-    NQAP.bit_refused(guest, 32)
-}
-
-/// Bit 34 of GR0 must be zero.
-fn bit_34(guest: &Guest) -> Outcome {
-    NQAP.bit_refused(guest, 34)
-}
-
-/// Bit 35 of GR0 must be zero.
-fn bit_35(guest: &Guest) -> Outcome {
-    NQAP.bit_refused(guest, 35)
-}
-
-/// Bit 40 of GR0 must be zero.
-fn bit_40(guest: &Guest) -> Outcome {
-    NQAP.bit_refused(guest, 40)
-}
-
-/// A message has at least one byte; that comes before the queue is looked at.
-fn length_0(guest: &Guest) -> Outcome {
-    NQAP.length_refused(guest, 0)
-}
-
-/// All 64 bits of the length count: each of the bits 0-47 alone makes it too long.
-fn length_with_high_bits(guest: &Guest) -> Outcome {
-    NQAP.high_bits_refused(guest)
-}
 
 /// A message longer than the queue's maximum is not taken. Whether by a specification exception or by response code 15
 /// is not certain.
@@ -103,14 +69,4 @@ fn unreadable(guest: &Guest, at: At) -> Outcome {
         );
     }
     Ok(())
-}
-
-/// A message that is nowhere is an addressing exception.
-fn message_beyond_storage(guest: &Guest) -> Outcome {
-    unreadable(guest, At::BeyondStorage)
-}
-
-/// So is one of which only the beginning is somewhere.
-fn message_across_the_end_of_storage(guest: &Guest) -> Outcome {
-    unreadable(guest, At::AcrossItsEnd)
 }

@@ -5,26 +5,13 @@
 
 use super::queues;
 use crate::ap::guest::Guest;
-use crate::case::outcome::Outcome;
 use crate::case::suite::cases;
 
 cases!("outside" for Guest:
-    every_reset_refused,
-    every_aqic_refused,
-    every_message_refused,
+    /// RAPQ and ZAPQ of every queue outside of the matrix answer 01 with condition code 3.
+    every_reset_refused: |guest| queues::refuses_resets(guest, 1),
+    /// AQIC of every queue outside of the matrix answers 01 with condition code 3.
+    every_aqic_refused: |guest| queues::refuses_aqic(guest, 1),
+    /// NQAP and DQAP of every queue outside of the matrix answer 01 with condition code 3.
+    every_message_refused: |guest| queues::refuses_messages(guest, 1),
 );
-
-/// RAPQ and ZAPQ of every queue outside of the matrix answer 01 with condition code 3.
-fn every_reset_refused(guest: &Guest) -> Outcome {
-    queues::refuses_resets(guest, 1)
-}
-
-/// AQIC of every queue outside of the matrix answers 01 with condition code 3.
-fn every_aqic_refused(guest: &Guest) -> Outcome {
-    queues::refuses_aqic(guest, 1)
-}
-
-/// NQAP and DQAP of every queue outside of the matrix answer 01 with condition code 3.
-fn every_message_refused(guest: &Guest) -> Outcome {
-    queues::refuses_messages(guest, 1)
-}

@@ -9,18 +9,26 @@ use ap_arch::{Apqn, FunctionCode, Gr0, ProgramCode, QciBlock, ResponseCode, faci
 
 cases!("pqap-exceptions" for Guest:
     undefined_functions,
-    tapq_reserved_bits,
-    rapq_reserved_bits,
-    zapq_reserved_bits,
-    aqic_reserved_bits,
-    qci_reserved_bits,
+    /// TAPQ defines none of the bits 41-47.
+    tapq_reserved_bits: |guest| each_bit_refused(guest, FunctionCode::TAPQ, BITS_41_47),
+    /// RAPQ defines bit 41 and none of the bits 42-47.
+    rapq_reserved_bits: |guest| each_bit_refused(guest, FunctionCode::RAPQ, Gr0::BITS_42_47),
+    /// ZAPQ defines bit 41 and none of the bits 42-47.
+    zapq_reserved_bits: |guest| each_bit_refused(guest, FunctionCode::ZAPQ, Gr0::BITS_42_47),
+    /// AQIC defines none of the bits 41-47.
+    aqic_reserved_bits: |guest| each_bit_refused(guest, FunctionCode::AQIC, BITS_41_47),
+    /// QCI defines none of the bits 41-47.
+    qci_reserved_bits: |guest| each_bit_refused(guest, FunctionCode::QCI, BITS_41_47),
     t_bit_without_facility_15,
     aqic_without_facility_65,
     qci_operand_not_aligned,
-    best_ap_operand_not_aligned,
+    /// So does the operand of "best AP", which is not described further.
+    best_ap_operand_not_aligned: |guest| each_misalignment_refused(guest, FunctionCode::BEST_AP),
     qci_operand_beyond_storage,
-    adapter_without_apxa,
-    domain_without_apxa,
+    /// Without APXA there is no adapter above 63.
+    adapter_without_apxa: |guest| without_apxa(guest, Apqn::new(64, 0)),
+    /// Without APXA there is no domain above 15.
+    domain_without_apxa: |guest| without_apxa(guest, Apqn::new(0, 16)),
     adapter_above_na,
     domain_above_nd,
 );
@@ -44,31 +52,6 @@ fn each_bit_refused(guest: &Guest, function: FunctionCode, bits: u64) -> Outcome
 fn undefined_functions(guest: &Guest) -> Outcome {
     (FunctionCode::AAPQ.0 + 1..=u8::MAX)
         .try_for_each(|code| refused(guest, Gr0::pqap(FunctionCode(code), Apqn::default())))
-}
-
-/// TAPQ defines none of the bits 41-47.
-fn tapq_reserved_bits(guest: &Guest) -> Outcome {
-    each_bit_refused(guest, FunctionCode::TAPQ, BITS_41_47)
-}
-
-/// RAPQ defines bit 41 and none of the bits 42-47.
-fn rapq_reserved_bits(guest: &Guest) -> Outcome {
-    each_bit_refused(guest, FunctionCode::RAPQ, Gr0::BITS_42_47)
-}
-
-/// ZAPQ defines bit 41 and none of the bits 42-47.
-fn zapq_reserved_bits(guest: &Guest) -> Outcome {
-    each_bit_refused(guest, FunctionCode::ZAPQ, Gr0::BITS_42_47)
-}
-
-/// AQIC defines none of the bits 41-47.
-fn aqic_reserved_bits(guest: &Guest) -> Outcome {
-    each_bit_refused(guest, FunctionCode::AQIC, BITS_41_47)
-}
-
-/// QCI defines none of the bits 41-47.
-fn qci_reserved_bits(guest: &Guest) -> Outcome {
-    each_bit_refused(guest, FunctionCode::QCI, BITS_41_47)
 }
 
 /// The T bit is refused where facility 15 is not installed.
@@ -101,11 +84,6 @@ fn qci_operand_not_aligned(guest: &Guest) -> Outcome {
     each_misalignment_refused(guest, FunctionCode::QCI)
 }
 
-/// So does the operand of "best AP", which is not described further.
-fn best_ap_operand_not_aligned(guest: &Guest) -> Outcome {
-    each_misalignment_refused(guest, FunctionCode::BEST_AP)
-}
-
 /// QCI into storage that does not exist is an addressing exception, and nothing is stored where it does.
 fn qci_operand_beyond_storage(guest: &Guest) -> Outcome {
     guest.configuration()?;
@@ -121,16 +99,6 @@ fn without_apxa(guest: &Guest, apqn: Apqn) -> Outcome {
         return Err(skipped!("APXA is installed"));
     }
     refused(guest, Gr0::pqap(FunctionCode::TAPQ, apqn))
-}
-
-/// Without APXA there is no adapter above 63.
-fn adapter_without_apxa(guest: &Guest) -> Outcome {
-    without_apxa(guest, Apqn::new(64, 0))
-}
-
-/// Without APXA there is no domain above 15.
-fn domain_without_apxa(guest: &Guest) -> Outcome {
-    without_apxa(guest, Apqn::new(0, 16))
 }
 
 /// A queue above the maxima of QCI is not there. Linux expects a specification exception, which is not confirmed;

@@ -7,7 +7,12 @@ use crate::case::suite::cases;
 use crate::machine::trap::ProgramInterruption;
 use ap_arch::{Apqn, Gr0, ProgramCode, facility};
 
-cases!("presence" for Guest: installed, qci_follows_facility_12, t_bit_follows_facility_15);
+cases!("presence" for Guest:
+    installed,
+    /// QCI executes if facility 12 is installed, and ends in a specification exception if not. AP reference 1.3.
+    qci_follows_facility_12: |guest| executes_only_with(guest, facility::APQCI, guest.ap()?.qci().err()),
+    t_bit_follows_facility_15,
+);
 
 /// TAPQ executes. AP has no facility bit: only an operation exception shows that it is not there. AP reference 1.3.
 fn installed(guest: &Guest) -> Outcome {
@@ -16,11 +21,6 @@ fn installed(guest: &Guest) -> Outcome {
         require!(guest.expect.is_none(), "AP is not installed, but the command line says what is to be found there");
     }
     guest.ap().map(|_| ())
-}
-
-/// QCI executes if facility 12 is installed, and ends in a specification exception if not. AP reference 1.3.
-fn qci_follows_facility_12(guest: &Guest) -> Outcome {
-    executes_only_with(guest, facility::APQCI, guest.ap()?.qci().err())
 }
 
 /// TAPQ takes the T bit if facility 15 is installed, and ends in a specification exception if not. AP reference 1.3.

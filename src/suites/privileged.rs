@@ -9,14 +9,20 @@ use crate::case::suite::cases;
 use ap_arch::{Apqn, FunctionCode, Gr0, ProgramCode};
 
 cases!("privileged" for Guest:
-    tapq,
-    rapq,
-    zapq,
-    aqic,
-    qci,
+    /// PQAP(TAPQ).
+    tapq: |guest| pqap(guest, FunctionCode::TAPQ),
+    /// PQAP(RAPQ).
+    rapq: |guest| pqap(guest, FunctionCode::RAPQ),
+    /// PQAP(ZAPQ).
+    zapq: |guest| pqap(guest, FunctionCode::ZAPQ),
+    /// PQAP(AQIC).
+    aqic: |guest| pqap(guest, FunctionCode::AQIC),
+    /// PQAP(QCI).
+    qci: |guest| pqap(guest, FunctionCode::QCI),
     nqap,
     dqap,
-    undefined_function,
+    /// A PQAP function that does not exist: the problem state is looked at first.
+    undefined_function: |guest| pqap(guest, FunctionCode(42)),
     odd_registers,
 );
 
@@ -27,31 +33,6 @@ const LENGTH: u64 = 256;
 fn pqap(guest: &Guest, function: FunctionCode) -> Outcome {
     let gr0 = Gr0::pqap(function, Apqn::default());
     guest.ap()?.attempt_pqap(State::Problem, gr0, At::Scratch(0)).require(format_args!("{function}"), PRIVILEGED)
-}
-
-/// PQAP(TAPQ).
-fn tapq(guest: &Guest) -> Outcome {
-    pqap(guest, FunctionCode::TAPQ)
-}
-
-/// PQAP(RAPQ).
-fn rapq(guest: &Guest) -> Outcome {
-    pqap(guest, FunctionCode::RAPQ)
-}
-
-/// PQAP(ZAPQ).
-fn zapq(guest: &Guest) -> Outcome {
-    pqap(guest, FunctionCode::ZAPQ)
-}
-
-/// PQAP(AQIC).
-fn aqic(guest: &Guest) -> Outcome {
-    pqap(guest, FunctionCode::AQIC)
-}
-
-/// PQAP(QCI).
-fn qci(guest: &Guest) -> Outcome {
-    pqap(guest, FunctionCode::QCI)
 }
 
 /// NQAP.
@@ -70,11 +51,6 @@ fn dqap(guest: &Guest) -> Outcome {
         .ap()?
         .attempt_dqap(State::Problem, gr0, registers, At::Scratch(0), LENGTH)
         .require(format_args!("DQAP"), PRIVILEGED)
-}
-
-/// A PQAP function that does not exist: the problem state is looked at first.
-fn undefined_function(guest: &Guest) -> Outcome {
-    pqap(guest, FunctionCode(42))
 }
 
 /// NQAP and DQAP with odd registers: the problem state is looked at first.

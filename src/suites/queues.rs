@@ -16,9 +16,12 @@ use ap_arch::{ApType, Apqn, ConditionCode, FunctionCode, Gr0, HwInfo, QueueStatu
 cases!("queues" for Guest:
     inside_the_matrix_available,
     outside_the_matrix_not_available,
-    outside_the_matrix_refuses_resets,
-    outside_the_matrix_refuses_aqic,
-    outside_the_matrix_refuses_messages,
+    /// RAPQ and ZAPQ of queues outside of the matrix answer 01 with condition code 3. AP reference 2.3 and 9.5.
+    outside_the_matrix_refuses_resets: |guest| refuses_resets(guest, ONE_IN),
+    /// AQIC of queues outside of the matrix answers 01 with condition code 3. AP reference 2.3 and 9.5.
+    outside_the_matrix_refuses_aqic: |guest| refuses_aqic(guest, ONE_IN),
+    /// NQAP and DQAP of queues outside of the matrix answer 01 with condition code 3. AP reference 2.3 and 9.5.
+    outside_the_matrix_refuses_messages: |guest| refuses_messages(guest, ONE_IN),
     condition_code_follows_the_response_code,
     idle_queue_is_empty,
     reserved_status_bits_are_zero,
@@ -86,11 +89,6 @@ pub(super) fn require_01(apqn: Apqn, what: &str, cc: ConditionCode, status: Queu
     Ok(())
 }
 
-/// RAPQ and ZAPQ of queues outside of the matrix answer 01 with condition code 3. AP reference 2.3 and 9.5.
-fn outside_the_matrix_refuses_resets(guest: &Guest) -> Outcome {
-    refuses_resets(guest, ONE_IN)
-}
-
 pub(super) fn refuses_resets(guest: &Guest, one_in: usize) -> Outcome {
     on_queues_outside(guest, one_in, &|ap, apqn| {
         for function in [FunctionCode::RAPQ, FunctionCode::ZAPQ] {
@@ -99,11 +97,6 @@ pub(super) fn refuses_resets(guest: &Guest, one_in: usize) -> Outcome {
         }
         Ok(())
     })
-}
-
-/// AQIC of queues outside of the matrix answers 01 with condition code 3. AP reference 2.3 and 9.5.
-fn outside_the_matrix_refuses_aqic(guest: &Guest) -> Outcome {
-    refuses_aqic(guest, ONE_IN)
 }
 
 pub(super) fn refuses_aqic(guest: &Guest, one_in: usize) -> Outcome {
@@ -115,11 +108,6 @@ pub(super) fn refuses_aqic(guest: &Guest, one_in: usize) -> Outcome {
         }
         Ok(())
     })
-}
-
-/// NQAP and DQAP of queues outside of the matrix answer 01 with condition code 3. AP reference 2.3 and 9.5.
-fn outside_the_matrix_refuses_messages(guest: &Guest) -> Outcome {
-    refuses_messages(guest, ONE_IN)
 }
 
 pub(super) fn refuses_messages(guest: &Guest, one_in: usize) -> Outcome {

@@ -15,9 +15,11 @@ use ap_arch::CardMode;
 use ap_arch::message::cca::random_request;
 
 cases!("random" for Guest:
-    one_byte,
+    /// One byte is what comes if one is asked for.
+    one_byte: |guest| on_each(guest, &|ap, queue| fetch(ap, queue, 1).map(|_| ())),
     sixty_four_bytes,
-    as_many_as_linux_asks_for,
+    /// 4096 bytes, and the reply ends where its data block ends: Linux takes no other.
+    as_many_as_linux_asks_for: |guest| on_each(guest, &|ap, queue| fetch(ap, queue, BUFFER).map(|_| ())),
     never_the_same_again,
     as_many_ones_as_zeros,
 );
@@ -44,11 +46,6 @@ fn fetch(ap: &Ap, queue: &Queue, wanted: u32) -> Result<Vec<u8>, Stop> {
     Ok(Vec::from(data))
 }
 
-/// One byte is what comes if one is asked for.
-fn one_byte(guest: &Guest) -> Outcome {
-    on_each(guest, &|ap, queue| fetch(ap, queue, 1).map(|_| ()))
-}
-
 /// 64 bytes, not all of them zero.
 fn sixty_four_bytes(guest: &Guest) -> Outcome {
     on_each(guest, &|ap, queue| {
@@ -56,11 +53,6 @@ fn sixty_four_bytes(guest: &Guest) -> Outcome {
         require!(bytes.iter().any(|byte| *byte != 0), "{}: 64 bytes of zero", queue.apqn);
         Ok(())
     })
-}
-
-/// 4096 bytes, and the reply ends where its data block ends: Linux takes no other.
-fn as_many_as_linux_asks_for(guest: &Guest) -> Outcome {
-    on_each(guest, &|ap, queue| fetch(ap, queue, BUFFER).map(|_| ()))
 }
 
 /// Two requests give different bytes.

@@ -12,17 +12,25 @@ use crate::case::suite::cases;
 use ap_arch::{Apqn, FunctionCode, Gr0, QueueStatus, ResponseCode};
 
 cases!("reset" for Guest:
-    rapq_ends,
-    zapq_ends,
+    /// RAPQ answers 00 or 02, and then TAPQ answers 00 within the limit.
+    rapq_ends: |guest| on_every_queue(guest, &|ap, apqn| reset(ap, apqn, FunctionCode::RAPQ)),
+    /// ZAPQ answers 00 or 02, and then TAPQ answers 00 within the limit.
+    zapq_ends: |guest| on_every_queue(guest, &|ap, apqn| reset(ap, apqn, FunctionCode::ZAPQ)),
     information_during_a_reset,
     reset_during_a_reset,
     unbind_bit_accepted,
-    rapq_discards_requests,
-    zapq_discards_requests,
-    rapq_discards_replies,
-    zapq_discards_replies,
-    rapq_turns_interruption_off,
-    zapq_turns_interruption_off,
+    /// Requests that RAPQ finds in the queue are never answered.
+    rapq_discards_requests: |guest| discards(guest, FunctionCode::RAPQ, false),
+    /// Requests that ZAPQ finds in the queue are never answered.
+    zapq_discards_requests: |guest| discards(guest, FunctionCode::ZAPQ, false),
+    /// Replies that RAPQ finds in the queue are gone.
+    rapq_discards_replies: |guest| discards(guest, FunctionCode::RAPQ, true),
+    /// Replies that ZAPQ finds in the queue are gone.
+    zapq_discards_replies: |guest| discards(guest, FunctionCode::ZAPQ, true),
+    /// After RAPQ interruption is off.
+    rapq_turns_interruption_off: |guest| turns_interruption_off(guest, FunctionCode::RAPQ),
+    /// After ZAPQ interruption is off.
+    zapq_turns_interruption_off: |guest| turns_interruption_off(guest, FunctionCode::ZAPQ),
     usable_afterwards,
     information_unchanged,
     other_queues_keep_their_replies,
@@ -59,16 +67,6 @@ fn reset(ap: &Ap, apqn: Apqn, function: FunctionCode) -> Outcome {
 fn on_every_queue(guest: &Guest, act: &dyn Fn(&Ap, Apqn) -> Outcome) -> Outcome {
     let ap = guest.ap()?;
     guest.configured_queues()?.into_iter().try_for_each(|(apqn, _)| act(&ap, apqn))
-}
-
-/// RAPQ answers 00 or 02, and then TAPQ answers 00 within the limit.
-fn rapq_ends(guest: &Guest) -> Outcome {
-    on_every_queue(guest, &|ap, apqn| reset(ap, apqn, FunctionCode::RAPQ))
-}
-
-/// ZAPQ answers 00 or 02, and then TAPQ answers 00 within the limit.
-fn zapq_ends(guest: &Guest) -> Outcome {
-    on_every_queue(guest, &|ap, apqn| reset(ap, apqn, FunctionCode::ZAPQ))
 }
 
 /// While a queue is in reset, TAPQ stores the information of its card too. AP reference 2.3.
@@ -119,26 +117,6 @@ fn discards(guest: &Guest, function: FunctionCode, wait: bool) -> Outcome {
     })
 }
 
-/// Requests that RAPQ finds in the queue are never answered.
-fn rapq_discards_requests(guest: &Guest) -> Outcome {
-    discards(guest, FunctionCode::RAPQ, false)
-}
-
-/// Requests that ZAPQ finds in the queue are never answered.
-fn zapq_discards_requests(guest: &Guest) -> Outcome {
-    discards(guest, FunctionCode::ZAPQ, false)
-}
-
-/// Replies that RAPQ finds in the queue are gone.
-fn rapq_discards_replies(guest: &Guest) -> Outcome {
-    discards(guest, FunctionCode::RAPQ, true)
-}
-
-/// Replies that ZAPQ finds in the queue are gone.
-fn zapq_discards_replies(guest: &Guest) -> Outcome {
-    discards(guest, FunctionCode::ZAPQ, true)
-}
-
 fn turns_interruption_off(guest: &Guest, function: FunctionCode) -> Outcome {
     guest.ap()?.require_aqic()?;
     on_every_queue(guest, &|ap, apqn| {
@@ -148,16 +126,6 @@ fn turns_interruption_off(guest: &Guest, function: FunctionCode) -> Outcome {
         require!(!status.has(QueueStatus::INTERRUPT_ENABLED), "{apqn} answered {status} after {function}");
         Ok(())
     })
-}
-
-/// After RAPQ interruption is off.
-fn rapq_turns_interruption_off(guest: &Guest) -> Outcome {
-    turns_interruption_off(guest, FunctionCode::RAPQ)
-}
-
-/// After ZAPQ interruption is off.
-fn zapq_turns_interruption_off(guest: &Guest) -> Outcome {
-    turns_interruption_off(guest, FunctionCode::ZAPQ)
 }
 
 /// A queue that was reset works.

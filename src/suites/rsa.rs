@@ -14,20 +14,34 @@ use ap_arch::CardMode;
 use ap_arch::message::{ErrorCode, Reply, parse_reply};
 
 cases!("rsa" for Guest:
-    mex_1024,
-    mex_1024_public,
-    mex_2048,
-    mex_2048_public,
+    /// Modular exponentiation of 1024 bits with an exponent of 1024 bits, on every accelerator queue. AP reference 7.2,
+    /// MEB1.
+    mex_1024: |guest| computes(guest, CardMode::Accelerator, Vector::PRIVATE, true),
+    /// The same with the exponent 65537. AP reference 7.2, MEB1.
+    mex_1024_public: |guest| computes(guest, CardMode::Accelerator, Vector::PUBLIC, true),
+    /// 2048 bits with an exponent of 2048 bits. AP reference 7.2, MEB2.
+    mex_2048: |guest| computes(guest, CardMode::Accelerator, vector(Bits::B2048, Operation::Private), false),
+    /// 2048 bits with the exponent 65537. AP reference 7.2, MEB2.
+    mex_2048_public: |guest| computes(guest, CardMode::Accelerator, vector(Bits::B2048, Operation::Public), false),
     mex_4096_public,
-    crt_1024,
-    crt_2048,
-    crt_4096,
-    pk_1024,
-    pk_2048,
-    pk_4096,
-    pd_1024,
-    pd_2048,
-    pd_4096,
+    /// By the Chinese remainder theorem, 1024 bits. AP reference 7.2, CRB1.
+    crt_1024: |guest| computes(guest, CardMode::Accelerator, vector(Bits::B1024, Operation::Crt), true),
+    /// By the Chinese remainder theorem, 2048 bits. AP reference 7.2, CRB2.
+    crt_2048: |guest| computes(guest, CardMode::Accelerator, vector(Bits::B2048, Operation::Crt), false),
+    /// By the Chinese remainder theorem, 4096 bits. AP reference 7.2, CRB3.
+    crt_4096: |guest| computes(guest, CardMode::Accelerator, vector(Bits::B4096, Operation::Crt), false),
+    /// The verb PK of a CCA coprocessor, 1024 bits. AP reference 7.10.
+    pk_1024: |guest| computes(guest, CardMode::Cca, Vector::PUBLIC, true),
+    /// PK with 2048 bits. AP reference 7.10.
+    pk_2048: |guest| computes(guest, CardMode::Cca, vector(Bits::B2048, Operation::Public), false),
+    /// PK with 4096 bits. AP reference 7.10.
+    pk_4096: |guest| computes(guest, CardMode::Cca, vector(Bits::B4096, Operation::Public), false),
+    /// The verb PD of a CCA coprocessor, a private key in CRT form, 1024 bits. AP reference 7.10.
+    pd_1024: |guest| computes(guest, CardMode::Cca, vector(Bits::B1024, Operation::Crt), false),
+    /// PD with 2048 bits. AP reference 7.10.
+    pd_2048: |guest| computes(guest, CardMode::Cca, vector(Bits::B2048, Operation::Crt), false),
+    /// PD with 4096 bits. AP reference 7.10.
+    pd_4096: |guest| computes(guest, CardMode::Cca, vector(Bits::B4096, Operation::Crt), false),
     even_modulus_refused,
     number_not_below_the_modulus_refused,
     length_in_the_message_wrong_refused,
@@ -48,75 +62,9 @@ const fn vector(bits: Bits, operation: Operation) -> Vector {
     Vector { bits, operation }
 }
 
-/// Modular exponentiation of 1024 bits with an exponent of 1024 bits, on every accelerator queue. AP reference 7.2,
-/// MEB1.
-fn mex_1024(guest: &Guest) -> Outcome {
-    computes(guest, CardMode::Accelerator, Vector::PRIVATE, true)
-}
-
-/// The same with the exponent 65537. AP reference 7.2, MEB1.
-fn mex_1024_public(guest: &Guest) -> Outcome {
-    computes(guest, CardMode::Accelerator, Vector::PUBLIC, true)
-}
-
-/// 2048 bits with an exponent of 2048 bits. AP reference 7.2, MEB2.
-fn mex_2048(guest: &Guest) -> Outcome {
-    computes(guest, CardMode::Accelerator, vector(Bits::B2048, Operation::Private), false)
-}
-
-/// 2048 bits with the exponent 65537. AP reference 7.2, MEB2.
-fn mex_2048_public(guest: &Guest) -> Outcome {
-    computes(guest, CardMode::Accelerator, vector(Bits::B2048, Operation::Public), false)
-}
-
 /// 4096 bits with the exponent 65537, if the card has the facilities for both 4096-bit forms. AP reference 7.2, MEB3.
 fn mex_4096_public(guest: &Guest) -> Outcome {
     computes(guest, CardMode::Accelerator, vector(Bits::B4096, Operation::Public), false)
-}
-
-/// By the Chinese remainder theorem, 1024 bits. AP reference 7.2, CRB1.
-fn crt_1024(guest: &Guest) -> Outcome {
-    computes(guest, CardMode::Accelerator, vector(Bits::B1024, Operation::Crt), true)
-}
-
-/// By the Chinese remainder theorem, 2048 bits. AP reference 7.2, CRB2.
-fn crt_2048(guest: &Guest) -> Outcome {
-    computes(guest, CardMode::Accelerator, vector(Bits::B2048, Operation::Crt), false)
-}
-
-/// By the Chinese remainder theorem, 4096 bits. AP reference 7.2, CRB3.
-fn crt_4096(guest: &Guest) -> Outcome {
-    computes(guest, CardMode::Accelerator, vector(Bits::B4096, Operation::Crt), false)
-}
-
-/// The verb PK of a CCA coprocessor, 1024 bits. AP reference 7.10.
-fn pk_1024(guest: &Guest) -> Outcome {
-    computes(guest, CardMode::Cca, Vector::PUBLIC, true)
-}
-
-/// PK with 2048 bits. AP reference 7.10.
-fn pk_2048(guest: &Guest) -> Outcome {
-    computes(guest, CardMode::Cca, vector(Bits::B2048, Operation::Public), false)
-}
-
-/// PK with 4096 bits. AP reference 7.10.
-fn pk_4096(guest: &Guest) -> Outcome {
-    computes(guest, CardMode::Cca, vector(Bits::B4096, Operation::Public), false)
-}
-
-/// The verb PD of a CCA coprocessor, a private key in CRT form, 1024 bits. AP reference 7.10.
-fn pd_1024(guest: &Guest) -> Outcome {
-    computes(guest, CardMode::Cca, vector(Bits::B1024, Operation::Crt), false)
-}
-
-/// PD with 2048 bits. AP reference 7.10.
-fn pd_2048(guest: &Guest) -> Outcome {
-    computes(guest, CardMode::Cca, vector(Bits::B2048, Operation::Crt), false)
-}
-
-/// PD with 4096 bits. AP reference 7.10.
-fn pd_4096(guest: &Guest) -> Outcome {
-    computes(guest, CardMode::Cca, vector(Bits::B4096, Operation::Crt), false)
 }
 
 /// The error reply that one accelerator of each card gives to a message.

@@ -84,22 +84,32 @@ fn cases_of(text: &str) -> Vec<Case> {
     let (_, list) = text.split_once("cases!(\"").expect("a suite lists its cases");
     let (suite, list) = list.split_once('"').expect("a suite has a name");
     let (_, list) = list.split_once(':').expect("a suite has a subject");
-    let (list, _) = list.split_once(");").expect("a list has an end");
-    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
-    names
-        .map(|function| {
-            let at = lines.iter().position(|line| line.starts_with(&format!("fn {function}(")));
-            let at = at.unwrap_or_else(|| panic!("{suite}: there is no function {function}"));
-            let above: Vec<&str> =
-                lines[..at].iter().rev().copied().take_while(|line| line.starts_with("///")).collect();
-            let above: Vec<&str> = above.into_iter().rev().collect();
-            let text = comment(&above, "///");
-            let name = function.replace('_', "-");
-            let source = source(&text).or_else(|| of_suite.clone());
-            let source = source.unwrap_or_else(|| panic!("{suite}/{name} names no source"));
-            Case { suite: suite.to_owned(), name, asserts: without_source(&text), source }
-        })
-        .collect()
+    let (list, _) = list.split_once(");\n").expect("a list has an end");
+    let mut cases = Vec::new();
+    // What is said of a case stands above its name, or above its function.
+    let mut here = Vec::new();
+    for line in list.lines().map(str::trim) {
+        if line.starts_with("///") {
+            here.push(line);
+            continue;
+        }
+        let Some(function) = line.split([':', ',']).next().filter(|name| !name.is_empty()) else { continue };
+        let at = || lines.iter().position(|line| line.starts_with(&format!("fn {function}(")));
+        let above = |at: usize| lines[..at].iter().rev().take_while(|line| line.starts_with("///")).count();
+        let said = match std::mem::take(&mut here) {
+            none if none.is_empty() => {
+                let at = at().unwrap_or_else(|| panic!("{suite}: there is no function {function}"));
+                lines[at - above(at)..at].to_vec()
+            }
+            said => said,
+        };
+        let text = comment(&said, "///");
+        let name = function.replace('_', "-");
+        let source = source(&text).or_else(|| of_suite.clone());
+        let source = source.unwrap_or_else(|| panic!("{suite}/{name} names no source"));
+        cases.push(Case { suite: suite.to_owned(), name, asserts: without_source(&text), source });
+    }
+    cases
 }
 
 /// Fault, case and what is wrong, as `crates/ap-machine/src/fault.rs` lists them.

@@ -8,9 +8,12 @@ use crate::migration::hop::Hop;
 use ap_arch::{Mask256, Matrix};
 
 cases!("migration-apcb" for Hop:
-    adapters_unchanged,
-    domains_unchanged,
-    control_domains_unchanged,
+    /// No adapter is lost, none is gained.
+    adapters_unchanged: |hop| unchanged(hop, "adapters", |matrix| matrix.adapters),
+    /// No usage domain is lost, none is gained.
+    domains_unchanged: |hop| unchanged(hop, "domains", |matrix| matrix.domains),
+    /// No control domain is lost, none is gained.
+    control_domains_unchanged: |hop| unchanged(hop, "control domains", |matrix| matrix.control_domains),
     extended_addressing_unchanged,
 );
 
@@ -21,21 +24,6 @@ fn unchanged(hop: &Hop, what: &str, mask: fn(&Matrix) -> Mask256) -> Outcome {
     require!(lost.is_empty(), "{what} lost: {lost:?}");
     require!(gained.is_empty(), "{what} gained: {gained:?}");
     Ok(())
-}
-
-/// No adapter is lost, none is gained.
-fn adapters_unchanged(hop: &Hop) -> Outcome {
-    unchanged(hop, "adapters", |matrix| matrix.adapters)
-}
-
-/// No usage domain is lost, none is gained.
-fn domains_unchanged(hop: &Hop) -> Outcome {
-    unchanged(hop, "domains", |matrix| matrix.domains)
-}
-
-/// No control domain is lost, none is gained.
-fn control_domains_unchanged(hop: &Hop) -> Outcome {
-    unchanged(hop, "control domains", |matrix| matrix.control_domains)
 }
 
 /// The format of the masks is the same: with APXA before, with APXA after. The other flags and the maxima are the

@@ -8,16 +8,12 @@ use crate::case::suite::cases;
 use crate::migration::hop::Hop;
 
 cases!("migration-continuous" for Hop:
-    no_wrong_answer,
+    /// Every answer was the known one.
+    no_wrong_answer: |hop| hop.continuous()?.wrong.clone().map_or(Ok(()), |reason| Err(Stop::Fail(reason))),
     none_missing,
     went_on_meanwhile,
     goes_on_afterwards,
 );
-
-/// Every answer was the known one.
-fn no_wrong_answer(hop: &Hop) -> Outcome {
-    hop.continuous()?.wrong.clone().map_or(Ok(()), |reason| Err(Stop::Fail(reason)))
-}
 
 /// Every request was answered, but for at most one that was in the queue when the guest left it.
 fn none_missing(hop: &Hop) -> Outcome {

@@ -6,7 +6,9 @@ use crate::case::outcome::{Outcome, require, skipped};
 use crate::case::suite::cases;
 use crate::migration::hop::Hop;
 
-cases!("migration-keys" for Hop: same_master_keys);
+cases!("migration-keys" for Hop:
+    same_master_keys,
+);
 
 /// Every coprocessor queue shows the verification patterns of before. vfio-ap migration spec 11.
 fn same_master_keys(hop: &Hop) -> Outcome {

@@ -12,7 +12,8 @@ cases!("migration-messages" for Hop:
     all_gone_or_all_intact,
     nothing_else_came,
     empty_bit_is_true,
-    queues_work,
+    /// Each of these queues answers a new request.
+    queues_work: |hop| hop.found_in_queues()?.queues.iter().try_for_each(|found| found.works.clone()),
 );
 
 /// All queues that held messages hold all of them, or none of them holds any. Which of the two is reported.
@@ -49,9 +50,4 @@ fn empty_bit_is_true(hop: &Hop) -> Outcome {
         require!(status.has(QueueStatus::EMPTY) == (received == 0), "{apqn}: {status}, then {received} replies");
     }
     Ok(())
-}
-
-/// Each of these queues answers a new request.
-fn queues_work(hop: &Hop) -> Outcome {
-    hop.found_in_queues()?.queues.iter().try_for_each(|found| found.works.clone())
 }

@@ -18,7 +18,8 @@ cases!("migration-queues" for Hop:
     usable,
     empty,
     interruption_off,
-    outside_not_available,
+    /// Every queue that is not in the matrix answers with response code 01.
+    outside_not_available: |hop| hop.after()?.outside.require_unavailable(),
 );
 
 /// The queues of before; without one a case is not judged.
@@ -95,9 +96,4 @@ fn interruption_off(hop: &Hop) -> Outcome {
         require!(!after.status.has(QueueStatus::INTERRUPT_ENABLED), "{apqn} answered {}", after.status);
     }
     Ok(())
-}
-
-/// Every queue that is not in the matrix answers with response code 01.
-fn outside_not_available(hop: &Hop) -> Outcome {
-    hop.after()?.outside.require_unavailable()
 }

@@ -6,7 +6,13 @@ use crate::case::suite::cases;
 use crate::migration::hop::Hop;
 use alloc::string::String;
 
-cases!("migration-rsa" for Hop: right_before, right_on_the_way, right_after);
+cases!("migration-rsa" for Hop:
+    /// Each accelerator queue gave the known answer before the guest could be migrated.
+    right_before: |hop| judge(hop, &hop.rsa_before),
+    right_on_the_way,
+    /// Each accelerator queue gave the known answer after the key.
+    right_after: |hop| judge(hop, &hop.rsa_after),
+);
 
 fn judge(hop: &Hop, result: &Result<(), String>) -> Outcome {
     if hop.accelerators == 0 {
@@ -15,18 +21,8 @@ fn judge(hop: &Hop, result: &Result<(), String>) -> Outcome {
     result.clone().map_err(Stop::Fail)
 }
 
-/// Each accelerator queue gave the known answer before the guest could be migrated.
-fn right_before(hop: &Hop) -> Outcome {
-    judge(hop, &hop.rsa_before)
-}
-
 /// Each answer between the announcement and the key was the known one; none was missing, but for at most one request
 /// that was in a queue when the guest left it.
 fn right_on_the_way(hop: &Hop) -> Outcome {
     judge(hop, &hop.rsa_on_the_way)
-}
-
-/// Each accelerator queue gave the known answer after the key.
-fn right_after(hop: &Hop) -> Outcome {
-    judge(hop, &hop.rsa_after)
 }
