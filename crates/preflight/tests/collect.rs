@@ -150,7 +150,8 @@ fn of_a_host_itself_qemu_is_asked_what_its_device_can() {
     let qemu = "#!/bin/sh\ncase $* in\n\
                 -version) printf 'QEMU emulator version 11.1.3 (x=1)\\nCopyright (c)\\n' ;;\n\
                 '-device vfio-ap,help') printf 'vfio-ap options:\\n  fd=<string>\\n  sysfsdev=<str>  - Path\\n' ;;\n\
-                *) printf '{\\n  \"a\": {\\n    \"Fields\": [\\n  },\\n  \"vfio-ap\": {\\n    \"Fields\": [\\n  }\\n' ;;\n\
+                *) printf '{\\n  \"a\": {\\n    \"Fields\": [\\n  },\\n'\n\
+                printf '  \"vfio-ap\": {\\n    \"Fields\": [\\n  }\\n' ;;\n\
                 esac\n";
     put(folder.path(), "qemu-system-s390x", qemu);
     let program = folder.path().join("qemu-system-s390x");

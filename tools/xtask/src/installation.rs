@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `.ci/run` installs, the Debian package, and the image of a container, each tried on a Debian with nothing on it: a root of its own, made
-//! once and kept in the cache, of which every try gets a copy. Whatever this machine has by chance is not there.
+//! What `.ci/run` installs, the Debian package, and the image of a container, each tried on a Debian with nothing on
+//! it: a root of its own, made once and kept in the cache, of which every try gets a copy. Whatever this machine has by
+//! chance is not there.
 
 use std::env;
 use std::fs;

@@ -187,8 +187,7 @@ pub static RULES: &[Rule] = rules! {
         "QEMU names no reason that blocks migration (asked where a monitor socket is given)",
         Once(hosts::qemu_not_blocked);
     "qemu-can-migrate", Refused(Step::Qemu), "QEMU, hw/vfio/ap.c: `unmigratable` up to 11.1", ANY,
-        "QEMU's vfio-ap device can migrate: `-device vfio-ap,help` has `enable-migration`, or `-dump-vmstate` has \
-         fields for it (asked where a host itself is, not a folder)",
+        "QEMU's vfio-ap device can migrate: it has the option `enable-migration`, or a state (asked of a host itself)",
         Once(hosts::qemu_can_migrate);
     "source-migratable", Refused(Step::Device), "vfio-ap migration spec 7", ANY,
         "vfio_ap on the source can migrate: `features` says `migratable`", Once(hosts::source_migratable);
@@ -285,8 +284,7 @@ pub static RULES: &[Rule] = rules! {
          all ones",
         Once(hosts::ap_check);
     "kubevirt-sweep", Note, "KubeVirt, pkg/virt-handler/device-manager, removeUndesiredMDEVs", "all; KubeVirt does it",
-        "no KubeVirt removes the devices: its virt-handler does so with mediated devices of a type that is not in its \
-         configuration",
+        "no KubeVirt removes the devices, as it does with mediated devices of types that its configuration lacks",
         Once(hosts::kubevirt);
     "way-back", Note, "vfio-ap migration spec 5.4", ANY,
         "the guest could come back: the destination's card is neither newer nor more than the source's",

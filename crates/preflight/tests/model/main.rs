@@ -170,8 +170,8 @@ fn without(rules: &[Rule], id: &str) -> Vec<Rule> {
     rules.iter().map(mutate).collect()
 }
 
-/// Rules that no pair of hosts of the model can break: it has no QEMU, and always a driver that migrates and the device;
-/// its queue lists are products, and a number above a maximum is unavailable first.
+/// Rules that no pair of hosts of the model can break: it has no QEMU, and always a driver that migrates and the
+/// device; its queue lists are products, and a number above a maximum is unavailable first.
 const OUT_OF_REACH: [&str; 11] = [
     "qemu-not-blocked",
     "qemu-can-migrate",

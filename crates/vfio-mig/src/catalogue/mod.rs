@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is known to be wrong with vfio-ap migration drivers: the findings of the review, those beyond it, those seen in
-//! the code after the posted series, and those that the real driver showed in the lab. For people who ask what a finding is; the cases refer to these ids.
+//! the code after the posted series, and those that the real driver showed in the lab. For people who ask what a
+//! finding is; the cases refer to these ids.
 
 /// A table of findings: id, severity, group; what the driver does, how it shows, what is right.
 macro_rules! findings {

@@ -152,8 +152,9 @@ mod tests {
     #[test]
     fn every_kind_of_step_is_read_as_it_is_written() {
         let text = "set stop-copy\nget\nsize\nread 24\nwrite all\nwrite 0..20\nclose\nreset\nopen\nclose-device\n\
-                    echo 1 > @/remove\ntogether: close | close-device\npark at 16: write all\nfault at 40: read 64\nbegin: set running\n\
-                    release\nchange 0: 00007530\npatch 8: 0f\nfail #: echo x > /y: z\nfail 7: get\non b: get\n";
+                    echo 1 > @/remove\ntogether: close | close-device\npark at 16: write all\nfault at 40: read 64\n\
+                    begin: set running\nrelease\nchange 0: 00007530\npatch 8: 0f\nfail #: echo x > /y: z\n\
+                    fail 7: get\non b: get\n";
         assert_eq!(text.parse::<Sequence>().expect("steps").to_string(), text);
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! KTAP as the kernel's documentation has version 1: a plan for each level, results in their order, a subtest before the
-//! result that it belongs to. It says of each run and each case what TAP says of them.
+//! KTAP as the kernel's documentation has version 1: a plan for each level, results in their order, a subtest before
+//! the result that it belongs to. It says of each run and each case what TAP says of them.
 
 use checks::{ensure, trial};
 use libtest_mimic::Trial;
