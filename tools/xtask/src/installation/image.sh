@@ -6,5 +6,6 @@ apt-get update > /dev/null
 apt-get install --yes --no-install-recommends --target-release trixie-backports "$package" > /dev/null
 rm -rf /var/lib/apt/lists/* /var/log/*.log /var/log/apt /etc/dpkg/dpkg.cfg.d/unsafe-io
 : > /etc/resolv.conf
-# What is mounted is not part of it.
-tar --create --file "$layer" --one-file-system --sort=name --exclude=./before --exclude=./mnt/out -C / .
+# What is mounted is not part of it: some of it is of the same file system.
+tar --create --file "$layer" --one-file-system --sort=name --exclude=./before --exclude=./mnt/out \
+    --exclude='./var/cache/apt/*' -C / .
