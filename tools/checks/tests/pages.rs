@@ -3,120 +3,26 @@
 //! but what scrolls by itself, nothing may be blank, the dark page must be dark. The pictures stay in the target
 //! folder.
 
+#[path = "pages/book.rs"]
+mod book;
+#[path = "pages/browser.rs"]
+mod browser;
 #[path = "reports/parse.rs"]
 mod parse;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use checks::{Outcome, all, ensure, in_path, output, run, skipped, trial};
+use checks::{Outcome, all, ensure, in_path, run, skipped, trial};
 use libtest_mimic::Failed;
+
+use browser::Browser;
 
 const PAGES: [&str; 5] = ["runs", "mutants", "soak", "fleet", "preflight"];
 /// Width of a phone and of a sheet of paper, in CSS pixels.
-const PHONE: u32 = 390;
+const PHONE: u32 = 360;
 const SHEET: u32 = 720;
-
-const FLAGS: [&str; 11] = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-extensions",
-    "--hide-scrollbars",
-    "--force-device-scale-factor=1",
-];
-
-/// Tells the width of a page inside a frame: of the whole, and what is cut off in it.
-const RULER: &str = r"<script>
-const frame = document.querySelector('iframe');
-frame.onload = () => {
-  const page = frame.contentDocument, whole = page.documentElement;
-  const cut = [...page.querySelectorAll('pre, .scroll')].filter(box => box.scrollWidth > box.clientWidth + 1).length;
-  const bare = [...page.querySelectorAll('pre, .scroll')]
-      .filter(box => !['auto', 'scroll'].includes(page.defaultView.getComputedStyle(box).overflowX)).length;
-  document.body.dataset.measured = [whole.scrollWidth - whole.clientWidth, cut, bare].join(' ');
-};
-</script>";
-
-struct Browser {
-    program: PathBuf,
-    folder: PathBuf,
-}
-
-/// What the ruler says.
-#[derive(Debug)]
-struct Measured {
-    /// Pixels by which the page is wider than the screen.
-    too_wide: i64,
-    /// Boxes of which a part is not seen at once.
-    cut: i64,
-    /// Boxes that do not scroll by themselves.
-    bare: i64,
-}
-
-impl Browser {
-    fn start(&self, flags: &[String]) -> Result<String, Failed> {
-        let profile = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let profile = format!("--user-data-dir={}", profile.path().display());
-        let said = output(Command::new(&self.program).args(FLAGS).arg(profile).args(flags))?;
-        ensure(said.status.success(), || format!("the browser: {}", String::from_utf8_lossy(&said.stderr)))?;
-        Ok(String::from_utf8_lossy(&said.stdout).into_owned())
-    }
-
-    /// Shows a page in a frame of this width; a browser's window cannot be as narrow as a phone.
-    fn framed(&self, name: &str, page: &str, width: u32) -> Result<PathBuf, Failed> {
-        let text = page.replace('&', "&amp;").replace('"', "&quot;");
-        let frame = format!("<iframe style=\"border:0\" width={width} height=1600 srcdoc=\"{text}\"></iframe>");
-        let path = self.folder.join(format!("{name}-{width}.html"));
-        fs::write(&path, format!("<!DOCTYPE html><title>x</title><body style=\"margin:0\">{frame}{RULER}"))
-            .map_err(|error| error.to_string())?;
-        Ok(path)
-    }
-
-    fn measure(&self, name: &str, page: &str, width: u32) -> Result<Measured, Failed> {
-        let framed = self.framed(name, page, width)?;
-        let url = format!("file://{}", framed.display());
-        let dom = self.start(&["--window-size=1200,1600".to_owned(), "--dump-dom".to_owned(), url])?;
-        let figures = dom.split("data-measured=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
-        let figures: Vec<i64> = figures.split(' ').filter_map(|figure| figure.parse().ok()).collect();
-        match figures[..] {
-            [too_wide, cut, bare] => Ok(Measured { too_wide, cut, bare }),
-            _ => Err(format!("the browser measured nothing of {name}").into()),
-        }
-    }
-
-    /// Draws a file; the picture's size, its mean brightness from 0 to 255, and how many colours it has.
-    fn draw(&self, page: &Path, name: &str, flags: &[&str]) -> Result<(u32, u8, usize), Failed> {
-        let picture = self.folder.join(format!("{name}.png"));
-        _ = fs::remove_file(&picture);
-        let mut all: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        all.extend([format!("--screenshot={}", picture.display()), format!("file://{}", page.display())]);
-        self.start(&all)?;
-        look(&picture)
-    }
-}
-
-fn look(picture: &Path) -> Result<(u32, u8, usize), Failed> {
-    let wrong = |error: &dyn std::fmt::Display| Failed::from(format!("{}: {error}", picture.display()));
-    let file = fs::File::open(picture).map_err(|error| wrong(&error))?;
-    let mut decoder = png::Decoder::new(std::io::BufReader::new(file));
-    decoder.set_transformations(png::Transformations::normalize_to_color8());
-    let mut reader = decoder.read_info().map_err(|error| wrong(&error))?;
-    let mut bytes = vec![0; reader.output_buffer_size().ok_or_else(|| wrong(&"too large"))?];
-    let info = reader.next_frame(&mut bytes).map_err(|error| wrong(&error))?;
-    let pixels: Vec<&[u8]> = bytes.chunks_exact(info.color_type.samples()).collect();
-    let bright: u64 =
-        pixels.iter().map(|pixel| pixel.iter().take(3).map(|byte| u64::from(*byte)).sum::<u64>() / 3).sum();
-    let colours: std::collections::HashSet<&[u8]> = pixels.iter().copied().collect();
-    let mean = u8::try_from(bright / pixels.len().max(1) as u64).unwrap_or(u8::MAX);
-    Ok((info.width, mean, colours.len()))
-}
 
 /// Makes a page with the harness, once.
 fn made(folder: &Path, name: &str) -> Result<PathBuf, Failed> {
@@ -242,13 +148,15 @@ fn main() -> ExitCode {
     for name in PAGES {
         trials.push(trial(&format!("{name}_has_no_parse_error"), move || has_no_parse_error(name)));
     }
+    trials.push(book::links());
     let Some(program) = in_path(&["chromium", "chromium-browser", "google-chrome"]) else {
         // For this architecture there is none, so there is nothing to install.
         let reason =
             if cfg!(target_arch = "s390x") { "there is no Chromium for s390x" } else { "there is no Chromium" };
         let skip = |name: &&str| skipped("browser", &format!("{name}_in_a_browser"), reason);
-        return all(trials.into_iter().chain(PAGES.iter().map(skip)).collect());
+        return all(trials.into_iter().chain(PAGES.iter().chain([&"book"]).map(skip)).collect());
     };
+    trials.push(book::in_a_browser(Browser { program: program.clone(), folder: folder.join("book") }));
     for name in PAGES {
         // A folder for each: its tests come one after the other.
         let browser = Browser { program: program.clone(), folder: folder.join(name) };

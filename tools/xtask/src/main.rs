@@ -14,6 +14,7 @@ mod fuzz;
 mod installation;
 mod launch;
 mod layout;
+mod pages;
 mod process;
 mod programs;
 mod setup;
