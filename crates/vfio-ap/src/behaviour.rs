@@ -17,6 +17,10 @@ pub(crate) struct Behaviour {
     pub(crate) write_fault: Errno,
     /// The answer to a write of no bytes, if it is not 0.
     pub(crate) empty_write: Option<Errno>,
+    /// A first write that is refused leaves nothing: the next one is the first again. Otherwise the refusal latches.
+    pub(crate) first_write_may_be_repeated: bool,
+    /// What a session received stays until its stream is closed, and no later session can write before.
+    pub(crate) buffer_stays_with_the_stream: bool,
     /// A second writer is refused while the first is inside, instead of waiting.
     pub(crate) second_writer_is_refused: bool,
     /// The snapshot is taken by the first read, instead of by the arc.
@@ -37,6 +41,8 @@ impl Behaviour {
         incompatible: Errno::EFAULT,
         write_fault: Errno::EIO,
         empty_write: None,
+        first_write_may_be_repeated: false,
+        buffer_stays_with_the_stream: false,
         second_writer_is_refused: false,
         snapshot_at_first_read: false,
         control_domains_first: false,
@@ -46,6 +52,10 @@ impl Behaviour {
 
     /// The series as posted.
     pub(crate) const POSTED: Self = Self { format: StreamFormat::Posted, accept_format_0: true, ..Self::SPECIFIED };
+
+    /// The series as posted with its ways of handling a buffer, which are not those of a driver that is right.
+    pub(crate) const V3: Self =
+        Self { first_write_may_be_repeated: true, buffer_stays_with_the_stream: true, ..Self::POSTED };
 
     /// The code after the posted series.
     pub(crate) const LATER: Self = Self {

@@ -94,7 +94,7 @@ defects! {
     FacilityWordEqualityDefeatsClassRule = "facility-word-equality-defeats-class-rule", POSTED,
         "The whole facility word must be equal, its classification included.";
     NullMdevInQueueCollection = "null-mdev-in-queue-collection", POSTED,
-        "Collecting queues of removed adapters reads a device that is not there: the host crashes.";
+        "Collecting queues of removed adapters reads a device that is not there: none is reset.";
     AsyncErrorCheckInverted = "async-error-check-inverted", POSTED,
         "The asynchronous-error bit is tested the wrong way round.";
     // Beyond the review.

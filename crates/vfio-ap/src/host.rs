@@ -292,8 +292,11 @@ impl Host {
 
     /// Closes a stream. Its session goes on: only the device ends it.
     pub(crate) fn close_stream(&self, id: StreamId) -> Result<(), DeviceError> {
-        let closed = self.streams.lock().open.remove(&id);
-        closed.map(|_| ()).ok_or_else(|| no_stream(id))
+        let closed = self.streams.lock().open.remove(&id).ok_or_else(|| no_stream(id))?;
+        if let OpenedStream::Resuming(stream) = closed {
+            stream.closed();
+        }
+        Ok(())
     }
 
     pub(crate) fn open_streams(&self) -> usize {

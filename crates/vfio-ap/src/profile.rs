@@ -58,7 +58,8 @@ impl Profile {
     pub(crate) const fn behaviour(self) -> Behaviour {
         match self {
             Self::Corrected => Behaviour::SPECIFIED,
-            Self::Format0 | Self::V3 => Behaviour::POSTED,
+            Self::Format0 => Behaviour::POSTED,
+            Self::V3 => Behaviour::V3,
             Self::Later => Behaviour::LATER,
         }
     }

@@ -16,6 +16,15 @@ const RECORD: usize = 8192;
 /// milliseconds, and the buffer of a kernel as `kaput lab config` has it holds half of them.
 const MOST_RECORDS: usize = 4_000;
 
+/// And after a call was given up, which may be what floods it.
+const MOST_AFTER_HANGING: usize = 200;
+
+/// A line whose end is missing is shown when the next one comes: this one.
+const NEXT: &[u8] = b"kaput looks at the log\n";
+
+/// What a kernel says at its boot if its compiler fills the stack with a pattern.
+const FILLED_STACK: &str = "mem auto-init: stack:all(pattern)";
+
 /// By these words begins what a kernel finds wrong with itself. That a CPU was kept from running is not among it.
 const BEGINNINGS: [&str; 6] = ["BUG: ", "WARNING: ", "INFO: task ", "Oops", "Unable to handle kernel", "Kernel panic"];
 
@@ -64,7 +73,7 @@ impl Kmsg {
     /// # Errors
     /// The kernel's.
     pub(crate) fn open(linux: &Linux) -> Result<Self, DeviceError> {
-        let fd = linux.open(PATH, number::O_RDONLY | number::O_NONBLOCK)?;
+        let fd = linux.open(PATH, number::O_RDWR | number::O_NONBLOCK)?;
         linux.call(number::LSEEK, [fd.0.into(), 0, number::SEEK_END, 0, 0, 0])?;
         Ok(Self { fd, lines: Vec::new(), complaints: Vec::new(), in_report: false })
     }
@@ -100,7 +109,8 @@ impl Kmsg {
     }
 
     fn read(&mut self, linux: &Linux, names: &Names) -> Result<(), DeviceError> {
-        for _ in 0..MOST_RECORDS {
+        linux.write(self.fd, NEXT)?;
+        for _ in 0..if linux.has_hung() { MOST_AFTER_HANGING } else { MOST_RECORDS } {
             match linux.read(self.fd, RECORD) {
                 Ok(bytes) if bytes.is_empty() => return Ok(()),
                 Ok(bytes) => self.take(&bytes, names),
@@ -139,6 +149,29 @@ impl Kmsg {
             complaint.report.push(text);
         }
     }
+}
+
+/// Whether what a kernel reads before it is written holds a pattern, by the log of its boot.
+///
+/// # Errors
+/// The kernel's.
+pub fn stack_is_filled(linux: &Linux) -> Result<bool, DeviceError> {
+    let fd = linux.open(PATH, number::O_RDONLY | number::O_NONBLOCK)?;
+    let mut is_filled = false;
+    for _ in 0..MOST_RECORDS {
+        match linux.read(fd, RECORD) {
+            Ok(bytes) if bytes.is_empty() => break,
+            Ok(bytes) => is_filled |= Record::parse(&bytes).is_some_and(|record| record.text.starts_with(FILLED_STACK)),
+            Err(error) if error.errno() == Some(Errno::EAGAIN) => break,
+            Err(error) if error.errno() == Some(Errno::EPIPE) => {}
+            Err(error) => return Err(error),
+        }
+        if is_filled {
+            break;
+        }
+    }
+    linux.close(fd)?;
+    Ok(is_filled)
 }
 
 /// Whether a line is the driver's own: `dev_err` of a device and `pr_err` name it first.

@@ -38,6 +38,7 @@ pub use crycb::masks as guest_masks_of;
 pub use factory::LinuxFactory;
 pub use hardware::Hardware;
 pub use host::LinuxHost;
+pub use kmsg::stack_is_filled;
 pub use linux::{Fd, Linux};
 pub use machine::{Machine, Machines, Native, Ownership};
 pub use names::uuid_of;

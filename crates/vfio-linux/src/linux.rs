@@ -43,6 +43,8 @@ pub struct Linux {
     scratch: Mutex<Scratch>,
     /// Whether it answers late each time.
     is_stuck: AtomicBool,
+    /// Whether a call has been given up.
+    has_hung: AtomicBool,
 }
 
 impl Linux {
@@ -51,7 +53,8 @@ impl Linux {
     pub fn new(calls: Arc<dyn SystemCalls>, patience: Duration) -> Self {
         let (free_threads, scratch) = (Mutex::default(), Mutex::default());
         let (main, next_thread, is_stuck) = (AtomicU32::new(0), AtomicU32::new(1), AtomicBool::new(false));
-        Self { calls, patience, main, next_thread, free_threads, scratch, is_stuck }
+        let has_hung = AtomicBool::new(false);
+        Self { calls, patience, main, next_thread, free_threads, scratch, is_stuck, has_hung }
     }
 
     /// A thread that nobody has.
@@ -107,8 +110,14 @@ impl Linux {
             counted += u32::from(begin.elapsed() < LATE);
         }
         self.is_stuck.store(counted < slices, Ordering::Relaxed);
+        self.has_hung.store(true, Ordering::Relaxed);
         let (name, seconds) = (number::name(number), self.patience.as_secs_f32());
         Err(DeviceError::Hung(format!("{name} on thread {} has not returned after {seconds} s", thread.0)))
+    }
+
+    /// Whether a call has been given up: what it does goes on.
+    pub(crate) fn has_hung(&self) -> bool {
+        self.has_hung.load(Ordering::Relaxed)
     }
 
     /// Stores a path, or another text, with its end.

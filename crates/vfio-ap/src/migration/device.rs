@@ -173,7 +173,8 @@ impl Device {
         self.offers_migration()?;
         let of_snapshot = {
             let migration = self.migration.lock();
-            let saving = migration.saving.as_ref().filter(|_| migration.state == DeviceState::STOP_COPY);
+            let is_kept = !self.context.defects.on(Defect::StreamRegeneratedPerRead);
+            let saving = migration.saving.as_ref().filter(|_| is_kept && migration.state == DeviceState::STOP_COPY);
             saving.and_then(|stream| stream.bytes()).map(|bytes| bytes.len() as u64)
         };
         match of_snapshot {

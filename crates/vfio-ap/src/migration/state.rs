@@ -150,10 +150,17 @@ impl Device {
 
     fn start_resuming(&self, migration: &mut Migration) -> Arc<WriteStream> {
         let old_header = Arc::clone(&migration.old_header);
-        let stream = Arc::new(WriteStream::new(Arc::clone(&self.context), self.name.clone(), old_header));
-        if let Some(superseded) = migration.resuming.replace(Arc::clone(&stream)) {
+        let superseded = migration.resuming.take();
+        let has_buffer = superseded.as_ref().is_some_and(|stream| stream.has_buffer());
+        if let Some(superseded) = superseded {
             let _whether_complete = superseded.end();
         }
+        let mut stream = WriteStream::new(Arc::clone(&self.context), self.name.clone(), old_header);
+        if has_buffer && self.context.behaviour.buffer_stays_with_the_stream {
+            stream = stream.behind_a_buffer();
+        }
+        let stream = Arc::new(stream);
+        migration.resuming = Some(Arc::clone(&stream));
         stream
     }
 

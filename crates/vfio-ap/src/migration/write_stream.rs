@@ -3,6 +3,7 @@
 //! and applied. vfio-ap migration spec 4.1 and 4.3.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ap_arch::stream::{StreamError, StreamFormat, StreamHeader, StreamView};
 use vfio_mig::{DeviceError, Errno};
@@ -17,6 +18,9 @@ use crate::defect::Defect;
 use crate::lock::Lock;
 use crate::pause::{Pause, stand_still};
 
+/// Queues that an imitated driver looks for before somebody loses patience: each takes it some microseconds and a line.
+const MOST_LOOKED_FOR: u32 = 1 << 20;
+
 /// What a caller wants written: `bytes`, of which the first `valid` can be fetched.
 #[derive(Clone, Copy)]
 pub(crate) struct UserBuffer<'a> {
@@ -30,6 +34,8 @@ pub(crate) struct WriteStream {
     context: Arc<Context>,
     mdev: String,
     session: Lock<Session>,
+    /// Nobody has the stream any more.
+    is_closed: AtomicBool,
     /// Of the device; it and its lock, a leaf, are there for imitated drivers only.
     old_header: Arc<Lock<OldHeader>>,
     /// Where the next write stands still.
@@ -45,6 +51,8 @@ struct Session {
     /// Length of the whole, once the header is complete; by the number of queues alone.
     total: Option<usize>,
     outcome: Outcome,
+    /// Imitated drivers only: there is a buffer that counts as received.
+    has_buffer: bool,
 }
 
 #[derive(Clone, Default)]
@@ -74,7 +82,26 @@ impl From<DeviceError> for Failure {
 
 impl WriteStream {
     pub(crate) fn new(context: Arc<Context>, mdev: String, old_header: Arc<Lock<OldHeader>>) -> Self {
-        Self { gate: Gate::default(), context, mdev, session: Lock::default(), old_header, pause: Lock::default() }
+        let (gate, session, is_closed, pause) = Default::default();
+        Self { gate, context, mdev, session, is_closed, old_header, pause }
+    }
+
+    /// Imitated drivers only: the buffer of an earlier session is still there.
+    pub(crate) fn behind_a_buffer(self) -> Self {
+        let reason = "the position is zero but there is a buffer";
+        let outcome = Outcome::Refused(DeviceError::refused(Errno::EFAULT, reason));
+        *self.session.lock() = Session { outcome, has_buffer: true, ..Session::default() };
+        self
+    }
+
+    /// Whether what was received stays: nobody has closed the stream yet.
+    pub(crate) fn has_buffer(&self) -> bool {
+        self.session.lock().has_buffer && !self.is_closed.load(Ordering::Relaxed)
+    }
+
+    /// Nobody has the stream any more.
+    pub(crate) fn closed(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
     }
 
     /// Takes one piece, all of it or nothing.
@@ -92,9 +119,15 @@ impl WriteStream {
         if let Outcome::Refused(error) = &session.outcome {
             return Err(error.clone());
         }
+        let is_first = session.position == 0;
         match self.take(&mut session, buffer) {
             Ok(length) => Ok(length),
             Err(Failure::Passing(error)) => Err(error),
+            Err(Failure::Latched(error)) if is_first && self.context.behaviour.first_write_may_be_repeated => {
+                *session = Session::default();
+                *self.old_header.lock() = OldHeader::default();
+                Err(error)
+            }
             Err(Failure::Latched(error)) => {
                 session.outcome = Outcome::Refused(error.clone());
                 session.staging = Vec::new();
@@ -116,6 +149,11 @@ impl WriteStream {
             return Err(self.fault(session, buffer, end));
         }
         self.check_magic_late(session)?;
+        let header_size = self.context.behaviour.format.header_size();
+        let is_short = session.position == 0 && length < header_size;
+        if is_short && self.context.defects.on(Defect::ShortHeaderWriteStartsValidation) {
+            return self.take_for_whole(session, buffer.bytes);
+        }
         let header_is_new = session.total.is_none();
         if header_is_new {
             session.total = self.total(session, buffer.bytes)?;
@@ -132,6 +170,7 @@ impl WriteStream {
         if session.total == Some(end) {
             self.apply(&std::mem::take(&mut session.staging))?;
             session.outcome = Outcome::Accepted;
+            session.has_buffer = true;
         } else if self.context.defects.on(Defect::PartialWriteNotPersisted) {
             let reason = "the position is not zero but there is no buffer";
             session.outcome = Outcome::Refused(DeviceError::refused(Errno::EFAULT, reason));
@@ -143,18 +182,42 @@ impl WriteStream {
     }
 
     /// A write of no bytes.
-    fn take_nothing(&self, session: &Session) -> Result<usize, Failure> {
+    fn take_nothing(&self, session: &mut Session) -> Result<usize, Failure> {
         if session.position == 0 && self.context.defects.on(Defect::ZeroLengthFirstWriteValidates) {
             if self.context.behaviour.format == StreamFormat::Vfap {
                 return Err(premature(0).into());
             }
             // The posted driver reads storage that is not its own: it was seen to find a stream of no queues there.
             self.apply(&[0; StreamFormat::Posted.header_size()])?;
+            let reason = "the position is zero but there is a buffer";
+            session.outcome = Outcome::Refused(DeviceError::refused(Errno::EFAULT, reason));
+            session.has_buffer = true;
         }
         match self.context.behaviour.empty_write {
             Some(errno) => Err(Failure::Passing(DeviceError::refused(errno, "a write of no bytes"))),
             None => Ok(0),
         }
+    }
+
+    /// Imitated drivers only: a first write shorter than a header counts as a whole configuration, in a buffer of its
+    /// length. As many queues are looked for behind it as its count says.
+    fn take_for_whole(&self, session: &mut Session, bytes: &[u8]) -> Result<usize, Failure> {
+        let length = bytes.len();
+        let mut count = [0; 4];
+        count.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        let queues = u32::from_be_bytes(count);
+        if self.context.behaviour.format == StreamFormat::Vfap || (1..=MOST_LOOKED_FOR).contains(&queues) {
+            return Err(premature(length).into());
+        }
+        if queues > MOST_LOOKED_FOR {
+            return Err(DeviceError::Hung(format!("{queues} queues are looked for behind {length} bytes")).into());
+        }
+        self.apply(&[0; StreamFormat::Posted.header_size()])?;
+        session.position = length;
+        let reason = "what stands behind the buffer is not its size";
+        session.outcome = Outcome::Refused(DeviceError::refused(Errno::EINVAL, reason));
+        session.has_buffer = true;
+        Ok(length)
     }
 
     /// Bytes that cannot be fetched from the user.
@@ -177,10 +240,6 @@ impl WriteStream {
         let count = first.iter_mut().zip(bytes).map(|(to, from)| *to = *from).count();
         let first = &mut first[..count];
         let header_size = self.context.behaviour.format.header_size();
-        let short = count < header_size && session.position == 0;
-        if short && self.context.defects.on(Defect::ShortHeaderWriteStartsValidation) {
-            return Err(premature(count));
-        }
         quirk::overlook(&self.context, first);
         if count < header_size && quirk::magic_is_unchecked(&self.context) {
             return Ok(None);

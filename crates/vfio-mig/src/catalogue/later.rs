@@ -37,7 +37,7 @@ findings! {
         "One leaks; length and buffer can disagree.",
         "The snapshot is taken before the stream exists: vfio-ap migration spec 4.2.";
     "l-inflight-write-outlives-session", Critical, Checker,
-        "After the copy from the user only the existence of migration data is checked.",
+        "After the copy from the user only the existence of migration data is checked; the posted series does so too.",
         "A write applies in STOP, in RUNNING, or after a reset.",
         "A session ends when no write is under way: vfio-ap migration spec 4.1.";
     "l-silent-filtering", High, Guest,
@@ -49,7 +49,7 @@ findings! {
         "Latent: the driver never enters that state.",
         "EINVAL: vfio-ap migration spec 2.2.";
     "l-user-copy-under-global-lock", Medium, Checker,
-        "Header bytes are fetched from the user with the global lock held.",
+        "Header bytes are fetched from the user with the global lock held; the posted series does so too.",
         "A stalled page stalls every device.",
         "Only the stream's lock is held: vfio-ap migration spec 4.1.";
     "l-removal-waits-for-stream", Low, Uapi,

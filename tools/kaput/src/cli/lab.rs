@@ -3,13 +3,16 @@
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use vfio_ap::model::ModelFactory;
+use vfio_ap::profile::Profile;
 use vfio_linux::LinuxFactory;
-use vfio_mig::conformance::{DeviceFactory, Options, Progress, run_several};
+use vfio_mig::conformance::{DeviceFactory, Options, Progress, run, run_several};
 
 use super::interrupts::Interrupts;
 use super::print::{complain, note, print};
@@ -43,6 +46,8 @@ Examples:
                                                yours, and a page to read afterwards
   kaput lab shell --ap 05=cex8a,06=cex8c/33,3a an LPAR at the terminal, with cards and vfio_ap
   kaput lab compare before.json after.json     what got better with a kernel, and what worse
+  kaput lab compare model:v3 arch/s390/boot/bzImage
+                                               what the model says of a driver against what the driver does
   kaput lab build --source ~/linux             a kernel for the lab from your tree; its path is printed
   kaput lab build --source ~/linux --checkers  one with KASAN and lockdep
   kaput lab config                             the settings that a kernel of your own needs
@@ -88,7 +93,7 @@ pub(super) enum Lab {
     /// Becomes an LPAR at the terminal: cards, vfio_ap, KVM and a shell
     Shell(Box<Shell>),
     /// Says what got better and what worse from one kernel to another
-    Compare(Compare),
+    Compare(Box<Compare>),
     /// Prints the settings of the lab's kernel: a fragment on top of `make allnoconfig`
     Config(Which),
 }
@@ -131,7 +136,7 @@ impl Lab {
             Self::Build(options) => interrupts.unless(options.build()).await,
             Self::Run(options) => options.start(interrupts).await,
             Self::Shell(options) => interrupts.unless(options.start()).await,
-            Self::Compare(options) => interrupts.unless(options.start()).await,
+            Self::Compare(options) => options.start(interrupts).await,
             Self::Config(which) => interrupts.unless(print(settings(which.kind()))).await,
         }
     }
@@ -151,12 +156,11 @@ impl Build {
     }
 }
 
+/// How a kernel is judged.
 #[derive(Debug, clap::Args)]
-pub(super) struct Run {
+struct Judging {
     #[command(flatten)]
     named: NamedEmulator,
-    #[command(flatten)]
-    kernel: NamedKernel,
     /// The program that gives the LPAR's system calls away [default: kaput-agent next to this program]
     #[arg(long, value_name = "FILE", env = "KAPUT_AGENT")]
     agent: Option<PathBuf>,
@@ -166,19 +170,18 @@ pub(super) struct Run {
     /// How many cases run at a time, each with its own LPARs [default: one for each CPU, but 4 at most]
     #[arg(short, long, value_name = "NUMBER")]
     jobs: Option<NonZero<usize>>,
-    /// How to report, and into which file: human, json, tap, ktap, junit or html. May be given more than once; one of
-    /// them may be without a file
-    #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
-    report: Vec<Target>,
     /// Keeps the folder with the consoles of the LPARs, and says where it is
     #[arg(long)]
     keep: bool,
 }
 
-impl Run {
-    async fn start(&self, interrupts: &Interrupts) -> Result<u8> {
-        let reports = Reports::open(&self.report)?;
-        let kernel = self.kernel.find()?;
+impl Judging {
+    fn options(&self) -> Options {
+        Options { only: self.only.clone(), dangerous: true }
+    }
+
+    /// What every case says of a kernel's driver, and a line on what that took; nothing where no LPAR says anything.
+    async fn judge(&self, kernel: &Path, interrupts: &Interrupts) -> Result<Option<(Judged, String)>> {
         let emulator = async {
             let (qemu, plugin) = self.named.find().await?;
             let machine = machine_type(&qemu).await?;
@@ -189,8 +192,7 @@ impl Run {
         let agent = self.agent.clone().unwrap_or_else(|| beside("kaput-agent"));
         let parts = Parts::new(emulator, kernel, &agent, folder.path())?;
         let (kept, place) = (cache::folder()?.join("kept"), folder.path().to_owned());
-        let options = Options { only: self.only.clone(), dangerous: true };
-        let jobs = self.jobs.unwrap_or_else(usual_jobs);
+        let (options, jobs) = (self.options(), self.jobs.unwrap_or_else(usual_jobs));
         // The folder is this function's alone: whatever ends it, the folder goes, and nobody puts an LPAR there.
         let judge = move |stop: &AtomicBool| judge(parts, kept, place, &options, jobs, stop);
         let judged = interrupts.unless_stopped(GOODBYE, judge).await?;
@@ -198,16 +200,37 @@ impl Run {
             folder.keep();
             note(format!("kept: {}\n", folder.path().display())).await;
         }
-        let (judged, figures) = match judged {
-            Ok(judged) => judged,
+        match judged {
+            Ok((judged, _)) if judged.results.is_empty() => {
+                Err(miette!("no case has {} in its name", self.only.join(" or ")))
+            }
+            Ok(judged) => Ok(Some(judged)),
             Err(error) => {
                 complain(miette::Report::new(error)).await;
-                return Ok(Exit::Infrastructure.status());
+                Ok(None)
             }
-        };
-        if judged.results.is_empty() {
-            return Err(miette!("no case has {} in its name", self.only.join(" or ")));
         }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    kernel: NamedKernel,
+    #[command(flatten)]
+    judging: Judging,
+    /// How to report, and into which file: human, json, tap, ktap, junit or html. May be given more than once; one of
+    /// them may be without a file
+    #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
+    report: Vec<Target>,
+}
+
+impl Run {
+    async fn start(&self, interrupts: &Interrupts) -> Result<u8> {
+        let reports = Reports::open(&self.report)?;
+        let Some((judged, figures)) = self.judging.judge(self.kernel.find()?, interrupts).await? else {
+            return Ok(Exit::Infrastructure.status());
+        };
         interrupts.unless(reports.deliver(|form| reports::judged(form, &judged, &figures))).await?;
         Ok(judged.exit().status())
     }
@@ -297,21 +320,65 @@ impl Shell {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Compare {
-    /// The report of one kernel, from `kaput lab run --report json=FILE`
-    first: PathBuf,
-    /// That of another
-    second: PathBuf,
+    /// The report of one kernel, from `kaput lab run --report json=FILE`; or a kernel, which is judged first; or
+    /// `model:NAME`, the model as it imitates a driver: corrected, format-0, v3, later
+    first: Side,
+    /// The other, likewise
+    second: Side,
+    #[command(flatten)]
+    judging: Judging,
+}
+
+/// One of the two that are compared.
+#[derive(Clone, Debug)]
+enum Side {
+    Model(Profile),
+    File(PathBuf),
+}
+
+impl FromStr for Side {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("model:") {
+            Some(name) => Profile::from_name(name).map(Self::Model).map_err(|error| error.to_string()),
+            None => Ok(Self::File(text.into())),
+        }
+    }
 }
 
 impl Compare {
-    async fn start(&self) -> Result<u8> {
-        let read = |path: &Path| -> Result<Verdicts> {
-            let text = std::fs::read_to_string(path).into_diagnostic();
-            let verdicts = text.and_then(|text| Verdicts::read(&text).map_err(|why| miette!(why)));
-            verdicts.wrap_err_with(|| format!("{} is no report of `kaput lab run --report json`", path.display()))
-        };
-        let (_, worse, text) = compare(&read(&self.first)?, &read(&self.second)?);
+    async fn start(&self, interrupts: &Interrupts) -> Result<u8> {
+        let mut both = Vec::new();
+        for side in [&self.first, &self.second] {
+            let Some(verdicts) = self.verdicts(side, interrupts).await? else {
+                return Ok(Exit::Infrastructure.status());
+            };
+            both.push(verdicts);
+        }
+        let (_, worse, text) = compare(&both[0], &both[1]);
         print(text).await?;
         Ok(if worse == 0 { Exit::AsExpected } else { Exit::NotAsExpected }.status())
+    }
+
+    async fn verdicts(&self, side: &Side, interrupts: &Interrupts) -> Result<Option<Verdicts>> {
+        let path = match side {
+            Side::Model(profile) => {
+                let driver = ModelFactory { profile: *profile, defects: Vec::new() };
+                return Ok(Some(Verdicts::of(&run(&driver, &self.judging.options()))));
+            }
+            Side::File(path) => path,
+        };
+        if kernel::check(path).is_ok() {
+            let judged = self.judging.judge(path, interrupts).await?;
+            return Ok(judged.map(|(judged, _)| Verdicts::of(&judged.results)));
+        }
+        let text = std::fs::read_to_string(path).into_diagnostic();
+        let verdicts = text.and_then(|text| Verdicts::read(&text).map_err(|why| miette!(why)));
+        let neither = || {
+            let path = path.display();
+            format!("{path} is neither a kernel for s390x nor a report of `kaput lab run --report json`")
+        };
+        verdicts.map(|verdicts| Some(verdicts.with(&self.judging.only))).wrap_err_with(neither)
     }
 }

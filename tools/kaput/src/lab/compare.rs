@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Deserialize;
-use vfio_mig::conformance::Verdict;
+use vfio_mig::conformance::{CaseResult, Verdict};
 
 use crate::conformance::word;
 
@@ -21,6 +21,19 @@ struct Line {
 }
 
 impl Verdicts {
+    /// Those of a run.
+    #[must_use]
+    pub fn of(results: &[CaseResult]) -> Self {
+        Self(results.iter().map(|result| (result.case.clone(), result.verdict)).collect())
+    }
+
+    /// Those of cases whose names contain one of these; none means all.
+    #[must_use]
+    pub fn with(mut self, parts: &[String]) -> Self {
+        self.0.retain(|case, _| parts.is_empty() || parts.iter().any(|part| case.contains(part)));
+        self
+    }
+
     /// Reads a report in JSON, as `kaput lab run --report json` writes it.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ pub struct LabHardware {
     /// What its guests are shown.
     facilities: Facilities,
     guests: Mutex<BTreeMap<String, Guest>>,
+    stack_is_filled: bool,
 }
 
 struct Guest {
@@ -40,7 +41,15 @@ impl LabHardware {
     /// That of this LPAR, with guests that are shown these facilities, but what none can have.
     #[must_use]
     pub fn showing(lpar: Lpar, facilities: Facilities) -> Self {
-        Self { lpar, facilities: Facilities { apqi: false, sie: false, ..facilities }, guests: Mutex::default() }
+        let facilities = Facilities { apqi: false, sie: false, ..facilities };
+        Self { lpar, facilities, guests: Mutex::default(), stack_is_filled: false }
+    }
+
+    /// Whether the compiler of the kernel fills what a driver reads before it writes it.
+    #[must_use]
+    pub const fn with_filled_stack(mut self, is_filled: bool) -> Self {
+        self.stack_is_filled = is_filled;
+        self
     }
 
     /// What guests are shown.
@@ -87,7 +96,9 @@ impl LabHardware {
 
 impl Hardware for LabHardware {
     fn capabilities(&self) -> Capabilities {
-        [Capability::ResetCounters, Capability::Hardware, Capability::Guests].into_iter().collect()
+        let poison = self.stack_is_filled.then_some(Capability::Poison);
+        let always = [Capability::ResetCounters, Capability::Hardware, Capability::Guests];
+        always.into_iter().chain(poison).collect()
     }
 
     fn reset_counts(&self) -> Result<BTreeMap<Apqn, u64>, DeviceError> {
@@ -121,6 +132,11 @@ impl Hardware for LabHardware {
         let clock = self.lpar.owner.clock.as_ref();
         clock.ok_or_else(|| DeviceError::Transport("time passes by itself here".to_owned()))?.advance(nanoseconds);
         self.lpar.owner.machine.run_due();
+        Ok(())
+    }
+
+    fn set_poison(&self, _poison: &Matrix) -> Result<(), DeviceError> {
+        // It is the compiler's pattern, which has nearly all bits.
         Ok(())
     }
 

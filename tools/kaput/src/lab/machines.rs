@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ap_machine::Topology;
 use vfio_ap::model::ModelFactory;
-use vfio_linux::{Linux, Machine, Machines};
+use vfio_linux::{Linux, Machine, Machines, stack_is_filled};
 use vfio_mig::DeviceError;
 use vfio_mig::conformance::{HostSetup, NoHost};
 
@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// LPARs of one kernel.
 pub struct LabMachines {
     name: String,
+    stack_is_filled: bool,
     kept: Kept,
     /// Their files, as long as they are there.
     folder: PathBuf,
@@ -71,7 +72,8 @@ impl LabMachines {
         // `Linux version 7.3.4 (kaput@lab) ...`
         let version = version.split_whitespace().nth(2).unwrap_or("of an unknown version");
         let name = format!("vfio_ap of Linux {version}, in an emulated LPAR");
-        Ok(Self { name, kept, folder, count: AtomicU32::new(1) })
+        let stack_is_filled = stack_is_filled(&linux).map_err(|error| LparError::Unseen(error.to_string()))?;
+        Ok(Self { name, stack_is_filled, kept, folder, count: AtomicU32::new(1) })
     }
 
     /// How many LPARs there were.
@@ -102,7 +104,9 @@ impl Machines for LabMachines {
         let name = self.count.fetch_add(1, Ordering::Relaxed).to_string();
         let owner = Owner::new(&model.topology).map_err(broken)?;
         let lpar = self.kept.lpar(&owner, &self.folder, &name).map_err(broken)?;
-        Ok(Machine::expendable(lpar.agent(), Arc::new(LabHardware::new(lpar))))
+        let agent = lpar.agent();
+        let hardware = LabHardware::new(lpar).with_filled_stack(self.stack_is_filled);
+        Ok(Machine::expendable(agent, Arc::new(hardware)))
     }
 }
 

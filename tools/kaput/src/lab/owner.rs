@@ -212,7 +212,8 @@ impl Door {
                 let outcome = lpar.execute(instruction, operands, memory);
                 answer.map_or(outcome, |answer| changed(outcome, answer))
             }
-            FunctionCode::ZAPQ if fails => answered(QueueStatus::new(0, ResponseCode::CHECKSTOPPED), None),
+            // One that is deconfigured or checkstopped is as good as reset.
+            FunctionCode::ZAPQ if fails => answered(QueueStatus::new(0, ResponseCode::Q_NOT_AVAIL), None),
             _ => lpar.execute(instruction, operands, memory),
         }
     }

@@ -188,6 +188,7 @@ impl State {
                 };
                 self.model.order(Request::SysfsWrite { path, value }).map(|_| length).into()
             }
+            Some(Open::Kmsg { .. }) => Ok(length).into(),
             Some(_) => Outcome::Failed(Errno::EINVAL),
         }
     }

@@ -17,6 +17,7 @@ pub(super) fn cases() -> Vec<Case> {
             .covers(&["l-state-request-in-error-succeeds"]),
         Case::new("arc/before-open", "vfio-ap migration spec 2.3", before_open).needs(&[Capability::LifeCycle]),
         Case::new("arc/failed-snapshot-leaves-stop", "vfio-ap migration spec 2.4", failed_snapshot)
+            .covers(&["async-error-check-inverted"])
             .needs(&[Capability::Hardware]),
         Case::new("arc/data-size", "vfio-ap migration spec 3.4", data_size).needs(&[Capability::Sysfs]),
         Case::new("arc/cancelled-migration-keeps-everything", "vfio-ap migration spec 10", cancelled),
@@ -60,9 +61,10 @@ fn no_such_state(script: &Script<'_>) -> Result<(), Stop> {
 }
 
 fn error_state(script: &Script<'_>) -> Result<(), Stop> {
+    let bytes = full(script)?;
     let side = script.destination()?;
-    let (_, answer) = offer(&side, b"vfap")?;
-    side.must(answer, "write of four bytes")?;
+    let (_, answer) = offer(&side, &bytes[..bytes.len() / 2])?;
+    side.must(answer, "write of half a stream")?;
     side.set(STOP)?;
     if side.state()? != Answer::Done(DeviceState::ERROR) {
         return Err(Stop::Skip("this device has no way into the error state".to_owned()));

@@ -25,10 +25,10 @@ pub(super) fn cases() -> Vec<Case> {
             .needs(&[Capability::LifeCycle, Capability::Sysfs]),
         Case::new("code/read-efault", "vfio-ap migration spec 4.2", read_efault).needs(&[Capability::UserFaults]),
         Case::new("code/write-eio-fault", SOURCE, write_fault).needs(&[Capability::UserFaults]),
-        Case::new("code/write-eio-too-long", SOURCE, too_long),
+        Case::new("code/write-eio-too-long", SOURCE, too_long).covers(&["partial-write-not-persisted"]),
         Case::new("code/write-after-complete", "vfio-ap migration spec 4.3", after_complete),
         Case::new("code/write-einval-count", "vfio-ap migration spec 3.4", count_above_limit)
-            .covers(&["x-size-limit-error-becomes-size"]),
+            .covers(&["x-size-limit-error-becomes-size", "short-header-write-starts-validation"]),
         Case::new("code/write-einval-header-padding", "vfio-ap migration spec 3.2", |s| padding(s, false))
             .covers(&["l-padding-ignored"]),
         Case::new("code/write-einval-entry-padding", "vfio-ap migration spec 3.2", |s| padding(s, true))
@@ -44,6 +44,7 @@ pub(super) fn cases() -> Vec<Case> {
         })
         .needs(&[Capability::Hardware]),
         Case::new("code/write-eio-tapq", "vfio-ap migration spec 5.3", |s| tapq(s, ResponseCode(8), "EIO", &[]))
+            .covers(&["async-error-check-inverted"])
             .needs(&[Capability::Hardware]),
         Case::new("code/write-enodev-control-domain", "vfio-ap migration spec 3.3", control_domain),
         Case::new("code/write-efault-incompatible", "vfio-ap migration spec 5.4", incompatible),
@@ -57,7 +58,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("code/ecanceled", "vfio-ap migration spec 6.4", filtered)
             .needs(&[Capability::Hardware, Capability::Sysfs])
             .covers(&["x-filter-report-ignores-new-adapters", "l-silent-filtering"]),
-        Case::new("code/refusal-latches", "vfio-ap migration spec 4.3", latch),
+        Case::new("code/refusal-latches", "vfio-ap migration spec 4.3", latch)
+            .covers(&["short-header-write-starts-validation"]),
     ]
 }
 
@@ -269,7 +271,7 @@ fn filtered(script: &Script<'_>) -> Result<(), Stop> {
     let side = script.host("destination", &HostSetup::destination().assigned(matrix(&[4], &[0x33], &[])))?;
     let apqn = Apqn::new(4, 0x33);
     side.host_call("resets of 04.0033 fail", side.host.fail_resets(apqn, true))?;
-    let answer = side.ap_config(&matrix(&[], &[], &[]))?;
+    let answer = side.mdev(A, "unassign_adapter", "4")?;
     side.must(answer, "removing adapter 04")?;
     side.host_call("resets of 04.0033 succeed", side.host.fail_resets(apqn, false))?;
     let (_, answer) = offer(&side, &bytes)?;

@@ -90,7 +90,8 @@ fn matrix_from_zero(script: &Script<'_>) -> Result<(), Stop> {
     let bytes = full(script)?;
     for poison in [matrix(&[7], &[], &[0x55]), matrix(&[6], &[], &[])] {
         let side = script.destination()?;
-        side.host_call(&format!("uninitialised memory := {}", text_of(&poison)), side.host.set_poison(&poison))?;
+        let filled = format!("uninitialised memory is filled, where it can be chosen with {}", text_of(&poison));
+        side.host_call(&filled, side.host.set_poison(&poison))?;
         let (_, answer) = offer(&side, &bytes)?;
         script.expect("write of the whole stream", answer, &bytes.len().to_string(), &[])?;
         side.reach(RUNNING)?;
@@ -177,17 +178,16 @@ fn adapter_and_domain(script: &Script<'_>) -> Result<(), Stop> {
 }
 
 fn uninvolved(script: &Script<'_>) -> Result<(), Stop> {
-    let side = script.host("source", &HostSetup::source().with_interruption())?;
-    let poison = matrix(&[6], &[], &[]);
-    side.host_call("uninitialised memory := adapter 06", side.host.set_poison(&poison))?;
+    let side = script.source()?;
+    let filled = "uninitialised memory is filled, where it can be chosen with adapter 06";
+    side.host_call(filled, side.host.set_poison(&matrix(&[6], &[], &[])))?;
     let apqn = Apqn::new(6, 0x33);
-    script.expect("AQIC of the bystander", aqic(&side, B, apqn, ENABLE)?, "00 (normal)", &[])?;
     send(&side, B, apqn)?;
     side.host_call("time passes", side.host.pass_time(1_000_000))?;
     let answer = side.ap_config(&matrix(&[4], &[0x33, 0x3a], &[]))?;
     script.expect("removal of adapter 05 from A", answer, "ok", &[])?;
     let (status, _) = side.tapq(B, apqn)?;
-    script.expect("TAPQ of the bystander", status, "-R--I rc 00 (normal)", &[])?;
+    script.expect("TAPQ of the bystander", status, "-R--- rc 00 (normal)", &[])?;
     side.expect_resets(&[(5, 0x33, 1), (5, 0x3a, 1), (4, 0x33, 0), (6, 0x33, 0), (6, 0x3a, 0)])
 }
 

@@ -18,9 +18,9 @@ pub(super) fn cases() -> Vec<Case> {
             .needs(&[Capability::Sysfs]),
         Case::new("later/session-after-reset", source, after_reset).covers(&["l-header-buffer-survives"]),
         Case::new("later/second-session-larger", source, |s| second_session(s, 1, 4))
-            .covers(&["l-old-header-rules-new-session"]),
+            .covers(&["l-old-header-rules-new-session", "stream-usable-after-leaving-state"]),
         Case::new("later/second-session-smaller", source, |s| second_session(s, 4, 1))
-            .covers(&["l-old-header-rules-new-session"]),
+            .covers(&["l-old-header-rules-new-session", "stream-usable-after-leaving-state"]),
         Case::new("later/read-fault-loses-nothing", source, read_fault)
             .covers(&["l-position-advanced-before-copy"])
             .needs(&[Capability::UserFaults]),

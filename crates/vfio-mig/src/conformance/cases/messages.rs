@@ -8,7 +8,7 @@ use ap_arch::stream::StreamFormat;
 use ap_arch::{Apqn, HwInfo, Mask256, ResponseCode};
 
 use super::super::fixture::{A, HostSetup, MdevSetup, mask, matrix, stream};
-use super::{Answer, CCA8, Case, STOP, Script, Side, Stop, full, offer};
+use super::{Answer, CCA8, Case, STOP, Script, Side, Stop, full, handmade, offer};
 use crate::{Capability, QueueAnswer};
 
 const SOURCE: &str = "vfio-ap migration spec 5.5";
@@ -268,14 +268,14 @@ fn many_queues(script: &Script<'_>) -> Result<(), Stop> {
 }
 
 fn dead_queue(script: &Script<'_>) -> Result<(), Stop> {
+    let bytes = handmade(script, &[QUEUE], Mask256::EMPTY)?;
     for response in [ResponseCode::DECONFIGURED, ResponseCode::CHECKSTOPPED] {
         let side = script.destination()?;
-        let format = side.format()?;
         let answer = QueueAnswer { response, asynchronous: false, hw_info: None };
         let call = format!("TAPQ of {QUEUE} := rc {:02x}", response.0);
         side.host_call(&call, side.host.set_queue_answer(QUEUE, Some(answer)))?;
         let mark = side.host.log(0).map_err(|error| Stop::Broken(error.to_string()))?.len();
-        let (_, answer) = offer(&side, &stream(format, &[(QUEUE, CCA8)], Mask256::EMPTY))?;
+        let (_, answer) = offer(&side, &bytes)?;
         let lines = side.host.log(0).map_err(|error| Stop::Broken(error.to_string()))?;
         let said = lines.iter().skip(mark).any(|line| line.text.contains("04.0033"));
         let what = "a queue that does not work is accepted";
