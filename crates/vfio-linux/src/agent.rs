@@ -42,7 +42,7 @@ struct Link {
     /// How long an answer takes at most that the agent need not wait for.
     patience: Duration,
     /// Why nobody can be asked any more.
-    lost: Option<String>,
+    lost: Option<CallError>,
 }
 
 impl Agent {
@@ -157,8 +157,8 @@ impl Link {
 
     /// Sends requests; the number of the first.
     fn send(&mut self, requests: &[Request<'_>]) -> Result<u32, CallError> {
-        if let Some(reason) = &self.lost {
-            return Err(CallError::Lost(reason.clone()));
+        if let Some(error) = &self.lost {
+            return Err(error.clone());
         }
         let first = self.sequence;
         let mut frames = Vec::new();
@@ -182,13 +182,17 @@ impl Link {
             Ok(Ok(frame)) => Ok(frame),
             Ok(Err(reason)) => Err(self.lose(&reason)),
             Err(RecvTimeoutError::Disconnected) => Err(self.lose("the connection ended")),
-            Err(RecvTimeoutError::Timeout) => Err(self.lose(LATE)),
+            Err(RecvTimeoutError::Timeout) => {
+                self.lost = Some(CallError::Silent);
+                Err(CallError::Silent)
+            }
         }
     }
 
     fn lose(&mut self, reason: &str) -> CallError {
-        self.lost = Some(reason.to_owned());
-        CallError::Lost(reason.to_owned())
+        let error = CallError::Lost(reason.to_owned());
+        self.lost = Some(error.clone());
+        error
     }
 }
 

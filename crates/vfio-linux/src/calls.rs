@@ -16,6 +16,9 @@ pub enum CallError {
     /// Nobody can be asked any more.
     #[error("the agent: {0}")]
     Lost(String),
+    /// It has answered before and does so no more: its machine hangs, or computes without end.
+    #[error("the agent does not answer any more")]
+    Silent,
     /// The agent does not do it.
     #[error("the agent refuses: {refusal}, error number {errno}")]
     Refused {
@@ -28,7 +31,10 @@ pub enum CallError {
 
 impl From<CallError> for DeviceError {
     fn from(error: CallError) -> Self {
-        Self::Transport(error.to_string())
+        match error {
+            CallError::Silent => Self::Hung(error.to_string()),
+            _ => Self::Transport(error.to_string()),
+        }
     }
 }
 

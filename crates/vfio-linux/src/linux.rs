@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use agent_protocol::Refusal;
 use vfio_mig::{DeviceError, Errno};
 
 use crate::memory::{PAGE, Place, Scratch};
-use crate::{SystemCalls, Thread, number};
+use crate::{CallError, SystemCalls, Thread, number};
 
 /// A file that is open there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,12 +78,23 @@ impl Linux {
     /// # Errors
     /// The kernel's, and [`DeviceError::Hung`].
     pub fn call(&self, number: u64, arguments: [u64; 6]) -> Result<u64, DeviceError> {
-        let thread = Thread(self.main.load(Ordering::Relaxed));
-        let done = self.call_on(thread, number, arguments);
-        if matches!(done, Err(DeviceError::Hung(_))) {
-            self.main.store(self.take_thread().0, Ordering::Relaxed);
+        self.check_stuck()?;
+        loop {
+            let thread = Thread(self.main.load(Ordering::Relaxed));
+            let first = match self.calls.run(thread, number, arguments, SLICE) {
+                // A call hangs on it that somebody made before us.
+                Err(CallError::Refused { refusal: Refusal::BUSY, .. }) => {
+                    self.main.store(self.take_thread().0, Ordering::Relaxed);
+                    continue;
+                }
+                first => first?,
+            };
+            let done = first.map_or_else(|| self.finish(thread, number), Ok);
+            if matches!(done, Err(DeviceError::Hung(_))) {
+                self.main.store(self.take_thread().0, Ordering::Relaxed);
+            }
+            return returned(done?);
         }
-        done
     }
 
     /// Makes a call on a thread.
@@ -90,11 +102,14 @@ impl Linux {
     /// # Errors
     /// The kernel's, and [`DeviceError::Hung`].
     pub fn call_on(&self, thread: Thread, number: u64, arguments: [u64; 6]) -> Result<u64, DeviceError> {
-        if self.is_stuck.load(Ordering::Relaxed) {
-            return Err(DeviceError::Hung("this machine has hung before".to_owned()));
-        }
+        self.check_stuck()?;
         let first = self.calls.run(thread, number, arguments, SLICE)?;
         returned(first.map_or_else(|| self.finish(thread, number), Ok)?)
+    }
+
+    fn check_stuck(&self) -> Result<(), DeviceError> {
+        let is_stuck = self.is_stuck.load(Ordering::Relaxed);
+        if is_stuck { Err(DeviceError::Hung("this machine has hung before".to_owned())) } else { Ok(()) }
     }
 
     /// Waits for a call that has begun. Only looks count that the machine answered in time: one that is kept from
@@ -375,6 +390,42 @@ mod tests {
         for length in [0, 1, 19] {
             assert_eq!(names_of(&entry("x", length)), [""; 0]);
         }
+    }
+
+    /// Threads 0 and 1 have calls of somebody else's.
+    struct Busy;
+
+    impl SystemCalls for Busy {
+        fn map(&self, _: usize) -> Result<u64, CallError> {
+            Ok(0x1000)
+        }
+
+        fn poke(&self, _: u64, _: &[u8]) -> Result<(), CallError> {
+            Ok(())
+        }
+
+        fn peek(&self, _: u64, length: usize) -> Result<Vec<u8>, CallError> {
+            Ok(vec![0; length])
+        }
+
+        fn call(&self, thread: Thread, _: u64, _: [u64; 6]) -> Result<(), CallError> {
+            let busy = CallError::Refused { refusal: Refusal::BUSY, errno: 0 };
+            if thread.0 < 2 { Err(busy) } else { Ok(()) }
+        }
+
+        fn start(&self, _: &[Thread]) -> Result<(), CallError> {
+            Ok(())
+        }
+
+        fn wait(&self, thread: Thread, _: Duration) -> Result<Option<i64>, CallError> {
+            Ok(Some(thread.0.into()))
+        }
+    }
+
+    #[test]
+    fn a_thread_on_which_anothers_call_hangs_is_passed_by() {
+        let linux = Linux::new(Arc::new(Busy), SLICE);
+        assert_eq!([linux.call(1, [0; 6]), linux.call(1, [0; 6])], [Ok(2), Ok(2)]);
     }
 
     #[test]

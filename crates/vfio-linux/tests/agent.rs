@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use agent_protocol::{Intake, LENGTH, MAX_DATA, MAX_FRAME, Received, Refusal, System, VERSION, answer};
 use vfio_linux::{Agent, CallError, SystemCalls, Thread};
+use vfio_mig::DeviceError;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -162,6 +163,15 @@ fn a_connection_that_ends_is_lost_for_good() {
     let first = agent.map(1);
     assert!(matches!(first, Err(CallError::Lost(_))), "{first:?}");
     assert_eq!(agent.map(1), first);
+}
+
+#[test]
+fn an_agent_that_falls_silent_hangs_whatever_it_is_asked_then() {
+    let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+    theirs.write_all(&greeting(VERSION)).expect("it greets");
+    let agent = greet(ours, Duration::from_millis(20)).expect("it greets");
+    assert_eq!([agent.map(1), agent.map(1)], [Err(CallError::Silent), Err(CallError::Silent)]);
+    assert!(matches!(DeviceError::from(CallError::Silent), DeviceError::Hung(_)));
 }
 
 #[test]

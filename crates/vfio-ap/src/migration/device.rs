@@ -9,7 +9,7 @@ use ap_machine::Configuration;
 use vfio_mig::{DeviceError, DeviceState, Errno};
 
 use super::quiesce::Armed;
-use super::quirk::OldHeader;
+use super::quirk::{self, OldHeader};
 use super::snapshot;
 use super::{ReadStream, WriteStream};
 use crate::config;
@@ -173,7 +173,7 @@ impl Device {
         self.offers_migration()?;
         let of_snapshot = {
             let migration = self.migration.lock();
-            let is_kept = !self.context.defects.on(Defect::StreamRegeneratedPerRead);
+            let is_kept = !quirk::is_taken_at_every_read(&self.context);
             let saving = migration.saving.as_ref().filter(|_| is_kept && migration.state == DeviceState::STOP_COPY);
             saving.and_then(|stream| stream.bytes()).map(|bytes| bytes.len() as u64)
         };

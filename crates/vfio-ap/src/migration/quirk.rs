@@ -41,6 +41,11 @@ pub(crate) fn faults_advance(context: &Context) -> bool {
     context.defects.on(Defect::PositionAdvancedBeforeCopy)
 }
 
+/// Whether every read of a stream takes a snapshot of its own, and none is kept.
+pub(crate) fn is_taken_at_every_read(context: &Context) -> bool {
+    context.defects.on(Defect::StreamRegeneratedPerRead)
+}
+
 /// Whether the length field of format 0 is left zero by the source and not looked at if it is zero.
 pub(crate) fn length_field_is_unused(context: &Context) -> bool {
     context.defects.on(Defect::ConfigSzNeverSet)

@@ -226,7 +226,7 @@ impl Snapshots for SnapshotSource {
     }
 
     fn at_every_read(&self) -> bool {
-        self.context.defects.on(Defect::StreamRegeneratedPerRead)
+        quirk::is_taken_at_every_read(&self.context)
     }
 
     fn faults_advance(&self) -> bool {

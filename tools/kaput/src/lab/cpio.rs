@@ -10,6 +10,7 @@ pub struct Archive {
 
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
+const LINK: u32 = 0o120_777;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 
 impl Archive {
@@ -30,6 +31,13 @@ impl Archive {
     #[must_use]
     pub fn file(mut self, name: &str, content: &[u8]) -> Self {
         self.entry(name, PROGRAM, (0, 0), content);
+        self
+    }
+
+    /// Adds another name of a file.
+    #[must_use]
+    pub fn link(mut self, name: &str, target: &str) -> Self {
+        self.entry(name, LINK, (0, 0), target.as_bytes());
         self
     }
 

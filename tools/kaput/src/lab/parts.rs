@@ -74,7 +74,8 @@ impl Parts {
 }
 
 fn archive(agent: &[u8]) -> Vec<u8> {
-    let folders = ["dev", "proc", "sys", "tmp"];
+    let folders = ["dev", "proc", "sys", "tmp", "sbin"];
     let archive = folders.iter().fold(Archive::new(), |archive, name| archive.folder(name)).console();
-    archive.file("init", agent).finish()
+    // Kernels up to 6.12 refuse a program that can have VMs the first time, and look for the first program once more.
+    archive.file("init", agent).link("sbin/init", "/init").finish()
 }

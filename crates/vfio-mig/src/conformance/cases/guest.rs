@@ -40,7 +40,7 @@ pub(super) fn cases() -> Vec<Case> {
             .needs(RESETS),
         Case::new("guest/other-adapters-are-not-reset", "vfio-ap migration spec 6.1", uninvolved)
             .without_migration()
-            .covers(&["reset-bitmap-uninitialised"])
+            .covers(&["reset-bitmap-uninitialised", "null-mdev-in-queue-collection"])
             .needs(&[Capability::Guests, Capability::Sysfs, Capability::ResetCounters, Capability::Poison]),
         Case::new("guest/bind-state", "vfio-ap migration spec 5.4", bind_state)
             .covers(&["bind-state-check-bypassed"])
