@@ -189,3 +189,132 @@ fn text(attribute: &Attribute) -> &str {
         Attribute::Unreadable(reason) => reason,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files by their paths, and a folder that cannot be listed.
+    #[derive(Default)]
+    struct Files {
+        files: BTreeMap<String, String>,
+        closed: &'static str,
+    }
+
+    impl Files {
+        fn of(files: &[(&str, &str)]) -> Self {
+            let files = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+            Self { files: files.collect(), closed: "" }
+        }
+    }
+
+    impl Tree for Files {
+        fn list(&self, folder: &str) -> Result<Vec<String>, Attribute> {
+            if folder == self.closed {
+                return Err(Attribute::unreadable("Permission denied"));
+            }
+            let inside =
+                |name: &String| Some(name.strip_prefix(folder)?.strip_prefix('/')?.split('/').next()?.to_owned());
+            let mut names: Vec<String> = self.files.keys().filter_map(inside).collect();
+            names.dedup();
+            if names.is_empty() { Err(Attribute::MISSING) } else { Ok(names) }
+        }
+
+        fn read(&self, file: &str) -> Attribute {
+            self.files.get(file).map_or(Attribute::MISSING, |text| Attribute::Text(text.clone()))
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_listed_is_unknown_and_one_that_is_not_there_is_empty() {
+        let files = [
+            ("sys/bus/ap/devices/card05/hwtype", "14"),
+            ("sys/bus/ap/devices/05.0033/config", "1"),
+            ("sys/bus/ap/drivers/vfio_ap/05.0033", ""),
+            ("sys/devices/vfio_ap/matrix/a/matrix", "05.0033"),
+        ];
+        let unknown = |closed| {
+            let snapshot = collect(&Files { closed, ..Files::of(&files) });
+            let Snapshot { cards, queues, drivers, mdevs, .. } = &snapshot;
+            [cards.reason(), queues.reason(), drivers.reason(), mdevs.reason()].map(|reason| reason.map(str::to_owned))
+        };
+        let denied = || Some("Permission denied".to_owned());
+        assert_eq!(unknown(""), [None, None, None, None]);
+        assert_eq!(unknown(DEVICES), [denied(), denied(), None, None]);
+        assert_eq!(unknown("sys/bus/ap/drivers"), [None, None, denied(), None]);
+        let of_one = Some("drivers/vfio_ap: Permission denied".to_owned());
+        assert_eq!(unknown("sys/bus/ap/drivers/vfio_ap"), [None, None, of_one, None]);
+        assert_eq!(unknown(MATRIX), [None, None, None, denied()]);
+        let Snapshot { cards, queues, drivers, mdevs, .. } = collect(&Files::default());
+        assert!(cards.reason().is_none() && queues.reason().is_none());
+        assert!(drivers.reason().is_none() && mdevs.reason().is_none());
+    }
+
+    #[test]
+    fn where_the_driver_is_follows_from_what_depmod_wrote() {
+        let module = |files: &[(&str, &str)]| {
+            let all = [&[("proc/sys/kernel/osrelease", "6.1")], files].concat();
+            collect(&Files::of(&all)).host["vfio_ap-module"].clone()
+        };
+        let (modules, built_in) = ("lib/modules/6.1/modules.dep", "lib/modules/6.1/modules.builtin");
+        let ours = "kernel/drivers/s390/crypto/vfio_ap.ko: a";
+        assert_eq!(module(&[(modules, ours), (built_in, "")]), Attribute::Text("module".to_owned()));
+        assert_eq!(module(&[(modules, "b"), (built_in, ours)]), Attribute::Text("built in".to_owned()));
+        assert_eq!(module(&[(modules, "b"), (built_in, "c")]), Attribute::Text("none".to_owned()));
+        assert_eq!(module(&[(modules, "b")]), Attribute::MISSING);
+        assert_eq!(collect(&Files::default()).host["vfio_ap-module"], Attribute::MISSING);
+    }
+
+    #[test]
+    fn a_guest_has_the_status_of_its_first_queue_and_a_folder_without_matrix_is_no_guest() {
+        let guest = |queues: &str| {
+            let matrix = "sys/devices/vfio_ap/matrix";
+            let file = |name: &str| format!("{matrix}/{name}");
+            let (a, b) = (file("a/matrix"), file("a/guest_matrix"));
+            let files = [
+                (a.as_str(), queues),
+                (b.as_str(), queues),
+                ("sys/devices/vfio_ap/matrix/features", "x"),
+                ("sys/bus/ap/devices/05.0033/status", "in use"),
+            ];
+            let mdevs = collect(&Files::of(&files)).mdevs;
+            let all: Vec<_> = mdevs.entries().map(|(name, files)| (name.clone(), files["status"].clone())).collect();
+            all
+        };
+        let is = |status| vec![("a".to_owned(), status)];
+        assert_eq!(guest("05.0033\n06.0033"), is(Attribute::Text("in use".to_owned())));
+        assert_eq!(guest("06.0033\n05.0033"), is(Attribute::MISSING));
+        assert_eq!(guest("no queue"), is(Attribute::unreadable("no queue")));
+        assert_eq!(guest(""), is(Attribute::unreadable("no queue")));
+    }
+
+    #[test]
+    fn every_queue_is_read_however_many_there_are() {
+        let name = |number: usize| format!("sys/bus/ap/devices/{:02x}.{:04x}/config", number / 256, number % 256);
+        let files = (0..1000).map(|number| (name(number), number.to_string())).collect();
+        let queues = collect(&Files { files, closed: "" }).queues;
+        let read: Vec<Attribute> = queues.entries().map(|(_, files)| files["config"].clone()).collect();
+        let expected: Vec<Attribute> = (0..1000).map(|number| Attribute::Text(number.to_string())).collect();
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_is_no_card_and_no_queue_is_left_out() {
+        let odd = ["card05x", "card1ff", "card", "05.00333", "queue", "5"];
+        let files = odd.map(|name| (format!("sys/bus/ap/devices/{name}/config"), "1".to_owned()));
+        let snapshot = collect(&Files { files: files.into_iter().collect(), closed: "" });
+        assert_eq!((snapshot.cards.entries().count(), snapshot.queues.entries().count()), (0, 0));
+    }
+
+    #[test]
+    fn facilities_and_kubevirt_are_those_of_the_host() {
+        let host = |files: &[(&str, &str)]| collect(&Files::of(files)).host;
+        let cpuinfo = "vendor_id : IBM/S390\nfacilities      : 0 1 12\ncache0 : x";
+        assert_eq!(host(&[("proc/cpuinfo", cpuinfo)])["facilities"], Attribute::Text("0 1 12".to_owned()));
+        let none = Attribute::unreadable("no facilities in /proc/cpuinfo");
+        assert_eq!(host(&[("proc/cpuinfo", "facilities none")])["facilities"], none);
+        assert_eq!(host(&[])["facilities"], Attribute::MISSING);
+        assert_eq!(host(&[(KUBEVIRT, "")]).get("kubevirt"), Some(&Attribute::Text("node".to_owned())));
+        assert_eq!(host(&[]).get("kubevirt"), None);
+    }
+}
