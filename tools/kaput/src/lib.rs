@@ -6,9 +6,9 @@
 //!
 //! * [`cli`]: the commands
 //! * [`doctor`]: what is here, and what is missing
-//! * [`lab`]: the real driver in an LPAR that is emulated here
 //! * [`conformance`]: devices that are judged by the rules of the specification
 //! * [`run`]: the story of one run
+//! * [`lab`]: the real driver in an LPAR that is emulated here
 //! * [`libvirt`]: the guest's QEMU is started and migrated by libvirt
 //! * [`machine`]: one QEMU, from its start to its end
 //! * [`report`]: renderings of runs that are over

@@ -18,8 +18,8 @@ use super::interrupts::Interrupts;
 use super::print::{complain, note, print};
 use super::qemu::Hardware;
 use super::reports::{self, Reports, Target};
+use crate::conformance::Judged;
 use crate::conformance::stoppable::Stoppable;
-use crate::conformance::{Judged, word};
 use crate::hosts::qemu::machine_type;
 use crate::lab::compare::{Verdicts, compare};
 use crate::lab::kept::Kept;
@@ -30,7 +30,7 @@ use crate::lab::parts::Parts;
 use crate::lab::{cache, shell};
 use crate::machine::emulator;
 use crate::machine::run_folder::RunFolder;
-use crate::outcome::verdict::Exit;
+use crate::outcome::verdict::{Exit, word};
 use crate::progress::Steps;
 use crate::run::tools::{NamedEmulator, beside};
 

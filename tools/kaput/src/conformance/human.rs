@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use vfio_mig::catalogue;
 use vfio_mig::conformance::{CaseResult, Verdict};
 
-use super::{Judged, word};
+use super::Judged;
+use crate::outcome::verdict::word;
 use crate::report::text::paragraph;
 
 /// Calls that are shown of a failure: the last ones, which led to it.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use vfio_mig::conformance::{CaseResult, Verdict};
 
-use super::{Judged, human, word};
+use super::{Judged, human};
+use crate::outcome::verdict::word;
 use crate::report::junit::skipped;
 
 /// The whole report.

@@ -86,17 +86,5 @@ fn group(result: &CaseResult) -> &str {
     result.case.split('/').next().unwrap_or_default()
 }
 
-/// The word for a verdict.
-#[must_use]
-pub const fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "PASS",
-        Verdict::Differs => "DIFFERS",
-        Verdict::Fail => "FAIL",
-        Verdict::Skip => "SKIP",
-        Verdict::Broken => "BROKEN",
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,8 @@
 use askama::Template;
 use vfio_mig::conformance::{CaseResult, Verdict};
 
-use super::{Judged, human, word};
-use crate::outcome::verdict::Exit;
+use super::{Judged, human};
+use crate::outcome::verdict::{Exit, word};
 
 #[derive(Template)]
 #[template(path = "conformance.html")]

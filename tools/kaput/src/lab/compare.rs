@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use vfio_mig::conformance::{CaseResult, Verdict};
 
-use crate::conformance::word;
+use crate::outcome::verdict::word;
 
 /// What each case said of one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

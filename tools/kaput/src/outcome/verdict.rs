@@ -253,6 +253,19 @@ impl RunVerdict {
     }
 }
 
+/// The word for a verdict on a driver.
+#[must_use]
+pub const fn word(verdict: vfio_mig::conformance::Verdict) -> &'static str {
+    use vfio_mig::conformance::Verdict;
+    match verdict {
+        Verdict::Pass => "PASS",
+        Verdict::Differs => "DIFFERS",
+        Verdict::Fail => "FAIL",
+        Verdict::Skip => "SKIP",
+        Verdict::Broken => "BROKEN",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
