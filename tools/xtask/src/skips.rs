@@ -30,7 +30,8 @@ const GROUPS: [Group; 12] = [
         name: "lab",
         what: "the real vfio_ap driver in an emulated LPAR",
         allowed: &[],
-        remedy: "apt-get install build-essential gcc-s390x-linux-gnu flex bison bc libssl-dev libelf-dev",
+        remedy: "apt-get install build-essential gcc-s390x-linux-gnu libc6-dev-s390x-cross flex bison bc libssl-dev \
+            libelf-dev",
     },
     Group {
         name: "hosts",

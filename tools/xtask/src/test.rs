@@ -55,6 +55,9 @@ pub(crate) enum Step {
     Linux,
     /// The real driver in an emulated LPAR: a part of the tests of the harness, alone; only where it is named.
     Lab,
+    /// The same, and the cases of races on kernels with checkers and with traced slabs, which are built if need be, or
+    /// are those that KAPUT_LAB_CHECKERS and KAPUT_LAB_PATTERN name; only where it is named.
+    LabCheckers,
     /// The tests of the libraries on an emulated big-endian machine; only where it is named.
     BigEndian,
     /// What CI installs, on a Debian with nothing on it: then every tool answers, and two hosts come up with a libvirt
@@ -140,7 +143,7 @@ impl Step {
     /// Whether it runs only where it is named.
     const fn is_on_request(self) -> bool {
         // Two are a part of another, one builds everything once more, and one fetches a whole system.
-        matches!(self, Self::Linux | Self::Lab | Self::BigEndian | Self::Installation)
+        matches!(self, Self::Linux | Self::Lab | Self::LabCheckers | Self::BigEndian | Self::Installation)
     }
 
     fn run(self, layout: &Layout, state: &mut State, skips: &mut Skips) -> Result<Count> {
@@ -183,22 +186,31 @@ impl Step {
                 }));
                 side_by_side(commands.iter_mut(), skips)
             }
-            Self::Harness | Self::Linux | Self::Lab => {
+            Self::Harness | Self::Linux | Self::Lab | Self::LabCheckers => {
                 let ready = Ready::make(layout, state)?;
                 artifacts::raw(layout, &ready.image)?;
                 let mut command = host_cargo(layout, "test");
                 command.args(["--release", "--package", "kaput"]);
                 match self {
                     Self::Linux => _ = command.args(["--test", "linux"]),
-                    Self::Lab => _ = command.args(["--test", "lab"]),
+                    Self::Lab | Self::LabCheckers => _ = command.args(["--test", "lab"]),
                     _ => {}
                 }
                 ready.environment(layout, &mut command);
-                if self != Self::Lab {
+                if matches!(self, Self::Harness | Self::Linux) {
                     set_linux(layout, state, &mut command)?;
                 }
                 if self != Self::Linux {
                     set_lab(layout, &ready, &mut command);
+                }
+                if self == Self::LabCheckers {
+                    for (variable, kind) in
+                        [("KAPUT_LAB_CHECKERS", Kind::Checkers), ("KAPUT_LAB_PATTERN", Kind::Pattern)]
+                    {
+                        if std::env::var_os(variable).is_none() {
+                            command.env(variable, lab_kernel::ready(layout, &ready.host.harness, kind)?);
+                        }
+                    }
                 }
                 side_by_side([&mut command], skips)
             }

@@ -22,6 +22,7 @@ const KNOWN: &[(&str, &str, &str, &str)] = &[
     ("out-of-bounds", "vfio_ap", "allocated by vfio_ap_resuming_write", "queue-count-fetched-twice"),
     ("out-of-bounds", "vfio_ap_stop_copy_read", "", "concurrent-reads-race-on-position"),
     ("no answer", "get", "", "l-user-copy-under-global-lock"),
+    ("no answer", "size", "", "l-user-copy-under-global-lock"),
 ];
 
 /// The finding that a complaint stands for.

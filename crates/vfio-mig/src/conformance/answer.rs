@@ -28,7 +28,7 @@ impl<T> Answer<T> {
 }
 
 /// The answer of a verb that is data.
-pub(super) fn text(answered: &Answered) -> String {
+pub(crate) fn text(answered: &Answered) -> String {
     match answered {
         Answered::Done => ().show(),
         Answered::Stream(stream) => stream.show(),

@@ -28,6 +28,21 @@ pub struct Done {
     pub failed: bool,
 }
 
+impl Done {
+    /// Its answer in words, as in the records of cases.
+    #[must_use]
+    pub fn answer(&self) -> String {
+        let answer = match &self.result {
+            Ok(answered) => crate::conformance::text_of(answered),
+            Err(DeviceError::Refused { errno, .. }) => errno.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let overtook = if self.overtook { ", before the other ended" } else { "" };
+        let failed = if self.failed { ", an allocation failed" } else { "" };
+        answer + overtook + failed
+    }
+}
+
 /// The folder of a mediated device in sysfs.
 const MATRIX: &str = "/sys/devices/vfio_ap/matrix/";
 
@@ -72,7 +87,7 @@ impl<'d> Player<'d> {
         Ok(Self { host, devices, bytes, streams: BTreeMap::new(), waiting: VecDeque::new() })
     }
 
-    /// Carries a step out in a round, counted from 1; what ended in it.
+    /// Carries a step out in a round, counted from 1; what ended in it. Where no allocation can fail, none does.
     ///
     /// # Errors
     /// [`DeviceError::Transport`]: the host cannot be asked any more. What the device answers is no error.
@@ -104,6 +119,12 @@ impl<'d> Player<'d> {
             }
         };
         Ok(done)
+    }
+
+    /// Whether a call was parked or begun and not released.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Lets everything end that still waits.
@@ -185,6 +206,9 @@ impl<'d> Player<'d> {
         act: &Act,
         round: u32,
     ) -> Result<Vec<Done>, DeviceError> {
+        if !self.host.capabilities().has(Capability::FailingAllocations) {
+            return Ok(self.plain(step, device, act, round)?.into_iter().collect());
+        }
         self.host.fail_allocation(number)?;
         let ended = self.plain(step, device, act, round)?;
         // A call that hangs keeps its thread, and with that the number.

@@ -18,6 +18,7 @@ use crate::conformance::agent_device::AgentProcess;
 use crate::conformance::control_device::RemoteFactory;
 use crate::conformance::explain;
 use crate::conformance::mutants::{self, MutantsOutcome};
+use crate::conformance::program;
 use crate::conformance::stoppable::Stoppable;
 use crate::outcome::verdict::Exit;
 use crate::progress::{Steps, busy};
@@ -63,6 +64,11 @@ const EXPLAIN: &str = "\
 Examples:
   kaput explain                          all findings
   kaput explain control-domains-dropped  one of them
+  kaput explain unlink-became-link --c   a C program that shows it on a real kernel
+
+Exit status:
+  0  it is explained
+  2  there is no such finding, or no program shows it
 ";
 
 #[derive(Debug, clap::Args)]
@@ -264,6 +270,9 @@ fn with_finding(folder: &Path) -> Result<Vec<Loaded>> {
 pub(super) struct Explain {
     #[command(flatten)]
     folder: NamedScenarios,
+    /// Prints a C program that shows the finding and needs nothing else
+    #[arg(long, requires = "id")]
+    c: bool,
     /// The finding's id; without it all are listed
     id: Option<String>,
 }
@@ -275,6 +284,10 @@ impl Explain {
             return Ok(Exit::AsExpected);
         };
         let finding = explain::find(id)?;
+        if self.c {
+            print(program::of(finding.id)?).await?;
+            return Ok(Exit::AsExpected);
+        }
         // Without the folder of scenarios there is still much to say.
         let scenarios = self
             .folder

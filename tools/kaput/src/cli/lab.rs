@@ -27,12 +27,15 @@ use crate::lab::kernel::{self, Builder, Kind, settings};
 use crate::lab::lpar::LparError;
 use crate::lab::machines::LabMachines;
 use crate::lab::parts::Parts;
+use crate::lab::shell::First;
 use crate::lab::{cache, shell};
 use crate::machine::emulator;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::verdict::{Exit, word};
 use crate::progress::Steps;
 use crate::run::tools::{NamedEmulator, beside};
+
+mod hunt;
 
 /// How long the case that runs may take to let go of its LPARs after a signal: nobody needs them again.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -44,6 +47,8 @@ Examples:
   kaput lab run                                judges the driver of the kernel that `cargo xtask lab` built
   kaput lab run --kernel arch/s390/boot/bzImage --report human --report html=report.html
                                                yours, and a page to read afterwards
+  kaput lab hunt --for 20m --kernel arch/s390/boot/bzImage
+                                               random calls, until its checkers complain; shrunk
   kaput lab shell --ap 05=cex8a,06=cex8c/33,3a an LPAR at the terminal, with cards and vfio_ap
   kaput lab compare before.json after.json     what got better with a kernel, and what worse
   kaput lab compare model:v3 arch/s390/boot/bzImage
@@ -90,6 +95,12 @@ pub(super) enum Lab {
     /// Judges the driver of a kernel by the conformance suite, each case on fresh LPARs
     #[command(after_help = RUN)]
     Run(Box<Run>),
+    /// Draws calls of the driver at random until its kernel complains, and shrinks them
+    #[command(after_help = hunt::HUNT)]
+    Hunt(Box<hunt::Hunt>),
+    /// Makes the calls of a case file again
+    #[command(after_help = hunt::REPLAY)]
+    Replay(Box<hunt::Replay>),
     /// Becomes an LPAR at the terminal: cards, vfio_ap, KVM and a shell
     Shell(Box<Shell>),
     /// Says what got better and what worse from one kernel to another
@@ -135,6 +146,8 @@ impl Lab {
         match self {
             Self::Build(options) => interrupts.unless(options.build()).await,
             Self::Run(options) => options.start(interrupts).await,
+            Self::Hunt(options) => options.start(interrupts).await,
+            Self::Replay(options) => options.start(interrupts).await,
             Self::Shell(options) => interrupts.unless(options.start()).await,
             Self::Compare(options) => options.start(interrupts).await,
             Self::Config(which) => interrupts.unless(print(settings(which.kind()))).await,
@@ -156,14 +169,35 @@ impl Build {
     }
 }
 
-/// How a kernel is judged.
+/// What LPARs come from besides a kernel.
 #[derive(Debug, clap::Args)]
-struct Judging {
+struct Lpars {
     #[command(flatten)]
     named: NamedEmulator,
     /// The program that gives the LPAR's system calls away [default: kaput-agent next to this program]
     #[arg(long, value_name = "FILE", env = "KAPUT_AGENT")]
     agent: Option<PathBuf>,
+}
+
+impl Lpars {
+    /// The parts of LPARs with this kernel; their files stand in a folder.
+    async fn parts(&self, kernel: &Path, interrupts: &Interrupts, folder: &Path) -> Result<Parts> {
+        let emulator = async {
+            let (qemu, plugin) = self.named.find().await?;
+            let machine = machine_type(&qemu).await?;
+            Ok((qemu, machine, plugin))
+        };
+        let emulator = interrupts.unless(emulator).await?;
+        let agent = self.agent.clone().unwrap_or_else(|| beside("kaput-agent"));
+        Ok(Parts::new(emulator, kernel, &agent, folder)?)
+    }
+}
+
+/// How a kernel is judged.
+#[derive(Debug, clap::Args)]
+struct Judging {
+    #[command(flatten)]
+    lpars: Lpars,
     /// Only cases whose name contains this; may be given more than once
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
@@ -182,15 +216,8 @@ impl Judging {
 
     /// What every case says of a kernel's driver, and a line on what that took; nothing where no LPAR says anything.
     async fn judge(&self, kernel: &Path, interrupts: &Interrupts) -> Result<Option<(Judged, String)>> {
-        let emulator = async {
-            let (qemu, plugin) = self.named.find().await?;
-            let machine = machine_type(&qemu).await?;
-            Ok((qemu, machine, plugin))
-        };
-        let emulator = interrupts.unless(emulator).await?;
         let folder = RunFolder::create()?;
-        let agent = self.agent.clone().unwrap_or_else(|| beside("kaput-agent"));
-        let parts = Parts::new(emulator, kernel, &agent, folder.path())?;
+        let parts = self.lpars.parts(kernel, interrupts, folder.path()).await?;
         let (kept, place) = (cache::folder()?.join("kept"), folder.path().to_owned());
         let (options, jobs) = (self.options(), self.jobs.unwrap_or_else(usual_jobs));
         // The folder is this function's alone: whatever ends it, the folder goes, and nobody puts an LPAR there.
@@ -280,8 +307,11 @@ pub(super) struct Shell {
     #[command(flatten)]
     hardware: Hardware,
     /// A static busybox for s390x, such as that of Debian's busybox-static
-    #[arg(long, value_name = "FILE", env = "KAPUT_BUSYBOX")]
-    busybox: PathBuf,
+    #[arg(long, value_name = "FILE", env = "KAPUT_BUSYBOX", required_unless_present = "program")]
+    busybox: Option<PathBuf>,
+    /// Instead of a shell: the static program for s390x that the LPAR runs and ends with
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// A file that is to be in /root there, executable; may be given more than once
     #[arg(long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -298,13 +328,19 @@ impl Shell {
             let content = std::fs::read(path).into_diagnostic();
             content.wrap_err_with(|| format!("{} cannot be read", path.display()))
         };
-        let busybox = read(&self.busybox).wrap_err("there is no busybox for the shell")?;
         let mut files = Vec::new();
         for path in &self.files {
             let name = path.file_name().ok_or_else(|| miette!("{} is no file", path.display()))?;
             files.push((name.to_string_lossy().into_owned(), read(path)?));
         }
-        let initramfs = shell::initramfs(&busybox, &files).into_diagnostic()?;
+        let first = match (&self.program, &self.busybox) {
+            (Some(program), _) => read(program)?,
+            (None, Some(busybox)) => read(busybox).wrap_err("there is no busybox for the shell")?,
+            // The command line wants one of them.
+            (None, None) => return Err(miette!("neither --program nor --busybox")),
+        };
+        let first = if self.program.is_some() { First::Program(&first) } else { First::Shell(&first) };
+        let initramfs = shell::initramfs(first, &files).into_diagnostic()?;
         let wishes = emulator::Options {
             topology: self.hardware.topology()?,
             lpar: true,

@@ -10,8 +10,11 @@ use vfio_ap::profile::Profile;
 use vfio_mig::catalogue::{self, Finding, Group};
 use vfio_mig::conformance::{CaseResult, Options, Verdict, run};
 
-use crate::conformance::{human, unmodelled};
+use crate::conformance::{evidence, human, unmodelled};
 use crate::report::text::paragraph;
+
+/// Lines of a kernel's report on the screen.
+const SAID: usize = 6;
 
 /// How like an id must be to be suggested, from 0 to 1.
 const LIKE_ENOUGH: f64 = 0.75;
@@ -75,7 +78,7 @@ pub fn screen(finding: &Finding, scenarios: &[String]) -> String {
     paragraph(&mut text, "right", right);
     let cases = catalogue::cases_of(id);
     paragraph(&mut text, "cases", &cases.join(", "));
-    match Defect::from_name(id).ok().and_then(|defect| reproduce(defect, &cases)) {
+    match reproduction(id) {
         Some(result) => {
             paragraph(&mut text, "reproducer", &format!("{}, on the model with this defect", result.case));
             paragraph(&mut text, "", &human::calls(&result.calls));
@@ -86,10 +89,45 @@ pub fn screen(finding: &Finding, scenarios: &[String]) -> String {
         }
         None => not_imitated(&mut text, id),
     }
+    on_a_kernel(&mut text, id);
     for scenario in scenarios {
         paragraph(&mut text, "in a guest", &format!("kaput run {scenario}"));
     }
     text
+}
+
+/// What no kernel was asked for.
+pub(super) const NOT_ASKED: &str = "No case asks a real driver for it by itself, or none has shown it yet.";
+
+/// Which versions of the driver have it.
+#[must_use]
+pub const fn versions(id: &str) -> &'static str {
+    match id.as_bytes() {
+        b"l-user-copy-under-global-lock" | b"l-inflight-write-outlives-session" => {
+            "Read in the code after the posted series, and in v3 and v4 as well."
+        }
+        [b'l', b'-', ..] => "Read in the code after the posted series, which has not been posted.",
+        _ => "In v3 and in v4, which has the same code.",
+    }
+}
+
+/// What a kernel said of it.
+fn on_a_kernel(text: &mut String, id: &str) {
+    match evidence::of(id) {
+        Some(seen) if seen.not_shown.is_empty() => {
+            paragraph(text, "kernel", &format!("{}, {}", seen.kernel, seen.case));
+            // The first lines say it; the page has all.
+            paragraph(text, "said", &seen.said.iter().take(SAID).cloned().collect::<Vec<_>>().join("\n"));
+            paragraph(text, "try it", &format!("kaput lab run --only {}", seen.case));
+        }
+        Some(seen) => paragraph(text, "no kernel", &seen.not_shown),
+        None => {}
+    }
+}
+
+/// What the model shows of a finding.
+pub(super) fn reproduction(id: &str) -> Option<CaseResult> {
+    Defect::from_name(id).ok().and_then(|defect| reproduce(defect, &catalogue::cases_of(id)))
 }
 
 /// The shortest of the failures that its cases show.
@@ -112,7 +150,7 @@ fn not_imitated(text: &mut String, id: &str) {
     paragraph(text, "real driver", &unmodelled.on_a_driver.replace('`', ""));
 }
 
-const fn seen_by(group: Group) -> &'static str {
+pub(super) const fn seen_by(group: Group) -> &'static str {
     match group {
         Group::Guest => "a guest can see it",
         Group::Uapi => "it shows at the VFIO uAPI, in sysfs or in the log",

@@ -4,12 +4,15 @@
 
 pub mod agent_device;
 pub mod control_device;
+pub mod evidence;
 pub mod explain;
+pub mod finding_page;
 pub mod human;
 pub mod json;
 pub mod junit;
 pub mod mutants;
 pub mod page;
+pub mod program;
 pub mod stoppable;
 pub mod tap;
 pub mod unmodelled;

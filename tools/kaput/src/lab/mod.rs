@@ -6,6 +6,7 @@
 //! * [`supply`]: LPARs for runs, by their kernel
 //! * [`machines`]: LPARs for the cases of the conformance suite
 //! * [`hardware`]: what the owner of an LPAR's hardware can do that no kernel can
+//! * [`hunt`]: random calls, until the kernel complains
 //! * [`kept`]: LPARs that have booted once
 //! * [`lpar`]: one LPAR
 //! * [`owner`]: the AP hardware of one LPAR
@@ -24,6 +25,7 @@ pub mod fit;
 pub mod gate;
 pub mod hardware;
 pub mod host;
+pub mod hunt;
 pub mod kept;
 pub mod kernel;
 pub mod lpar;

@@ -28,15 +28,27 @@ setsid cttyhack sh
 poweroff -f
 "#;
 
+/// The first program of the LPAR.
+#[derive(Clone, Copy, Debug)]
+pub enum First<'a> {
+    /// A shell, of this busybox.
+    Shell(&'a [u8]),
+    /// This one; the LPAR ends with it.
+    Program(&'a [u8]),
+}
+
 /// The initial RAM file system, in a file that has no name and that the program we become inherits; `files` are in
 /// `/root`, by name.
 ///
 /// # Errors
 /// The file system's.
-pub fn initramfs(busybox: &[u8], files: &[(String, Vec<u8>)]) -> io::Result<File> {
+pub fn initramfs(first: First<'_>, files: &[(String, Vec<u8>)]) -> io::Result<File> {
     let folders = ["bin", "dev", "proc", "root", "sys", "tmp"];
     let archive = folders.iter().fold(Archive::new(), |archive, name| archive.folder(name)).console();
-    let archive = archive.file("init", INIT.as_bytes()).file("bin/busybox", busybox);
+    let archive = match first {
+        First::Shell(busybox) => archive.file("init", INIT.as_bytes()).file("bin/busybox", busybox),
+        First::Program(program) => archive.file("init", program),
+    };
     let add = |archive: Archive, (name, content): &(String, Vec<u8>)| archive.file(&format!("root/{name}"), content);
     let bytes = files.iter().fold(archive, add).finish();
     let mut file = File::from(memfd_create("kaput-initramfs", MemfdFlags::empty())?);
@@ -51,7 +63,7 @@ pub fn arguments(kernel: &Path, initramfs: &File) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::new();
     let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
     add(&["-cpu", "qemu", "-m", "256M", "-smp", "2", "-no-reboot", "-nographic", "-nic", "none"]);
-    add(&["-append", "console=ttysclp0 loglevel=4 panic=-1", "-initrd", &initramfs, "-kernel"]);
+    add(&["-append", "console=ttysclp0 loglevel=4 panic=-1 slab_debug=U,kmalloc-*", "-initrd", &initramfs, "-kernel"]);
     all.push(kernel.into());
     all
 }

@@ -3,9 +3,11 @@
 //! process. What the driver does is judged by the conformance suite; here it is judged whether the lab can be believed.
 
 mod bench;
+mod checkers;
 mod driver;
 mod guest;
 mod lpar;
+mod programs;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +48,18 @@ fn main() -> ExitCode {
         Trial::test(*name, run)
     };
     let skipped = bench.is_none();
-    let trials = TESTS.iter().map(|one| trial(one).with_kind("lab").with_ignored_flag(skipped)).collect();
+    let mut trials: Vec<Trial> =
+        TESTS.iter().map(|one| trial(one).with_kind("lab").with_ignored_flag(skipped)).collect();
+    let no_compiler = programs::missing().filter(|_| !skipped);
+    if let Some(reason) = no_compiler {
+        println!("SKIP lab: {reason}");
+    }
+    let programs = trial(&("the programs for findings compile without a warning", programs::compile));
+    trials.push(programs.with_kind("lab").with_ignored_flag(skipped || no_compiler.is_some()));
+    // Only where somebody names such kernels.
+    if named("KAPUT_LAB_CHECKERS").is_some() {
+        trials.push(trial(&("a kernel with checkers is judged by them", checkers::judge)).with_kind("lab"));
+        trials.push(trial(&("each program shows its finding in an LPAR", programs::show)).with_kind("lab"));
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -117,15 +117,8 @@ fn note(script: &Script<'_>, race: &Race, round: u32, ended: &[Done]) {
     if race.rounds > 1 {
         script.call(format!("round {round} of {}:", race.rounds));
     }
-    for Done { call, result, overtook, failed } in ended {
-        let answer = match result {
-            Ok(answered) => super::super::answer::text(answered),
-            Err(DeviceError::Refused { errno, .. }) => errno.to_string(),
-            Err(error) => error.to_string(),
-        };
-        let overtook = if *overtook { ", before the other ended" } else { "" };
-        let failed = if *failed { ", an allocation failed" } else { "" };
-        script.call(format!("source: {call} = {answer}{overtook}{failed}"));
+    for done in ended {
+        script.call(format!("source: {} = {}", done.call, done.answer()));
     }
 }
 
