@@ -192,8 +192,8 @@ pub trait HostControl {
     /// [`DeviceError::Transport`].
     fn pass_time(&self, nanoseconds: u64) -> Result<(), DeviceError>;
 
-    /// Says what the driver's uninitialised memory holds where a matrix is built in it. A kernel whose compiler fills it
-    /// has that compiler's pattern instead.
+    /// Says what the driver's uninitialised memory holds where a matrix is built in it. A kernel whose compiler fills
+    /// it has that compiler's pattern instead.
     ///
     /// # Errors
     /// [`DeviceError::Transport`].
