@@ -31,6 +31,8 @@ pub(crate) struct Behaviour {
     pub(crate) tidied_messages: bool,
     /// A host under Secure Execution offers no migration at all, instead of refusing it.
     pub(crate) absent_under_secure_execution: bool,
+    /// It offers no migration at all, as the drivers of all released kernels.
+    pub(crate) without_migration: bool,
 }
 
 impl Behaviour {
@@ -48,6 +50,7 @@ impl Behaviour {
         control_domains_first: false,
         tidied_messages: false,
         absent_under_secure_execution: false,
+        without_migration: false,
     };
 
     /// The series as posted.

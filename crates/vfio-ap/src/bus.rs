@@ -32,11 +32,22 @@ impl Driver {
     }
 }
 
+/// What the bus did with a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// vfio_ap got it.
+    Gained(Apqn),
+    /// vfio_ap lost it.
+    Lost(Apqn),
+    /// Its driver let it go, whichever that was: the bus resets it.
+    Unbound(Apqn),
+}
+
 /// The bus's bookkeeping. What the host has is asked of the hardware by [`Bus::scan`].
 #[derive(Default)]
 pub(crate) struct Bus {
-    /// Whether a change of the masks binds a queue that has no driver and is the host's by them: Linux 6.12 does, 7.2
-    /// does not.
+    /// Whether a change of the masks binds a queue that has no driver and is the host's by them. The kernel looks at the
+    /// flags of a driver that is not there, so either may be seen: `__ap_revise_reserved`.
     pub(crate) masks_bind_unbound: bool,
     /// Whether vfio_ap is not loaded: a queue that is given away has no driver then.
     pub(crate) without_vfio_ap: bool,
@@ -48,8 +59,12 @@ pub(crate) struct Bus {
     overrides: BTreeMap<Apqn, String>,
     /// How many overrides were set and not cleared. As in Linux, a queue that goes with its override leaves its count.
     override_count: usize,
-    /// The queues that the last scan found.
-    devices: QueueSet,
+    /// What the host had at the last scan.
+    found: Matrix,
+    /// Its queues, in the order in which they came.
+    devices: Vec<Apqn>,
+    /// What was done with queues that nobody was told of yet, in order.
+    changes: Vec<Change>,
     vfio_ap: QueueSet,
     cex4queue: QueueSet,
     /// Queues that the host's own driver must not use.
@@ -78,16 +93,29 @@ impl Bus {
     /// Finds the queues of `host`: new ones are bound to the driver that is to have them, those that are gone are
     /// forgotten. A queue that was there and has no driver stays as it is.
     pub(crate) fn scan(&mut self, host: &Matrix) {
-        let present = QueueSet::product(host);
-        let (gone, new) = (self.devices.difference(&present), present.difference(&self.devices));
-        for set in [&mut self.vfio_ap, &mut self.cex4queue, &mut self.offline] {
-            *set = set.difference(&gone);
+        let (present, before) = (QueueSet::product(host), QueueSet::product(&self.found));
+        self.found = *host;
+        for apqn in self.devices.extract_if(.., |apqn| !present.contains(*apqn)).collect::<Vec<_>>() {
+            self.unbind(apqn);
+            self.offline.remove(apqn);
+            self.overrides.remove(&apqn);
         }
-        self.overrides.retain(|apqn, _| !gone.contains(*apqn));
         let cards = if host.domains.is_empty() { Mask256::EMPTY } else { host.adapters };
         self.cards_offline = self.cards_offline.intersection(cards);
-        self.devices = present;
-        new.iter().for_each(|apqn| self.probe(apqn));
+        for apqn in present.difference(&before).iter() {
+            self.devices.push(apqn);
+            self.probe(apqn);
+        }
+    }
+
+    /// What the host had at the last scan.
+    pub(crate) const fn found(&self) -> Matrix {
+        self.found
+    }
+
+    /// What was done with queues since this was asked last, in order.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
     }
 
     /// `apmask` and `aqmask`.
@@ -109,16 +137,18 @@ impl Bus {
     pub(crate) fn set_masks(&mut self, default_adapters: Mask256, default_domains: Mask256) {
         self.masks = (default_adapters, default_domains);
         let defaults = self.by_masks();
-        let to_host = self.vfio_ap.intersection(&defaults);
-        let to_vfio_ap = self.cex4queue.difference(&defaults);
-        let bound = |bus: &Self, apqn| bus.vfio_ap.contains(apqn) || bus.cex4queue.contains(apqn);
-        let unbound = if self.masks_bind_unbound { defaults.intersection(&self.devices) } else { QueueSet::default() };
-        let unbound: Vec<Apqn> = unbound.iter().filter(|apqn| !bound(self, *apqn)).collect();
-        for apqn in to_host.iter().chain(to_vfio_ap.iter()) {
-            self.unbind(apqn);
-            self.probe(apqn);
+        for apqn in self.devices.clone() {
+            let is_default = defaults.contains(apqn);
+            let is_wrong = match self.driver(apqn) {
+                Some(Driver::VfioAp) => is_default,
+                Some(Driver::Cex4Queue) => !is_default,
+                None => is_default && self.masks_bind_unbound,
+            };
+            if is_wrong {
+                self.unbind(apqn);
+                self.probe(apqn);
+            }
         }
-        unbound.into_iter().for_each(|apqn| self.probe(apqn));
     }
 
     fn by_masks(&self) -> QueueSet {
@@ -200,6 +230,7 @@ impl Bus {
             // A driver that gets a queue uses it.
             self.offline.remove(apqn);
             self.of_mut(driver).insert(apqn);
+            self.changes.extend((driver == Driver::VfioAp).then_some(Change::Gained(apqn)));
         }
     }
 
@@ -220,7 +251,10 @@ impl Bus {
 
     /// Takes a queue from its driver.
     pub(crate) fn unbind(&mut self, apqn: Apqn) {
-        Driver::ALL.into_iter().for_each(|driver| self.of_mut(driver).remove(apqn));
+        let Some(driver) = self.driver(apqn) else { return };
+        self.of_mut(driver).remove(apqn);
+        self.changes.extend((driver == Driver::VfioAp).then_some(Change::Lost(apqn)));
+        self.changes.push(Change::Unbound(apqn));
     }
 
     /// Whether the host's own driver may use a queue that it has.

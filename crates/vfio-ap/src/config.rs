@@ -10,7 +10,7 @@ use vfio_mig::{DeviceError, Errno, LogLevel};
 use crate::bus::Bus;
 use crate::context::{Context, Tables};
 use crate::defect::Defect;
-use crate::hardware::HostConfiguration;
+use crate::hardware::{HostConfiguration, holds_nothing};
 use crate::message;
 use crate::queue_set::QueueSet;
 
@@ -68,8 +68,25 @@ pub(crate) fn plan(
     if filtering == Filtering::Forbidden && loses_something(context, &present.shadow, &candidate, &shadow) {
         return Err(filtered(name, &usable, host, &candidate));
     }
-    let resets = queues_to_reset(context, host, &present.shadow, &shadow);
-    Ok(Plan { matrix: candidate, shadow, linked: queues.intersection(&bound), resets })
+    let mut resets = queues_to_reset(context, host, &present.shadow, &shadow);
+    let linked = queues.intersection(&bound);
+    let more = of_filtered(&host.matrix, &candidate, &present.shadow, &shadow, &linked);
+    resets.extend(more.difference(&resets.iter().copied().collect()).iter());
+    Ok(Plan { matrix: candidate, shadow, linked, resets })
+}
+
+/// The queues of adapters that a guest had and loses by filtering: all that vfio_ap has of such an adapter in the
+/// guest's domains, also in those that are new.
+pub(crate) fn of_filtered(
+    host: &Matrix,
+    assigned: &Matrix,
+    before: &Matrix,
+    after: &Matrix,
+    linked: &QueueSet,
+) -> QueueSet {
+    let wanted = assigned.adapters.intersection(host.adapters);
+    let adapters = before.adapters.intersection(wanted).difference(after.adapters);
+    QueueSet::product(&Matrix { adapters, ..*after }).intersection(linked)
 }
 
 /// Whether filtering takes anything from the candidate; an imitated driver looks only at adapters the guest had before.
@@ -118,15 +135,12 @@ pub(crate) fn commit(context: &Context, tables: &mut Tables, name: &str, plan: P
     let Some(present) = tables.mdevs.get_mut(name) else { return };
     present.matrix = plan.matrix;
     present.link(plan.linked);
-    if present.shadow != plan.shadow {
-        present.shadow = plan.shadow;
-        present.plug();
-        context.emit("guest-matrix", name, &[("queues", plan.shadow.queue_count().into())]);
-    }
+    context.plug(tables, name, plan.shadow);
     reset(context, &mut tables.bus, name, plan.resets);
 }
 
-/// Resets and zeroizes queues; those that fail are marked, so that no guest gets them. Returns the first failure.
+/// Resets and zeroizes queues; those that fail are marked, so that no guest gets them. Returns the first that was not
+/// reset: one that is deconfigured or checkstopped holds nothing, but says so.
 pub(crate) fn reset(
     context: &Context,
     bus: &mut Bus,
@@ -135,7 +149,7 @@ pub(crate) fn reset(
 ) -> Option<Apqn> {
     let reset_one = |apqn: &Apqn| bus.reset_failed.remove(*apqn);
     let failed = context.hardware.zeroize(queues.into_iter().inspect(reset_one));
-    for (apqn, response) in &failed {
+    for (apqn, response) in failed.iter().filter(|(_, response)| !holds_nothing(*response)) {
         bus.reset_failed.insert(*apqn);
         context.log.error(message::reset_failed(name, *apqn, *response));
     }
@@ -174,11 +188,11 @@ fn not_reserved(bus: &Bus, queues: &QueueSet) -> Result<(), Refusal> {
 }
 
 fn not_in_use(tables: &Tables, name: &str, candidate: &Matrix) -> Result<(), Refusal> {
-    for (other, assignment) in tables.mdevs.iter().filter(|(other, _)| *other != name) {
+    for (other, assignment) in tables.newest_first().filter(|(other, _)| other != name) {
         let shared = assignment.matrix.intersection(candidate);
         if let Some(apqn) = shared.queues().next() {
             let reason = format!("queue {apqn} is assigned to mediated device {other}");
-            let lines = shared.queues().map(|apqn| (LogLevel::Warning, message::already_assigned(name, apqn, other)));
+            let lines = shared.queues().map(|apqn| (LogLevel::Warning, message::already_assigned(name, apqn, &other)));
             return Err(Refusal { log: lines.collect(), ..Refusal::new(Errno::EADDRINUSE, reason) });
         }
     }
@@ -245,19 +259,23 @@ impl Context {
         }
     }
 
-    /// Filters every device again after the host or its bindings changed. Queues that a guest loses are reset.
-    pub(crate) fn refilter(&self, tables: &mut Tables) {
-        let host = self.hardware.configuration();
-        tables.bus.scan(&host.matrix);
-        let bound = tables.bus.bound_to_vfio_ap(&host.matrix);
-        let names: Vec<String> = tables.mdevs.keys().cloned().collect();
-        for name in names {
-            let Some(present) = tables.mdevs.get(&name) else { continue };
-            let shadow = filter(&bound.difference(&tables.bus.reset_failed), &host.matrix, &present.matrix);
-            let resets = QueueSet::product(&present.shadow).difference(&QueueSet::product(&shadow)).iter().collect();
-            let linked = QueueSet::product(&present.matrix).intersection(&bound);
-            let plan = Plan { matrix: present.matrix, shadow, linked, resets };
-            commit(self, tables, &name, plan);
+    /// Takes adapters or domains from a device and its guest. Nothing is validated, and nothing filtered: what kept an
+    /// adapter from the guest may go, and the adapter does not come by that. `unassign_adapter_store` and its like.
+    pub(crate) fn unassign(&self, tables: &mut Tables, name: &str, rest: Matrix) {
+        let Some(present) = tables.mdevs.get(name) else { return };
+        let control_domains = present.shadow.control_domains;
+        let shadow = Matrix { control_domains, ..present.shadow.intersection(&rest) };
+        let lost = QueueSet::product(&present.shadow).difference(&QueueSet::product(&shadow));
+        let linked = present.linked.intersection(&QueueSet::product(&rest));
+        let resets = lost.intersection(&present.linked).iter().collect();
+        commit(self, tables, name, Plan { matrix: rest, shadow, linked, resets });
+    }
+
+    /// Gives a device these control domains and no others. They are nobody's alone, and nothing is validated.
+    pub(crate) fn set_control_domains(&self, tables: &mut Tables, name: &str, control_domains: Mask256) {
+        if let Some(present) = tables.mdevs.get_mut(name) {
+            present.matrix.control_domains = control_domains;
+            self.filter_control_domains(tables, name);
         }
     }
 }

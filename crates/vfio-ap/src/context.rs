@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ap_arch::Matrix;
+use ap_arch::{Apqn, Matrix};
 use ap_machine::Configuration;
 
 use crate::behaviour::Behaviour;
@@ -87,16 +87,37 @@ pub(crate) struct Assignment {
     pub(crate) door: Arc<Configuration>,
     /// The guest that is attached: the device's own, unless it was opened for another's.
     pub(crate) attached: Option<String>,
+    /// The how manieth device it is: the driver asks the newest first.
+    pub(crate) number: u64,
+}
+
+impl Tables {
+    /// The devices' names, the newest first.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<(u64, &String)> = self.mdevs.iter().map(|(name, present)| (present.number, name)).collect();
+        names.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+        names.into_iter().map(|(_, name)| name.clone()).collect()
+    }
+
+    /// The devices, the newest first.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = (String, &Assignment)> {
+        self.names().into_iter().filter_map(|name| self.mdevs.get(&name).map(|present| (name, present)))
+    }
+
+    /// The device that a queue is assigned to.
+    pub(crate) fn owner(&self, apqn: Apqn) -> Option<String> {
+        self.mdevs.iter().find(|(_, present)| present.matrix.contains(apqn)).map(|(name, _)| name.clone())
+    }
 }
 
 impl Assignment {
     /// Nothing assigned, no guest attached.
-    pub(crate) fn new(door: Arc<Configuration>) -> Self {
+    pub(crate) fn new(door: Arc<Configuration>, number: u64) -> Self {
         let for_aqic = Arc::new(SharedQueueSet::default());
         let linked = Arc::clone(&for_aqic);
         let _first_and_only = door.set_aqic_lookup(Box::new(move |apqn| linked.contains(apqn)));
         let (matrix, shadow) = (Matrix::EMPTY, Matrix::EMPTY);
-        Self { matrix, shadow, linked: QueueSet::default(), for_aqic, door, attached: None }
+        Self { matrix, shadow, linked: QueueSet::default(), for_aqic, door, attached: None, number }
     }
 
     /// Changes which queues refer to this device, and so for which ones the guest's AQIC is carried out.

@@ -91,8 +91,8 @@ impl Hardware {
         tested
     }
 
-    /// Resets and zeroizes these queues and waits until all are done. Returns those that failed, with the response code
-    /// that says why; every one of them is counted.
+    /// Resets and zeroizes these queues and waits until all are done. Returns those that were not reset, with the
+    /// response code that says why; every one of them is counted.
     pub(crate) fn zeroize(&self, queues: impl Iterator<Item = Apqn>) -> Vec<(Apqn, ResponseCode)> {
         let deadline = Instant::now() + RESET_DEADLINE;
         let mut failed = Vec::new();
@@ -106,18 +106,22 @@ impl Hardware {
             *self.resets.lock().entry(apqn).or_default() += 1;
             match self.start_zeroize(apqn, deadline) {
                 ResponseCode::NORMAL | ResponseCode::RESET_IN_PROGRESS => running.push(apqn),
-                response if holds_nothing(response) => {}
                 response => failed.push((apqn, response)),
             }
         }
         for apqn in running {
             match self.wait_until_reset(apqn, deadline) {
                 ResponseCode::NORMAL => {}
-                response if holds_nothing(response) => {}
                 response => failed.push((apqn, response)),
             }
         }
         failed
+    }
+
+    /// ZAPQ of a queue that its driver has let go, as the AP bus issues it: nobody waits for it, nobody asks what came of
+    /// it. `ap_queue_remove`.
+    pub(crate) fn zeroize_unbound(&self, apqn: Apqn) {
+        let _whatever_comes_of_it = self.status(Gr0::pqap(FunctionCode::ZAPQ, apqn), 0, 0);
     }
 
     /// Whether the machine has AQIC.
@@ -240,7 +244,7 @@ impl Hardware {
 }
 
 /// A queue that is gone, deconfigured or checkstopped was cleared when it became so.
-fn holds_nothing(response: ResponseCode) -> bool {
+pub(crate) fn holds_nothing(response: ResponseCode) -> bool {
     matches!(response, ResponseCode::Q_NOT_AVAIL | ResponseCode::DECONFIGURED | ResponseCode::CHECKSTOPPED)
 }
 

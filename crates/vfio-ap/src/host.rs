@@ -71,6 +71,7 @@ impl Host {
         }
         let behaviour = Behaviour {
             accept_format_0: config.accept_format_0 || profile.behaviour().accept_format_0,
+            without_migration: config.without_migration,
             ..profile.behaviour()
         };
         let security = Security {
@@ -82,6 +83,8 @@ impl Host {
         (bus.masks_bind_unbound, bus.without_vfio_ap) = (config.masks_bind_unbound, config.without_vfio_ap);
         bus.scan(&hardware.configuration().matrix);
         config.unbound.iter().for_each(|queue| bus.unbind(queue.0));
+        // There is no device yet that could be told.
+        drop(bus.take_changes());
         let context = Arc::new(Context {
             hardware,
             tables: Lock::new(Tables { bus, mdevs: BTreeMap::new() }),
@@ -135,8 +138,9 @@ impl Host {
         if devices.contains_key(name) {
             return Err(DeviceError::refused(Errno::EEXIST, "there is a mediated device of this name"));
         }
-        let assignment = Assignment::new(Arc::clone(&device.door));
-        self.context.tables.lock().mdevs.insert(name.to_owned(), assignment);
+        let mut tables = self.context.tables.lock();
+        let number = tables.mdevs.values().map(|present| present.number + 1).max().unwrap_or_default();
+        tables.mdevs.insert(name.to_owned(), Assignment::new(Arc::clone(&device.door), number));
         devices.insert(name.to_owned(), Arc::clone(device));
         Ok(())
     }

@@ -41,6 +41,9 @@ pub struct HostConfig {
     /// Whether vfio_ap is not loaded: a queue that is given away then has no driver.
     #[serde(default)]
     pub without_vfio_ap: bool,
+    /// Whether the driver knows nothing of migration, as those of all released kernels.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_migration: bool,
     /// Names of the defects that are switched on from the start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub defects: Vec<String>,

@@ -18,6 +18,7 @@ mod hardware;
 mod host;
 mod host_config;
 mod host_error;
+mod hotplug;
 mod lock;
 mod log;
 mod machine_request;

@@ -151,7 +151,7 @@ impl Host {
         let unknown = || Err(DeviceError::Transport("a request that nobody carries out".to_owned()));
         change_machine(&self.machine, request).unwrap_or_else(unknown)?;
         if request.plugs() {
-            self.context.refilter(&mut self.context.tables.lock());
+            self.context.scan(&mut self.context.tables.lock());
         }
         done(Empty {})
     }

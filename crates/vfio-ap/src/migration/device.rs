@@ -82,6 +82,9 @@ impl Device {
     }
 
     pub(super) fn offers_migration(&self) -> Result<(), DeviceError> {
+        if self.context.behaviour.without_migration {
+            return Err(DeviceError::refused(Errno::ENOTTY, "this driver does not migrate"));
+        }
         if self.context.behaviour.absent_under_secure_execution && self.context.security.host() {
             let reason = "the host is under Secure Execution: there is no migration";
             return Err(DeviceError::refused(Errno::ENOTTY, reason));

@@ -21,7 +21,7 @@ const BUS: &[Attribute<()>] = &[
     Attribute::ro("features", |host, ()| features(host)),
     Attribute::wo("drivers_probe", |host, (), value| probe(host, value)),
     Attribute::wo("scans", |host, (), _| {
-        host.context.refilter(&mut host.context.tables.lock());
+        host.context.scan(&mut host.context.tables.lock());
         Ok(())
     }),
 ];
@@ -121,7 +121,7 @@ fn probe(host: &Host, value: &str) -> Result<(), DeviceError> {
     let apqn = queue(&matrix, value).ok_or_else(no_device)?;
     let mut tables = host.context.tables.lock();
     tables.bus.probe(apqn);
-    host.context.refilter(&mut tables);
+    host.context.settle(&mut tables);
     Ok(())
 }
 
@@ -151,11 +151,11 @@ fn set_mask(host: &Host, which: Which, value: &str) -> Result<(), DeviceError> {
         Which::Domains => ((Mask256::FULL, new), (adapters, wanted)),
     };
     let taken = Matrix { adapters: taken.0, domains: taken.1, control_domains: Mask256::EMPTY };
-    for (owner, present) in &tables.mdevs {
+    for (owner, present) in tables.newest_first() {
         let in_use = present.matrix.intersection(&taken);
         let Some(first) = in_use.queues().next() else { continue };
         for apqn in in_use.queues() {
-            host.context.log.push(LogLevel::Warning, message::in_use_by_mdev(owner, apqn));
+            host.context.log.push(LogLevel::Warning, message::in_use_by_mdev(&owner, apqn));
         }
         return Err(DeviceError::refused(
             Errno::EBUSY,
@@ -163,6 +163,6 @@ fn set_mask(host: &Host, which: Which, value: &str) -> Result<(), DeviceError> {
         ));
     }
     tables.bus.set_masks(masks.0, masks.1);
-    host.context.refilter(&mut tables);
+    host.context.settle(&mut tables);
     Ok(())
 }

@@ -54,7 +54,7 @@ fn bind(host: &Host, driver: Driver, value: &str) -> Result<(), DeviceError> {
         Errno::EBUSY => refused(errno, "has a driver: unbind it first"),
         _ => refused(errno, "is to be another driver's by masks and override"),
     })?;
-    host.context.refilter(&mut tables);
+    host.context.settle(&mut tables);
     Ok(())
 }
 
@@ -68,6 +68,6 @@ fn unbind(host: &Host, driver: Driver, value: &str) -> Result<(), DeviceError> {
         return Err(DeviceError::refused(Errno::ENODEV, reason));
     };
     tables.bus.unbind(apqn);
-    host.context.refilter(&mut tables);
+    host.context.settle(&mut tables);
     Ok(())
 }

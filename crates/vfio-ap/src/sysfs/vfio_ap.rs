@@ -9,12 +9,15 @@ use crate::Host;
 use crate::config::Filtering;
 
 const FEATURES: &str = "features";
+/// `AP_CONFIG_STRLEN`.
+const LONGEST_CONFIG: usize = 3 * (256 / 4 + 3);
 const CREATE: &str = "mdev_supported_types/vfio_ap-passthrough/create";
 
 pub(super) fn read(host: &Host, path: &str) -> Result<String, DeviceError> {
     let full = || format!("{VFIO_AP}{path}");
     if path == FEATURES {
-        return Ok("guest_matrix hotplug ap_config migratable\n".to_owned());
+        let migratable = if host.context.behaviour.without_migration { "" } else { " migratable" };
+        return Ok(format!("guest_matrix hotplug ap_config{migratable}\n"));
     }
     let (name, attribute) = path.split_once('/').ok_or_else(|| no_such(&full()))?;
     let tables = host.context.tables.lock();
@@ -61,7 +64,10 @@ pub(super) fn write(host: &Host, path: &str, value: &str) -> Result<(), DeviceEr
     host.find(Some(name)).map_err(|_| no_such(&full()))?;
     match attribute {
         "remove" | "ap_config" if value.is_empty() => Ok(()),
-        "remove" => host.remove(name),
+        "remove" => match number(value).map_err(|_| invalid(value, "a number"))? {
+            0 => Ok(()),
+            _ => host.remove(name),
+        },
         "ap_config" => {
             let config = masks(value)?;
             let mut tables = host.context.tables.lock();
@@ -76,8 +82,8 @@ pub(super) fn write(host: &Host, path: &str, value: &str) -> Result<(), DeviceEr
 }
 
 fn masks(value: &str) -> Result<Matrix, DeviceError> {
-    // What comes after the third is not looked at.
-    let mut parts = value.split([',', '\n']);
+    // What comes after the third is not looked at, nor what is longer than three masks with what parts them.
+    let mut parts = value.get(..LONGEST_CONFIG).unwrap_or(value).split([',', '\n']);
     let mut next = || {
         let text = parts.next();
         let expected = "three masks separated by commas: adapters, domains, control domains";
@@ -128,6 +134,13 @@ impl SingleChange {
         } else {
             mask.remove(n)
         }
-        host.context.set_new_guest_config(&mut tables, name, matrix, Filtering::Allowed)
+        match (self.what, self.on) {
+            ("control domain", _) => host.context.set_control_domains(&mut tables, name, matrix.control_domains),
+            (_, false) => host.context.unassign(&mut tables, name, matrix),
+            (_, true) => {
+                return host.context.set_new_guest_config(&mut tables, name, matrix, Filtering::Allowed);
+            }
+        }
+        Ok(())
     }
 }

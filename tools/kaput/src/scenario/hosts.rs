@@ -128,6 +128,7 @@ impl HostSpec {
             default_domains: self.default_domains,
             masks_bind_unbound: false,
             without_vfio_ap: false,
+            without_migration: false,
             defects: self.defects.iter().map(|name| name.get_ref().clone()).collect(),
             profile: self.profile.clone(),
             accept_format_0: self.accept_format_0,
