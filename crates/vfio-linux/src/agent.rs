@@ -285,6 +285,28 @@ impl SystemCalls for Agent {
         }
         Ok(value.map(u64::cast_signed))
     }
+
+    fn run_all(
+        &self,
+        thread: Thread,
+        calls: &[(u64, [u64; 6])],
+        patience: Duration,
+    ) -> Result<Vec<Option<i64>>, CallError> {
+        let one = |(number, arguments): &(u64, [u64; 6])| {
+            let call = Request::Call { thread: thread.0, number: *number, arguments: *arguments };
+            [call, Request::Start { threads: bits(&[thread]) }, wait(thread, patience)]
+        };
+        let answers = self.ask(&calls.iter().flat_map(one).collect::<Vec<_>>(), patience)?;
+        let mut values = Vec::with_capacity(calls.len());
+        for three in answers.chunks(3) {
+            let mut value = None;
+            for answer in three {
+                value = done(answer)?;
+            }
+            values.push(value.map(u64::cast_signed));
+        }
+        Ok(values)
+    }
 }
 
 fn wait(thread: Thread, patience: Duration) -> Request<'static> {

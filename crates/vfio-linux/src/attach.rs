@@ -15,22 +15,24 @@ pub(crate) struct Attached {
     pub(crate) device: Fd,
     /// What KVM was told of: the device, or its group.
     known: Fd,
+    /// Whose VM it is.
+    vm: Vm,
     /// What is closed after the device, in this order.
     others: Vec<Fd>,
 }
 
 /// The file of a device by itself; ENOENT on a kernel that has none.
-pub(crate) fn device_file(linux: &Linux, uuid: &str) -> Result<String, DeviceError> {
-    let names = linux.list(&format!("/sys/devices/vfio_ap/matrix/{uuid}/vfio-dev"))?;
+pub(crate) fn device_file(linux: &Linux, folder: &str) -> Result<String, DeviceError> {
+    let names = linux.list(&format!("{folder}/vfio-dev"))?;
     let name = names.into_iter().find(|name| name.starts_with("vfio")).ok_or(Errno::ENOENT)?;
     Ok(format!("/dev/vfio/devices/{name}"))
 }
 
-/// Opens the device with this VM attached.
-pub(crate) fn open(linux: &Linux, uuid: &str, vm: &Vm) -> Result<Attached, DeviceError> {
-    match device_file(linux, uuid) {
+/// Opens the device in this folder with this VM attached.
+pub(crate) fn open(linux: &Linux, folder: &str, vm: &Vm) -> Result<Attached, DeviceError> {
+    match device_file(linux, folder) {
         Ok(file) => by_device_file(linux, &file, vm),
-        Err(error) if error.errno() == Some(Errno::ENOENT) => by_group(linux, uuid, vm),
+        Err(error) if error.errno() == Some(Errno::ENOENT) => by_group(linux, folder, vm),
         Err(error) => Err(error),
     }
 }
@@ -52,22 +54,23 @@ fn by_device_file(linux: &Linux, file: &str, vm: &Vm) -> Result<Attached, Device
         return Err(error);
     }
     opened.keep();
-    Ok(Attached { device, known: device, others: vec![iommufd] })
+    Ok(Attached { device, known: device, vm: *vm, others: vec![iommufd] })
 }
 
-fn by_group(linux: &Linux, uuid: &str, vm: &Vm) -> Result<Attached, DeviceError> {
-    let link = linux.read_link(&format!("/sys/devices/vfio_ap/matrix/{uuid}/iommu_group"))?;
-    let number = link.rsplit('/').next().unwrap_or_default();
+fn by_group(linux: &Linux, folder: &str, vm: &Vm) -> Result<Attached, DeviceError> {
+    let link = linux.read_link(&format!("{folder}/iommu_group"))?;
+    let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let (number, uuid) = (last(&link), last(folder));
     let mut opened = Opened { linux, files: Vec::new() };
     let container = opened.open("/dev/vfio/vfio")?;
     let group = opened.open(&format!("/dev/vfio/{number}"))?;
     linux.control_with(group, uapi::VFIO_GROUP_SET_CONTAINER, &container.0.to_be_bytes())?;
     linux.control(container, uapi::VFIO_SET_IOMMU, uapi::TYPE1V2_IOMMU)?;
     vm.attach(linux, group, true)?;
-    match device_of(linux, group, uuid) {
+    match device_of(linux, group, &uuid) {
         Ok(device) => {
             opened.keep();
-            Ok(Attached { device, known: group, others: vec![group, container] })
+            Ok(Attached { device, known: group, vm: *vm, others: vec![group, container] })
         }
         Err(error) => {
             vm.attach(linux, group, false)?;
@@ -85,15 +88,15 @@ fn device_of(linux: &Linux, group: Fd, uuid: &str) -> Result<Fd, DeviceError> {
 
 impl Attached {
     /// Closes the device; its streams stay open.
-    pub(crate) fn close(self, linux: &Linux, vm: &Vm) -> Result<(), DeviceError> {
+    pub(crate) fn close(self, linux: &Linux) -> Result<(), DeviceError> {
         // All are closed, whatever the first error is.
-        let closed = self.leave(linux, vm).and(linux.close(self.device));
+        let closed = self.leave(linux).and(linux.close(self.device));
         closed.and(self.close_others(linux))
     }
 
     /// What comes before the closing of the device's file: KVM is told that it goes.
-    pub(crate) fn leave(&self, linux: &Linux, vm: &Vm) -> Result<(), DeviceError> {
-        vm.attach(linux, self.known, false)
+    pub(crate) fn leave(&self, linux: &Linux) -> Result<(), DeviceError> {
+        self.vm.attach(linux, self.known, false)
     }
 
     /// What comes after it.

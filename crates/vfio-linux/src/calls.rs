@@ -91,4 +91,17 @@ pub trait SystemCalls: Send + Sync {
         self.start(&[thread])?;
         self.wait(thread, patience)
     }
+
+    /// Several calls on one thread, one after the other, none of which waits for anything; what each returned.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    fn run_all(
+        &self,
+        thread: Thread,
+        calls: &[(u64, [u64; 6])],
+        patience: Duration,
+    ) -> Result<Vec<Option<i64>>, CallError> {
+        calls.iter().map(|(number, arguments)| self.run(thread, *number, *arguments, patience)).collect()
+    }
 }

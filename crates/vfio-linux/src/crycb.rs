@@ -12,10 +12,20 @@ pub(crate) fn path(thread: u64) -> String {
 /// The masks that the newest events of a VM's trace leave; nothing where there are none.
 #[must_use]
 pub fn masks(trace: &str) -> Matrix {
+    masks_after(Matrix::EMPTY, trace)
+}
+
+/// The file that empties a trace, to which a hyphen is written.
+pub(crate) fn flush_path(thread: u64) -> String {
+    format!("/sys/kernel/debug/s390dbf/kvm-{thread}/flush")
+}
+
+/// The masks that the newest events leave, where these were the masks before the trace was emptied.
+pub(crate) fn masks_after(before: Matrix, trace: &str) -> Matrix {
     let mut events: Vec<((u64, u64), &str)> = trace.lines().filter_map(event).collect();
     // The trace is a ring of pages, so the newest need not be the last. The order of one moment is kept.
     events.sort_by_key(|(time, _)| *time);
-    let mut masks = Matrix::EMPTY;
+    let mut masks = before;
     for (_, text) in events {
         apply(&mut masks, text);
     }

@@ -5,11 +5,13 @@ use vfio_mig::{
     Answered, Capabilities, Capability, DeviceError, DeviceState, Errno, MigrationDevice, Parked, StreamId, Verb,
 };
 
+use crate::block::u32_at;
 use crate::encode::{Encoded, size_of, stream_file};
 use crate::mdev::Mdev;
 use crate::memory::{Edge, PAGE};
 use crate::park::ParkedCall;
-use crate::{Fd, Linux, attach, number};
+use crate::vm::Vm;
+use crate::{Fd, Linux, attach, number, uapi};
 
 /// What every real device can be asked.
 const ALWAYS: [Capability; 4] =
@@ -55,7 +57,7 @@ impl LinuxDevice<'_> {
             return Ok(File { fd: attached.device, is_passing: false });
         }
         let linux = self.linux;
-        let path = attach::device_file(linux, &mdev.uuid).map_err(|_| {
+        let path = attach::device_file(linux, &mdev.folder).map_err(|_| {
             DeviceError::refused(Errno::EINVAL, "without a file of the device nobody gets to the driver")
         })?;
         linux.open(&path, number::O_RDWR).map(|fd| File { fd, is_passing: true })
@@ -64,6 +66,27 @@ impl LinuxDevice<'_> {
     /// Makes the call of a verb with its buffer at an address, of which only so many bytes are there.
     fn encode(&self, verb: &Verb, fd: Option<Fd>, at: u64, there: usize) -> Result<Encoded, DeviceError> {
         Encoded::new(&*self.linux.calls, verb, fd, at, there)
+    }
+
+    /// Opens the device with this VM attached.
+    pub(crate) fn open_for(&self, vm: &Vm) -> Result<(), DeviceError> {
+        let mdev = self.mdev()?;
+        let mut attached = mdev.attached();
+        if attached.is_some() {
+            return Err(Errno::EBUSY.into());
+        }
+        *attached = Some(attach::open(self.linux, &mdev.folder, vm)?);
+        Ok(())
+    }
+
+    /// What VFIO_DEVICE_GET_INFO says: flags, and how many regions and interruptions there are.
+    pub(crate) fn info(&self) -> Result<[u32; 3], DeviceError> {
+        let file = self.file()?;
+        let info = self.linux.control_with(file.fd, uapi::VFIO_DEVICE_GET_INFO, &uapi::device_info());
+        if file.is_passing {
+            self.linux.close(file.fd)?;
+        }
+        info.map(|info| [4, 8, 12].map(|at| u32_at(&info, at)))
     }
 
     fn ask(&self, verb: &Verb) -> Result<Answered, DeviceError> {
@@ -179,19 +202,13 @@ impl MigrationDevice for LinuxDevice<'_> {
     }
 
     fn open(&self) -> Result<(), DeviceError> {
-        let mdev = self.mdev()?;
-        let mut attached = mdev.attached();
-        if attached.is_some() {
-            return Err(Errno::EBUSY.into());
-        }
-        *attached = Some(attach::open(self.linux, &mdev.uuid, &mdev.vm)?);
-        Ok(())
+        self.open_for(&self.mdev()?.vm)
     }
 
     fn close_device(&self) -> Result<(), DeviceError> {
         let mdev = self.mdev()?;
         let attached = mdev.attached().take().ok_or(Errno::ENODEV)?;
-        attached.close(self.linux, &mdev.vm)
+        attached.close(self.linux)
     }
 
     fn together(&self, verbs: &[Verb]) -> Result<Vec<Result<Answered, DeviceError>>, DeviceError> {
@@ -205,7 +222,7 @@ impl MigrationDevice for LinuxDevice<'_> {
         }
         let closing = if closes { self.mdev()?.attached().take() } else { None };
         if let Some(attached) = &closing {
-            attached.leave(linux, &self.mdev()?.vm)?;
+            attached.leave(linux)?;
         }
         let rooms: Vec<usize> = verbs.iter().map(|verb| size_of(verb).max(1).next_multiple_of(PAGE)).collect();
         let region = linux.calls.map(rooms.iter().sum())?;

@@ -14,18 +14,23 @@ use vfio_mig::{
 use crate::checkers::Checkers;
 use crate::device::LinuxDevice;
 use crate::kmsg::Kmsg;
+use crate::look::Looker;
 use crate::machine::Ownership;
 use crate::mdev::Mdev;
-use crate::names::Names;
+use crate::names::{Names, uuid_of};
 use crate::setup::{BusMasks, failed};
-use crate::{Hardware, Linux, Machine, crycb, device, park, setup};
+use crate::vm::Vm;
+use crate::{Driver, Hardware, Linux, Look, Machine, device, park, setup};
 
 /// A host of the cases.
 pub struct LinuxHost {
     linux: Linux,
     hardware: Arc<dyn Hardware>,
     ownership: Ownership,
+    driver: Driver,
     names: Names,
+    /// Those of the last look.
+    files: Mutex<Looker>,
     mdevs: BTreeMap<String, Mdev>,
     log: Mutex<Kmsg>,
     checkers: Checkers,
@@ -43,36 +48,16 @@ impl LinuxHost {
     /// # Errors
     /// Why it cannot be that host, or which step went wrong.
     pub fn new(machine: Machine, setup: &HostSetup) -> Result<Self, NoHost> {
-        let Machine { calls, hardware, ownership, patience } = machine;
-        let linux = Linux::new(calls, patience);
-        if ownership == Ownership::Expendable {
-            setup::mount(&linux)?;
-        }
-        let masks_before = BusMasks::read(&linux)?;
-        let names = Names::new(setup.mdevs.iter().map(|mdev| &*mdev.name));
         // From here on what is there is taken down again, also if not all of it is made.
-        let log = Mutex::new(Kmsg::open(&linux).map_err(failed("the kernel's log"))?);
-        let expendable = ownership == Ownership::Expendable;
-        let checkers = Checkers::find(&linux, expendable).map_err(failed("the kernel's checkers"))?;
-        let mut host = Self {
-            linux,
-            hardware,
-            ownership,
-            names,
-            mdevs: BTreeMap::new(),
-            log,
-            checkers,
-            resets_before: BTreeMap::new(),
-            masks_before,
-            of_devices: Capabilities::NONE,
-            shows_guest_masks: false,
-        };
-        setup::bind_queues(&host.linux, setup)?;
-        setup::make_mdevs(&host.linux, setup, &mut host.mdevs)?;
+        let mut host = Self::bare(machine, setup.mdevs.iter().map(|mdev| &*mdev.name))?;
+        if host.driver.is_of_ap() {
+            setup::bind_queues(&host.linux, setup)?;
+        }
+        setup::make_mdevs(&host.linux, host.driver, setup, &mut host.mdevs)?;
         let mut migrates = false;
         if let Some(first) = host.mdevs.values().next() {
             migrates = setup::migrates(&host.linux, first)?;
-            host.shows_guest_masks = host.linux.read_file(&first.vm.trace()).is_ok();
+            host.shows_guest_masks = first.vm.is_traced(&host.linux);
         }
         let parks = park::is_possible(&host.linux).map_err(failed("userfaultfd"))?;
         host.of_devices = device::capabilities(migrates, parks);
@@ -86,6 +71,78 @@ impl LinuxHost {
     #[must_use]
     pub fn is_open(&self, mdev: &str) -> bool {
         self.mdevs.get(mdev).is_some_and(|mdev| mdev.attached().is_some())
+    }
+
+    /// A machine as it is, with a guest for each of these names: whoever has it makes mediated devices of these names,
+    /// opens and removes them, as an administrator does.
+    ///
+    /// # Errors
+    /// Which step went wrong.
+    pub fn with_guests(machine: Machine, names: &[&str]) -> Result<Self, NoHost> {
+        let mut host = Self::bare(machine, names.iter().copied())?;
+        for name in names {
+            let vm = Vm::new(&host.linux, host.linux.take_thread()).map_err(failed(name))?;
+            host.mdevs.insert((*name).to_owned(), Mdev::new(host.driver.folder(&uuid_of(name)), vm, None));
+            host.shows_guest_masks = vm.is_traced(&host.linux);
+        }
+        Ok(host)
+    }
+
+    fn bare<'a>(machine: Machine, names: impl Iterator<Item = &'a str>) -> Result<Self, NoHost> {
+        let Machine { calls, hardware, ownership, patience, driver } = machine;
+        let linux = Linux::new(calls, patience);
+        if ownership == Ownership::Expendable {
+            setup::mount(&linux)?;
+        }
+        let masks_before = BusMasks::read(&linux)?;
+        let log = Mutex::new(Kmsg::open(&linux, driver.name).map_err(failed("the kernel's log"))?);
+        let expendable = ownership == Ownership::Expendable;
+        let checkers = Checkers::find(&linux, expendable).map_err(failed("the kernel's checkers"))?;
+        Ok(Self {
+            linux,
+            hardware,
+            ownership,
+            driver,
+            names: Names::new(names),
+            files: Mutex::default(),
+            mdevs: BTreeMap::new(),
+            log,
+            checkers,
+            resets_before: BTreeMap::new(),
+            masks_before,
+            of_devices: Capabilities::NONE,
+            shows_guest_masks: false,
+        })
+    }
+
+    /// What is seen of many files, at one look.
+    ///
+    /// # Errors
+    /// Those of the connection; the kernel's are what is seen.
+    pub fn look(&self, looks: &[Look]) -> Result<Vec<Result<String, Errno>>, DeviceError> {
+        let looks: Vec<Look> = looks.iter().map(|look| look.with_path(|path| self.names.path(path))).collect();
+        let seen = self.files.lock().unwrap_or_else(PoisonError::into_inner).look(&self.linux, &looks)?;
+        Ok(seen.into_iter().map(|seen| seen.map(|text| self.names.text(&text))).collect())
+    }
+
+    /// Opens a device for the guest of another.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open_for(&self, mdev: &str, guest: &str) -> Result<(), DeviceError> {
+        self.linux_device(mdev).open_for(&self.mdev(guest)?.vm)
+    }
+
+    /// What VFIO_DEVICE_GET_INFO says of a device: flags, and how many regions and interruptions there are.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn info(&self, mdev: &str) -> Result<[u32; 3], DeviceError> {
+        self.linux_device(mdev).info()
+    }
+
+    fn linux_device(&self, mdev: &str) -> LinuxDevice<'_> {
+        LinuxDevice { linux: &self.linux, mdev: self.mdevs.get(mdev), capabilities: self.of_devices }
     }
 
     fn log(&self) -> MutexGuard<'_, Kmsg> {
@@ -106,7 +163,7 @@ impl LinuxHost {
         for mdev in std::mem::take(&mut self.mdevs).values() {
             // A device that a case removed is not there any more.
             let _ = mdev.close(&self.linux);
-            let _ = setup::remove(&self.linux, &mdev.uuid);
+            let _ = setup::remove(&self.linux, &mdev.folder);
         }
         let _ = self.log().close(&self.linux);
         let _ = self.masks_before.write(&self.linux);
@@ -134,8 +191,7 @@ impl HostControl for LinuxHost {
     }
 
     fn device(&self, mdev: &str) -> Box<dyn MigrationDevice + '_> {
-        let (linux, capabilities) = (&self.linux, self.of_devices);
-        Box::new(LinuxDevice { linux, mdev: self.mdevs.get(mdev), capabilities })
+        Box::new(self.linux_device(mdev))
     }
 
     fn sysfs_read(&self, path: &str) -> Result<String, DeviceError> {
@@ -167,8 +223,7 @@ impl HostControl for LinuxHost {
     }
 
     fn guest_masks(&self, mdev: &str) -> Result<Matrix, DeviceError> {
-        let trace = self.linux.read_file(&self.mdev(mdev)?.vm.trace())?;
-        Ok(crycb::masks(&String::from_utf8_lossy(&trace)))
+        self.mdev(mdev)?.masks(&self.linux)
     }
 
     fn reset_counts(&self) -> Result<BTreeMap<Apqn, u64>, DeviceError> {

@@ -37,6 +37,8 @@ const REPORT: usize = 120;
 /// The log from some moment on.
 pub(crate) struct Kmsg {
     fd: Fd,
+    /// With this begin the driver's own lines: `dev_err` of a device and `pr_err` name it first.
+    driver: &'static str,
     /// The driver's lines so far.
     lines: Vec<LogLine>,
     complaints: Vec<Complaint>,
@@ -72,10 +74,10 @@ impl Kmsg {
     ///
     /// # Errors
     /// The kernel's.
-    pub(crate) fn open(linux: &Linux) -> Result<Self, DeviceError> {
+    pub(crate) fn open(linux: &Linux, driver: &'static str) -> Result<Self, DeviceError> {
         let fd = linux.open(PATH, number::O_RDWR | number::O_NONBLOCK)?;
         linux.call(number::LSEEK, [fd.0.into(), 0, number::SEEK_END, 0, 0, 0])?;
-        Ok(Self { fd, lines: Vec::new(), complaints: Vec::new(), in_report: false })
+        Ok(Self { fd, driver, lines: Vec::new(), complaints: Vec::new(), in_report: false })
     }
 
     /// Closes it.
@@ -138,7 +140,7 @@ impl Kmsg {
         if BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) || text.contains(PROGRAM_CHECK) {
             self.in_report = true;
             self.complaints.push(Complaint { what: text.clone(), report: Vec::new() });
-        } else if is_the_drivers(&text) {
+        } else if text.starts_with(self.driver) {
             self.in_report = false;
             self.lines.push(LogLine { number: self.lines.len() as u64, level: record.level, text: text.clone() });
         }
@@ -174,11 +176,6 @@ pub fn stack_is_filled(linux: &Linux) -> Result<bool, DeviceError> {
     Ok(is_filled)
 }
 
-/// Whether a line is the driver's own: `dev_err` of a device and `pr_err` name it first.
-fn is_the_drivers(text: &str) -> bool {
-    text.starts_with("vfio_ap")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,7 +204,8 @@ mod tests {
 
     #[test]
     fn complaints_keep_what_follows_and_the_drivers_lines_are_numbered() {
-        let mut log = Kmsg { fd: Fd(0), lines: Vec::new(), complaints: Vec::new(), in_report: false };
+        let mut log =
+            Kmsg { fd: Fd(0), driver: "vfio_ap", lines: Vec::new(), complaints: Vec::new(), in_report: false };
         for text in
             ["vfio_ap_mdev u: one", "BUG: KASAN: slab-use-after-free in f", "Read of size 8", "vfio_ap_mdev u: two"]
         {
@@ -221,7 +219,8 @@ mod tests {
 
     #[test]
     fn a_flooded_log_is_one_complaint_beside_the_others() {
-        let mut log = Kmsg { fd: Fd(0), lines: Vec::new(), complaints: Vec::new(), in_report: false };
+        let mut log =
+            Kmsg { fd: Fd(0), driver: "vfio_ap", lines: Vec::new(), complaints: Vec::new(), in_report: false };
         log.take(b"4,1,2,-;WARNING: CPU: 0 PID: 1 at f", &Names::default());
         let hung = [log.flooded(), log.flooded()];
         assert!(hung.iter().all(|error| matches!(error, DeviceError::Hung(_))), "{hung:?}");

@@ -112,6 +112,16 @@ impl Linux {
         if is_stuck { Err(DeviceError::Hung("this machine has hung before".to_owned())) } else { Ok(()) }
     }
 
+    /// Makes calls that wait for nothing, one after the other, in one exchange; what each returned.
+    pub(crate) fn call_all(&self, calls: &[(u64, [u64; 6])]) -> Result<Vec<i64>, DeviceError> {
+        let thread = Thread(self.main.load(Ordering::Relaxed));
+        let values = self.calls.run_all(thread, calls, self.patience)?;
+        values.into_iter().collect::<Option<_>>().ok_or_else(|| {
+            self.main.store(self.take_thread().0, Ordering::Relaxed);
+            DeviceError::Hung(format!("one of {} calls has not returned", calls.len()))
+        })
+    }
+
     /// Waits for a call that has begun. Only looks count that the machine answered in time: one that is kept from
     /// running by others makes every call slow.
     pub(crate) fn finish(&self, thread: Thread, number: u64) -> Result<i64, DeviceError> {
@@ -354,7 +364,7 @@ pub(crate) fn descriptor(value: u64) -> Result<Fd, DeviceError> {
 
 /// Names of `struct linux_dirent64`: inode and offset in 64 bits, length in 16, type in 8, name; but for the folder and
 /// the one above it.
-fn names_of(mut entries: &[u8]) -> Vec<String> {
+pub(crate) fn names_of(mut entries: &[u8]) -> Vec<String> {
     const NAME: usize = 19;
     let mut names = Vec::new();
     while let Some(length) = entries.get(16..18).and_then(<[u8]>::first_chunk).map(|bytes| u16::from_be_bytes(*bytes)) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use vfio_mig::conformance::{HostSetup, NoHost};
 
 use crate::hardware::Unowned;
-use crate::{Hardware, SystemCalls};
+use crate::{Driver, Hardware, SystemCalls};
 
 /// How long a call of the driver may take of a machine that runs.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -31,19 +31,33 @@ pub struct Machine {
     pub ownership: Ownership,
     /// How long a call may take before it hangs.
     pub patience: Duration,
+    /// Which of its drivers is judged.
+    pub driver: Driver,
 }
 
 impl Machine {
     /// One that is somebody's, and on hardware that is nobody's here.
     #[must_use]
     pub fn borrowed(calls: Arc<dyn SystemCalls>) -> Self {
-        Self { calls, hardware: Arc::new(Unowned), ownership: Ownership::Borrowed, patience: PATIENCE }
+        Self {
+            calls,
+            hardware: Arc::new(Unowned),
+            ownership: Ownership::Borrowed,
+            patience: PATIENCE,
+            driver: Driver::VFIO_AP,
+        }
     }
 
     /// One that was made for a case, with its owner.
     #[must_use]
     pub fn expendable(calls: Arc<dyn SystemCalls>, hardware: Arc<dyn Hardware>) -> Self {
-        Self { calls, hardware, ownership: Ownership::Expendable, patience: PATIENCE }
+        Self { calls, hardware, ownership: Ownership::Expendable, patience: PATIENCE, driver: Driver::VFIO_AP }
+    }
+
+    /// The same with another driver judged.
+    #[must_use]
+    pub fn with_driver(self, driver: Driver) -> Self {
+        Self { driver, ..self }
     }
 }
 

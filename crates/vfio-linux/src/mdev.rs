@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use ap_arch::Matrix;
 use vfio_mig::{Answered, DeviceError, StreamId, Verb};
 
 use crate::Linux;
@@ -13,17 +14,27 @@ use crate::vm::Vm;
 
 /// One mediated device.
 pub(crate) struct Mdev {
-    pub(crate) uuid: String,
+    /// Its folder in sysfs.
+    pub(crate) folder: String,
     pub(crate) vm: Vm,
+    /// What its guest's KVM was told when it was asked last.
+    masks: Mutex<Matrix>,
     attached: Mutex<Option<Attached>>,
     /// Streams that nobody has closed: a case leaves what it does not need.
     streams: Mutex<BTreeSet<StreamId>>,
 }
 
 impl Mdev {
-    /// A device that is open for a VM.
-    pub(crate) fn new(uuid: String, vm: Vm, attached: Attached) -> Self {
-        Self { uuid, vm, attached: Mutex::new(Some(attached)), streams: Mutex::default() }
+    /// A device with its guest's VM, open or not.
+    pub(crate) fn new(folder: String, vm: Vm, attached: Option<Attached>) -> Self {
+        Self { folder, vm, masks: Mutex::default(), attached: Mutex::new(attached), streams: Mutex::default() }
+    }
+
+    /// What its guest's KVM was told.
+    pub(crate) fn masks(&self, linux: &Linux) -> Result<Matrix, DeviceError> {
+        let mut masks = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
+        *masks = self.vm.masks(linux, *masks)?;
+        Ok(*masks)
     }
 
     /// The open device, if it is open.
@@ -50,7 +61,7 @@ impl Mdev {
         // Everything is closed, whatever the first error is.
         let closed = streams.map(|stream| linux.close(stream_file(stream)?)).fold(Ok(()), Result::and);
         let attached = self.attached().take();
-        let detached = attached.map_or(Ok(()), |attached| attached.close(linux, &self.vm));
+        let detached = attached.map_or(Ok(()), |attached| attached.close(linux));
         closed.and(detached).and(self.vm.close(linux))
     }
 }

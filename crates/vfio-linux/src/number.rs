@@ -23,6 +23,7 @@ pub(crate) const O_RDONLY: u64 = 0;
 pub(crate) const O_WRONLY: u64 = 1;
 pub(crate) const O_RDWR: u64 = 2;
 pub(crate) const O_NONBLOCK: u64 = 0o4000;
+pub(crate) const SEEK_SET: u64 = 0;
 pub(crate) const SEEK_END: u64 = 2;
 
 /// The name of a system call, for people.

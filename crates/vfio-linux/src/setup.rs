@@ -5,17 +5,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ap_arch::{Apqi, Mask256, Matrix};
-use vfio_mig::conformance::{HostSetup, MdevSetup, NoHost};
+use vfio_mig::conformance::{HostSetup, NoHost};
 use vfio_mig::{DeviceError, Errno};
 
 use crate::mdev::Mdev;
 use crate::names::uuid_of;
 use crate::uapi::feature;
 use crate::vm::Vm;
-use crate::{Linux, attach, uapi};
+use crate::{Driver, Linux, attach, uapi};
 
-const MATRIX: &str = "/sys/devices/vfio_ap/matrix";
-const CREATE: &str = "mdev_supported_types/vfio_ap-passthrough/create";
 const BUS: &str = "/sys/bus/ap";
 
 /// What there must be of file systems.
@@ -131,16 +129,23 @@ fn check_hardware(linux: &Linux, setup: &HostSetup) -> Result<(), NoHost> {
 }
 
 /// Makes the mediated devices, each open with a guest of its own. What is made is there also if not all can be made.
-pub(crate) fn make_mdevs(linux: &Linux, setup: &HostSetup, mdevs: &mut BTreeMap<String, Mdev>) -> Result<(), NoHost> {
+pub(crate) fn make_mdevs(
+    linux: &Linux,
+    driver: Driver,
+    setup: &HostSetup,
+    mdevs: &mut BTreeMap<String, Mdev>,
+) -> Result<(), NoHost> {
     for mdev in &setup.mdevs {
         let uuid = uuid_of(&mdev.name);
         let what = || format!("mediated device {}", mdev.name);
-        linux.write_file(&format!("{MATRIX}/{CREATE}"), &uuid).map_err(failed(what()))?;
-        match open_with_guest(linux, &uuid, mdev) {
+        linux.write_file(&driver.create(), &uuid).map_err(failed(what()))?;
+        let folder = driver.folder(&uuid);
+        let assigned = if driver.is_of_ap() { assign(linux, &folder, &mdev.matrix) } else { Ok(()) };
+        match assigned.and_then(|()| open_with_guest(linux, &folder)) {
             Ok(made) => mdevs.insert(mdev.name.clone(), made),
             Err(error) => {
                 // Why it cannot be opened is what counts.
-                let _ = remove(linux, &uuid);
+                let _ = remove(linux, &folder);
                 return Err(failed(what())(error));
             }
         };
@@ -149,16 +154,15 @@ pub(crate) fn make_mdevs(linux: &Linux, setup: &HostSetup, mdevs: &mut BTreeMap<
 }
 
 /// Removes a mediated device.
-pub(crate) fn remove(linux: &Linux, uuid: &str) -> Result<(), DeviceError> {
-    linux.write_file(&format!("{MATRIX}/{uuid}/remove"), "1")
+pub(crate) fn remove(linux: &Linux, folder: &str) -> Result<(), DeviceError> {
+    linux.write_file(&format!("{folder}/remove"), "1")
 }
 
-fn open_with_guest(linux: &Linux, uuid: &str, setup: &MdevSetup) -> Result<Mdev, DeviceError> {
-    assign(linux, uuid, &setup.matrix)?;
+fn open_with_guest(linux: &Linux, folder: &str) -> Result<Mdev, DeviceError> {
     // Its thread stays the VM's: the trace is called after it.
     let vm = Vm::new(linux, linux.take_thread())?;
-    match attach::open(linux, uuid, &vm) {
-        Ok(attached) => Ok(Mdev::new(uuid.to_owned(), vm, attached)),
+    match attach::open(linux, folder, &vm) {
+        Ok(attached) => Ok(Mdev::new(folder.to_owned(), vm, Some(attached))),
         Err(error) => {
             // Why there is no device is what counts.
             let _ = vm.close(linux);
@@ -167,13 +171,13 @@ fn open_with_guest(linux: &Linux, uuid: &str, setup: &MdevSetup) -> Result<Mdev,
     }
 }
 
-fn assign(linux: &Linux, uuid: &str, matrix: &Matrix) -> Result<(), DeviceError> {
+fn assign(linux: &Linux, folder: &str, matrix: &Matrix) -> Result<(), DeviceError> {
     let Matrix { adapters, domains, control_domains } = matrix;
     let kinds: [(&str, &Mask256); 3] =
         [("adapter", adapters), ("domain", domains), ("control_domain", control_domains)];
     for (kind, mask) in kinds {
         for number in mask.iter() {
-            linux.write_file(&format!("{MATRIX}/{uuid}/assign_{kind}"), &format!("{number:#x}"))?;
+            linux.write_file(&format!("{folder}/assign_{kind}"), &format!("{number:#x}"))?;
         }
     }
     Ok(())

@@ -23,6 +23,7 @@ const UFFD: u64 = 0xaa;
 pub(crate) const VFIO_SET_IOMMU: u64 = request(NONE, VFIO, 102, 0);
 pub(crate) const VFIO_GROUP_SET_CONTAINER: u64 = request(NONE, VFIO, 104, 0);
 pub(crate) const VFIO_GROUP_GET_DEVICE_FD: u64 = request(NONE, VFIO, 106, 0);
+pub(crate) const VFIO_DEVICE_GET_INFO: u64 = request(NONE, VFIO, 107, 0);
 pub(crate) const VFIO_DEVICE_RESET: u64 = request(NONE, VFIO, 111, 0);
 pub(crate) const VFIO_DEVICE_FEATURE: u64 = request(NONE, VFIO, 117, 0);
 pub(crate) const VFIO_DEVICE_BIND_IOMMUFD: u64 = request(NONE, VFIO, 118, 0);
@@ -63,6 +64,11 @@ pub(crate) fn ioas_alloc() -> Vec<u8> {
 
 /// Where `iommu_ioas_alloc` has the number.
 pub(crate) const IOAS: usize = 8;
+
+/// The first 16 bytes of `struct vfio_device_info`, to be filled.
+pub(crate) fn device_info() -> Vec<u8> {
+    Block::default().u32(16).u32(0).u32(0).u32(0).bytes()
+}
 
 /// `struct vfio_device_bind_iommufd`.
 pub(crate) fn bind_iommufd(iommufd: i32) -> Vec<u8> {
@@ -166,6 +172,8 @@ mod tests {
     fn the_requests_have_the_numbers_of_the_headers() {
         let numbers = [VFIO_SET_IOMMU, VFIO_GROUP_SET_CONTAINER, VFIO_GROUP_GET_DEVICE_FD, VFIO_DEVICE_RESET];
         assert_eq!(numbers, [102, 104, 106, 111].map(|number| u64::from(uapi::VFIO_TYPE) << 8 | number));
+        assert_eq!(VFIO_DEVICE_GET_INFO, u64::from(uapi::VFIO_TYPE) << 8 | u64::from(uapi::VFIO_BASE + 7));
+        assert_eq!(device_info().len(), offset_of!(uapi::vfio_device_info, cap_offset));
         assert_eq!(VFIO_DEVICE_FEATURE, u64::from(uapi::VFIO_TYPE) << 8 | u64::from(uapi::VFIO_BASE + 17));
         assert_eq!(TYPE1V2_IOMMU, u64::from(uapi::VFIO_TYPE1v2_IOMMU));
         // As strace prints them.

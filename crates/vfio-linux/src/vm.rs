@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A KVM VM without a vCPU: the guest to which KVM gives what the driver tells it.
 
+use ap_arch::Matrix;
 use vfio_mig::DeviceError;
 
 use crate::block::u32_at;
@@ -8,7 +9,11 @@ use crate::linux::descriptor;
 use crate::memory::PAGE;
 use crate::{Fd, Linux, Thread, crycb, number, uapi};
 
+/// Bytes of a trace that is emptied once it was read: reading it takes time.
+const LONG: usize = 4096;
+
 /// A VM and its device for the files of VFIO.
+#[derive(Clone, Copy)]
 pub(crate) struct Vm {
     vm: Fd,
     files: Fd,
@@ -45,9 +50,18 @@ impl Vm {
         linux.control(self.files, uapi::KVM_SET_DEVICE_ATTR, place.buffer).map(drop)
     }
 
-    /// Where the trace has what KVM was told.
-    pub(crate) fn trace(&self) -> String {
-        crycb::path(self.thread)
+    /// Whether what KVM was told can be seen.
+    pub(crate) fn is_traced(&self, linux: &Linux) -> bool {
+        linux.read_file(&crycb::path(self.thread)).is_ok()
+    }
+
+    /// What KVM was told, where these were the masks when this was asked last.
+    pub(crate) fn masks(&self, linux: &Linux, before: Matrix) -> Result<Matrix, DeviceError> {
+        let trace = linux.read_file(&crycb::path(self.thread))?;
+        if trace.len() > LONG {
+            linux.write_file(&crycb::flush_path(self.thread), "-")?;
+        }
+        Ok(crycb::masks_after(before, &String::from_utf8_lossy(&trace)))
     }
 
     pub(crate) fn close(&self, linux: &Linux) -> Result<(), DeviceError> {

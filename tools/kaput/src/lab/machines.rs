@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ap_machine::Topology;
 use vfio_ap::model::ModelFactory;
-use vfio_linux::{Linux, Machine, Machines, stack_is_filled};
+use vfio_linux::{Driver, Linux, Machine, Machines, stack_is_filled};
 use vfio_mig::DeviceError;
 use vfio_mig::conformance::{HostSetup, NoHost};
 
@@ -31,6 +31,7 @@ pub struct LabMachines {
     /// Their files, as long as they are there.
     folder: PathBuf,
     count: AtomicU32,
+    driver: Driver,
 }
 
 /// What the cases cannot do without, and the option that gives it to a kernel.
@@ -71,9 +72,16 @@ impl LabMachines {
         let version = String::from_utf8_lossy(&version);
         // `Linux version 7.3.4 (kaput@lab) ...`
         let version = version.split_whitespace().nth(2).unwrap_or("of an unknown version");
-        let name = format!("vfio_ap of Linux {version}, in an emulated LPAR");
+        let name = format!("Linux {version}, in an emulated LPAR");
         let stack_is_filled = stack_is_filled(&linux).map_err(|error| LparError::Unseen(error.to_string()))?;
-        Ok(Self { name, stack_is_filled, kept, folder, count: AtomicU32::new(1) })
+        let (count, driver) = (AtomicU32::new(1), Driver::VFIO_AP);
+        Ok(Self { name, stack_is_filled, kept, folder, count, driver })
+    }
+
+    /// The same with another driver of that kernel judged.
+    #[must_use]
+    pub fn with_driver(self, driver: Driver) -> Self {
+        Self { driver, ..self }
     }
 
     /// How many LPARs there were.
@@ -85,7 +93,7 @@ impl LabMachines {
 
 impl Machines for LabMachines {
     fn name(&self) -> String {
-        self.name.clone()
+        format!("{} of {}", self.driver.name, self.name)
     }
 
     fn machine(&self, setup: &HostSetup) -> Result<Machine, NoHost> {
@@ -106,7 +114,7 @@ impl Machines for LabMachines {
         let lpar = self.kept.lpar(&owner, &self.folder, &name).map_err(broken)?;
         let agent = lpar.agent();
         let hardware = LabHardware::new(lpar).with_filled_stack(self.stack_is_filled);
-        Ok(Machine::expendable(agent, Arc::new(hardware)))
+        Ok(Machine::expendable(agent, Arc::new(hardware)).with_driver(self.driver))
     }
 }
 
