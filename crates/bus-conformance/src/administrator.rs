@@ -15,8 +15,10 @@ pub enum Outcome {
     Done,
     /// The kernel refused the write.
     Refused(Errno),
-    /// The machine refused the change.
+    /// The machine refused the change, or there was nothing to change.
     NotChanged,
+    /// VFIO_DEVICE_GET_INFO: flags, and how many regions and interruptions there are.
+    Info([u32; 3]),
 }
 
 impl fmt::Display for Outcome {
@@ -25,6 +27,9 @@ impl fmt::Display for Outcome {
             Self::Done => f.write_str("done"),
             Self::Refused(errno) => errno.fmt(f),
             Self::NotChanged => f.write_str("refused by the machine"),
+            Self::Info([flags, regions, irqs]) => {
+                write!(f, "flags {flags:#x}, {regions} regions, {irqs} interruptions")
+            }
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Universe {
     pub kernel: Kernel,
     /// Whether the hardware may be changed.
     pub hardware: bool,
+    /// Names of the mediated devices that may be made; none where vfio_ap is not loaded.
+    pub mdevs: Vec<&'static str>,
 }
 
 /// The first steps of a seed. The same ones on every machine, and fewer of them are a beginning of more.
@@ -34,7 +36,8 @@ pub fn generate(seed: u64, count: usize, universe: &Universe) -> Vec<Step> {
     let matrix = universe.topology.matrix();
     let both = if seed % 4 == 1 { 4 } else { 18 };
     let random = StdRng::seed_from_u64(seed);
-    let mut generator = Generator { random, universe, matrix, stretches: 0, both, steps: Vec::new() };
+    let mut generator =
+        Generator { random, universe, matrix, stretches: 0, both, scans: 0, given: matrix, steps: Vec::new() };
     // The first says whether both begin alike.
     generator.steps.push(Step::scan());
     while generator.steps.len() < count {
@@ -44,19 +47,23 @@ pub fn generate(seed: u64, count: usize, universe: &Universe) -> Vec<Step> {
     generator.steps
 }
 
-struct Generator<'a> {
-    random: StdRng,
-    universe: &'a Universe,
-    matrix: Matrix,
+pub(crate) struct Generator<'a> {
+    pub(crate) random: StdRng,
+    pub(crate) universe: &'a Universe,
+    pub(crate) matrix: Matrix,
     stretches: usize,
+    /// How often the bus is scanned.
+    scans: usize,
+    /// Of what the stretch gave some to vfio_ap.
+    pub(crate) given: Matrix,
     /// Which stretch is about both.
     both: usize,
-    steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// What a stretch is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum About {
+pub(crate) enum About {
     Masks,
     Overrides,
     /// Both, so that they get into each other's way, and the hardware may take a queue with its override.
@@ -74,6 +81,7 @@ impl Generator<'_> {
             _ if number % 5 == 1 || number % 5 == 3 => About::Overrides,
             _ => About::Masks,
         };
+        self.remove_mdevs();
         if about == About::Masks && has_overrides {
             for queue in self.matrix.queues() {
                 self.steps.push(Step::write(format!("devices/{queue}/driver_override"), "\n"));
@@ -82,28 +90,49 @@ impl Generator<'_> {
         if about == About::Overrides {
             self.steps.extend(["apmask", "aqmask"].map(|mask| Step::write(mask, "+0-255")));
         }
+        self.make_mdevs(about);
         for _ in 0..STRETCH {
-            let step = match (self.random.random_range(0..100), about) {
-                (0..30, About::Masks) | (0..15, About::Both) => self.mask(),
-                (0..30, _) => self.driver_override(),
-                (30..50, _) => self.binding(),
-                (50..58, _) => self.probe(),
-                (58..72, _) => self.online(),
-                (72..78, _) => self.odd(),
-                (78..82, _) => Step::write("scans", self.one_of(&["1", "0", "\n", "x"])),
-                (_, About::Overrides) => self.fault(),
-                (82..92, _) => self.fault(),
-                _ => self.presence(),
-            };
-            self.steps.push(step);
+            let step = self.step(about);
+            self.push(step);
         }
     }
 
-    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+    /// Adds a step. Where vfio_ap is loaded a step takes less time than a scan, so at most one in ten is one.
+    fn push(&mut self, step: Step) {
+        let is_too_much = !self.universe.mdevs.is_empty() && step.scans() && self.scans * 10 >= self.steps.len();
+        let step = if is_too_much { self.mdev() } else { step };
+        self.scans += usize::from(step.scans());
+        self.steps.push(step);
+    }
+
+    fn step(&mut self, about: About) -> Step {
+        if !self.universe.mdevs.is_empty() {
+            match (self.random.random_range(0..100), about) {
+                (0..65, _) => return self.mdev(),
+                (65..70, About::Overrides) | (65..67, _) => return self.fault(),
+                (67..72, _) => return self.presence(),
+                _ => {}
+            }
+        }
+        match (self.random.random_range(0..100), about) {
+            (0..30, About::Masks) | (0..15, About::Both) => self.mask(),
+            (0..30, _) => self.driver_override(),
+            (30..50, _) => self.binding(),
+            (50..58, _) => self.probe(),
+            (58..72, _) => self.online(),
+            (72..78, _) => self.odd(),
+            (78..82, _) => Step::write("scans", self.one_of(&["1", "0", "\n", "x"])),
+            (_, About::Overrides) => self.fault(),
+            (82..92, _) => self.fault(),
+            _ => self.presence(),
+        }
+    }
+
+    pub(crate) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.random.random_range(0..all.len())]
     }
 
-    fn number(&mut self, of: Mask256, others: &[u8]) -> u8 {
+    pub(crate) fn number(&mut self, of: Mask256, others: &[u8]) -> u8 {
         let all: Vec<u8> = of.iter().chain(others.iter().copied()).collect();
         self.one_of(&all)
     }
@@ -117,14 +146,14 @@ impl Generator<'_> {
     }
 
     /// Nearly always one that the hardware has at the beginning.
-    fn queue(&mut self) -> Apqn {
+    pub(crate) fn queue(&mut self) -> Apqn {
         let strange = self.random.random_range(0..30);
         let adapter = if strange == 0 { Apid(0xff) } else { self.adapter() };
         let domain = if strange == 1 { Apqi(0) } else { self.domain() };
         Apqn { apid: adapter, apqi: domain }
     }
 
-    fn newline(&mut self) -> &'static str {
+    pub(crate) fn newline(&mut self) -> &'static str {
         self.one_of(&["\n", "", "\n"])
     }
 
@@ -317,7 +346,7 @@ mod tests {
 
     fn universe(kernel: Kernel) -> Universe {
         let topology = "04=cex8a,05=cex8c,06=cex7p/00,33,3a".parse().expect("a topology");
-        Universe { topology, kernel, hardware: true }
+        Universe { topology, kernel, hardware: true, mdevs: Vec::new() }
     }
 
     #[test]
@@ -344,6 +373,53 @@ mod tests {
                 assert!(errors.contains(errno), "nothing was refused with {errno}: {errors:?}");
             }
         }
+    }
+
+    #[test]
+    fn mediated_devices_are_made_used_and_refused_and_the_bus_is_scanned_in_one_step_of_ten() {
+        let kernel = Kernel(7, 3, 4);
+        let topology = "04=cex8c,05=cex8a,06=cex7p/33,3a/33,3a,44".parse().expect("a topology");
+        let universe = Universe { topology, kernel, hardware: true, mdevs: vec!["a", "b", "c"] };
+        let watch = kernel.watch().with_vfio_ap(&universe.mdevs);
+        let mut seen = Vec::new();
+        for seed in 1..9 {
+            let mut model = Model::new(kernel, universe.topology.clone(), true).expect("a host");
+            let steps = generate(seed, 500, &universe);
+            let scans = steps.iter().filter(|step| step.scans()).count();
+            assert!((20..=51).contains(&scans), "{scans} of 500 steps scan the bus");
+            seen.extend(model.carry_out(&watch, &steps).expect("no connection"));
+        }
+        let errors: std::collections::BTreeSet<String> = seen.iter().map(|seen| seen.outcome.to_string()).collect();
+        let expected = [
+            "done",
+            "flags 0x21, 0 regions, 2 interruptions",
+            "EADDRINUSE",
+            "EADDRNOTAVAIL",
+            "EBUSY",
+            "EEXIST",
+            "EINVAL",
+            "EIO",
+            "ENODEV",
+            "ENOENT",
+            "ENOTTY",
+            "EPERM",
+            "ERANGE",
+        ];
+        for outcome in expected {
+            assert!(errors.contains(outcome), "nothing came to {outcome}: {errors:?}");
+        }
+        let has = |thing: &str, part: &str| {
+            let is_there = |seen: &&crate::Seen| {
+                let values = seen.state.0.get(thing).into_iter().flatten();
+                values.clone().any(|value| value.contains(part))
+            };
+            seen.iter().filter(is_there).count()
+        };
+        for guest in ["guest a", "guest b", "guest c"] {
+            let given = seen.windows(2).filter(|pair| pair[0].state.0.get(guest) != pair[1].state.0.get(guest)).count();
+            assert!(given > 20, "{guest} was given something else {given} times");
+        }
+        assert!(has("log", "already assigned to") > 10 && has("log", "in use by mdev") > 3);
     }
 
     #[test]

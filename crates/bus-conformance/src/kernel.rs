@@ -58,6 +58,48 @@ pub const DIFFERENCES: &[Difference] = &[
     },
 ];
 
+/// Something in which every kernel so far and the model differ, or that no kernel determines.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice {
+    /// What.
+    pub what: &'static str,
+    /// On which kernels that is known, and how.
+    pub known: &'static str,
+    /// What the comparison does about it.
+    pub treatment: &'static str,
+}
+
+/// All of them.
+pub const CHOICES: &[Choice] = &[
+    Choice {
+        what: "what a change of the masks does with a queue that has no driver is not determined: the bus looks at the \
+               flags of a driver that is not there",
+        known: "`__ap_revise_reserved` of 7.3; on 7.3.4 such a queue was bound by its masks in one run and not in another",
+        treatment: "where vfio_ap is loaded, both probe such queues before a mask is written",
+    },
+    Choice {
+        what: "who removes a mediated device that is open waits until it is closed; the model refuses with EBUSY",
+        known: "`vfio_unregister_group_dev` of 7.3",
+        treatment: "both close a device before they remove it",
+    },
+    Choice {
+        what: "a mediated device is named by a UUID; the model takes other names as well",
+        known: "`create_store` of mdev, in every version",
+        treatment: "no other names are written",
+    },
+    Choice {
+        what: "the driver warns with a stack, once in a boot, where a device is closed that has a deconfigured or \
+               checkstopped queue; the model has nothing to complain of",
+        known: "`vfio_ap_irq_disable` of 7.3, seen on 7.3.4: it is asked of every queue when all memory is unmapped",
+        treatment: "this warning is left out",
+    },
+    Choice {
+        what: "VFIO itself answers for a device that is not open, with EINVAL; the model's driver answers ENODEV",
+        known: "`vfio_device_fops_unl_ioctl`, since devices have files of their own",
+        treatment: "EINVAL is expected, and opening a device twice is not asked",
+    },
+];
+
 impl fmt::Display for Treatment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,17 +5,30 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-use bus_conformance::{DIFFERENCES, Watch};
+use bus_conformance::{CHOICES, DIFFERENCES, Watch};
 
 const HEAD: &str = "# Differences between kernels' AP buses
 
 Made by `crates/bus-conformance/tests/page.rs`; `KAPUT_WRITE_DOCS=1 cargo test -p bus-conformance --test page` makes it
 anew.
 
-`cargo xtask test linux` has a Linux and the driver's model carry out the same random steps of an administrator and
-compares them after each. The model does what the newest kernels do; these are the differences that are known. Any
+`cargo xtask test linux` and `cargo xtask test lab` have a Linux and the driver's model carry out the same random steps of
+an administrator and compare them after each. The model does what the newest kernels do; these are the differences that are known. Any
 other one is a fault of the model. What the comparison has no part in stands in the
 [AP reference](../ap-reference.md#107-differences-between-kernels-buses).
+
+";
+
+const CHOSEN: &str = "
+## What is the same on every kernel so far
+
+In these the model differs on purpose, or nothing determines what a kernel does.
+
+";
+
+const WITH_VFIO_AP: &str = "
+Where vfio_ap is loaded, in `cargo xtask test lab`, also the `status` of a queue, what KVM was told that a guest has, how
+often each queue was zeroized, what the driver logs as a warning or worse, and:
 
 ";
 
@@ -26,12 +39,21 @@ fn page() -> String {
         let _ = writeln!(page, "  - known: {}", row.known);
         let _ = writeln!(page, "  - the comparison: {}", row.treatment);
     }
-    let Watch { bus, card, queue } = Watch::everything();
+    page += CHOSEN;
+    for row in CHOICES {
+        let _ = writeln!(page, "* {}{}.", row.what[..1].to_uppercase(), &row.what[1..]);
+        let _ = writeln!(page, "  - known: {}", row.known);
+        let _ = writeln!(page, "  - the comparison: {}", row.treatment);
+    }
+    let Watch { bus, card, queue, driver, mdev, .. } = Watch::everything().with_vfio_ap(&[]);
     let list = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(",\n  ");
     page += "\n## What is compared\n\nAfter each step: what it came to, which devices and drivers there are, and:\n\n";
     let _ = writeln!(page, "* of the bus: {}", list(&bus));
     let _ = writeln!(page, "* of a card: {}", list(&card));
     let _ = writeln!(page, "* of a queue: {}", list(&queue));
+    page += WITH_VFIO_AP;
+    let _ = writeln!(page, "* of vfio_ap: {}", list(&driver));
+    let _ = writeln!(page, "* of a mediated device: {}", list(&mdev));
     page
 }
 

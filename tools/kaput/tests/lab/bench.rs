@@ -68,6 +68,12 @@ impl Bench {
         let owner = Owner::new(&topology).map_err(|error| error.to_string())?;
         self.kept.lpar(&owner, folder, "lpar").map_err(|error| error.to_string())
     }
+
+    /// LPARs with one CPU: for calls that come one after the other they are quicker, because no CPU wakes another.
+    pub(crate) fn with_one_cpu(&self) -> Result<Kept, String> {
+        let parts = Parts { cpus: 1, ..self.parts() };
+        Kept::new(parts, self.place.clone()).map_err(|error| error.to_string())
+    }
 }
 
 /// An LPAR from its kernel on.

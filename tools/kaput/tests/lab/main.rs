@@ -4,6 +4,7 @@
 
 mod bench;
 mod checkers;
+mod compare;
 mod driver;
 mod guest;
 mod lpar;
@@ -20,6 +21,7 @@ use bench::Bench;
 type Test = fn(&Bench) -> Result<(), String>;
 
 const TESTS: &[(&str, Test)] = &[
+    ("the model does as the released driver, step by step", compare::with_the_model),
     ("the released driver does what it can be asked to", driver::is_judged),
     ("a guest keeps its crypto on the released driver", guest::keeps_its_crypto),
     ("a guest is judged and nothing is left when its host is lost", guest::survives_the_loss_of_its_host),

@@ -6,15 +6,12 @@
 //! By hand with more: `KAPUT_BUS_SEEDS=1-20 KAPUT_BUS_STEPS=1000 cargo xtask test linux`; each seed has a boot of its
 //! own. Debian's kernel has no vfio_ap here: a queue that is given away has no driver.
 
-use std::env;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
 use ap_arch::Apqi;
 use ap_machine::Topology;
-use bus_conformance::{
-    Administrator, Kernel, Model, Outcome, Seen, State, Step, Universe, Watch, first_difference, generate, shrink,
-};
+use bus_conformance::{Administrator, Kernel, Model, Outcome, Plan, Seen, State, Step, Universe, Watch};
 use serde_json::{Value, json};
 use vfio_mig::Errno;
 
@@ -26,9 +23,6 @@ pub(crate) const HARDWARE: &str = "04=cex8a,05=cex8c,06=cex7p/00,33,3a";
 /// Bytes that are typed before the answers are waited for: a terminal keeps 4095 that nobody has read.
 const TYPED: usize = 2000;
 
-/// How often a failing run is tried with fewer steps; each try is a boot.
-const TRIES: usize = 40;
-
 /// Steps of a seed in CI.
 const STEPS: usize = 300;
 
@@ -38,54 +32,16 @@ pub(crate) fn compare(linux: &mut Linux) -> Result<(), String> {
     let (watch, universe) = (kernel.watch(), universe(kernel)?);
     let mut model = Model::new(kernel, universe.topology.clone(), false)?;
     let mut guest = Guest { linux, watch: None, last: Rc::default() };
-    let steps = steps()?;
-    for (boot, seed) in seeds()?.enumerate() {
-        if boot > 0 {
-            guest.restart()?;
-            model.restart()?;
-        }
-        let steps = generate(seed, steps, &universe);
-        let Some(parting) = first_difference(&watch, &steps, &mut guest, &mut model)? else {
-            println!("seed {seed}: {} steps on {kernel}, no difference", steps.len());
-            continue;
-        };
-        eprintln!("seed {seed} on {kernel}: {parting}");
-        let mut last = parting.to_string();
-        let few = shrink(steps[..=parting.index].to_vec(), TRIES, |steps| {
-            guest.restart()?;
-            model.restart()?;
-            let parting = first_difference(&watch, steps, &mut guest, &mut model)?;
-            last = parting.as_ref().map_or_else(|| last.clone(), ToString::to_string);
-            Ok(parting.is_some())
-        })?;
-        let list = few.iter().fold(String::new(), |list, step| list + "\n  " + &step.to_string());
-        return Err(format!("seed {seed} on {kernel}: {last}\nthe fewest steps found:{list}"));
-    }
+    Plan::from_environment(STEPS)?.carry_out(kernel, &universe, &watch, &mut guest, &mut model)?;
     guest.end()
 }
 
 fn universe(kernel: Kernel) -> Result<Universe, String> {
-    Ok(Universe { topology: hardware()?, kernel, hardware: true })
+    Ok(Universe { topology: hardware()?, kernel, hardware: true, mdevs: Vec::new() })
 }
 
 fn hardware() -> Result<Topology, String> {
     HARDWARE.parse().map_err(|error| format!("{HARDWARE}: {error}"))
-}
-
-/// One number, or a range of them.
-fn seeds() -> Result<std::ops::RangeInclusive<u64>, String> {
-    let text = env::var("KAPUT_BUS_SEEDS").unwrap_or_else(|_| "1".to_owned());
-    let (first, last) = text.split_once('-').unwrap_or((&text, &text));
-    let number = |text: &str| text.parse().map_err(|_| format!("KAPUT_BUS_SEEDS={text}: expected 7 or 1-20"));
-    let seeds = number(first)?..=number(last)?;
-    if seeds.is_empty() { Err(format!("KAPUT_BUS_SEEDS={text} is no seed at all")) } else { Ok(seeds) }
-}
-
-/// How many steps each seed has.
-fn steps() -> Result<usize, String> {
-    let Ok(text) = env::var("KAPUT_BUS_STEPS") else { return Ok(STEPS) };
-    let steps = text.parse().ok().filter(|steps| *steps > 0);
-    steps.ok_or_else(|| format!("KAPUT_BUS_STEPS={text}: expected a number of steps, such as 1000"))
 }
 
 /// The guest's administrator.
@@ -194,6 +150,7 @@ impl Administrator for Guest<'_> {
             }
             match step {
                 Step::Write { path, value } => batch.write(path, value, For::Write),
+                Step::Device { .. } => return Err(format!("without vfio_ap there is nobody for {step}")),
                 Step::Hardware(request) => {
                     self.ask(&mut batch, &mut seen)?;
                     let outcome = self.change(&serde_json::to_value(request).map_err(|e| e.to_string())?)?;
