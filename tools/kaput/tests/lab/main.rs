@@ -9,6 +9,7 @@ mod driver;
 mod guest;
 mod lpar;
 mod programs;
+mod wrapper;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ const TESTS: &[(&str, Test)] = &[
     ("the released driver does what it can be asked to", driver::is_judged),
     ("a guest keeps its crypto on the released driver", guest::keeps_its_crypto),
     ("a guest is judged and nothing is left when its host is lost", guest::survives_the_loss_of_its_host),
+    ("in the place of QEMU it boots what kunit.py starts", wrapper::boots_for_kunit),
+    ("in the place of QEMU it boots what virtme-ng starts", wrapper::boots_for_virtme),
     ("an LPAR boots, and its agent answers for the kernel", lpar::boots),
     ("a kept LPAR comes back on other hardware", lpar::comes_back),
     ("a kernel that panics is shown by its first lines", lpar::panics),
