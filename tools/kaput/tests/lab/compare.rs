@@ -265,7 +265,7 @@ impl Administrator for Lab {
         for step in steps {
             let before = self.open.clone();
             let outcome = self.carry_out_one(step).map_err(|error| format!("{step}: {error}"))?;
-            let is_whole = step.scans() || self.looks % WHOLE == 0;
+            let is_whole = step.scans() || self.looks.is_multiple_of(WHOLE);
             self.looks += 1;
             let mut look = || {
                 let mut state = self.state(watch, is_whole)?;

@@ -130,7 +130,7 @@ fn boots(bench: &Bench, name: &str, arguments: &[&str]) -> Result<(), String> {
     let [stdout, stderr] = files.each_ref().map(File::create);
     command.args(arguments.iter().map(fill)).stdin(Stdio::null());
     let (stdout, stderr) = (stdout.map_err(|error| error.to_string())?, stderr.map_err(|error| error.to_string())?);
-    let ended = end_of(&mut command.stdout(stdout).stderr(stderr)).map_err(|error| error.to_string())?;
+    let ended = end_of(command.stdout(stdout).stderr(stderr)).map_err(|error| error.to_string())?;
     let said = files.map(|file| fs::read(file).unwrap_or_default()).concat();
     let said = String::from_utf8_lossy(&said);
     let is_over = ended.is_some_and(|status| status.success());
