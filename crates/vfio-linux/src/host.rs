@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ap_arch::{Apid, Apqn, Matrix};
 use vfio_mig::conformance::{HostSetup, NoHost};
@@ -21,6 +22,10 @@ use crate::names::{Names, uuid_of};
 use crate::setup::{BusMasks, failed};
 use crate::vm::Vm;
 use crate::{Driver, Hardware, Linux, Look, Machine, device, park, setup};
+
+/// How long a call of the preparation may take: a kernel with checkers looks for queues for some seconds, and nobody
+/// judges that.
+const PREPARATION: Duration = Duration::from_secs(60);
 
 /// A host of the cases.
 pub struct LinuxHost {
@@ -49,7 +54,9 @@ impl LinuxHost {
     /// Why it cannot be that host, or which step went wrong.
     pub fn new(machine: Machine, setup: &HostSetup) -> Result<Self, NoHost> {
         // From here on what is there is taken down again, also if not all of it is made.
-        let mut host = Self::bare(machine, setup.mdevs.iter().map(|mdev| &*mdev.name))?;
+        let patience = machine.patience;
+        let preparing = Machine { patience: patience.max(PREPARATION), ..machine };
+        let mut host = Self::bare(preparing, setup.mdevs.iter().map(|mdev| &*mdev.name))?;
         if host.driver.is_of_ap() {
             setup::bind_queues(&host.linux, setup)?;
         }
@@ -64,6 +71,7 @@ impl LinuxHost {
         if host.hardware.capabilities().has(Capability::ResetCounters) {
             host.resets_before = host.hardware.reset_counts().map_err(failed("the machine's counters"))?;
         }
+        host.linux.set_patience(patience);
         Ok(host)
     }
 

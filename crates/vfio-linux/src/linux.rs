@@ -58,6 +58,11 @@ impl Linux {
         Self { calls, patience, main, next_thread, free_threads, scratch, is_stuck, has_hung }
     }
 
+    /// From now on each call may take that long.
+    pub(crate) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// A thread that nobody has.
     pub(crate) fn take_thread(&self) -> Thread {
         let free = self.free_threads.lock().unwrap_or_else(PoisonError::into_inner).pop();

@@ -13,8 +13,8 @@ use vfio_mig::conformance::{A, B, DeviceFactory, HostSetup, NoHost};
 use vfio_mig::sequence::{Act, Action, Done, Player, Sequence, Step, devices};
 use vfio_mig::{DeviceError, DeviceState};
 
-/// Steps of a sequence.
-const STEPS: std::ops::RangeInclusive<usize> = 4..=24;
+/// Steps of a sequence: a host takes seconds to make, a step milliseconds.
+const STEPS: std::ops::RangeInclusive<usize> = 16..=64;
 /// Acts that begin at the same moment.
 const TOGETHER: std::ops::RangeInclusive<usize> = 2..=4;
 /// Bytes beyond which a stream of the hosts here does not go; places and sizes are drawn up to it.
