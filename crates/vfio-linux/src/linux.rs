@@ -52,8 +52,14 @@ impl Linux {
     /// By these calls, each of which may take `patience` of a machine that runs.
     #[must_use]
     pub fn new(calls: Arc<dyn SystemCalls>, patience: Duration) -> Self {
+        Self::beside(calls, patience, 0)
+    }
+
+    /// The same beside another: with threads from this one on, which nobody else uses.
+    #[must_use]
+    pub fn beside(calls: Arc<dyn SystemCalls>, patience: Duration, first: u32) -> Self {
         let (free_threads, scratch) = (Mutex::default(), Mutex::default());
-        let (main, next_thread, is_stuck) = (AtomicU32::new(0), AtomicU32::new(1), AtomicBool::new(false));
+        let (main, next_thread, is_stuck) = (AtomicU32::new(first), AtomicU32::new(first + 1), AtomicBool::new(false));
         let has_hung = AtomicBool::new(false);
         Self { calls, patience, main, next_thread, free_threads, scratch, is_stuck, has_hung }
     }

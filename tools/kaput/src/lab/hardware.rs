@@ -9,7 +9,7 @@ use ap_arch::{Apid, Apqn, Matrix};
 use ap_machine::{AdapterState, Configuration, Facilities, Machine};
 use vfio_ap::ScriptedGuest;
 use vfio_ap::control::{GuestInstruction, GuestState};
-use vfio_linux::Hardware;
+use vfio_linux::{Agent, Hardware};
 use vfio_mig::{AdapterFault, Capabilities, Capability, DeviceError, Errno, GuestCall, GuestReply, QueueAnswer};
 
 use super::lpar::Lpar;
@@ -62,6 +62,12 @@ impl LabHardware {
     #[must_use]
     pub fn machine(&self) -> &Machine {
         &self.lpar.owner.machine
+    }
+
+    /// Who makes system calls in the LPAR.
+    #[must_use]
+    pub fn agent(&self) -> Arc<Agent> {
+        self.lpar.agent()
     }
 
     /// A new guest for a device, which has nothing yet.

@@ -6,18 +6,22 @@
 //! before a request that may change its masks until these are set; and from before the driver takes a queue away that
 //! nobody asked it to, until this thread has looked.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use ap_arch::Matrix;
+use ap_arch::{Apid, Matrix};
+use ap_machine::Topology;
+use ap_machine::topology::TopologyError;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use vfio_ap::control::Request;
-use vfio_linux::{Hardware as _, LinuxHost, Machine};
+use vfio_linux::{Agent, Hardware as _, LinuxHost, Machine};
 use vfio_mig::conformance::{HostSetup, MdevSetup, NoHost};
 use vfio_mig::{Capability, DeviceError, HostControl};
 
@@ -26,13 +30,15 @@ use super::hardware::LabHardware;
 use super::kept::Kept;
 use super::lpar::Process;
 use super::owner::{Owner, Serving};
-use super::requests::Answering;
+use super::requests::{Answering, SCANS};
 use crate::machine::launch::Seat;
+use crate::machine::process::look_after;
 use crate::machine::run_folder::RunFolder;
 use crate::protocol::control::{Control, ControlError, Driver, Kernel};
 use crate::scenario::HostSpec;
 
 const MATRIX: &str = "/sys/devices/vfio_ap/matrix";
+const UNBIND: &str = "/sys/bus/ap/drivers/vfio_ap/unbind";
 const CREATE: &str = "mdev_supported_types/vfio_ap-passthrough/create";
 
 type Answer<T> = Result<T, ControlError>;
@@ -43,7 +49,7 @@ enum Job {
     /// A QEMU comes: the device is as a new one's, and open for it.
     Arrive(oneshot::Sender<Answer<()>>),
     /// It is gone.
-    Depart(Serving),
+    Depart,
     /// The driver took a queue away unasked.
     Follow,
     /// The run is over.
@@ -105,6 +111,18 @@ impl LabHost {
         self.shared.process.pid()
     }
 
+    /// Who makes system calls in its LPAR.
+    #[must_use]
+    pub fn agent(&self) -> Arc<Agent> {
+        self.shared.hardware.agent()
+    }
+
+    /// The hardware that LPAR and guest have in common.
+    #[must_use]
+    pub fn machine(&self) -> &Arc<ap_machine::Machine> {
+        &self.shared.owner.machine
+    }
+
     /// How often the guest's instructions were let go before the masks were set, because that took too long.
     #[must_use]
     pub fn forced(&self) -> u32 {
@@ -126,7 +144,7 @@ impl LabHost {
         let (ready, opened) = oneshot::channel();
         // A thread that is gone says so to whoever waits.
         _ = shared.jobs.send(Job::Arrive(ready));
-        let driver = LabDriver { shared, serving: Some(serving), is_cut: AtomicBool::new(false) };
+        let driver = LabDriver { shared, _serving: serving, is_cut: AtomicBool::new(false) };
         let driver = async move {
             opened.await.unwrap_or_else(|_| Err(driver.shared.lost("its host's thread ended")))?;
             Ok(Control::of(Box::new(driver)))
@@ -149,6 +167,12 @@ impl Drop for LabHost {
         // Whatever its thread waits for, an LPAR that is gone ends the wait.
         self.shared.process.kill();
         _ = self.shared.jobs.send(Job::End);
+        // A run that is given up waits for nothing; the program does, before it ends.
+        if let Some(thread) = self.thread.take()
+            && Handle::try_current().is_ok()
+        {
+            look_after(async { _ = tokio::task::spawn_blocking(move || thread.join()).await });
+        }
     }
 }
 
@@ -197,6 +221,9 @@ struct Worker {
     shared: Arc<Shared>,
     host: LinuxHost,
     spec: HostSetup,
+    topology: Topology,
+    /// Whether the hardware is not what it was at first.
+    is_changed: Cell<bool>,
 }
 
 impl Worker {
@@ -220,7 +247,7 @@ impl Worker {
             host.device(&other.uuid).close_device().map_err(broken)?;
         }
         let shared = Arc::new(Shared { name, jobs, kernel, process, owner, hardware, guest, folder });
-        Ok(Self { shared, host, spec: setup })
+        Ok(Self { shared, host, spec: setup, topology: spec.topology.clone(), is_changed: Cell::new(false) })
     }
 
     fn work(self, todo: &Receiver<Job>) {
@@ -230,10 +257,7 @@ impl Worker {
                 Job::Ask(request, reply) => _ = reply.send(self.shared.explained(self.ask(gate, *request))),
                 Job::Arrive(reply) => _ = reply.send(self.shared.explained(self.arrive(gate))),
                 // The device is closed as soon as the QEMU that has it open ends.
-                Job::Depart(serving) => {
-                    drop(serving);
-                    _ = self.host.device(&self.shared.guest).close_device();
-                }
+                Job::Depart => _ = self.host.device(&self.shared.guest).close_device(),
                 Job::Follow if gate.is_unasked() => _ = self.held(gate, || Ok(())),
                 Job::Follow => {}
                 Job::End => return,
@@ -258,7 +282,27 @@ impl Worker {
         let mdevs: Vec<String> = self.spec.mdevs.iter().map(|mdev| mdev.name.clone()).collect();
         let Shared { name, guest, hardware, .. } = &*self.shared;
         let answering = Answering { host: &self.host, hardware, name, guest, mdevs: &mdevs };
+        self.is_changed.set(self.is_changed.get() || is_of_hardware(&request));
         if answers_only(&request) { answering.answer(request) } else { self.held(gate, || answering.answer(request)) }
+    }
+
+    /// Makes hardware of which something was changed what it was at first.
+    fn restore_hardware(&self) -> Result<(), DeviceError> {
+        let machine = &self.shared.owner.machine;
+        let odd = |error: TopologyError| DeviceError::Transport(error.to_string());
+        // Not all of them are there.
+        (0..=self.topology.max_adapter.0).for_each(|adapter| _ = machine.unplug(Apid(adapter)));
+        let Matrix { domains, control_domains, .. } = self.topology.matrix();
+        machine.set_domains(domains, control_domains).map_err(odd)?;
+        for (apid, spec) in &self.topology.adapters {
+            machine.plug(*apid, spec).map_err(odd)?;
+        }
+        self.host.sysfs_write(SCANS, "1")?;
+        for queue in &self.spec.unbound {
+            // One that was there all the time has no driver.
+            _ = self.host.sysfs_write(UNBIND, &queue.to_string());
+        }
+        Ok(())
     }
 
     /// Makes the device anew, as the scenario has it: whoever comes back finds what it found the first time.
@@ -269,6 +313,9 @@ impl Worker {
             let device = self.host.device(name);
             // It is closed, if not for the first time.
             _ = device.close_device();
+            if self.is_changed.take() {
+                self.restore_hardware()?;
+            }
             self.host.sysfs_write(&format!("{MATRIX}/{name}/remove"), "1")?;
             self.host.sysfs_write(&format!("{MATRIX}/{CREATE}"), name)?;
             let Matrix { adapters, domains, control_domains } = wanted.matrix;
@@ -281,6 +328,21 @@ impl Worker {
         };
         self.held(gate, || fresh().map_err(|error| ControlError::Lpar(error.to_string())))
     }
+}
+
+/// Whether a request changes the hardware.
+const fn is_of_hardware(request: &Request) -> bool {
+    request.plugs()
+        || matches!(
+            request,
+            Request::AdapterConfigure { .. }
+                | Request::AdapterDeconfigure { .. }
+                | Request::AdapterCheckstop { .. }
+                | Request::QueueCheckstop { .. }
+                | Request::MasterKeyChange { .. }
+                | Request::QueueBusy { .. }
+                | Request::QueueError { .. }
+        )
 }
 
 /// Whether a request changes nothing that a guest could notice.
@@ -302,7 +364,8 @@ const fn answers_only(request: &Request) -> bool {
 /// The driver of a host, for one QEMU.
 struct LabDriver {
     shared: Arc<Shared>,
-    serving: Option<Serving>,
+    /// Its thread ends with the guest's QEMU.
+    _serving: Serving,
     is_cut: AtomicBool,
 }
 
@@ -334,8 +397,6 @@ impl Driver for LabDriver {
 
 impl Drop for LabDriver {
     fn drop(&mut self) {
-        if let Some(serving) = self.serving.take() {
-            _ = self.shared.jobs.send(Job::Depart(serving));
-        }
+        _ = self.shared.jobs.send(Job::Depart);
     }
 }

@@ -4,7 +4,6 @@
 //! it: the door closes it before the driver takes one of the guest's queues away.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,7 +69,7 @@ impl Owner {
     /// The socket's.
     pub fn listen(&self, socket: &Path) -> std::io::Result<Serving> {
         let owner = self.clone();
-        Serving::new(socket, move |instruction, operands, memory| {
+        Serving::new(socket, true, move |instruction, operands, memory| {
             owner.door.pass(&owner, instruction, operands, memory)
         })
     }
@@ -81,7 +80,7 @@ impl Owner {
     /// The socket's.
     pub fn listen_for_guest(&self, socket: &Path, guest: Arc<Configuration>) -> std::io::Result<Serving> {
         let gate = Arc::clone(&self.gate);
-        Serving::new(socket, move |instruction, operands, memory| {
+        Serving::new(socket, false, move |instruction, operands, memory| {
             let _inside = gate.pass();
             guest.execute(instruction, operands, memory)
         })
@@ -92,29 +91,28 @@ fn shown(topology: &Topology) -> Topology {
     Topology { facilities: FACILITIES, ..topology.clone() }
 }
 
-/// The thread that executes for a QEMU; it ends with the QEMU, or with this.
+/// The thread that executes for a QEMU; it ends with the QEMU.
 pub struct Serving {
     socket: PathBuf,
-    /// The connection once more, to end it.
-    stream: Arc<Mutex<Option<UnixStream>>>,
+    /// Whether it is waited for: its QEMU is gone by then.
+    is_awaited: bool,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Serving {
     fn new(
         socket: &Path,
+        is_awaited: bool,
         execution: impl Fn(Instruction, &Operands, &mut dyn OperandMemory) -> Outcome + Send + 'static,
     ) -> std::io::Result<Self> {
         let listener = UnixListener::bind(socket)?;
-        let stream = Arc::new(Mutex::new(None));
-        let its = Arc::clone(&stream);
         let thread = thread::Builder::new().name("owner".to_owned()).spawn(move || {
             let Ok((stream, _)) = listener.accept() else { return };
-            *its.lock().unwrap_or_else(PoisonError::into_inner) = stream.try_clone().ok();
+            drop(listener);
             // A QEMU that is gone asks nothing any more; its process says so to whoever waits for it.
             _ = machine_socket::serve_by(&execution, stream);
         })?;
-        Ok(Self { socket: socket.to_owned(), stream, thread: Some(thread) })
+        Ok(Self { socket: socket.to_owned(), is_awaited, thread: Some(thread) })
     }
 }
 
@@ -123,10 +121,9 @@ impl Drop for Serving {
         // A QEMU that never came is not waited for: this connection is its place, and ends at once.
         drop(UnixStream::connect(&self.socket));
         _ = std::fs::remove_file(&self.socket);
-        if let Some(stream) = &*self.stream.lock().unwrap_or_else(PoisonError::into_inner) {
-            _ = stream.shutdown(Shutdown::Both);
+        if self.is_awaited {
+            _ = self.thread.take().map(JoinHandle::join);
         }
-        _ = self.thread.take().map(JoinHandle::join);
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Answering<'a> {
 }
 
 /// Has the AP bus look at what there is; returns when it has.
-const SCANS: &str = "/sys/bus/ap/scans";
+pub(super) const SCANS: &str = "/sys/bus/ap/scans";
 
 /// Whether a request is one that the model alone answers: a driver has no such switch, and nobody sees such a thing of
 /// it.

@@ -2,6 +2,7 @@
 //! What the tests of the lab work with.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ap_machine::Topology;
 use kaput::hosts::qemu;
@@ -50,6 +51,11 @@ impl Bench {
 
     pub(crate) fn agent(&self) -> &Path {
         &self.agent
+    }
+
+    /// Kept LPARs for a host of a run.
+    pub(crate) fn kept(&self) -> Result<Arc<Kept>, String> {
+        Kept::new(self.parts(), self.place.clone()).map(Arc::new).map_err(|error| error.to_string())
     }
 
     pub(crate) fn parts(&self) -> Parts {

@@ -6,6 +6,7 @@ mod bench;
 mod checkers;
 mod compare;
 mod driver;
+mod gate;
 mod guest;
 mod lpar;
 mod programs;
@@ -25,6 +26,7 @@ const TESTS: &[(&str, Test)] = &[
     ("the model does as the released driver, step by step", compare::with_the_model),
     ("the released driver does what it can be asked to", driver::is_judged),
     ("a guest keeps its crypto on the released driver", guest::keeps_its_crypto),
+    ("a guest under load gets no impossible answer while its masks change", gate::lets_no_impossible_answer_through),
     ("a guest is judged and nothing is left when its host is lost", guest::survives_the_loss_of_its_host),
     ("in the place of QEMU it boots what kunit.py starts", wrapper::boots_for_kunit),
     ("in the place of QEMU it boots what virtme-ng starts", wrapper::boots_for_virtme),
