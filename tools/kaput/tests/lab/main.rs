@@ -5,6 +5,7 @@
 mod bench;
 mod checkers;
 mod compare;
+mod control;
 mod driver;
 mod gate;
 mod guest;
@@ -24,6 +25,7 @@ type Test = fn(&Bench) -> Result<(), String>;
 
 const TESTS: &[(&str, Test)] = &[
     ("the model does as the released driver, step by step", compare::with_the_model),
+    ("the kernel's sample of a driver that migrates is judged by the generic cases", control::is_judged),
     ("the released driver does what it can be asked to", driver::is_judged),
     ("a guest keeps its crypto on the released driver", guest::keeps_its_crypto),
     ("a guest under load gets no impossible answer while its masks change", gate::lets_no_impossible_answer_through),
