@@ -41,6 +41,7 @@ fn a_guest_whose_card_is_not_there_does_not_survive() -> Result<(), Box<dyn Erro
     for file in ["matrix", "guest_matrix"] {
         put(&format!("here/sys/{matrix}/{file}"), "05.0033\n")?;
     }
+    put(&format!("here/sys/{matrix}/control_domains"), "\n")?;
     let said = screen(&folder.path().join("here"), &folder.path().join("there"))?;
     assert!(said.contains("05.0033"), "{said}");
     assert!(screen(folder.path(), &folder.path().join("nowhere")).is_err());
