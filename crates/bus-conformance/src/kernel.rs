@@ -74,7 +74,7 @@ pub const CHOICES: &[Choice] = &[
     Choice {
         what: "what a change of the masks does with a queue that has no driver is not determined: the bus looks at the \
                flags of a driver that is not there",
-        known: "`__ap_revise_reserved` of 7.3; on 7.3.4 such a queue was bound by its masks in one run and not in another",
+        known: "`__ap_revise_reserved` of 7.3; on 7.3.4 a mask bound such a queue in one run and not in another",
         treatment: "where vfio_ap is loaded, both probe such queues before a mask is written",
     },
     Choice {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The AP bus of a real Linux and that of the driver's model, held against each other, and where vfio_ap is loaded that
-//! driver with its mediated devices: both get the same random steps of an administrator, and after each step the answers
-//! and everything that is watched must be equal.
+//! The AP bus of a real Linux and that of the driver's model, held against each other, and where vfio_ap is loaded
+//! that driver with its mediated devices: both get the same random steps of an administrator, and after each step the
+//! answers and everything that is watched must be equal.
 //!
 //! [`generate`] makes the steps of a seed. An [`Administrator`] carries them out: [`Model`] is one, a Linux is
 //! another, as a guest or as an LPAR that is reached from elsewhere. [`first_difference`] and [`shrink`] say where

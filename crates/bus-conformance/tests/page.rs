@@ -6,15 +6,19 @@ use std::fs;
 use std::path::PathBuf;
 
 use bus_conformance::{CHOICES, DIFFERENCES, Watch};
+use textwrap::{Options, WordSplitter};
+
+/// Columns of a page.
+const WIDTH: usize = 118;
 
 const HEAD: &str = "# Differences between kernels' AP buses
 
 Made by `crates/bus-conformance/tests/page.rs`; `KAPUT_WRITE_DOCS=1 cargo test -p bus-conformance --test page` makes it
 anew.
 
-`cargo xtask test linux` and `cargo xtask test lab` have a Linux and the driver's model carry out the same random steps of
-an administrator and compare them after each. The model does what the newest kernels do; these are the differences that are known. Any
-other one is a fault of the model. What the comparison has no part in stands in the
+`cargo xtask test linux` and `cargo xtask test lab` have a Linux and the driver's model carry out the same random steps
+of an administrator and compare them after each. The model does what the newest kernels do; these are the differences
+that are known. Any other one is a fault of the model. What the comparison has no part in stands in the
 [AP reference](../ap-reference.md#107-differences-between-kernels-buses).
 
 ";
@@ -27,23 +31,29 @@ In these the model differs on purpose, or nothing determines what a kernel does.
 ";
 
 const WITH_VFIO_AP: &str = "
-Where vfio_ap is loaded, in `cargo xtask test lab`, also the `status` of a queue, what KVM was told that a guest has, how
-often each queue was zeroized, what the driver logs as a warning or worse, and:
+Where vfio_ap is loaded, in `cargo xtask test lab`, also the `status` of a queue, what KVM was told that a guest has,
+how often each queue was zeroized, what the driver logs as a warning or worse, and:
 
 ";
+
+fn point(page: &mut String, marker: &str, text: &str) {
+    let indent = " ".repeat(marker.len());
+    let options = Options::new(WIDTH).initial_indent(marker).subsequent_indent(&indent).break_words(false);
+    let _ = writeln!(page, "{}", textwrap::fill(text, options.word_splitter(WordSplitter::NoHyphenation)));
+}
 
 fn page() -> String {
     let mut page = HEAD.to_owned();
     for row in DIFFERENCES {
-        let _ = writeln!(page, "* Before {}: {}.", row.since, row.what);
-        let _ = writeln!(page, "  - known: {}", row.known);
-        let _ = writeln!(page, "  - the comparison: {}", row.treatment);
+        point(&mut page, "* ", &format!("Before {}: {}.", row.since, row.what));
+        point(&mut page, "  - ", &format!("known: {}", row.known));
+        point(&mut page, "  - ", &format!("the comparison: {}", row.treatment));
     }
     page += CHOSEN;
     for row in CHOICES {
-        let _ = writeln!(page, "* {}{}.", row.what[..1].to_uppercase(), &row.what[1..]);
-        let _ = writeln!(page, "  - known: {}", row.known);
-        let _ = writeln!(page, "  - the comparison: {}", row.treatment);
+        point(&mut page, "* ", &format!("{}{}.", row.what[..1].to_uppercase(), &row.what[1..]));
+        point(&mut page, "  - ", &format!("known: {}", row.known));
+        point(&mut page, "  - ", &format!("the comparison: {}", row.treatment));
     }
     let Watch { bus, card, queue, driver, mdev, .. } = Watch::everything().with_vfio_ap(&[]);
     let list = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(",\n  ");

@@ -46,8 +46,8 @@ pub(crate) enum Change {
 /// The bus's bookkeeping. What the host has is asked of the hardware by [`Bus::scan`].
 #[derive(Default)]
 pub(crate) struct Bus {
-    /// Whether a change of the masks binds a queue that has no driver and is the host's by them. The kernel looks at the
-    /// flags of a driver that is not there, so either may be seen: `__ap_revise_reserved`.
+    /// Whether a change of the masks binds a queue that has no driver and is the host's by them. The kernel looks at
+    /// the flags of a driver that is not there, so either may be seen: `__ap_revise_reserved`.
     pub(crate) masks_bind_unbound: bool,
     /// Whether vfio_ap is not loaded: a queue that is given away has no driver then.
     pub(crate) without_vfio_ap: bool,

@@ -118,8 +118,8 @@ impl Hardware {
         failed
     }
 
-    /// ZAPQ of a queue that its driver has let go, as the AP bus issues it: nobody waits for it, nobody asks what came of
-    /// it. `ap_queue_remove`.
+    /// ZAPQ of a queue that its driver has let go, as the AP bus issues it: nobody waits for it, nobody asks what came
+    /// of it. `ap_queue_remove`.
     pub(crate) fn zeroize_unbound(&self, apqn: Apqn) {
         let _whatever_comes_of_it = self.status(Gr0::pqap(FunctionCode::ZAPQ, apqn), 0, 0);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The driver whose mediated devices are judged, as sysfs shows it. There are two: vfio_ap, and one that is no driver of
-//! AP but migrates and needs no hardware, by which this crate is judged itself.
+//! The driver whose mediated devices are judged, as sysfs shows it. There are two: vfio_ap, and one that is no driver
+//! of AP but migrates and needs no hardware, by which this crate is judged itself.
 
 /// A driver of mediated devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

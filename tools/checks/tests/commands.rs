@@ -160,7 +160,9 @@ fn is_known(command: &str) -> Outcome {
                 // An option whose value only stands for one is checked without both.
                 if word.starts_with("--") && all.peek().is_some_and(|next| stands_for(next) && !next.starts_with("--"))
                 {
-                    let (_, text, _) = run(&[words.first().map_or("--help", String::as_str), "--help"])?;
+                    let mut asked: Vec<&str> = words.iter().map(String::as_str).collect();
+                    asked.push("--help");
+                    let (_, text, _) = run(&asked)?;
                     ensure(text.contains(word), || format!("`{command}`: there is no {word}"))?;
                     all.next();
                 } else if !stands_for(word) {

@@ -263,7 +263,10 @@ fn a_tree_that_is_none_and_a_kernel_that_is_none_are_refused() {
     let shell = ["lab", "shell", "--ap", "05=cex8a/33", "--busybox", &there("busybox")];
     place.refuses(&[&shell[..], &["--kernel", &there("bzImage")]].concat(), &["no Linux kernel for s390x", "bzImage"]);
     place.refuses(&[&shell[..], &["--kernel", &there("none")]].concat(), &["cannot be read", "cargo xtask lab"]);
-    place.refuses(&["lab", "compare", &there("bzImage"), &there("bzImage")], &["bzImage", "no report"]);
+    place.refuses(
+        &["lab", "compare", &there("bzImage"), &there("bzImage")],
+        &["bzImage", "neither a kernel for s390x nor a report"],
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The page of a finding, and the index of all of them, as Markdown: `docs/findings/`. What a page says is made from the
-//! catalogue, the cases, the model and what kernels said; nothing is written by hand.
+//! The page of a finding, and the index of all of them, as Markdown: `docs/findings/`. What a page says is made from
+//! the catalogue, the cases, the model and what kernels said; nothing is written by hand.
 
 use std::cmp::Reverse;
 use std::fmt::Write as _;
@@ -18,7 +18,13 @@ fn wrapped(text: &str) -> String {
 }
 
 fn block(page: &mut String, lines: &str) {
-    _ = writeln!(page, "\n```text\n{}\n```", lines.trim_end());
+    let folded: Vec<String> = lines.trim_end().lines().map(folded).collect();
+    _ = writeln!(page, "\n```text\n{}\n```", folded.join("\n"));
+}
+
+fn folded(line: &str) -> String {
+    let options = Options::new(WIDTH).subsequent_indent("  ").break_words(false);
+    textwrap::fill(line, options.word_splitter(WordSplitter::NoHyphenation).word_separator(WordSeparator::AsciiSpace))
 }
 
 /// The index, the worst first.
@@ -49,7 +55,8 @@ pub fn index() -> String {
 #[must_use]
 pub fn page(finding: &Finding) -> String {
     let Finding { id, severity, group, what, shows, right } = finding;
-    let mut page = format!("# {id}\n\nSeverity {severity}; {}. {}\n", explain::seen_by(*group), explain::versions(id));
+    let head = format!("Severity {severity}; {}. {}", explain::seen_by(*group), explain::versions(id));
+    let mut page = format!("# {id}\n\n{}\n", wrapped(&head));
     for (title, text) in [("What the driver does", what), ("Why it matters", shows), ("What is right", right)] {
         _ = writeln!(page, "\n## {title}\n\n{}", wrapped(text));
     }

@@ -25,10 +25,15 @@ const ALLOCATIONS: u32 = 80;
 const TRIES: usize = 30;
 /// So many hosts in a row that cannot be made, and no more are tried.
 const HOSTLESS: usize = 5;
+/// Adapter 04 and domain 0033 are left, no control domain.
+const CONFIG: &str = "0x0800000000000000000000000000000000000000000000000000000000000000,\
+                      0x0000000000001000000000000000000000000000000000000000000000000000,\
+                      0x0000000000000000000000000000000000000000000000000000000000000000";
 /// What an administrator writes: value and path.
-const WRITES: [(&str, &str); 9] = [
+const WRITES: [(&str, &str); 10] = [
     ("1", "@/remove"),
     ("5", "@/unassign_adapter"),
+    (CONFIG, "@/ap_config"),
     ("7", "@/assign_adapter"),
     ("0x3a", "@/unassign_domain"),
     ("0x55", "@/assign_control_domain"),
@@ -276,18 +281,100 @@ pub fn hunt(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::time::Duration;
 
-    use vfio_ap::defect::Defect;
+    use ap_arch::{Apid, Apqn, Matrix};
     use vfio_ap::model::ModelFactory;
-    use vfio_ap::profile::Profile;
+    use vfio_mig::{
+        AdapterFault, Capabilities, Complaint, GuestCall, GuestReply, HostControl, LogLine, MigrationDevice,
+        QueueAnswer,
+    };
 
     use super::*;
 
-    /// Its host says what a real kernel would have suffered when an adapter is taken away.
-    fn faulty() -> ModelFactory {
-        let defects = vec![Defect::from_name("null-mdev-in-queue-collection").expect("a defect")];
-        ModelFactory { profile: Profile::Corrected, defects }
+    /// The correct driver on a kernel that complains when an adapter is taken from a device.
+    struct Complaining;
+
+    impl DeviceFactory for Complaining {
+        fn name(&self) -> String {
+            "complaining".to_owned()
+        }
+
+        fn host(&self, setup: &HostSetup) -> Result<Box<dyn HostControl>, NoHost> {
+            Ok(Box::new(ComplainingHost { host: ModelFactory::corrected().host(setup)?, complains: Cell::new(false) }))
+        }
+    }
+
+    struct ComplainingHost {
+        host: Box<dyn HostControl>,
+        complains: Cell<bool>,
+    }
+
+    impl HostControl for ComplainingHost {
+        fn sysfs_write(&self, path: &str, value: &str) -> Result<(), DeviceError> {
+            let written = self.host.sysfs_write(path, value);
+            self.complains.set(self.complains.get() || written.is_ok() && path.ends_with("/unassign_adapter"));
+            written
+        }
+
+        fn complaints(&self) -> Result<Vec<Complaint>, DeviceError> {
+            let what = "BUG: KASAN: slab-use-after-free in vfio_ap_mdev_unassign".to_owned();
+            let complaint = || Complaint { report: vec![what.clone()], what };
+            Ok(self.complains.get().then(complaint).into_iter().collect())
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            self.host.capabilities()
+        }
+
+        fn device(&self, mdev: &str) -> Box<dyn MigrationDevice + '_> {
+            self.host.device(mdev)
+        }
+
+        fn sysfs_read(&self, path: &str) -> Result<String, DeviceError> {
+            self.host.sysfs_read(path)
+        }
+
+        fn log(&self, since: u64) -> Result<Vec<LogLine>, DeviceError> {
+            self.host.log(since)
+        }
+
+        fn reset_counts(&self) -> Result<BTreeMap<Apqn, u64>, DeviceError> {
+            self.host.reset_counts()
+        }
+
+        fn adapter(&self, adapter: Apid, fault: AdapterFault) -> Result<(), DeviceError> {
+            self.host.adapter(adapter, fault)
+        }
+
+        fn set_queue_answer(&self, apqn: Apqn, answer: Option<QueueAnswer>) -> Result<(), DeviceError> {
+            self.host.set_queue_answer(apqn, answer)
+        }
+
+        fn fail_resets(&self, apqn: Apqn, fail: bool) -> Result<(), DeviceError> {
+            self.host.fail_resets(apqn, fail)
+        }
+
+        fn pass_time(&self, nanoseconds: u64) -> Result<(), DeviceError> {
+            self.host.pass_time(nanoseconds)
+        }
+
+        fn set_poison(&self, poison: &Matrix) -> Result<(), DeviceError> {
+            self.host.set_poison(poison)
+        }
+
+        fn guest_memory(&self, mdev: &str, address: u64, length: u32) -> Result<Vec<u8>, DeviceError> {
+            self.host.guest_memory(mdev, address, length)
+        }
+
+        fn guest_execute(&self, mdev: &str, call: &GuestCall) -> Result<GuestReply, DeviceError> {
+            self.host.guest_execute(mdev, call)
+        }
+
+        fn set_secure_execution(&self, host: bool, guest: bool) -> Result<(), DeviceError> {
+            self.host.set_secure_execution(host, guest)
+        }
     }
 
     #[test]
@@ -305,17 +392,17 @@ mod tests {
     fn a_sequence_is_shrunk_to_the_step_that_the_kernel_complains_about() {
         let text = "get\nset resuming\nwrite 0..20\necho 5 > @/unassign_adapter\nsize\non b: get\nclose\n";
         let noisy: Sequence = text.parse().expect("steps");
-        let found = play(&faulty(), &noisy).expect("a host").found;
+        let found = play(&Complaining, &noisy).expect("a host").found;
         let [(key, _)] = &found[..] else { panic!("{found:?}") };
         let until = Instant::now() + Duration::from_secs(60);
-        assert_eq!(shrink(&faulty(), noisy, key, until).to_string(), "echo 5 > @/unassign_adapter\n");
+        assert_eq!(shrink(&Complaining, noisy, key, until).to_string(), "echo 5 > @/unassign_adapter\n");
     }
 
     #[test]
     fn a_hunt_finds_what_there_is_and_nothing_on_the_correct_driver() {
         let until = || Instant::now() + Duration::from_secs(3);
         let mut told = Vec::new();
-        let (played, found) = hunt(&faulty(), 1, until(), &mut |found| told.push(found.key.clone())).expect("hosts");
+        let (played, found) = hunt(&Complaining, 1, until(), &mut |found| told.push(found.key.clone())).expect("hosts");
         assert!(played > 0 && !found.is_empty() && told.len() == found.len(), "{played}: {found:#?}");
         let (_, found) = hunt(&ModelFactory::corrected(), 1, until(), &mut |_| {}).expect("hosts");
         // A call that waits holds what it needs, and others wait for it.

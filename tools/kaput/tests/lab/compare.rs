@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The real driver against its model, step by step: the AP bus, vfio_ap, mediated devices and their guests. What is done
-//! and compared is decided by `bus-conformance`; here is how an LPAR is asked.
+//! The real driver against its model, step by step: the AP bus, vfio_ap, mediated devices and their guests. What is
+//! done and compared is decided by `bus-conformance`; here is how an LPAR is asked.
 //!
-//! By hand with more: `KAPUT_BUS_SEEDS=1-10 KAPUT_BUS_STEPS=500 cargo xtask test lab`; each seed has an LPAR of its own.
+//! By hand with more: `KAPUT_BUS_SEEDS=1-10 KAPUT_BUS_STEPS=500 cargo xtask test lab`; each seed has an LPAR of its
+//! own.
 
 use std::collections::BTreeMap;
 use std::fs;

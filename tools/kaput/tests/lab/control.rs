@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A control: the kernel's own sample of a driver that migrates, `mtty`, judged by the same cases, the same agent and the
-//! same adapter, so by real system calls that really migrate. It knows nothing of AP: of the cases those are asked that
-//! are about VFIO alone. One that fails here and with vfio_ap is the case's fault.
+//! A control: the kernel's own sample of a driver that migrates, `mtty`, judged by the same cases, the same agent and
+//! the same adapter, so by real system calls that really migrate. It knows nothing of AP: of the cases those are asked
+//! that are about VFIO alone. One that fails here and with vfio_ap is the case's fault.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;

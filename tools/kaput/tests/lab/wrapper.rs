@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `kaput qemu --lpar` in the place of `qemu-system-s390x`: the script of two lines that `docs/any-guest.md` shows, with
-//! the arguments that virtme-ng and the kernel's own `kunit.py` pass. Their kernels have a root file system or tests;
-//! the lab's has neither, and ends where it looks for them.
+//! `kaput qemu --lpar` in the place of `qemu-system-s390x`: the script of two lines that `docs/any-guest.md` shows,
+//! with the arguments that virtme-ng and the kernel's own `kunit.py` pass. Their kernels have a root file system or
+//! tests; the lab's has neither, and ends where it looks for them.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -24,8 +24,8 @@ const NO_SIE: &str = "SIE is not available";
 const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// `LinuxSourceTreeOperationsQemu.start` in tools/testing/kunit/kunit_kernel.py with qemu_configs/s390.py, of Linux 7.3;
-/// `panic=-1` is `--kernel_args`. `KERNEL` and `FOLDER` are filled in.
+/// `LinuxSourceTreeOperationsQemu.start` in tools/testing/kunit/kunit_kernel.py with qemu_configs/s390.py, of Linux
+/// 7.3; `panic=-1` is `--kernel_args`. `KERNEL` and `FOLDER` are filled in.
 const KUNIT: &[&str] = &[
     "-nodefaults",
     "-m",
@@ -103,8 +103,8 @@ const VNG: &[&str] = &[
     "-append",
     "virtme_hostname=virtme-ng nr_open=1048576 virtme_console=ttysclp0 console=ttysclp0 earlyprintk=sclp panic=-1 \
      virtme.exec=`dW5hbWUgLWE=` virtme_root_user=1 rootfstype=9p \
-     rootflags=version=9p2000.L,trans=virtio,access=any,msize=524288 raid=noautodetect ro loglevel=7 init=/bin/sh -- -c \
-     \"mount -t tmpfs run /run; exec /run/virtme/guesttools/virtme-init\"",
+     rootflags=version=9p2000.L,trans=virtio,access=any,msize=524288 raid=noautodetect ro loglevel=7 init=/bin/sh -- \
+     -c \"mount -t tmpfs run /run; exec /run/virtme/guesttools/virtme-init\"",
 ];
 
 pub(crate) fn boots_for_kunit(bench: &Bench) -> Result<(), String> {
