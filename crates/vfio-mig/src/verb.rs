@@ -2,6 +2,8 @@
 //! Verbs as data, for those that do not come one after the other: two at once, or one that waits inside the driver for
 //! the memory that it copies from or to.
 
+use std::fmt;
+
 use crate::{DeviceError, DeviceState};
 
 /// A data stream that `set_state` returned: the file descriptor of the uAPI.
@@ -45,6 +47,20 @@ pub enum Answered {
     Bytes(Vec<u8>),
     /// How many bytes were taken.
     Written(usize),
+}
+
+impl fmt::Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done | Self::Stream(None) => f.write_str("ok"),
+            Self::Stream(Some(_)) => f.write_str("ok, stream"),
+            Self::State(state) => write!(f, "{state}"),
+            Self::Size(size) => write!(f, "{size}"),
+            Self::Bytes(bytes) if bytes.is_empty() => f.write_str("end"),
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Written(count) => write!(f, "{count}"),
+        }
+    }
 }
 
 /// A verb that is under way, such as a read or write that waits inside the driver. Dropped without [`Parked::release`]

@@ -27,18 +27,6 @@ impl<T> Answer<T> {
     }
 }
 
-/// The answer of a verb that is data.
-pub(crate) fn text(answered: &Answered) -> String {
-    match answered {
-        Answered::Done => ().show(),
-        Answered::Stream(stream) => stream.show(),
-        Answered::State(state) => state.show(),
-        Answered::Size(size) => size.show(),
-        Answered::Bytes(bytes) => bytes.show(),
-        Answered::Written(count) => count.show(),
-    }
-}
-
 /// How an answer is written in a record and compared.
 pub(super) trait Show {
     fn show(&self) -> String;
@@ -46,13 +34,13 @@ pub(super) trait Show {
 
 impl Show for () {
     fn show(&self) -> String {
-        "ok".to_owned()
+        Answered::Done.to_string()
     }
 }
 
 impl Show for Option<StreamId> {
     fn show(&self) -> String {
-        if self.is_some() { "ok, stream" } else { "ok" }.to_owned()
+        Answered::Stream(*self).to_string()
     }
 }
 

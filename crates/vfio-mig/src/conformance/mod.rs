@@ -15,7 +15,6 @@ mod run;
 mod script;
 mod side;
 
-pub(crate) use answer::text as text_of;
 pub use case::Case;
 pub use cases::all as cases;
 pub use cases::races;

@@ -33,7 +33,7 @@ impl Done {
     #[must_use]
     pub fn answer(&self) -> String {
         let answer = match &self.result {
-            Ok(answered) => crate::conformance::text_of(answered),
+            Ok(answered) => answered.to_string(),
             Err(DeviceError::Refused { errno, .. }) => errno.to_string(),
             Err(error) => error.to_string(),
         };
