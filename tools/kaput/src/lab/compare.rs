@@ -11,7 +11,7 @@ use crate::outcome::verdict::word;
 
 /// What each case said of one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdicts(pub BTreeMap<String, Verdict>);
+pub struct Verdicts(BTreeMap<String, Verdict>);
 
 /// A line of a report in JSON, as far as it is of use here; the last line has the counts and no case.
 #[derive(Deserialize)]
@@ -21,6 +21,12 @@ struct Line {
 }
 
 impl Verdicts {
+    /// Whether there is no case.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Those of a run.
     #[must_use]
     pub fn of(results: &[CaseResult]) -> Self {
@@ -93,7 +99,9 @@ const fn rank(verdict: Verdict) -> Option<u8> {
         Verdict::Pass => Some(0),
         Verdict::Differs => Some(1),
         Verdict::Fail => Some(2),
-        Verdict::Skip | Verdict::Broken => None,
+        // The host was lost: worse than any answer, and nothing says that it is not the driver's doing.
+        Verdict::Broken => Some(3),
+        Verdict::Skip => None,
     }
 }
 

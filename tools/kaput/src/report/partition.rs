@@ -2,7 +2,7 @@
 //! A share of the scenarios that were chosen, for several runners: as cargo-nextest's `count:`, the Mth of N takes
 //! every Nth, beginning with the Mth. Whoever puts the shares together again must notice one that is missing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -42,39 +42,49 @@ impl Partition {
     }
 }
 
-/// Looks whether reports are the shares of one whole, given for each report the shares and scenarios in it.
+/// Looks whether reports are the shares of one whole, given for each report the shares and scenarios in it. How many
+/// scenarios a share has follows from how many all have, so a report that was cut short is noticed as well.
 ///
 /// # Errors
 /// What is missing, or there twice.
 pub fn check(reports: &[Vec<(Option<Partition>, &str)>]) -> Result<(), String> {
-    let mut parts = BTreeSet::new();
+    let mut sizes = BTreeMap::new();
     let mut scenarios = BTreeSet::new();
     for report in reports {
-        let mut of_report = BTreeSet::new();
+        let mut of_report = BTreeMap::new();
         for (part, scenario) in report {
-            of_report.insert(part.ok_or_else(|| format!("{scenario} was run without --partition"))?);
+            let part = part.ok_or_else(|| format!("{scenario} was run without --partition"))?;
+            *of_report.entry(part).or_insert(0_usize) += 1;
             if !scenarios.insert(*scenario) {
                 return Err(format!("{scenario} is there twice"));
             }
         }
-        for part in of_report {
-            if !parts.insert(part) {
+        for (part, size) in of_report {
+            if sizes.insert(part, size).is_some() {
                 return Err(format!("the share {part} is there twice"));
             }
         }
     }
-    let Some(of) = parts.first().map(|first| first.of) else { return Ok(()) };
-    if let Some(other) = parts.iter().find(|part| part.of != of) {
+    let Some(of) = sizes.keys().next().map(|first| first.of) else { return Ok(()) };
+    if let Some(other) = sizes.keys().find(|part| part.of != of) {
         return Err(format!("{other} is a share of another whole than those of {of}"));
     }
-    // A share can be empty, and then so is its report.
+    // A share beyond the number of scenarios is empty, and then so is its report.
+    let all = scenarios.len();
+    let wanted = |part: usize| if part > all { 0 } else { (all - part) / of + 1 };
+    let size = |part: usize| sizes.get(&Partition { part, of }).copied().unwrap_or(0);
+    let named = |is_meant: &dyn Fn(usize) -> bool| {
+        let parts = (1..=of).filter(|part| is_meant(*part)).take(SHOWN);
+        parts.map(|part| Partition { part, of }.to_string()).collect::<Vec<_>>().join(", ")
+    };
     let empty = reports.iter().filter(|report| report.is_empty()).count();
-    let missing: Vec<String> = (1..=of.min(parts.len() + empty + SHOWN))
-        .map(|part| Partition { part, of })
-        .filter(|part| !parts.contains(part))
-        .map(|part| part.to_string())
-        .collect();
-    if parts.len() + empty < of { Err(format!("a share is missing: {}", missing.join(", "))) } else { Ok(()) }
+    if sizes.len() + empty < of || (1..=all.min(of)).any(|part| size(part) == 0) {
+        return Err(format!("a share is missing: {}", named(&|part| size(part) == 0)));
+    }
+    if sizes.iter().any(|(part, size)| *size != wanted(part.part)) {
+        return Err(format!("a share is incomplete: {}", named(&|part| size(part) != wanted(part))));
+    }
+    Ok(())
 }
 
 /// Missing shares that are named at most.
@@ -105,7 +115,11 @@ mod tests {
         let first = || vec![(Some(part("1/3")), "a"), (Some(part("1/3")), "d")];
         let (second, third) = (vec![(Some(part("2/3")), "b")], vec![(Some(part("3/3")), "c")]);
         assert_eq!(check(&[third.clone(), first(), second.clone()]), Ok(()));
-        assert_eq!(check(&[first(), second.clone(), Vec::new()]), Ok(()));
+        assert_eq!(check(&[first(), second.clone(), Vec::new()]), Err("a share is missing: 3/3".to_owned()));
+        let only = |text, scenario| vec![(Some(part(text)), scenario)];
+        assert_eq!(check(&[only("1/3", "a"), second.clone(), Vec::new()]), Ok(()));
+        let torn = check(&[only("1/2", "a"), vec![(Some(part("2/2")), "b"), (Some(part("2/2")), "d")]]);
+        assert!(torn.is_err_and(|why| why.contains("incomplete")));
         assert_eq!(check(&[first(), third.clone()]), Err("a share is missing: 2/3".to_owned()));
         assert_eq!(check(&[first(), first(), third]), Err("a is there twice".to_owned()));
         let again = vec![(Some(part("2/3")), "x")];

@@ -392,6 +392,9 @@ impl Compare {
             };
             both.push(verdicts);
         }
+        if both.iter().any(Verdicts::is_empty) {
+            return Err(miette!("no case has {} in its name", self.judging.only.join(" or ")));
+        }
         let (_, worse, text) = compare(&both[0], &both[1]);
         print(text).await?;
         Ok(if worse == 0 { Exit::AsExpected } else { Exit::NotAsExpected }.status())
