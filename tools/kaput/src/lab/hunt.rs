@@ -244,7 +244,7 @@ pub fn hunt(
     until: Instant,
     tell: &mut dyn FnMut(&Found),
 ) -> Result<(usize, Vec<Found>), NoHost> {
-    let (mut draw, mut played, mut hostless) = (Draw::new(seed), 0, 0);
+    let (mut draw, mut played, mut hostless, mut last) = (Draw::new(seed), 0, 0, None);
     let mut all = BTreeMap::<Key, Found>::new();
     while Instant::now() < until {
         let sequence = draw.sequence();
@@ -253,8 +253,9 @@ pub fn hunt(
             // A machine that is kept from running cannot make a host in time now and then.
             Err(error) => {
                 hostless += 1;
+                last = Some(error);
                 if hostless == HOSTLESS {
-                    return Err(error);
+                    break;
                 }
                 continue;
             }
@@ -276,7 +277,11 @@ pub fn hunt(
             all.insert(key, found);
         }
     }
-    Ok((played, all.into_values().collect()))
+    // What was found is worth more than why it ended.
+    match last {
+        Some(error) if all.is_empty() && (played == 0 || hostless == HOSTLESS) => Err(error),
+        _ => Ok((played, all.into_values().collect())),
+    }
 }
 
 #[cfg(test)]

@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use vfio_linux::LinuxFactory;
 use vfio_mig::catalogue::finding_of;
-use vfio_mig::conformance::DeviceFactory;
+use vfio_mig::conformance::{DeviceFactory, NoHost};
 use vfio_mig::sequence::Sequence;
 
 use super::{GOODBYE, Lpars, NamedKernel};
 use crate::cli::interrupts::Interrupts;
-use crate::cli::print::print;
+use crate::cli::print::{complain, print};
 use crate::conformance::stoppable::Stoppable;
 use crate::lab::cache;
 use crate::lab::hunt::{Found, Played, hunt, play};
 use crate::lab::kept::Kept;
+use crate::lab::lpar::LparError;
 use crate::lab::machines::LabMachines;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::verdict::Exit;
@@ -64,26 +65,43 @@ pub(crate) struct Replay {
     kernel: NamedKernel,
     /// The case file
     file: PathBuf,
-    /// How often at most: until it shows again
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    /// Repeats the calls until the kernel complains, at most this many times
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
 }
 
-/// Does something with LPARs, on a thread of its own that a signal ends.
+/// Why LPARs were of no use.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+enum Ended {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lpar(#[from] LparError),
+    #[error(transparent)]
+    NoHost(#[from] NoHost),
+}
+
+/// Does something with LPARs, on a thread of its own that a signal ends; `None` if that failed, which was said.
 async fn with_lpars<T: Send + 'static>(
     (lpars, kernel): (&Lpars, &NamedKernel),
     interrupts: &Interrupts,
-    work: impl FnOnce(&dyn DeviceFactory) -> Result<T> + Send + 'static,
-) -> Result<Result<T>> {
+    work: impl FnOnce(&dyn DeviceFactory) -> Result<T, NoHost> + Send + 'static,
+) -> Result<Option<T>> {
     let folder = RunFolder::create()?;
     let parts = lpars.parts(kernel.find()?, interrupts, folder.path()).await?;
     let (kept, place) = (cache::folder()?.join("kept"), folder.path().to_owned());
     let on_thread = move |stop: &AtomicBool| {
         let machines = LabMachines::new(Kept::new(parts, kept)?, place)?;
         let factory = LinuxFactory(machines);
-        work(&Stoppable(&factory, stop))
+        Ok(work(&Stoppable(&factory, stop))?)
     };
-    interrupts.unless_stopped(GOODBYE, on_thread).await
+    match interrupts.unless_stopped(GOODBYE, on_thread).await? {
+        Ok(done) => Ok(Some(done)),
+        Err(error) => {
+            let error: Ended = error;
+            complain(miette::Report::new(error)).await;
+            Ok(None)
+        }
+    }
 }
 
 impl Hunt {
@@ -96,12 +114,10 @@ impl Hunt {
             let name = factory.name();
             let mut files = Vec::new();
             let mut tell = |found: &Found| files.push(write(&into, &name, seed, found));
-            let hunted = hunt(factory, seed, Instant::now() + time, &mut tell);
-            let (played, found) = hunted.map_err(|error| miette!("{error}"))?;
-            files.into_iter().collect::<Result<Vec<()>>>()?;
-            Ok((played, found))
+            let (played, found) = hunt(factory, seed, Instant::now() + time, &mut tell)?;
+            Ok((played, found, files))
         });
-        let (played, found) = hunted.await??;
+        let Some((played, found, files)) = hunted.await? else { return Ok(Exit::Infrastructure.status()) };
         let mut text = String::new();
         for Found { key, sequence, times, .. } in &found {
             let known = finding_of(key).unwrap_or("unknown");
@@ -109,6 +125,7 @@ impl Hunt {
         }
         _ = writeln!(text, "{played} sequences, {} findings", found.len());
         print(text).await?;
+        files.into_iter().collect::<Result<Vec<()>>>()?;
         Ok(if found.is_empty() { Exit::AsExpected } else { Exit::NotAsExpected }.status())
     }
 }
@@ -136,14 +153,14 @@ impl Replay {
         let played = with_lpars((&self.lpars, &self.kernel), interrupts, move |factory| {
             let mut played = Played::default();
             for _ in 0..times {
-                played = play(factory, &sequence).map_err(|error| miette!("{error}"))?;
+                played = play(factory, &sequence)?;
                 if !played.found.is_empty() {
                     break;
                 }
             }
             Ok(played)
         });
-        let Played { calls, found, .. } = played.await??;
+        let Some(Played { calls, found, .. }) = played.await? else { return Ok(Exit::Infrastructure.status()) };
         let mut text = String::new();
         for done in &calls {
             _ = writeln!(text, "{} = {}", done.call, done.answer());
