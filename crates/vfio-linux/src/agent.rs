@@ -304,6 +304,10 @@ impl SystemCalls for Agent {
                 value = done(answer)?;
             }
             values.push(value.map(u64::cast_signed));
+            if value.is_none() {
+                // It hangs, and so the thread takes no other.
+                break;
+            }
         }
         Ok(values)
     }

@@ -259,8 +259,16 @@ impl MigrationDevice for LinuxDevice<'_> {
     }
 
     fn begin(&self, verb: &Verb) -> Result<Box<dyn Parked + '_>, DeviceError> {
-        let fd = if is_of_stream(verb) { None } else { Some(self.file()?.fd) };
-        Ok(Box::new(ParkedCall::begin(self.linux, verb, fd)?))
+        if *verb == Verb::CloseDevice {
+            let reason = "a device is closed together with what belongs to it, so nothing can be done meanwhile";
+            return Err(DeviceError::refused(Errno::EINVAL, reason));
+        }
+        let file = if is_of_stream(verb) { None } else { Some(self.file()?) };
+        if let Some(File { fd, is_passing: true }) = file {
+            self.linux.close(fd)?;
+            return Err(Errno::ENODEV.into());
+        }
+        Ok(Box::new(ParkedCall::begin(self.linux, verb, file.map(|file| file.fd))?))
     }
 
     fn park(&self, verb: &Verb, at: usize) -> Result<Box<dyn Parked + '_>, DeviceError> {

@@ -135,7 +135,9 @@ impl Kmsg {
     }
 
     fn take(&mut self, bytes: &[u8], names: &Names) {
-        let Some(record) = Record::parse(bytes) else { return };
+        let Some(record) = Record::parse(bytes).filter(|record| record.text.as_bytes() != NEXT.trim_ascii_end()) else {
+            return;
+        };
         let text = names.text(&record.text);
         if BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) || text.contains(PROGRAM_CHECK) {
             self.in_report = true;

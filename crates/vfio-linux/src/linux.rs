@@ -125,9 +125,11 @@ impl Linux {
 
     /// Makes calls that wait for nothing, one after the other, in one exchange; what each returned.
     pub(crate) fn call_all(&self, calls: &[(u64, [u64; 6])]) -> Result<Vec<i64>, DeviceError> {
+        self.check_stuck()?;
         let thread = Thread(self.main.load(Ordering::Relaxed));
         let values = self.calls.run_all(thread, calls, self.patience)?;
         values.into_iter().collect::<Option<_>>().ok_or_else(|| {
+            self.has_hung.store(true, Ordering::Relaxed);
             self.main.store(self.take_thread().0, Ordering::Relaxed);
             DeviceError::Hung(format!("one of {} calls has not returned", calls.len()))
         })

@@ -96,8 +96,7 @@ impl Complaint {
         let mut lines = vec![self.what.clone()];
         let (mut frames, mut skips) = (0, false);
         for line in self.report.iter().skip(1).map(|line| line.trim_start_matches("\\x0a").trim()) {
-            if frame(line).is_some() {
-                let name = frame(line).unwrap_or_default();
+            if let Some(name) = frame(line) {
                 if !skips && frames < SHOWN_FRAMES && !ALLOCATORS.iter().any(|part| name.starts_with(part)) {
                     lines.push(format!("  {line}"));
                     frames += 1;
@@ -121,7 +120,11 @@ impl Complaint {
     fn frames(&self, section: &str) -> Vec<&str> {
         let begins = |line: &&String| line.trim_start().starts_with(section);
         let mut lines = self.report.iter().skip_while(|line| !section.is_empty() && !begins(line));
-        let head = if section.is_empty() { frame(&self.what) } else { lines.next().and(None) };
+        let head = if section.is_empty() { frame(&self.what) } else { None };
+        if !section.is_empty() {
+            // Its heading.
+            lines.next();
+        }
         let is_over = |line: &str| {
             ["Allocated by", "Freed by", "Last potentially", "The buggy"]
                 .iter()

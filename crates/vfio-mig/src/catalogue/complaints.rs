@@ -6,7 +6,6 @@ use crate::complaint::Key;
 
 /// Part of the kind, of the function and of the object, and the finding. The first that fits counts.
 const KNOWN: &[(&str, &str, &str, &str)] = &[
-    ("lock order", "vfio_ap", "mdevs_lock", "probe-registers-under-global-lock"),
     ("lock order", "vfio", "mdevs_lock", "probe-registers-under-global-lock"),
     ("self-deadlock", "vfio_ap_mdev_release_dev", "mdevs_lock", "probe-error-path-self-deadlock"),
     ("foreign unlock", "vfio_ap_resuming_write", "mdevs_lock", "unlocks-mutex-held-by-another-thread"),

@@ -125,7 +125,7 @@ findings! {
         "Duplicated or skipped blocks, or a read beyond the buffer.",
         "Check, transfer and update under one lock: vfio-ap migration spec 4.1.";
     "concurrent-writes-race-on-position", High, Checker,
-        "The same on the write side.",
+        "The position of a write is advanced after the lock is dropped.",
         "Two writers both act as the first; two applications.",
         "Writers are serialised: vfio-ap migration spec 4.1.";
     "reallocated-pointer-not-published", Critical, Checker,

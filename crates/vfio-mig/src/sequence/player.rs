@@ -220,7 +220,11 @@ impl<'d> Player<'d> {
     }
 
     fn together(&mut self, step: &Step, device: usize, acts: &[Act]) -> Result<Vec<Done>, DeviceError> {
-        let verbs: Vec<Verb> = acts.iter().filter_map(|act| self.verb(device, act)).collect();
+        let (acts, verbs): (Vec<&Act>, Vec<Verb>) =
+            acts.iter().filter_map(|act| Some((act, self.verb(device, act)?))).unzip();
+        if verbs.is_empty() {
+            return Ok(Vec::new());
+        }
         let answers = match self.devices[device].1.together(&verbs) {
             Ok(answers) => answers,
             // The device is not there or not open.
@@ -228,9 +232,9 @@ impl<'d> Player<'d> {
             Err(error) => return Err(error),
         };
         let mut ended = Vec::new();
-        for (verb, result) in verbs.iter().zip(answers) {
+        for ((act, verb), result) in acts.iter().zip(&verbs).zip(answers) {
             self.note(device, verb, &result);
-            ended.push(done(format!("{step}: {}", name(verb)), result)?);
+            ended.push(done(format!("{step}: {act}"), result)?);
         }
         Ok(ended)
     }
@@ -268,19 +272,5 @@ fn done(call: String, result: Result<Answered, DeviceError>) -> Result<Done, Dev
     match result {
         Err(error @ DeviceError::Transport(_)) => Err(error),
         result => Ok(Done { call, result, overtook: false, failed: false }),
-    }
-}
-
-/// A verb in a word.
-const fn name(verb: &Verb) -> &'static str {
-    match verb {
-        Verb::SetState(_) => "set",
-        Verb::State => "get",
-        Verb::DataSize => "size",
-        Verb::Read(..) => "read",
-        Verb::Write(..) => "write",
-        Verb::Close(_) => "close",
-        Verb::Reset => "reset",
-        Verb::CloseDevice => "close-device",
     }
 }

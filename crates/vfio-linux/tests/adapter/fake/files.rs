@@ -134,6 +134,8 @@ impl State {
                     .ask(Request::MigrationRead { stream, length, offset, fault_at })
                     .map(|reply: DataReply| reply.data.0)
             }
+            // Every call makes two allocations.
+            Some(Open::FailNth { number }) if matches!(&**number, "1" | "2") => Ok(b"0".to_vec()),
             Some(Open::FailNth { number }) => Ok(number.clone().into_bytes()),
             Some(Open::Content { bytes, at }) => {
                 let rest = &bytes[*at..];

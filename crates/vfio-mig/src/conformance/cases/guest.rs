@@ -90,7 +90,7 @@ fn matrix_from_zero(script: &Script<'_>) -> Result<(), Stop> {
     let bytes = full(script)?;
     for poison in [matrix(&[7], &[], &[0x55]), matrix(&[6], &[], &[])] {
         let side = script.destination()?;
-        let filled = format!("uninitialised memory is filled, where it can be chosen with {}", text_of(&poison));
+        let filled = format!("uninitialised memory holds {}, where that can be chosen", text_of(&poison));
         side.host_call(&filled, side.host.set_poison(&poison))?;
         let (_, answer) = offer(&side, &bytes)?;
         script.expect("write of the whole stream", answer, &bytes.len().to_string(), &[])?;
@@ -179,7 +179,7 @@ fn adapter_and_domain(script: &Script<'_>) -> Result<(), Stop> {
 
 fn uninvolved(script: &Script<'_>) -> Result<(), Stop> {
     let side = script.source()?;
-    let filled = "uninitialised memory is filled, where it can be chosen with adapter 06";
+    let filled = "uninitialised memory holds adapter 06, where that can be chosen";
     side.host_call(filled, side.host.set_poison(&matrix(&[6], &[], &[])))?;
     let apqn = Apqn::new(6, 0x33);
     send(&side, B, apqn)?;

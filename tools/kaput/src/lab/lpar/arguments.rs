@@ -8,10 +8,11 @@ use crate::hosts::qemu::escaped;
 use crate::lab::parts::Parts;
 
 /// The kernel's command line. It ends where it cannot go on, and QEMU with it; interruptions of queues do not come over
-/// from the hardware's owner, so the AP bus polls. Where slabs can be traced, they are.
+/// from the hardware's owner, so the AP bus polls. Where slabs can be traced, they are. What
+/// we write into the log is never left out.
 #[must_use]
 pub const fn command_line() -> &'static str {
-    "console=ttysclp0 loglevel=3 oops=panic panic=-1 ap.useirq=0 slab_debug=U,kmalloc-*"
+    "console=ttysclp0 loglevel=3 oops=panic panic=-1 ap.useirq=0 printk.devkmsg=on slab_debug=U,kmalloc-*"
 }
 
 pub(super) fn arguments(parts: &Parts, file: &impl Fn(&str) -> PathBuf, from: From<'_>) -> Vec<String> {
