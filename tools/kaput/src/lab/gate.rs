@@ -100,7 +100,9 @@ impl Gate {
         let is_new = !std::mem::replace(&mut state.unasked, true);
         state.close();
         // An LPAR waits for nobody's QEMU for long, and loses nothing by it.
-        self.drained(state);
+        if !self.drained(state) {
+            self.state().forced += 1;
+        }
         is_new
     }
 
