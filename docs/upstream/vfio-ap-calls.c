@@ -16,6 +16,19 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#ifndef VFIO_DEVICE_BIND_IOMMUFD /* The headers are older than Linux 6.6. */
+struct vfio_device_bind_iommufd {
+	__u32 argsz, flags;
+	__s32 iommufd;
+	__u32 out_devid;
+};
+#define VFIO_DEVICE_BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
+#endif
+#ifndef KVM_DEV_VFIO_FILE
+#define KVM_DEV_VFIO_FILE 1
+#define KVM_DEV_VFIO_FILE_ADD 1
+#endif
+
 static unsigned char stream[4 << 20];
 static char folder[128];
 

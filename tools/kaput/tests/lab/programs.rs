@@ -20,6 +20,8 @@ const OPTIONS: [&str; 7] = ["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-p
 const CARDS: &str = "04=cex8c,05=cex8c,06=cex8c/33,3a";
 /// By these words a report of a checker begins, and what a program says itself.
 const SHOWN: [&str; 4] = ["BUG: KASAN: ", "WARNING: possible ", "WARNING: bad unlock balance", "SHOWN: "];
+/// What a program says when a call does not return in time.
+const HANGS: &str = "a call does not return";
 /// What a program says of a driver without migration, which has none of the findings.
 const WITHOUT_MIGRATION: &str = "a stream of -1 bytes";
 /// An LPAR of a program that hangs ends by itself before.
@@ -32,6 +34,12 @@ pub(crate) fn missing() -> Option<&'static str> {
     (!works).then_some("there is no C library for s390x: libc6-dev-s390x-cross")
 }
 
+fn compile_one(source: &Path, binary: &Path) -> Result<(), String> {
+    let output = Command::new(COMPILER).args(OPTIONS).args([binary, source]).output();
+    let output = output.map_err(|error| format!("{COMPILER}: {error}"))?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
 /// The programs, compiled into a folder, by their findings.
 fn compiled(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>, String> {
     let mut programs = Vec::new();
@@ -39,18 +47,17 @@ fn compiled(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>, String> {
         let Ok(text) = program::of(finding.id) else { continue };
         let (source, binary) = (folder.join(format!("{}.c", finding.id)), folder.join(finding.id));
         std::fs::write(&source, text).map_err(|error| error.to_string())?;
-        let output = Command::new(COMPILER).args(OPTIONS).args([&binary, &source]).output();
-        let output = output.map_err(|error| format!("{COMPILER}: {error}"))?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-        }
+        compile_one(&source, &binary)?;
         programs.push((finding.id, binary));
     }
     Ok(programs)
 }
 
 pub(crate) fn compile(bench: &Bench) -> Result<(), String> {
-    let programs = compiled(&bench.folder("programs")?)?;
+    let folder = bench.folder("programs")?;
+    let reported = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/upstream/vfio-ap-calls.c");
+    compile_one(&reported, &folder.join("vfio-ap-calls"))?;
+    let programs = compiled(&folder)?;
     println!("{} programs", programs.len());
     if programs.len() >= 12 { Ok(()) } else { Err("there are fewer than twelve".to_owned()) }
 }
@@ -58,7 +65,7 @@ pub(crate) fn compile(bench: &Bench) -> Result<(), String> {
 /// On a kernel with checkers, or with traced slabs for those that look for leaks.
 pub(crate) fn show(bench: &Bench) -> Result<(), String> {
     let kernel = |variable| std::env::var(variable).map_err(|_| format!("{variable} names no kernel"));
-    let mut wrong = Vec::new();
+    let (mut wrong, mut shows, mut not_asked) = (Vec::new(), 0, 0);
     for (id, binary) in compiled(&bench.folder("shown")?)? {
         let traced = evidence::of(id).is_some_and(|evidence| evidence.kernel.contains("traced"));
         let kernel = kernel(if traced { "KAPUT_LAB_PATTERN" } else { "KAPUT_LAB_CHECKERS" })?;
@@ -66,12 +73,24 @@ pub(crate) fn show(bench: &Bench) -> Result<(), String> {
         lpar.arg(PATIENCE).arg(env!("CARGO_BIN_EXE_kaput")).args(["lab", "shell", "--ap", CARDS, "--kernel", &kernel]);
         let output = lpar.arg("--program").arg(&binary).output().map_err(|error| error.to_string())?;
         let console = String::from_utf8_lossy(&output.stdout);
-        let shown = console.lines().find(|line| SHOWN.iter().any(|words| line.contains(words)));
+        // A slow machine makes any call late: that is its finding only where the kernel was seen to let one hang.
+        let hangs = evidence::of(id).is_some_and(|seen| seen.said.iter().any(|line| line.contains("does not return")));
+        let is_shown = |line: &&str| SHOWN.iter().any(|words| line.contains(words)) && (hangs || !line.contains(HANGS));
+        let shown = console.lines().find(is_shown);
         match (shown, console.contains(WITHOUT_MIGRATION)) {
-            (Some(line), false) => println!("{id}: {line}"),
-            (None, true) => println!("{id}: this driver does not migrate"),
+            (Some(line), false) => {
+                println!("{id}: {line}");
+                shows += 1;
+            }
+            (None, true) => not_asked += 1,
             _ => wrong.push(format!("{id}: {console}{}", String::from_utf8_lossy(&output.stderr))),
         }
+    }
+    if not_asked > 0 {
+        println!("{not_asked} programs: this driver does not migrate");
+    }
+    if shows > 0 && not_asked > 0 {
+        wrong.push(format!("{shows} programs show their finding, and for {not_asked} the driver does not migrate"));
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }

@@ -16,7 +16,7 @@
 #define M "/sys/devices/vfio_ap/matrix/"
 #define SAY(call) do { printf("%s = ", #call); long r_ = (call); printf("%ld %s\n", r_, r_ < 0 ? strerror(-r_) : ""); } while (0)
 #define ERR(call) ({ long e_ = (call); e_ < 0 ? -errno : e_; })
-struct device { const char *uuid; int file, stream, kvm, iommu; } a = { .uuid = "6b617075-7400-4000-8000-00000000000a" }, b = { .uuid = "6b617075-7400-4000-8000-00000000000b" };
+struct device { const char *uuid; int file, stream, kvm, iommu; } a = { .uuid = "6b617075-7400-4000-8000-00000000000a", .stream = -1 }, b = { .uuid = "6b617075-7400-4000-8000-00000000000b", .stream = -1 };
 struct call { struct device *d; int verb; long value, size, at, result; unsigned char *buffer, page[4096]; pthread_t thread; int faults, ended; };
 static unsigned char bytes[1 << 16] __attribute__((aligned(4096)));
 static long length;
