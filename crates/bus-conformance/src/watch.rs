@@ -151,7 +151,7 @@ impl State {
         if thing == DRIVERS {
             values.sort_unstable();
         }
-        // A configuration of masks is longer, and shorter is nothing of a mediated device.
+        // What a mediated device says is compared whole: three masks are longer than that.
         let most = if thing == BUS || thing.contains('.') { VALUE } else { usize::MAX };
         self.0.insert(thing, values.into_iter().map(|value| value.chars().take(most).collect()).collect());
     }

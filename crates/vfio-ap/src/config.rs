@@ -188,11 +188,11 @@ fn not_reserved(bus: &Bus, queues: &QueueSet) -> Result<(), Refusal> {
 }
 
 fn not_in_use(tables: &Tables, name: &str, candidate: &Matrix) -> Result<(), Refusal> {
-    for (other, assignment) in tables.newest_first().filter(|(other, _)| other != name) {
+    for (other, assignment) in tables.newest_first().filter(|(other, _)| *other != name) {
         let shared = assignment.matrix.intersection(candidate);
         if let Some(apqn) = shared.queues().next() {
             let reason = format!("queue {apqn} is assigned to mediated device {other}");
-            let lines = shared.queues().map(|apqn| (LogLevel::Warning, message::already_assigned(name, apqn, &other)));
+            let lines = shared.queues().map(|apqn| (LogLevel::Warning, message::already_assigned(name, apqn, other)));
             return Err(Refusal { log: lines.collect(), ..Refusal::new(Errno::EADDRINUSE, reason) });
         }
     }

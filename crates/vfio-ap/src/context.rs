@@ -87,21 +87,21 @@ pub(crate) struct Assignment {
     pub(crate) door: Arc<Configuration>,
     /// The guest that is attached: the device's own, unless it was opened for another's.
     pub(crate) attached: Option<String>,
-    /// The how manieth device it is: the driver asks the newest first.
+    /// Counts up with each device: the driver asks the newest first.
     pub(crate) number: u64,
 }
 
 impl Tables {
     /// The devices' names, the newest first.
     pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<(u64, &String)> = self.mdevs.iter().map(|(name, present)| (present.number, name)).collect();
-        names.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
-        names.into_iter().map(|(_, name)| name.clone()).collect()
+        self.newest_first().map(|(name, _)| name.clone()).collect()
     }
 
     /// The devices, the newest first.
-    pub(crate) fn newest_first(&self) -> impl Iterator<Item = (String, &Assignment)> {
-        self.names().into_iter().filter_map(|name| self.mdevs.get(&name).map(|present| (name, present)))
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = (&String, &Assignment)> {
+        let mut all: Vec<_> = self.mdevs.iter().collect();
+        all.sort_unstable_by_key(|(_, present)| std::cmp::Reverse(present.number));
+        all.into_iter()
     }
 
     /// The device that a queue is assigned to.

@@ -13,15 +13,19 @@ use crate::queue_set::QueueSet;
 impl Context {
     /// Tells the devices what the bus has done with the queues of vfio_ap, in the bus's order.
     pub(crate) fn settle(&self, tables: &mut Tables) {
+        self.settle_but(tables, &Matrix::EMPTY);
+    }
+
+    /// The same, but for devices that get something of `added`: they are filtered later, once for all.
+    fn settle_but(&self, tables: &mut Tables, added: &Matrix) {
         for change in tables.bus.take_changes() {
             match change {
                 Change::Lost(apqn) => self.lost(tables, apqn),
                 Change::Unbound(apqn) => self.hardware.zeroize_unbound(apqn),
-                Change::Gained(apqn) => {
-                    if let Some(name) = gained(tables, apqn) {
-                        self.filter_again(tables, &name);
-                    }
-                }
+                Change::Gained(apqn) => match gained(tables, apqn) {
+                    Some(name) if gets(tables, &name, added) == Matrix::EMPTY => self.filter_again(tables, &name),
+                    _ => {}
+                },
             }
         }
     }
@@ -38,22 +42,9 @@ impl Context {
             self.plug(tables, &name, shadow);
         }
         tables.bus.scan(&host);
-        let gets = |tables: &Tables, name: &str| {
-            let assigned = tables.mdevs.get(name).map_or(Matrix::EMPTY, |present| present.matrix);
-            assigned.intersection(&added)
-        };
-        for change in tables.bus.take_changes() {
-            match change {
-                Change::Lost(apqn) => self.lost(tables, apqn),
-                Change::Unbound(apqn) => self.hardware.zeroize_unbound(apqn),
-                Change::Gained(apqn) => match gained(tables, apqn) {
-                    Some(name) if gets(tables, &name) == Matrix::EMPTY => self.filter_again(tables, &name),
-                    _ => {}
-                },
-            }
-        }
+        self.settle_but(tables, &added);
         for name in tables.names() {
-            let gets = gets(tables, &name);
+            let gets = gets(tables, &name, &added);
             if !gets.adapters.is_empty() || !gets.domains.is_empty() {
                 self.filter_again(tables, &name);
             }
@@ -131,6 +122,11 @@ fn gained(tables: &mut Tables, apqn: Apqn) -> Option<String> {
     linked.insert(apqn);
     present.link(linked);
     Some(name)
+}
+
+/// What of `added` is assigned to a device.
+fn gets(tables: &Tables, name: &str, added: &Matrix) -> Matrix {
+    tables.mdevs.get(name).map_or(Matrix::EMPTY, |present| present.matrix.intersection(added))
 }
 
 fn difference(one: &Matrix, other: &Matrix) -> Matrix {

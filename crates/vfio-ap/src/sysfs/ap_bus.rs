@@ -155,7 +155,7 @@ fn set_mask(host: &Host, which: Which, value: &str) -> Result<(), DeviceError> {
         let in_use = present.matrix.intersection(&taken);
         let Some(first) = in_use.queues().next() else { continue };
         for apqn in in_use.queues() {
-            host.context.log.push(LogLevel::Warning, message::in_use_by_mdev(&owner, apqn));
+            host.context.log.push(LogLevel::Warning, message::in_use_by_mdev(owner, apqn));
         }
         return Err(DeviceError::refused(
             Errno::EBUSY,
