@@ -11,11 +11,16 @@ install() {
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
 }
 
+# An image of a container comes without the lists of packages.
+if ! command -v kaput > /dev/null || [ -z "${KAPUT_KERNEL-}" ]; then
+    apt-get update
+fi
 if ! command -v kaput > /dev/null; then
     package=$(realpath "${KAPUT_PACKAGE:?the Debian package of kaput}")
     # The QEMU that it depends on is in the backports, on the mirror that the system uses.
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: trixie' | head -n 1)
-    [ -n "$mirror" ] || mirror=$(sed -n 's/^deb \([^ ]*\) trixie .*/\1/p' /etc/apt/sources.list | head -n 1)
+    [ -n "$mirror" ] || mirror=$(sed -n 's/^deb \([^ ]*\) trixie .*/\1/p' /etc/apt/sources.list 2> /dev/null | head -n 1)
+    : "${mirror:?no mirror of Debian 13 is known to apt here}"
     echo "deb $mirror trixie-backports main" > /etc/apt/sources.list.d/kaput-backports.list
     apt-get update
     install --target-release trixie-backports "$package"

@@ -46,7 +46,8 @@ pub(super) fn pack(layer: &Path, architecture: &str, file: &Path) -> Result<()> 
     let config = add(&blobs, &json("config", &config)?, CONFIG)?;
     let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
     let mut manifest = add(&blobs, &json("manifest", &manifest)?, MANIFEST)?;
-    manifest["annotations"] = json!({ "org.opencontainers.image.ref.name": env!("CARGO_PKG_VERSION") });
+    manifest["annotations"] =
+        json!({ "org.opencontainers.image.ref.name": concat!("kaput:", env!("CARGO_PKG_VERSION")) });
     json("index.json", &json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [manifest] }))?;
     json("oci-layout", &json!({ "imageLayoutVersion": "1.0.0" }))?;
     let mut tar = Command::new("tar");

@@ -81,7 +81,6 @@ pub(super) fn architecture() -> Result<&'static str> {
     match std::env::consts::ARCH {
         "x86_64" => Ok("amd64"),
         "aarch64" => Ok("arm64"),
-        "powerpc64" => Ok("ppc64"),
         name @ ("s390x" | "riscv64") => Ok(name),
         name => bail!("no Debian architecture is known for {name}"),
     }

@@ -1,6 +1,7 @@
-# SPDX-License-Identifier: MIT OR Apache-2.0 Arguments: a bare root, a folder for fetched packages, a folder in which
-# the copy of the root goes, and what the root is to see of this machine besides, each at the same place or as
-# FROM=TO at another. `inside` is the script that runs in it, and gets these last arguments.
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Arguments: a bare root, a folder for fetched packages, a folder in which the copy of the root goes, and what the root
+# is to see of this machine besides, each at the same place or as FROM=TO at another. `inside` is the script that runs
+# in it, and gets these last arguments.
 set -eu
 root=$1 packages=$2 scratch=$3/installation
 shift 3

@@ -1,5 +1,6 @@
-# SPDX-License-Identifier: MIT OR Apache-2.0 Runs in a bare root of Debian 13: installs the package, which is the file
-# `package`, and writes the root as a layer of a container's image into the file `layer`.
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Runs in a bare root of Debian 13: installs the package, which is the file `package`, and writes the root as a layer of
+# a container's image into the file `layer`.
 sed -n 's/trixie-updates/trixie-backports/p' /etc/apt/sources.list > /etc/apt/sources.list.d/backports.list
 export DEBIAN_FRONTEND=noninteractive
 apt-get update > /dev/null

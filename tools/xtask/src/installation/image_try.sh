@@ -1,5 +1,5 @@
-# SPDX-License-Identifier: MIT OR Apache-2.0 Runs in the root of the container's image: uses what is in it. Prints
-# results as test programs do.
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Runs in the root of the container's image: uses what is in it. Prints results as test programs do.
 unset $(env | sed -n 's/^\(KAPUT_[A-Z_]*\)=.*/\1/p')
 passed=0 failed=0
 for command in "doctor" "run survive" "lab shell --help"; do

@@ -1,6 +1,6 @@
-# SPDX-License-Identifier: MIT OR Apache-2.0 Runs in a bare root of Debian 13: installs the package, which is the file
-# `package`, by the job for CI, which judges a kernel by a case; `kernel` is one of the lab. Then it is used. Prints
-# results as test programs do.
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Runs in a bare root of Debian 13: installs the package, which is the file `package`, by the job for CI, which judges a
+# kernel by a case; `kernel` is one of the lab. Then it is used. Prints results as test programs do.
 unset $(env | sed -n 's/^\(KAPUT_[A-Z_]*\)=.*/\1/p')
 passed=0 failed=0 skipped=0
 # try NAME WORDS COMMAND...: the command ends well and prints these words.

@@ -1,6 +1,6 @@
-# SPDX-License-Identifier: MIT OR Apache-2.0 Runs in a bare root: installs what CI installs, and tries it. The first
-# argument is the toolchain, the second the checkout; `program` is a test program and `test` the name of its test.
-# Prints results as test programs do.
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Runs in a bare root: installs what CI installs, and tries it. The first argument is the toolchain, the second the
+# checkout; `program` is a test program and `test` the name of its test. Prints results as test programs do.
 checkout=$2
 export CARGO_HOME="$1"
 unset KAPUT_SSH_CONFIG
@@ -31,7 +31,7 @@ virsh --version
 libvirtd --version
 id libvirt-qemu
 debootstrap --version
-s390x-linux-gnu-gcc --version
+s390x-linux-gnu-gcc -xc -fsyntax-only -include stdio.h /dev/null
 flex --version
 bison --version
 bc --version
