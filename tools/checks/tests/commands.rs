@@ -11,7 +11,7 @@ use checks::{Outcome, all, ensure, kaput, output, root, run, trial};
 use libtest_mimic::{Failed, Trial};
 
 fn documents() -> Vec<(String, String)> {
-    let folders = [root(), root().join("docs"), root().join("docs/generated")];
+    let folders = [root(), root().join("docs"), root().join("docs/generated"), root().join("docs/upstream")];
     let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
     let files = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "md"));
     let mut files: Vec<PathBuf> = files.collect();

@@ -140,7 +140,7 @@ async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Rep
     let start = |loaded| live.run(tools, loaded, wishes);
     let mut running = futures_util::stream::iter(all).map(start).buffered(options.jobs.get());
     let mut finished: Vec<Finished> = Vec::new();
-    // Who gets a report of each run as it ends needs no other line, at a terminal neither.
+    // Where each run is reported as it ends, no line on progress is needed.
     let steps = reports.is_silent().then(|| Steps::new("runs", Some(all.len()))).filter(|_| !live.is_drawn);
     while let Some(run) = running.next().await {
         let ended = run?;

@@ -97,7 +97,7 @@ pub fn screen(finding: &Finding, scenarios: &[String]) -> String {
 }
 
 /// What no kernel was asked for.
-pub(super) const NOT_ASKED: &str = "No case asks a real driver for it by itself, or none has shown it yet.";
+pub(super) const NOT_ASKED: &str = "No case has shown it on a real driver yet.";
 
 /// Which versions of the driver have it.
 #[must_use]

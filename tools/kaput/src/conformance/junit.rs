@@ -28,7 +28,11 @@ pub fn document(judged: &Judged) -> Result<String, String> {
 fn case(judged: &Judged, group: &str, result: &CaseResult) -> TestCase {
     let wrong = |kind| {
         let mut status = TestCaseStatus::non_success(kind);
-        status.set_message(result.seen.as_str()).set_type(word(result.verdict));
+        let message = match result.verdict {
+            Verdict::Broken => result.reason.clone(),
+            _ => format!("{}: expected {}, seen {}", result.reason, result.expected, result.seen),
+        };
+        status.set_message(message).set_type(word(result.verdict));
         status.set_description(human::item(judged, result).trim());
         status
     };

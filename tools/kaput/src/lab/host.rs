@@ -311,6 +311,7 @@ impl Worker {
         let Some(wanted) = self.spec.mdevs.first() else { return Ok(()) };
         let fresh = || -> Result<(), DeviceError> {
             let device = self.host.device(name);
+            self.shared.owner.door.forget();
             // It is closed, if not for the first time.
             _ = device.close_device();
             if self.is_changed.take() {

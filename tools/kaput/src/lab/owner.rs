@@ -147,6 +147,11 @@ struct Planted {
 }
 
 impl Door {
+    /// Plants nothing any more.
+    pub fn forget(&self) {
+        *self.planted.lock().unwrap_or_else(PoisonError::into_inner) = Planted::default();
+    }
+
     /// What the driver's TAPQ of a queue gets. The AP bus asks as well, but with the T bit, and gets the truth: it
     /// would remove the queue.
     pub fn answer(&self, apqn: Apqn, answer: Option<QueueAnswer>) {

@@ -77,7 +77,7 @@ kinds! {
     DestinationNeverStarted = "destination-never-started", Infrastructure;
     /// The guest said nothing of use within its deadline.
     GuestSilent = "guest-silent", Infrastructure;
-    /// The plugin's control connection ended or stayed silent.
+    /// The connection to the driver, the plugin's or the lab's, ended or stayed silent.
     ControlLost = "control-lost", Infrastructure;
     /// The emulated LPAR with the real driver ended or stayed silent.
     LparLost = "lpar-lost", Infrastructure;

@@ -41,7 +41,7 @@ pub enum ControlError {
     #[error("the plugin did not accept the request: {0}")]
     Refused(String),
     /// The connection could not be made or ended.
-    #[error("the plugin's control connection: {0}")]
+    #[error("the connection to the driver: {0}")]
     Lost(String),
     /// The LPAR that has the driver is gone, or does not answer.
     #[error("{0}")]

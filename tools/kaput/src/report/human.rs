@@ -97,7 +97,8 @@ fn warning(what: &What) -> Option<String> {
 
 fn kernel(what: &What) -> Option<String> {
     let What::Kernel { kernel, migrates, .. } = what else { return None };
-    let by_hand = if *migrates { "" } else { "; it cannot migrate, so an administrator assigns alike beforehand" };
+    let by_hand =
+        if *migrates { "" } else { "; it cannot migrate: the destination's device is given the same assignment first" };
     Some(format!("{kernel}{by_hand}"))
 }
 

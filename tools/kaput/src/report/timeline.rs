@@ -52,7 +52,9 @@ impl Timeline {
                     let writes = if *writes == 1 { "1 write".to_owned() } else { format!("{writes} writes") };
                     line.outcome = format!("{bytes} bytes of AP configuration in {writes}");
                 }
-                What::AssignedAlike => line.outcome = "assigned alike beforehand by an administrator".to_owned(),
+                What::AssignedAlike => {
+                    line.outcome = "the same was assigned there first, as an administrator does".to_owned()
+                }
                 What::Refused { errno, .. } => {
                     line.handed = Some(event.at);
                     line.outcome = format!("refused with {errno}");

@@ -37,7 +37,7 @@ pub(super) fn of_machine(state: &State, index: usize, doing: &str, error: &Machi
             made(Kind::LparLost, format!("the LPAR of host {host} was lost")).seen(reason.clone())
         }
         MachineError::Control(error) => {
-            made(Kind::ControlLost, format!("the plugin of host {host} was lost")).seen(error.to_string())
+            made(Kind::ControlLost, format!("the driver of host {host} was lost")).seen(error.to_string())
         }
         MachineError::Host(error) => {
             made(Kind::HostLost, format!("host {host} did not do what it was asked")).seen(error.to_string())

@@ -31,7 +31,10 @@ impl Lpars {
         let failed = |error: &dyn std::fmt::Display| {
             RunVerdict::new(Kind::HarnessFailed, format!("there is no LPAR: {error}")).ended()
         };
-        let supply = run.tools.lab.as_ref().ok_or_else(|| failed(&"the lab was not asked for"))?;
+        let supply =
+            run.tools.lab.as_ref().ok_or_else(|| {
+                failed(&"this command does not run scenarios with driver = \"lab\"; `kaput run` does")
+            })?;
         let kept = supply.kept(kernel.as_deref()).map_err(|error| failed(&error))?;
         let starts = scenario.hosts.iter().map(|(name, spec)| {
             let (kept, folder) = (Arc::clone(&kept), Arc::clone(&run.folder));
