@@ -197,9 +197,16 @@ fn kernel(host: &LinuxHost, guest: &str, kept: &Kept) -> Result<Kernel, DeviceEr
     let version = host.sysfs_read("/proc/version")?;
     let release = version.split_whitespace().nth(2).unwrap_or("of an unknown version");
     let features = host.sysfs_read(&format!("{MATRIX}/features")).unwrap_or_default();
-    let migrates = host.device(guest).capabilities().has(Capability::Migration);
-    let file = kept.kernel().display();
-    Ok(Kernel { description: format!("vfio_ap of Linux {release} ({file}): {}", features.trim_end()), migrates })
+    let (kernel, device) = (host.capabilities(), host.device(guest).capabilities());
+    let built = [
+        (Capability::Checkers, ", with checkers of locks and lifetimes"),
+        (Capability::FailingAllocations, ", with failing allocations"),
+        (Capability::Allocations, ", with traced slabs"),
+    ];
+    let config: String = built.iter().filter(|(one, _)| kernel.has(*one)).map(|(_, words)| *words).collect();
+    let (file, features) = (kept.kernel().display(), features.trim_end());
+    let description = format!("vfio_ap of Linux {release}{config} ({file}): {features}");
+    Ok(Kernel { description, migrates: device.has(Capability::Migration) })
 }
 
 impl Shared {

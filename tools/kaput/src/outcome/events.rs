@@ -99,6 +99,9 @@ pub enum What {
         bytes: usize,
         /// Pieces it was written in.
         writes: usize,
+        /// Which series of the driver writes such streams, by the stream's beginning.
+        #[serde(default)]
+        series: String,
     },
     /// The destination refused it.
     Refused {

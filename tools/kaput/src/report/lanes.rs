@@ -293,7 +293,7 @@ mod tests {
             event(0.2, "B", What::Launched { pid: 2 }),
             event(0.3, "A", What::MigrationBegun { migration: 1, to: "B".into() }),
             event(0.4, "A", status("pre-switchover")),
-            event(0.5, "B", What::HandedOver { bytes: 112, writes: 1 }),
+            event(0.5, "B", What::HandedOver { bytes: 112, writes: 1, series: String::new() }),
             event(0.6, "A", What::MigrationDone { migration: 1, accepted: true, downtime: None, transferred: None }),
             event(1.0, "A", What::Ended { how: "dismissed".into() }),
         ]

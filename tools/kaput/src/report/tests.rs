@@ -49,7 +49,7 @@ fn finished(name: &str, verdict: RunVerdict, last: CaseVerdict, detail: &str) ->
         event(0.1, "A", matrix("00000000000010008")),
         event(0.1, "A", What::MigrationBegun { migration: 1, to: "B".to_owned() }),
         event(0.15, "A", What::Migration { status: "pre-switchover".to_owned() }),
-        event(0.16, "B", What::HandedOver { bytes: 112, writes: 1 }),
+        event(0.16, "B", What::HandedOver { bytes: 112, writes: 1, series: "the later code's format".to_owned() }),
         event(0.2, "B", matrix("0000000000001")),
         event(0.25, "A", What::Ended { how: "dismissed".to_owned() }),
     ];

@@ -47,10 +47,10 @@ impl Timeline {
             let Some(line) = migrations.last_mut() else { continue };
             match &event.what {
                 What::Migration { status } if status == "pre-switchover" => line.paused = Some(event.at),
-                What::HandedOver { bytes, writes } => {
+                What::HandedOver { bytes, writes, series } => {
                     line.handed = Some(event.at);
                     let writes = if *writes == 1 { "1 write".to_owned() } else { format!("{writes} writes") };
-                    line.outcome = format!("{bytes} bytes of AP configuration in {writes}");
+                    line.outcome = format!("{bytes} bytes of AP configuration in {writes}, {series}");
                 }
                 What::AssignedAlike => {
                     line.outcome = "the same was assigned there first, as an administrator does".to_owned()

@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use ap_arch::stream::{StreamFormat, StreamHeader};
 use vfio_ap::control::{MAX_READ, Request, SetStateReply};
 use vfio_mig::{DeviceState, Errno, LogLevel, StreamId};
 
@@ -57,13 +58,13 @@ impl Handover<'_> {
             data = self.stream_of(other.get_ref()).await?;
         }
 
-        let (bytes, mut writes) = (data.len(), 0);
+        let (bytes, mut writes, series) = (data.len(), 0, series(&data));
         let doing = "its log is read";
         let log_before = waits.done(destination, doing, destination.call(|c| c.log(u64::MAX)).await)?.next;
         match self.deliver(&how.spoiled(data), &mut writes).await? {
             Ok(()) => {
                 self.state(source, DeviceState::STOP).await?;
-                waits.observed.event(Some(destination.index), What::HandedOver { bytes, writes });
+                waits.observed.event(Some(destination.index), What::HandedOver { bytes, writes, series });
                 Ok(true)
             }
             Err((errno, reason)) => {
@@ -190,6 +191,16 @@ async fn to_end<E>(piece: impl AsyncFn() -> Result<Vec<u8>, E>) -> Result<Option
         data.extend_from_slice(&piece);
     }
     Ok(None)
+}
+
+/// Which series of the driver writes a stream that begins like this.
+fn series(stream: &[u8]) -> String {
+    match StreamHeader::detect(stream, true) {
+        Ok(Some(StreamFormat::Posted)) => "the posted series' format".to_owned(),
+        Ok(Some(StreamFormat::Vfap)) => "the later code's format".to_owned(),
+        Ok(None) => "too short for a format".to_owned(),
+        Err(error) => format!("an unknown format: {error}"),
+    }
 }
 
 fn no_stream(machine: &Machine, state: DeviceState) -> Ended {
