@@ -4,30 +4,29 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::hosts::qemu::escaped;
 
-/// How long one answer may take; a guest of 160 MB is written in a tenth of a second.
+/// How long it may take in all; a guest of 160 MB is written in a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest line accepted from QEMU, in bytes.
 const LONGEST_LINE: u64 = 1 << 20;
 
 /// Stops the guest and writes it; a sentence where that fails.
 pub(super) fn keep(monitor: &UnixStream, file: &Path) -> Result<(), String> {
-    monitor.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
-    let mut reader = BufReader::new(monitor);
+    let mut monitor = Monitor { reader: BufReader::new(monitor), until: Instant::now() + PATIENCE };
     // The greeting.
-    line(&mut reader)?;
+    monitor.line()?;
     let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
-    ask(&mut reader, "qmp_capabilities", &json!({}))?;
-    ask(&mut reader, "migrate-set-capabilities", &events)?;
-    ask(&mut reader, "stop", &json!({}))?;
-    ask(&mut reader, "migrate", &json!({ "uri": format!("file:{}", escaped(file)) }))?;
+    monitor.ask("qmp_capabilities", &json!({}))?;
+    monitor.ask("migrate-set-capabilities", &events)?;
+    monitor.ask("stop", &json!({}))?;
+    monitor.ask("migrate", &json!({ "uri": format!("file:{}", escaped(file)) }))?;
     loop {
-        let said = line(&mut reader)?;
+        let said = monitor.line()?;
         if said["event"] == "MIGRATION" {
             match said["data"]["status"].as_str() {
                 Some("completed") => return Ok(()),
@@ -38,27 +37,42 @@ pub(super) fn keep(monitor: &UnixStream, file: &Path) -> Result<(), String> {
     }
 }
 
-/// Has a command carried out. Events that come first are passed over: none is waited for yet.
-fn ask(reader: &mut BufReader<&UnixStream>, command: &str, arguments: &Value) -> Result<(), String> {
-    let text = json!({ "execute": command, "arguments": arguments }).to_string() + "\n";
-    reader.get_mut().write_all(text.as_bytes()).map_err(|error| error.to_string())?;
-    loop {
-        let said = line(reader)?;
-        if said.get("return").is_some() {
-            return Ok(());
-        }
-        if let Some(error) = said.get("error") {
-            return Err(format!("{command}: {}", error["desc"].as_str().unwrap_or("no reason given")));
-        }
-    }
+/// A connection to a QEMU, which has until then for everything.
+struct Monitor<'a> {
+    reader: BufReader<&'a UnixStream>,
+    until: Instant,
 }
 
-fn line(reader: &mut BufReader<&UnixStream>) -> Result<Value, String> {
-    let mut text = String::new();
-    match reader.take(LONGEST_LINE).read_line(&mut text) {
-        Ok(0) => Err("QEMU closed its monitor".to_owned()),
-        Ok(_) => serde_json::from_str(&text).map_err(|error| format!("QEMU's monitor says what is no JSON: {error}")),
-        Err(error) => Err(error.to_string()),
+impl Monitor<'_> {
+    /// Has a command carried out. Events that come first are passed over: none is waited for yet.
+    fn ask(&mut self, command: &str, arguments: &Value) -> Result<(), String> {
+        let text = json!({ "execute": command, "arguments": arguments }).to_string() + "\n";
+        self.reader.get_mut().write_all(text.as_bytes()).map_err(|error| error.to_string())?;
+        loop {
+            let said = self.line()?;
+            if said.get("return").is_some() {
+                return Ok(());
+            }
+            if let Some(error) = said.get("error") {
+                return Err(format!("{command}: {}", error["desc"].as_str().unwrap_or("no reason given")));
+            }
+        }
+    }
+
+    fn line(&mut self) -> Result<Value, String> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(format!("QEMU was not ready after {} s", PATIENCE.as_secs()));
+        }
+        self.reader.get_ref().set_read_timeout(Some(left)).map_err(|error| error.to_string())?;
+        let mut text = String::new();
+        match self.reader.by_ref().take(LONGEST_LINE).read_line(&mut text) {
+            Ok(0) => Err("QEMU closed its monitor".to_owned()),
+            Ok(_) => {
+                serde_json::from_str(&text).map_err(|error| format!("QEMU's monitor says what is no JSON: {error}"))
+            }
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use vfio_linux::Agent;
 
 use super::LparError;
@@ -19,6 +20,8 @@ use crate::machine::MOMENT;
 
 /// How long an agent that has answered may take to answer again.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes that a file of it may have. A kernel that fills its console ends its LPAR, not the disk.
+const LARGEST_FILE: u64 = 1 << 30;
 /// Between two looks whether a QEMU has connected, which it does at its start.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -51,7 +54,12 @@ impl Process {
         let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).spawn();
         let child = started.map_err(|reason| LparError::Start { path: qemu.to_owned(), reason })?;
         let files = ["agent", "qmp", "host.json", "stderr"].map(file).to_vec();
-        Ok(Self { child: Mutex::new(child), qemu: qemu.to_owned(), console: file("console"), stderr, files })
+        let pid = Pid::from_child(&child);
+        let this = Self { child: Mutex::new(child), qemu: qemu.to_owned(), console: file("console"), stderr, files };
+        let most = Rlimit { current: Some(LARGEST_FILE), maximum: Some(LARGEST_FILE) };
+        prlimit(Some(pid), Resource::Fsize, most)
+            .map_err(|error| LparError::Io("the limit of its files", error.into()))?;
+        Ok(this)
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {
@@ -142,5 +150,27 @@ impl Process {
         let help = console::help(&said);
         let said = if complaint.trim().is_empty() { console::shown(&said) } else { complaint.trim().to_owned() };
         LparError::Ended { how, said, help }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_writes_without_end_ends_and_the_disk_stays_free() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |kind: &str| folder.path().join(kind);
+        let (begin, large) = (file("begin"), file("large"));
+        let script = format!(
+            "until [ -e {} ]; do sleep 0.01; done; exec dd if=/dev/zero of={} bs=1 count=1 seek={LARGEST_FILE}",
+            begin.display(),
+            large.display()
+        );
+        let process = Process::start(Path::new("sh"), &["-c".to_owned(), script], &file).expect("started");
+        fs::write(&begin, "").expect("written");
+        process.child().wait().expect("ended");
+        assert!(process.fate().contains("its QEMU ended (signal"), "{}", process.fate());
+        assert!(fs::metadata(&large).map_or(0, |large| large.len()) <= LARGEST_FILE);
     }
 }
