@@ -10,6 +10,9 @@ use crate::linux::{descriptor, names_of, returned};
 use crate::memory::PAGE;
 use crate::{Fd, Linux, number};
 
+/// Bytes of the longest entry of a folder: `struct linux_dirent64` with a name of 255 bytes.
+const LONGEST_ENTRY: usize = 280;
+
 /// What is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
@@ -42,6 +45,14 @@ impl Look {
             Self::Folder(_) => PAGE,
             Self::File(_) => 512,
             Self::Link(_) => 256,
+        }
+    }
+
+    /// Whether there may be more of it than these many bytes, which were read.
+    const fn may_go_on(&self, read: usize) -> bool {
+        match self {
+            Self::Folder(_) => read + LONGEST_ENTRY > self.length(),
+            Self::File(_) | Self::Link(_) => read >= self.length(),
         }
     }
 
@@ -128,19 +139,24 @@ impl Looker {
             }
         };
         let text = |index: usize, result: Result<u64, Errno>, bytes: &[u8]| {
-            result
-                .map(|count| looks[index].text(&bytes[..usize::try_from(count).unwrap_or(usize::MAX).min(bytes.len())]))
+            let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX).min(bytes.len());
+            result.map(count).map(|count| (!looks[index].may_go_on(count)).then(|| looks[index].text(&bytes[..count])))
         };
         let results = in_one_go(linux, looks, opened, calls, text)?;
         let mut gone = Vec::new();
         for (index, result) in opened.iter().copied().zip(results) {
-            if result == Err(Errno::ENODEV)
+            if matches!(result, Err(Errno::ENODEV))
                 && let Some(file) = self.0.remove(looks[index].path())
             {
                 linux.close(file)?;
                 gone.push(index);
             }
-            seen[index] = result;
+            let what = || format!("{} says more than {} bytes", looks[index].path(), looks[index].length());
+            seen[index] = match result {
+                Ok(Some(text)) => Ok(text),
+                Ok(None) => return Err(DeviceError::Transport(what())),
+                Err(errno) => Err(errno),
+            };
         }
         Ok(gone)
     }
@@ -182,4 +198,16 @@ fn in_one_go<T>(
         done(*index, result, &bytes[piece])
     };
     Ok(which.iter().zip(last).zip(pieces).map(result).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_fills_its_room_may_go_on() {
+        let (file, folder) = (Look::File("matrix".to_owned()), Look::Folder("/sys".to_owned()));
+        assert!(!file.may_go_on(511) && file.may_go_on(512));
+        assert!(!folder.may_go_on(PAGE - LONGEST_ENTRY) && folder.may_go_on(PAGE - LONGEST_ENTRY + 1));
+    }
 }
