@@ -150,9 +150,12 @@ fn linux(report: &Report, layout: &Layout) {
 /// Likewise for the real driver.
 fn lab(report: &Report, layout: &Layout) {
     match (lab_kernel::source(&layout.cache), lab_kernel::missing()) {
-        (Some(source), _) => report.good("lab kernel", &source),
-        (None, Some(reason)) => report.note("lab kernel", &format!("not here, and cannot be built: {reason}")),
-        (None, None) => report.note("lab kernel", "not here; only the lab wants it, and `cargo xtask lab` builds it"),
+        (Err(error), _) => report.note("lab kernel", &format!("{error:#}")),
+        (Ok(Some(source)), _) => report.good("lab kernel", &source),
+        (Ok(None), Some(reason)) => report.note("lab kernel", &format!("not here, and cannot be built: {reason}")),
+        (Ok(None), None) => {
+            report.note("lab kernel", "not here; only the lab wants it, and `cargo xtask lab` builds it")
+        }
     }
 }
 

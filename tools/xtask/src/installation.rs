@@ -69,7 +69,7 @@ pub(crate) fn command(layout: &Layout, ready: &Ready) -> Result<Command> {
 /// When the root cannot be made.
 pub(crate) fn package(layout: &Layout, package: &Path) -> Result<Command> {
     let folder = package.parent().context("the package lies in no folder")?;
-    let kernel = lab_kernel::cached(&layout.cache);
+    let kernel = lab_kernel::cached(&layout.cache)?;
     let kernels = kernel.as_deref().and_then(Path::parent);
     let folders: Vec<&Path> = [Some(folder), kernels].into_iter().flatten().collect();
     let mut command = enter(layout, PACKAGE_SUITE, PACKAGE, &folders)?;

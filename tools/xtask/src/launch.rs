@@ -82,7 +82,7 @@ impl Ready {
     /// Sets for a program where everything is.
     pub(crate) fn environment<'a>(&self, layout: &Layout, command: &'a mut Command) -> &'a mut Command {
         // What only the lab wants is named where it is there.
-        command.envs(lab_kernel::cached(&layout.cache).map(|kernel| ("KAPUT_LAB_KERNEL", kernel)));
+        command.envs(lab_kernel::cached(&layout.cache).ok().flatten().map(|kernel| ("KAPUT_LAB_KERNEL", kernel)));
         command.envs(linux::busybox(&layout.cache).map(|busybox| ("KAPUT_BUSYBOX", busybox)));
         command
             .env("KAPUT_AGENT", artifacts::agent_place(layout))

@@ -53,6 +53,7 @@ Environment:
   KAPUT_QEMU           the qemu-system-s390x to use (else: PATH, the cache, Debian)
   KAPUT_CACHE          where fetched things are kept (else: XDG_CACHE_HOME/kaput, ~/.cache/kaput)
   KAPUT_LINUX_SUITE    the Debian suite whose Linux the tests take (else: the first that can be had)
+  KAPUT_LAB_SUITE      the Debian suite whose Linux is the lab's kernel (else: the newest that can be had)
   KAPUT_DEBIAN_MIRROR  the Debian mirror to fetch from (else: that of the system's apt sources)";
 
 /// Sets up, builds, runs and tests kaput.
@@ -89,7 +90,7 @@ enum Verb {
         #[arg(long)]
         ci: bool,
     },
-    /// Build the lab's kernel from the newest source that Debian has, unless it is in the cache; print its path.
+    /// Build the lab's kernel from the newest source that Debian has, or that `KAPUT_LAB_SUITE` names, unless it is in the cache; print its path.
     Lab {
         /// One with the kernel's own checkers of lifetimes and locks.
         #[arg(long, conflicts_with = "pattern")]

@@ -54,12 +54,14 @@ impl Migration<'_> {
         waits.ask(source, "the migration is started", Migrate { uri }).await?;
         let begun = |status: &MigrationStatus| (*status != "" && *status != "setup").then_some(());
         waits.status(source, destination, "memory moves", begun).await?;
+        // Before the actions: on a real driver one may last as long as the memory takes.
+        let before = if hop.with.mid_run { Some(self.progress().await?) } else { None };
         self.moment(Moment::Active).await?;
         if self.is_cancelled_at(Moment::Active) {
             return self.cancelled().await;
         }
-        if hop.with.mid_run {
-            self.prove_mid_run().await?;
+        if let Some(before) = before {
+            self.prove_mid_run(before).await?;
         }
         let paused = |status: &MigrationStatus| (*status == MigrationStatus::PRE_SWITCHOVER).then_some(());
         waits.status(source, destination, "memory moves", paused).await?;
@@ -170,14 +172,16 @@ impl Migration<'_> {
         self.run.cancels(moment, self.number)
     }
 
-    /// Keeps the migration from converging until the guest has done something useful while pages moved.
-    async fn prove_mid_run(self) -> Result<(), Ended> {
+    /// How much the guest has done.
+    async fn progress(self) -> Result<u64, Ended> {
+        let count = self.source.read_doubleword(self.run.tools.image.progress.address).await;
+        self.run.waits.done(self.source, "its progress is read", count)
+    }
+
+    /// Keeps the migration from converging until the guest has done something useful since it had done `before`, when
+    /// pages began to move.
+    async fn prove_mid_run(self, before: u64) -> Result<(), Ended> {
         let Self { run, source, hop, .. } = self;
-        let count = async || {
-            let count = source.read_doubleword(run.tools.image.progress.address).await;
-            run.waits.done(source, "its progress is read", count)
-        };
-        let before = count().await?;
         let deadline = Instant::now() + run.scenario.deadlines.migration;
         let mut passes = 0;
         loop {
@@ -190,7 +194,7 @@ impl Migration<'_> {
                 return Err(blame::not_mid_run(source));
             }
             passes = now;
-            let operations = count().await?.wrapping_sub(before);
+            let operations = self.progress().await?.wrapping_sub(before);
             if operations > 0 {
                 run.observed().event(Some(source.index), What::MidRun { operations });
                 break;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The newest source of Linux that Debian has, as it packs it: one archive in the cache, for the lab's kernels.
+//! The newest source of Linux that Debian has, or that of one suite, as Debian packs it: an archive in the cache, for
+//! the lab's kernels.
 //!
 //! Debian's own kernels have no vfio_ap, so the lab builds one. The archive is the same for every architecture.
 
@@ -10,11 +11,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::apt::{Apt, Offer};
+use super::apt::{self, Apt, Offer};
 use crate::process;
 
 /// Depends on the source of its suite's newest kernel.
 const PACKAGE: &str = "linux-source";
+/// Names the suite whose source is wanted, and no other; it and what is built from it stand beside the usual ones.
+pub(crate) const VARIABLE: &str = "KAPUT_LAB_SUITE";
 /// The newest first, each in a stage of its own: backports are at most weeks behind sid, and last longer.
 const STAGES: [&[&str]; 4] = [&["trixie-backports"], &["sid"], &["forky"], &["trixie", "trixie-updates"]];
 /// The first Linux whose vfio_ap has `features`, cdev and iommufd.
@@ -34,9 +37,10 @@ pub(crate) struct KernelSource {
 }
 
 /// What is in the cache.
-pub(crate) fn here(cache: &Path) -> Option<KernelSource> {
-    let archive = cache.join(FOLDER).join(ARCHIVE);
-    let version = fs::read_to_string(cache.join(FOLDER).join(VERSION)).ok().filter(|_| archive.is_file())?;
+fn here(cache: &Path, suite: Option<&str>) -> Option<KernelSource> {
+    let folder = cache.join(apt::folder_of(FOLDER, suite));
+    let archive = folder.join(ARCHIVE);
+    let version = fs::read_to_string(folder.join(VERSION)).ok().filter(|_| archive.is_file())?;
     Some(KernelSource { archive, version: version.trim().to_owned() })
 }
 
@@ -44,26 +48,29 @@ pub(crate) fn here(cache: &Path) -> Option<KernelSource> {
 ///
 /// # Errors
 /// When none can be had; the text says why.
-pub(crate) fn ready(cache: &Path) -> Result<KernelSource> {
-    match here(cache) {
+pub(crate) fn ready(cache: &Path, suite: Option<&str>) -> Result<KernelSource> {
+    match here(cache, suite) {
         Some(source) => Ok(source),
-        None => super::locked(cache, || match here(cache) {
+        None => super::locked(cache, || match here(cache, suite) {
             Some(source) => Ok(source),
             None => {
                 eprintln!("xtask: getting the source of Linux into {}", cache.display());
-                fetch(&Apt::new(cache.join("apt-source"))?, cache).context("no source of Linux")
+                fetch(&Apt::new(cache.join("apt-source"))?, cache, suite).context("no source of Linux")
             }
         }),
     }
 }
 
-fn fetch(apt: &Apt, cache: &Path) -> Result<KernelSource> {
-    super::replace(cache, FOLDER, |folder| {
-        let version = apt.take(PACKAGE, &STAGES, is_new_enough, |offer| place(apt, offer, folder))?;
+fn fetch(apt: &Apt, cache: &Path, suite: Option<&str>) -> Result<KernelSource> {
+    let named: Vec<&str> = suite.into_iter().collect();
+    let only = [&named[..]];
+    super::replace(cache, &apt::folder_of(FOLDER, suite), |folder| {
+        let stages = if suite.is_some() { &only[..] } else { &STAGES };
+        let version = apt.take(PACKAGE, stages, is_new_enough, |offer| place(apt, offer, folder))?;
         Ok(fs::write(folder.join(VERSION), version + "\n")?)
     })?;
     apt.clean()?;
-    here(cache).context("the package does not hold what was expected")
+    here(cache, suite).context("the package does not hold what was expected")
 }
 
 /// Takes the archive out of the package that `offer` depends on.
@@ -121,11 +128,11 @@ mod tests {
     const OLD: [Package<'static>; 2] =
         pair("6.1.176-1", "linux-source-6.1 (= 6.1.176-1)", "linux-source-6.1", &["usr/src/linux-source-6.1.tar.xz"]);
 
-    fn fetched(mirror: Contents) -> Result<KernelSource> {
+    fn fetched(mirror: Contents, suite: Option<&str>) -> Result<KernelSource> {
         let cache = tempfile::tempdir()?;
         let apt = Apt::of_unsigned(&mirror.serve()?, cache.path().join("apt"))?;
-        let source = fetch(&apt, cache.path())?;
-        assert!(here(cache.path()).is_some_and(|here| here.version == source.version));
+        let source = fetch(&apt, cache.path(), suite)?;
+        assert!(here(cache.path(), suite).is_some_and(|here| here.version == source.version));
         Ok(source)
     }
 
@@ -133,7 +140,18 @@ mod tests {
     #[cfg_attr(not(has_apt), ignore = "apt: there is no apt-get")]
     fn the_source_of_backports_is_taken_where_the_mirror_has_it() -> Result<()> {
         let both = Contents::default().suite("trixie-backports", true, &NEWEST)?.suite("sid", true, &SID)?;
-        assert_eq!(fetched(both)?.version, "7.3.4-1~bpo13+1 (trixie-backports)");
+        assert_eq!(fetched(both, None)?.version, "7.3.4-1~bpo13+1 (trixie-backports)");
+        Ok(())
+    }
+
+    #[test]
+    #[cfg_attr(not(has_apt), ignore = "apt: there is no apt-get")]
+    fn the_source_of_a_named_suite_is_taken_and_of_no_other() -> Result<()> {
+        let both = || Contents::default().suite("trixie-backports", true, &NEWEST)?.suite("sid", true, &SID);
+        assert_eq!(fetched(both()?, Some("sid"))?.version, "7.2.13-1 (sid)");
+        let Err(error) = fetched(both()?, Some("trixie")) else { bail!("something was taken") };
+        let text = format!("{error:#}");
+        assert!(text.starts_with("apt could not read "), "{text}");
         Ok(())
     }
 
@@ -141,7 +159,7 @@ mod tests {
     #[cfg_attr(not(has_apt), ignore = "apt: there is no apt-get")]
     fn a_source_that_the_mirror_lacks_is_replaced_by_the_next_suites() -> Result<()> {
         let lists = Contents::default().suite("trixie-backports", false, &NEWEST)?.suite("sid", true, &SID)?;
-        assert_eq!(fetched(lists)?.version, "7.2.13-1 (sid)");
+        assert_eq!(fetched(lists, None)?.version, "7.2.13-1 (sid)");
         Ok(())
     }
 
@@ -149,7 +167,7 @@ mod tests {
     #[cfg_attr(not(has_apt), ignore = "apt: there is no apt-get")]
     fn a_source_that_is_too_old_is_named_and_not_taken() -> Result<()> {
         let old = Contents::default().suite("trixie", true, &OLD)?;
-        let Err(error) = fetched(old) else { bail!("something was taken") };
+        let Err(error) = fetched(old, None) else { bail!("something was taken") };
         let text = format!("{error:#}");
         assert!(text.starts_with("Debian's linux-source is there only as 6.1.176-1 (trixie)"), "{text}");
         Ok(())

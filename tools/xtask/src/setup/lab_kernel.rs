@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The lab's kernel: built once from the newest source that Debian has, by the harness's own builder, and kept in the
-//! cache with what it was made from.
+//! The lab's kernel: built once from the newest source that Debian has, or from that of the suite that the user names,
+//! by the harness's own builder, and kept in the cache with what it was made from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::kernel_source::{self, KernelSource};
+use super::apt;
+use super::kernel_source::{self, KernelSource, VARIABLE};
 use crate::layout::{Layout, in_path};
 use crate::process;
 
@@ -48,12 +49,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const fn folder(self) -> &'static str {
-        match self {
+    fn folder(self, suite: Option<&str>) -> String {
+        let usual = match self {
             Self::Usual => "kernel",
             Self::Checkers => "kernel-checkers",
             Self::Pattern => "kernel-pattern",
-        }
+        };
+        apt::folder_of(usual, suite)
     }
 
     /// The builder's option, and its file of settings.
@@ -82,32 +84,40 @@ pub(crate) fn ready(layout: &Layout, harness: &Path, kind: Kind) -> Result<PathB
         let packages: Vec<&str> = TOOLS.iter().map(|(_, package)| *package).collect();
         bail!("{reason} (apt-get install {})", packages.join(" "));
     }
-    let source = kernel_source::ready(&layout.cache)?;
+    let suite = apt::named_suite(VARIABLE)?;
+    let source = kernel_source::ready(&layout.cache, suite.as_deref())?;
     let inputs = inputs(layout, &source, kind)?;
+    let name = kind.folder(suite.as_deref());
     // With a lock of its own: a build takes long, and nothing else in the cache waits for it.
     let cache = layout.cache.join("lab");
-    match here(&cache, kind, &inputs) {
+    match here(&cache.join(&name), &inputs) {
         Some(kernel) => Ok(kernel),
-        None => super::locked(&cache, || match here(&cache, kind, &inputs) {
+        None => super::locked(&cache, || match here(&cache.join(&name), &inputs) {
             Some(kernel) => Ok(kernel),
-            None => build(&cache, harness, &source, kind, &inputs),
+            None => build(&cache, &name, harness, &source, kind, &inputs),
         }),
     }
 }
 
-/// The kernel that is in the cache, of whatever source.
-pub(crate) fn cached(cache: &Path) -> Option<PathBuf> {
-    Some(cache.join("lab").join(Kind::Usual.folder()).join(KERNEL)).filter(|kernel| kernel.is_file())
+/// The kernel that is in the cache, of whatever source the suite had.
+///
+/// # Errors
+/// When the variable names no suite.
+pub(crate) fn cached(cache: &Path) -> Result<Option<PathBuf>> {
+    let folder = Kind::Usual.folder(apt::named_suite(VARIABLE)?.as_deref());
+    Ok(Some(cache.join("lab").join(folder).join(KERNEL)).filter(|kernel| kernel.is_file()))
 }
 
 /// The source of that kernel, for people.
-pub(crate) fn source(cache: &Path) -> Option<String> {
-    let inputs = fs::read_to_string(cached(cache)?.with_file_name(INPUTS)).ok()?;
-    inputs.lines().next().map(str::to_owned)
+///
+/// # Errors
+/// When the variable names no suite.
+pub(crate) fn source(cache: &Path) -> Result<Option<String>> {
+    let inputs = cached(cache)?.and_then(|kernel| fs::read_to_string(kernel.with_file_name(INPUTS)).ok());
+    Ok(inputs.and_then(|inputs| inputs.lines().next().map(str::to_owned)))
 }
 
-fn here(cache: &Path, kind: Kind, inputs: &str) -> Option<PathBuf> {
-    let folder = cache.join(kind.folder());
+fn here(folder: &Path, inputs: &str) -> Option<PathBuf> {
     let same = fs::read_to_string(folder.join(INPUTS)).is_ok_and(|kept| kept == inputs);
     same.then(|| folder.join(KERNEL)).filter(|kernel| kernel.is_file())
 }
@@ -124,8 +134,8 @@ fn inputs(layout: &Layout, source: &KernelSource, kind: Kind) -> Result<String> 
     Ok(text)
 }
 
-fn build(cache: &Path, harness: &Path, source: &KernelSource, kind: Kind, inputs: &str) -> Result<PathBuf> {
-    super::replace(cache, kind.folder(), |folder| {
+fn build(cache: &Path, name: &str, harness: &Path, source: &KernelSource, kind: Kind, inputs: &str) -> Result<PathBuf> {
+    super::replace(cache, name, |folder| {
         let work = tempfile::tempdir_in(cache)?;
         let (tree, objects) = (work.path().join("linux"), work.path().join("objects"));
         fs::create_dir(&tree)?;
@@ -143,7 +153,7 @@ fn build(cache: &Path, harness: &Path, source: &KernelSource, kind: Kind, inputs
         fs::copy(objects.join(".config"), folder.join("config"))?;
         Ok(fs::write(folder.join(INPUTS), inputs)?)
     })?;
-    here(cache, kind, inputs).context("the kernel is not where it should be")
+    here(&cache.join(name), inputs).context("the kernel is not where it should be")
 }
 
 #[cfg(test)]
@@ -153,14 +163,17 @@ mod tests {
     #[test]
     fn a_kernel_counts_only_with_what_it_was_made_from() -> Result<()> {
         let cache = tempfile::tempdir()?;
-        let folder = cache.path().join(Kind::Usual.folder());
+        let folder = cache.path().join(Kind::Usual.folder(Some("trixie")));
         fs::create_dir(&folder)?;
         fs::write(folder.join(KERNEL), "")?;
-        assert_eq!(here(cache.path(), Kind::Usual, "source 1"), None);
+        assert_eq!(here(&folder, "source 1"), None);
         fs::write(folder.join(INPUTS), "source 1")?;
-        assert_eq!(here(cache.path(), Kind::Usual, "source 1"), Some(folder.join(KERNEL)));
-        assert_eq!(here(cache.path(), Kind::Usual, "source 2"), None);
-        assert_eq!(here(cache.path(), Kind::Checkers, "source 1"), None);
+        assert_eq!(here(&folder, "source 1"), Some(folder.join(KERNEL)));
+        assert_eq!(here(&folder, "source 2"), None);
+        for other in [Kind::Checkers.folder(Some("trixie")), Kind::Usual.folder(None), Kind::Usual.folder(Some("sid"))]
+        {
+            assert_eq!(here(&cache.path().join(other), "source 1"), None);
+        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@
 
 mod output;
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -36,6 +37,23 @@ const MIRRORS: usize = 3;
 const LISTS_DEADLINE: Duration = Duration::from_secs(300);
 const FETCH_DEADLINE: Duration = Duration::from_secs(1800);
 const LOCAL_DEADLINE: Duration = Duration::from_secs(120);
+
+/// The suite that the user names by an environment variable.
+///
+/// # Errors
+/// When it is no name of a suite.
+pub(crate) fn named_suite(variable: &str) -> Result<Option<String>> {
+    let Ok(suite) = env::var(variable) else { return Ok(None) };
+    if suite.is_empty() || !suite.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        bail!("{variable}={suite} names no suite of Debian, as trixie-backports is one");
+    }
+    Ok(Some(suite))
+}
+
+/// The folder for what comes from that suite, which stands beside the usual one.
+pub(crate) fn folder_of(usual: &str, suite: Option<&str>) -> String {
+    suite.map_or_else(|| usual.to_owned(), |suite| format!("{usual}-{suite}"))
+}
 
 /// apt, confined to one folder.
 #[derive(Debug)]

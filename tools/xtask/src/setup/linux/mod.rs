@@ -6,7 +6,6 @@
 //! package decides, not its name: Debian's kernel is in one package up to 6.12 and in several from 7.2 on.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::apt::{Apt, Offer, STAGES};
+use super::apt::{self, Apt, Offer, STAGES};
 use crate::process;
 
 /// Names the suite whose kernel is wanted, and no other; such a kernel stands beside the usual one in the cache.
@@ -41,7 +40,7 @@ const COMPARE_DEADLINE: Duration = Duration::from_secs(10);
 /// # Errors
 /// When it cannot be had; the text says why.
 pub(crate) fn ready(cache: &Path) -> Result<PathBuf> {
-    let suite = suite()?;
+    let suite = apt::named_suite(VARIABLE)?;
     match here(cache, suite.as_deref()) {
         Some(folder) => Ok(folder),
         None => super::locked(cache, || match here(cache, suite.as_deref()) {
@@ -60,7 +59,7 @@ pub(crate) fn ready(cache: &Path) -> Result<PathBuf> {
 /// # Errors
 /// When the variable names no suite.
 pub(crate) fn cached(cache: &Path) -> Result<Option<String>> {
-    let folder = here(cache, suite()?.as_deref());
+    let folder = here(cache, apt::named_suite(VARIABLE)?.as_deref());
     Ok(folder.and_then(|folder| fs::read_to_string(folder.join(VERSION)).ok()).map(|text| text.trim().to_owned()))
 }
 
@@ -69,17 +68,8 @@ pub(crate) fn busybox(cache: &Path) -> Option<PathBuf> {
     Some(cache.join(FOLDER).join(OTHERS[0].1[0])).filter(|busybox| busybox.is_file())
 }
 
-/// The suite that the user names.
-fn suite() -> Result<Option<String>> {
-    let Ok(suite) = env::var(VARIABLE) else { return Ok(None) };
-    if suite.is_empty() || !suite.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        bail!("{VARIABLE}={suite} names no suite of Debian, as trixie-backports is one");
-    }
-    Ok(Some(suite))
-}
-
 fn name(suite: Option<&str>) -> String {
-    suite.map_or_else(|| FOLDER.to_owned(), |suite| format!("{FOLDER}-{suite}"))
+    apt::folder_of(FOLDER, suite)
 }
 
 fn here(cache: &Path, suite: Option<&str>) -> Option<PathBuf> {
