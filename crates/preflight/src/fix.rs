@@ -460,6 +460,66 @@ mod tests {
         assert!(!done && said.contains("/create: it does not take u"), "{said}");
     }
 
+    /// One step of each kind, and each that has a driver with every driver.
+    fn steps() -> Vec<Fix> {
+        let queue = Apqn::new(5, 0x33);
+        let drivers = [None, Some("cex4queue".to_owned()), Some("vfio_ap".to_owned())];
+        let unassign = |is_free| Fix::Unassign { mdev: "u".to_owned(), adapter: Apid(5), is_free };
+        let mut steps = vec![
+            Fix::LoadDriver,
+            Fix::CreateMdev("u".to_owned()),
+            Fix::Configure(Apid(5)),
+            Fix::Release(Mask::Apmask, 5),
+            Fix::Release(Mask::Aqmask, 0x33),
+            Fix::Release(Mask::Aqmask, 0x3a),
+            Fix::Ask { mask: Mask::Aqmask, number: 0x33, goes: vec![Apqn::new(4, 0x33)] },
+            unassign(true),
+            unassign(false),
+            Fix::advice("ask somebody"),
+        ];
+        steps.extend(drivers.iter().map(|from| Fix::Override { queue, from: from.clone() }));
+        steps.extend(drivers.iter().map(|from| Fix::Bind { queue, from: from.clone() }));
+        steps
+    }
+
+    #[test]
+    fn each_step_says_what_it_is_and_whether_a_script_does_it() {
+        let line = |step: &Fix| {
+            let who = match (step.is_harmful(), step.is_done_by_script()) {
+                (true, _) => "a person decides",
+                (false, true) => "a script",
+                (false, false) => "a person",
+            };
+            format!("{who}, {} commands: {step}\n    {}\n", commands([step]), step.purpose())
+        };
+        insta::assert_snapshot!(steps().iter().map(line).collect::<String>());
+        assert_eq!(commands(&steps()), 15, "those of a mask are one");
+        assert_eq!([Mask::Apmask, Mask::Aqmask].map(|mask| mask.number(Apqn::new(5, 0x33))), [5, 0x33]);
+    }
+
+    #[test]
+    fn a_script_of_every_step_says_what_each_is_for_and_looks_what_came_of_it() {
+        insta::assert_snapshot!(script("two hosts", &steps()));
+        assert_eq!(body([&Fix::advice("ask somebody")]), "# Nothing is to be done.\n\n# ask somebody\n");
+    }
+
+    #[test]
+    fn what_came_of_a_write_is_read_below_the_root_that_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("sys/bus/ap/devices")).unwrap();
+        std::fs::write(root.path().join("sys/bus/ap/apmask"), "0x04\n").unwrap();
+        let looked = |checks: &[Check]| {
+            let script = check_script(root.path().to_str().unwrap(), checks);
+            std::process::Command::new("sh").arg("-ec").arg(script).output().unwrap().status.success()
+        };
+        let has = |number| Check::Has(Mask::Apmask, number, true);
+        let there = |is| Check::Is("/sys/bus/ap/devices".to_owned(), is);
+        let says = |text: &str| Check::Says("/sys/bus/ap/apmask".to_owned(), text.to_owned());
+        assert!(looked(&[has(5), there(true), says("0x04"), Check::Driver(Apqn::new(5, 0x33), None)]));
+        assert_eq!([has(6), there(false), says("0x05")].map(|check| looked(&[check])), [false; 3]);
+        assert!(!looked(&[has(6), has(5)]), "the first counts too");
+    }
+
     #[test]
     fn what_takes_something_from_the_host_is_a_comment_that_names_it() {
         let fix = Fix::Ask { mask: Mask::Apmask, number: 4, goes: vec![Apqn::new(4, 9)] };

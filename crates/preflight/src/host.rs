@@ -214,7 +214,11 @@ impl Host {
     /// Whether the masks are as the kernel starts with: every queue is the host's own but for overrides.
     pub fn masks_are_full(&self) -> Fact<bool> {
         let full = |mask: &Fact<Mask256>| mask.clone().map(|mask| mask == Mask256::FULL);
-        Ok(full(&self.apmask)? && full(&self.aqmask)?)
+        match (full(&self.apmask), full(&self.aqmask)) {
+            // One that is not full decides, whatever the other is.
+            (Ok(false), _) | (_, Ok(false)) => Ok(false),
+            (adapters, domains) => Ok(adapters? && domains?),
+        }
     }
 
     /// Whether the kernel has `driver_override` for queues.

@@ -4,6 +4,7 @@
 mod field;
 mod files;
 mod fixture;
+mod words;
 
 use fixture::{DESTINATION, Hosts, SOURCE, UUID};
 use preflight::RULES;
@@ -161,7 +162,14 @@ const ROWS: &[Row] = &[
         |h| h.queue(DESTINATION, "driver_override", "vfio_ap"),
         Some(|h| h.hide_state(DESTINATION, "driver_override")),
     ),
-    ("ap-check", |h| h.masks_full(DESTINATION), Some(|h| h.hide(DESTINATION, "bus", "apmask"))),
+    (
+        "ap-check",
+        |h| h.masks_full(DESTINATION),
+        Some(|h| {
+            h.masks_full(DESTINATION);
+            h.hide(DESTINATION, "bus", "apmask");
+        }),
+    ),
     ("kubevirt-sweep", |h| h.set(DESTINATION, "host", "kubevirt", "node"), None),
     ("way-back", |h| h.card_type(DESTINATION, "15"), Some(|h| h.hide_type(SOURCE))),
 ];
