@@ -112,6 +112,9 @@ extern "C" fn on_vcpu_idle(vcpu: c_uint, _: *mut c_void) {
     with_cpu(vcpu, |plugin, cpu| {
         wait::release(cpu);
         reset::stands_still(plugin, cpu);
+        if let Some(owner) = &plugin.owner {
+            owner.rests();
+        }
     });
 }
 

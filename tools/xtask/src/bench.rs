@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask bench`: what the emulation costs, as ratios with the raw numbers beside.
 //!
-//! Three sources, each run several times: the guest's own suite `bench`, in the real QEMU; the machine in process; and
-//! Linux, with the plugin and without. All print lines `bench: name=tapq … ns-each=500`. Figures of one run belong
+//! Four sources, each run several times: the guest's own suite `bench`, in the real QEMU; the same on the lab's driver,
+//! where another process owns the machine; the machine in process; and Linux, with the plugin and without. All print lines `bench: name=tapq … ns-each=500`. Figures of one run belong
 //! together: a ratio is taken in each run, and its median over all runs is what counts, so that a machine that is slow
 //! for a while does no harm.
 
@@ -17,12 +17,15 @@ use crate::artifacts::host_cargo;
 use crate::launch::Ready;
 use crate::layout::Layout;
 use crate::process;
+use crate::setup::lab_kernel;
 use crate::state::State;
 use crate::test::set_linux;
 
 const DEADLINE: Duration = Duration::from_secs(1800);
 /// Measured wherever there is a Linux for s390x.
 const LINUX: &str = "linux-boot-bare";
+/// Measured wherever there is a kernel for the lab.
+const REMOTE: &str = "tapq-remote";
 
 /// One line of the table.
 struct Row {
@@ -51,6 +54,7 @@ const ROWS: &[Row] = &[
     row("TAPQ against STSI(0)", "tapq", Figure("stsi"), 4.5),
     row("TAPQ against an operation exception", "tapq", Figure("operation-exception"), 1.0),
     row("NQAP and DQAP of 64 bytes against TAPQ", "nqap-dqap-64", Figure("tapq"), 6.0),
+    row("TAPQ on a remote owner against a local one", REMOTE, Figure("tapq"), 50.0),
     row("RSA-2048 CRT in a guest against the crate", "rsa-2048-crt", Figure("rsa-2048-crt-crate"), 1.2),
     row("RSA-2048 CRT in process against the crate", "rsa-2048-crt-machine", Figure("rsa-2048-crt-crate"), 1.2),
     row("Linux boot, CPU time, against no plugin", "linux-boot-polling", Figure("linux-boot-bare"), 1.10),
@@ -66,13 +70,13 @@ const ROWS: &[Row] = &[
 struct Figures(BTreeMap<String, Vec<f64>>);
 
 impl Figures {
-    /// Takes a line if it is one of ours.
-    fn take(&mut self, line: &str) {
+    /// Takes a line if it is one of ours; the figure's name gets this end.
+    fn take(&mut self, line: &str, end: &str) {
         let Some(words) = line.trim().strip_prefix("bench: ") else { return };
         let words: BTreeMap<&str, &str> = words.split(' ').filter_map(|word| word.split_once('=')).collect();
         let value = ["ns-each", "value"].iter().find_map(|key| words.get(key)?.parse().ok());
         if let (Some(name), Some(value)) = (words.get("name"), value) {
-            self.0.entry((*name).to_owned()).or_default().push(value);
+            self.0.entry(format!("{name}{end}")).or_default().push(value);
         }
     }
 
@@ -119,7 +123,11 @@ pub(crate) fn run(layout: &Layout, state: &mut State, runs: u32) -> Result<bool>
     let ready = Ready::make(layout, state)?;
     state.save();
     let mut figures = Figures::default();
-    in_the_guest(layout, &ready, runs, &mut figures)?;
+    in_the_guest(layout, &ready, runs, ("model", ""), &mut figures)?;
+    match lab_kernel::cached(&layout.cache)? {
+        Some(_) => in_the_guest(layout, &ready, runs, ("lab", "-remote"), &mut figures)?,
+        None => println!("SKIP a remote owner: there is no kernel for the lab, `cargo xtask lab` builds one"),
+    }
     in_process(layout, &mut figures)?;
     in_linux(layout, state, &ready, runs, &mut figures)?;
     print!("{}", table(&figures)?);
@@ -127,9 +135,17 @@ pub(crate) fn run(layout: &Layout, state: &mut State, runs: u32) -> Result<bool>
     Ok(!ROWS.iter().any(over))
 }
 
-fn in_the_guest(layout: &Layout, ready: &Ready, runs: u32, figures: &mut Figures) -> Result<()> {
+/// With this driver between the hosts, by which the figures' names end otherwise.
+fn in_the_guest(
+    layout: &Layout,
+    ready: &Ready,
+    runs: u32,
+    (driver, end): (&str, &str),
+    figures: &mut Figures,
+) -> Result<()> {
     let mut command = Command::new(&ready.host.harness);
-    ready.environment(layout, &mut command).args(["run", "bench", "--report", "json", "--repeat", &runs.to_string()]);
+    ready.environment(layout, &mut command).args(["run", "bench", "--driver", driver]);
+    command.args(["--report", "json", "--repeat", &runs.to_string()]);
     let mut unread = None;
     let status = process::lines(&mut command, DEADLINE, |line| match serde_json::from_str::<Report>(line) {
         Ok(report) => {
@@ -137,7 +153,7 @@ fn in_the_guest(layout: &Layout, ready: &Ready, runs: u32, figures: &mut Figures
                 .events
                 .iter()
                 .filter_map(|event| event.line.strip_prefix("INFO: "))
-                .for_each(|line| figures.take(line));
+                .for_each(|line| figures.take(line, end));
         }
         Err(error) => unread = Some(error),
     })?;
@@ -150,7 +166,7 @@ fn in_the_guest(layout: &Layout, ready: &Ready, runs: u32, figures: &mut Figures
 fn in_process(layout: &Layout, figures: &mut Figures) -> Result<()> {
     let mut command = host_cargo(layout, "run");
     command.args(["--release", "--quiet", "--package", "ap-machine", "--example", "cost"]);
-    let status = process::lines(&mut command, DEADLINE, |line| figures.take(line))?;
+    let status = process::lines(&mut command, DEADLINE, |line| figures.take(line, ""))?;
     if !status.success() {
         bail!("the machine could not be measured in process ({status})");
     }
@@ -164,7 +180,7 @@ fn in_linux(layout: &Layout, state: &mut State, ready: &Ready, runs: u32, figure
     set_linux(layout, state, ready.environment(layout, &mut command))?;
     command.env("KAPUT_RUNS_OF_LINUX", runs.to_string());
     let status = process::lines(&mut command, DEADLINE, |line| {
-        figures.take(line);
+        figures.take(line, "");
         if line.starts_with("SKIP ") {
             println!("{line}");
         }
@@ -177,8 +193,9 @@ fn in_linux(layout: &Layout, state: &mut State, ready: &Ready, runs: u32, figure
 
 fn table(figures: &Figures) -> Result<String> {
     let mut text = format!("{:<44} {:>8} {:>8}  raw, median of all runs\n", "", "measured", "at most");
-    let no_linux = figures.all(LINUX).is_err();
-    for row in ROWS.iter().filter(|row| !(no_linux && row.of.starts_with("linux-"))) {
+    let (no_linux, no_lab) = (figures.all(LINUX).is_err(), figures.all(REMOTE).is_err());
+    let is_missing = |row: &&Row| (no_linux && row.of.starts_with("linux-")) || (no_lab && row.of == REMOTE);
+    for row in ROWS.iter().filter(|row| !is_missing(row)) {
         let values = figures.of(row)?;
         let value = median(&values);
         let raw = match row.against {
@@ -205,7 +222,7 @@ mod tests {
 
     fn figures(lines: &[&str]) -> Figures {
         let mut figures = Figures::default();
-        lines.iter().for_each(|line| figures.take(line));
+        lines.iter().for_each(|line| figures.take(line, ""));
         figures
     }
 

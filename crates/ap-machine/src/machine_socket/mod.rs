@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A machine that another process owns: [`Configuration::execute`] as frames on a socket. An instruction goes to the
 //! owner with what it will need of storage, and comes back with what is to be stored: one round trip. What could not be
-//! foretold, because storage is not there or the owner wants other bytes, the owner asks back for.
+//! foretold, because storage is not there or the owner wants other bytes, the owner asks back for. Both sides run on one
+//! CPU meanwhile: most of the time such an instruction takes is that of waking somebody.
 //!
 //! For the lab, where several QEMUs share one machine. Notifications do not come over: such a guest polls. In process
 //! nobody comes by here.
 
 mod frame;
+mod near;
 
 use std::os::unix::net::UnixStream;
 
 use ap_arch::{ConditionCode, FunctionCode, Gr0, ProgramCode, QciBlock};
 
 use self::frame::{Frame, Frames, Received};
+use self::near::Follower;
 use crate::{Configuration, Instruction, OperandMemory, Operands, Outcome, ProgramException, RegisterWrites};
+
+pub use self::near::may_move;
 
 /// The longest operand, in bytes: the length field of a message has no more.
 const LONGEST_OPERAND: u64 = 1 << 16;
 
-// What a frame is. From the CPU: an instruction with its registers, or what storage answers.
+// What a frame is. From the CPU: an instruction with its registers and where it runs, or what storage answers.
 const EXECUTE: u8 = 1;
 const STORAGE: u8 = 2;
 const STORAGE_EXCEPTION: u8 = 3;
@@ -118,7 +123,7 @@ fn encode(instruction: Instruction, operands: &Operands, memory: &mut dyn Operan
         Instruction::Dqap { r1, r2 } => 0xb2ae_0000 | u64::from(r1 << 4 | r2),
     };
     let Operands { problem_state, gr0, gr1, gr2, r1, r2 } = *operands;
-    let registers = [code, gr0, gr1, gr2, r1[0], r1[1], r2[0], r2[1]];
+    let registers = [near::stay(), code, gr0, gr1, gr2, r1[0], r1[1], r2[0], r2[1]];
     let frame = registers.into_iter().fold(Frame::new(EXECUTE).byte(problem_state.into()), Frame::number);
     match foretold(instruction, operands) {
         Some((address, length, false)) => {
@@ -257,9 +262,10 @@ pub type Execution<'a> = dyn Fn(Instruction, &Operands, &mut dyn OperandMemory) 
 /// # Errors
 /// A sentence: the guest is silent, or says what means nothing.
 pub fn serve_by(execution: &Execution<'_>, stream: UnixStream) -> Result<(), String> {
-    let mut frames = Frames::new(stream)?;
+    let (mut frames, mut follower) = (Frames::new(stream)?, Follower::default());
     while frames.wait()? {
-        let (instruction, operands, operand, fetched, is_storable) = decode(&mut frames.receive()?)?;
+        let (cpu, instruction, operands, operand, fetched, is_storable) = decode(&mut frames.receive()?)?;
+        follower.asked_from(cpu);
         let mut storage = FarStorage { frames: &mut frames, operand, fetched, is_storable, stores: Vec::new() };
         let answer = match execution(instruction, &operands, &mut storage) {
             Outcome::Completed { cc, writes } => {
@@ -275,19 +281,19 @@ pub fn serve_by(execution: &Execution<'_>, stream: UnixStream) -> Result<(), Str
     Ok(())
 }
 
-/// An instruction, its operands, and what came along of storage.
-type Decoded = (Instruction, Operands, (u64, u64), Option<Vec<u8>>, bool);
+/// The CPU that asks, an instruction, its operands, and what came along of storage.
+type Decoded = (u64, Instruction, Operands, (u64, u64), Option<Vec<u8>>, bool);
 
 fn decode(frame: &mut Received<'_>) -> Result<Decoded, String> {
     if frame.byte()? != EXECUTE {
         return Err("an answer to no question".to_owned());
     }
     let problem_state = frame.byte()? != 0;
-    let mut registers = [0; 8];
+    let mut registers = [0; 9];
     for register in &mut registers {
         *register = frame.number()?;
     }
-    let [code, gr0, gr1, gr2, r1_even, r1_odd, r2_even, r2_odd] = registers;
+    let [cpu, code, gr0, gr1, gr2, r1_even, r1_odd, r2_even, r2_odd] = registers;
     let instruction = Instruction::decode((code as u32).to_be_bytes()).ok_or("no AP instruction")?;
     let operands = Operands { problem_state, gr0, gr1, gr2, r1: [r1_even, r1_odd], r2: [r2_even, r2_odd] };
     let (operand, fetched, is_storable) = match frame.byte()? {
@@ -298,5 +304,5 @@ fn decode(frame: &mut Received<'_>) -> Result<Decoded, String> {
         STORABLE => ((frame.number()?, frame.number()?), None, true),
         _ => ((0, 0), None, false),
     };
-    Ok((instruction, operands, operand, fetched, is_storable))
+    Ok((cpu, instruction, operands, operand, fetched, is_storable))
 }

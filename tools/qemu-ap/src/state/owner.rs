@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ap_arch::ProgramCode;
-use ap_machine::machine_socket::Remote;
+use ap_machine::machine_socket::{self, Remote};
 use ap_machine::{Instruction, OperandMemory, Operands, Outcome, ProgramException};
 
 /// The connection; one vCPU speaks at a time.
@@ -22,6 +22,11 @@ impl Owner {
         remote.map(|remote| Self(Mutex::new(Some(remote)))).map_err(|error| {
             format!("machine socket {}: {error}; its owner must listen before QEMU starts", socket.display())
         })
+    }
+
+    /// The calling vCPU waits for an interruption: until its next instruction it may run on any CPU.
+    pub(crate) fn rests(&self) {
+        machine_socket::may_move();
     }
 
     /// Without its owner the machine is gone, and with it the AP instructions.
