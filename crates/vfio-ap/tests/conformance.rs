@@ -6,7 +6,7 @@ use vfio_ap::mutants::mutants;
 use vfio_ap::profile::Profile;
 use vfio_mig::conformance::{CaseResult, Options, Verdict, run, run_several};
 
-const EVERYTHING: Options = Options { only: Vec::new(), dangerous: true };
+const EVERYTHING: Options = Options { only: Vec::new(), dangerous: true, shuffle: None };
 
 fn names(results: &[CaseResult], verdict: Verdict) -> Vec<&str> {
     results.iter().filter(|result| result.verdict == verdict).map(|result| result.case.as_str()).collect()
@@ -28,6 +28,19 @@ fn every_defect_is_caught_by_a_case_that_names_it() {
     assert_eq!(control.caught_by, [""; 0]);
     let missed: Vec<_> = mutants.iter().filter(|mutant| mutant.defect.is_some() && !mutant.is_caught()).collect();
     assert!(missed.is_empty(), "missed: {missed:#?}");
+}
+
+#[test]
+fn the_order_of_the_cases_changes_no_result() {
+    let verdicts = |shuffle| -> Vec<(String, Verdict)> {
+        let results = run(&ModelFactory::corrected(), &Options { shuffle, ..EVERYTHING });
+        results.into_iter().map(|result| (result.case, result.verdict)).collect()
+    };
+    let (mut usual, mut shuffled) = (verdicts(None), verdicts(Some(7)));
+    assert_ne!(usual, shuffled);
+    usual.sort();
+    shuffled.sort();
+    assert_eq!(usual, shuffled);
 }
 
 #[test]
@@ -58,7 +71,7 @@ fn several_cases_at_a_time_say_what_one_after_the_other_says() {
 fn a_failure_shows_calls_expectation_and_what_was_seen() {
     let defects = vec![vfio_ap::defect::Defect::IncompleteResumeAccepted];
     let factory = ModelFactory { profile: Profile::Corrected, defects };
-    let options = Options { only: vec!["guest/incomplete-resume".to_owned()], dangerous: false };
+    let options = Options { only: vec!["guest/incomplete-resume".to_owned()], dangerous: false, shuffle: None };
     let results = run(&factory, &options);
     let [result] = &results[..] else { panic!("{results:?}") };
     assert_eq!(result.verdict, Verdict::Fail);

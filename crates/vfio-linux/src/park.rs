@@ -158,7 +158,7 @@ impl Parked for ParkedCall<'_> {
     fn change(&mut self, at: usize, bytes: &[u8]) -> Result<(), DeviceError> {
         let behind = self.place.buffer + at as u64 + bytes.len() as u64;
         if behind > self.place.edge {
-            return Err(DeviceError::Transport("that memory is not there yet".to_owned()));
+            return Err(DeviceError::refused(Errno::EFAULT, "that memory is not there yet"));
         }
         Ok(self.linux.calls.poke(self.place.buffer + at as u64, bytes)?)
     }

@@ -75,7 +75,7 @@ pub trait Parked {
     /// Stores other bytes at byte `at` of the user's buffer of a write, before the byte at which it waits.
     ///
     /// # Errors
-    /// [`DeviceError::Transport`].
+    /// EFAULT: that byte is not there yet.
     fn change(&mut self, at: usize, bytes: &[u8]) -> Result<(), DeviceError>;
 
     /// Gives the driver the memory that it waits for; what the verb then answers.

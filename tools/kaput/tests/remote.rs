@@ -17,7 +17,7 @@ use vfio_ap::model::ModelFactory;
 use vfio_ap::profile::Profile;
 use vfio_mig::conformance::{CaseResult, DeviceFactory, HostSetup, Options, Verdict, run};
 
-const EVERYTHING: Options = Options { only: Vec::new(), dangerous: true };
+const EVERYTHING: Options = Options { only: Vec::new(), dangerous: true, shuffle: None };
 
 const HOST: &str = r#"{"name": "A", "topology": {"adapters": {"05": "cex8a"}, "domains": ["33"]},
     "mdev": {"uuid": "shared", "adapters": ["05"], "domains": ["33"]}}"#;
@@ -99,7 +99,7 @@ fn a_device_that_goes_away_is_not_judged() {
     let factory = qemu.factory(Profile::Corrected, Vec::new());
     qemu.process.kill().expect("killed");
     qemu.process.wait().expect("gone");
-    let results = run(&factory, &Options { only: vec!["arc/".to_owned()], dangerous: false });
+    let results = run(&factory, &Options { only: vec!["arc/".to_owned()], dangerous: false, shuffle: None });
     assert!(results.iter().all(|result| result.verdict == Verdict::Broken), "{results:#?}");
 }
 

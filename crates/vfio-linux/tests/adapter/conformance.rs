@@ -11,7 +11,7 @@ use vfio_mig::conformance::{CaseResult, HostSetup, NoHost, Options, Verdict, cas
 
 use crate::fake::{FakeMachines, Flavour};
 
-const EVERYTHING: Options = Options { only: Vec::new(), dangerous: true };
+const EVERYTHING: Options = Options { only: Vec::new(), dangerous: true, shuffle: None };
 
 fn driver(profile: Profile) -> ModelFactory {
     ModelFactory { profile, defects: Vec::new() }

@@ -20,8 +20,11 @@ const KNOWN: &[(&str, &str, &str, &str)] = &[
     ("out-of-bounds", "vfio_ap", "kmalloc-16,", "short-header-write-starts-validation"),
     ("out-of-bounds", "vfio_ap", "allocated by vfio_ap_resuming_write", "queue-count-fetched-twice"),
     ("out-of-bounds", "vfio_ap_stop_copy_read", "", "concurrent-reads-race-on-position"),
+    ("no answer", "create", "a failing allocation", "probe-error-path-self-deadlock"),
+    ("no answer", "", "a call of another device waits", "global-lock-shared-by-all-guests"),
     ("no answer", "get", "", "l-user-copy-under-global-lock"),
     ("no answer", "size", "", "l-user-copy-under-global-lock"),
+    ("late success", "write", "", "l-inflight-write-outlives-session"),
 ];
 
 /// The finding that a complaint stands for.

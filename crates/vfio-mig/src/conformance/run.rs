@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs the cases and says what came of each.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -59,6 +60,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// Also cases that could wreck a real kernel.
     pub dangerous: bool,
+    /// In another order than usual, by this seed: the order must not matter.
+    pub shuffle: Option<u64>,
 }
 
 /// How far a run is.
@@ -80,7 +83,7 @@ pub fn run(factory: &dyn DeviceFactory, options: &Options) -> Vec<CaseResult> {
 }
 
 /// Runs the suite with this many cases at a time; `watch` hears of each case that is done. The results are in the order
-/// of the cases.
+/// of the cases, as shuffled.
 #[must_use]
 pub fn run_several(
     factory: &(dyn DeviceFactory + Sync),
@@ -111,7 +114,15 @@ fn take<'c>(next: &AtomicUsize, cases: &'c [Case]) -> Option<(usize, &'c Case)> 
 
 fn wanted(options: &Options) -> Vec<Case> {
     let is_wanted = |case: &Case| options.only.is_empty() || options.only.iter().any(|part| case.name.contains(part));
-    cases::all().into_iter().filter(is_wanted).collect()
+    let mut wanted: Vec<Case> = cases::all().into_iter().filter(is_wanted).collect();
+    if let Some(seed) = options.shuffle {
+        wanted.sort_by_cached_key(|case| {
+            let mut hasher = DefaultHasher::new();
+            (seed, &case.name).hash(&mut hasher);
+            hasher.finish()
+        });
+    }
+    wanted
 }
 
 fn run_one(factory: &dyn DeviceFactory, driver: &Driver, case: &Case, options: &Options) -> CaseResult {

@@ -17,6 +17,7 @@
 //! patch 8: 0f                     bytes of the stream for all writes that follow
 //! fail #: echo UUID > PATH        an allocation of the kernel fails in it, here the one with the round's number
 //! on b: get                       of another device than `a`
+//! again 100                       all steps before it once more, so many rounds at most in all
 //! ```
 
 mod player;
@@ -62,6 +63,8 @@ pub enum Action {
     Patch(usize, Vec<u8>),
     /// An act in which this allocation fails; `None`: the one with the number of the round.
     Fail(Option<u32>, Act),
+    /// The steps before it make a round; so many are played at most. A player leaves it to who plays.
+    Again(u32),
 }
 
 /// One call.

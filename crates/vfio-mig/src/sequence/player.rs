@@ -106,10 +106,9 @@ impl<'d> Player<'d> {
             Action::Begin(act) => self.wait(step, device, act, None)?,
             Action::Release => self.release()?.into_iter().collect(),
             Action::Change(at, bytes) => {
-                if let Some(newest) = self.waiting.back_mut() {
-                    newest.parked.change(*at, bytes)?;
-                }
-                Vec::new()
+                let changed = self.waiting.back_mut().map(|newest| newest.parked.change(*at, bytes));
+                let refused = changed.and_then(Result::err);
+                refused.map(|error| done(step.to_string(), Err(error))).transpose()?.into_iter().collect()
             }
             Action::Patch(at, bytes) => {
                 if let Some(place) = self.bytes.get_mut(*at..at.saturating_add(bytes.len())) {
@@ -117,6 +116,7 @@ impl<'d> Player<'d> {
                 }
                 Vec::new()
             }
+            Action::Again(_) => Vec::new(),
         };
         Ok(done)
     }
@@ -125,6 +125,13 @@ impl<'d> Player<'d> {
     #[must_use]
     pub fn waits(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// Whether calls wait, but none of this step's device.
+    #[must_use]
+    pub fn waits_elsewhere(&self, step: &Step) -> bool {
+        let device = step.device.as_deref().or_else(|| self.devices.first().map(|(name, _)| *name));
+        self.waits() && self.waiting.iter().all(|one| Some(self.devices[one.device].0) != device)
     }
 
     /// Lets everything end that still waits.
@@ -137,6 +144,21 @@ impl<'d> Player<'d> {
             done.push(one);
         }
         Ok(done)
+    }
+
+    /// Closes all streams, as the end of a program does.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub fn close_streams(&mut self) -> Result<Vec<Done>, DeviceError> {
+        let mut ended = Vec::new();
+        for (device, streams) in std::mem::take(&mut self.streams) {
+            for stream in streams {
+                let result = self.devices[device].1.close(stream).map(|()| Answered::Done);
+                ended.push(done(Act::Close.to_string(), result)?);
+            }
+        }
+        Ok(ended)
     }
 
     /// An act as a verb; nothing if there is no stream for it, or it is no verb.

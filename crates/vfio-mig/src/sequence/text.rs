@@ -8,6 +8,8 @@ use super::{Act, Action, Sequence, Step};
 
 /// Bytes of a read or write at most: text comes from files.
 const LONGEST: usize = 1 << 24;
+/// And rounds.
+const MOST_ROUNDS: u32 = 10_000;
 
 impl FromStr for Sequence {
     type Err = String;
@@ -40,6 +42,9 @@ impl FromStr for Step {
 fn action(text: &str) -> Option<Action> {
     if text == "release" {
         return Some(Action::Release);
+    }
+    if let Some(rounds) = text.strip_prefix("again ") {
+        return rounds.parse().ok().filter(|rounds| *rounds <= MOST_ROUNDS).map(Action::Again);
     }
     let Some((head, rest)) = text.split_once(": ").filter(|_| !text.starts_with("echo ")) else {
         return act(text).map(Action::Plain);
@@ -123,6 +128,7 @@ impl fmt::Display for Action {
             Self::Patch(at, bytes) => write!(f, "patch {at}: {}", hex(bytes)),
             Self::Fail(None, act) => write!(f, "fail #: {act}"),
             Self::Fail(Some(number), act) => write!(f, "fail {number}: {act}"),
+            Self::Again(rounds) => write!(f, "again {rounds}"),
         }
     }
 }
@@ -154,13 +160,13 @@ mod tests {
         let text = "set stop-copy\nget\nsize\nread 24\nwrite all\nwrite 0..20\nclose\nreset\nopen\nclose-device\n\
                     echo 1 > @/remove\ntogether: close | close-device\npark at 16: write all\nfault at 40: read 64\n\
                     begin: set running\nrelease\nchange 0: 00007530\npatch 8: 0f\nfail #: echo x > /y: z\n\
-                    fail 7: get\non b: get\n";
+                    fail 7: get\non b: get\nagain 100\n";
         assert_eq!(text.parse::<Sequence>().expect("steps").to_string(), text);
     }
 
     #[test]
     fn what_is_no_step_is_refused_with_the_line() {
-        for line in ["", "sett stop", "set nowhere", "write 9..3", "park at 1: get", "patch 0: 0", "read 99999999999"] {
+        for line in ["", "sett stop", "set nowhere", "write 9..3", "park at 1: get", "patch 0: 0", "again 99999"] {
             let error = line.parse::<Step>().expect_err("no step");
             assert!(error.contains(line), "{error}");
         }

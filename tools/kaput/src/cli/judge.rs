@@ -169,7 +169,7 @@ fn defect(name: &str) -> Result<Defect, String> {
 impl Conformance {
     pub(super) async fn start(&self) -> Result<Exit> {
         let reports = Reports::open(&self.report)?;
-        let options = Options { only: self.only.clone(), dangerous: self.dangerous };
+        let options = Options { only: self.only.clone(), dangerous: self.dangerous, shuffle: None };
         let driver = ModelFactory { profile: self.profile, defects: self.defects.clone() };
         let (device, results) = match self.device.judge(driver, options).await? {
             Ok(results) => results,
@@ -218,8 +218,9 @@ impl Mutants {
 
     async fn show(&self, scenarios: Option<Vec<Loaded>>, reports: Reports) -> Result<Exit> {
         // The suite has its own threads; the guests keep this one.
-        let suite =
-            tokio::task::spawn_blocking(|| vfio_ap::mutants::mutants(&Options { only: Vec::new(), dangerous: true }));
+        let suite = tokio::task::spawn_blocking(|| {
+            vfio_ap::mutants::mutants(&Options { only: Vec::new(), dangerous: true, shuffle: None })
+        });
         let guests = match scenarios {
             Some(scenarios) => {
                 let tools = prepare(&self.named, &scenarios).await?;

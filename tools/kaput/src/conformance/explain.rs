@@ -133,7 +133,7 @@ pub(super) fn reproduction(id: &str) -> Option<CaseResult> {
 /// The shortest of the failures that its cases show.
 fn reproduce(defect: Defect, cases: &[String]) -> Option<CaseResult> {
     let factory = ModelFactory { profile: Profile::Corrected, defects: vec![defect] };
-    let results = run(&factory, &Options { only: cases.to_vec(), dangerous: true });
+    let results = run(&factory, &Options { only: cases.to_vec(), dangerous: true, shuffle: None });
     let caught = results.into_iter().filter(|result| matches!(result.verdict, Verdict::Fail | Verdict::Differs));
     let named = caught.filter(|result| result.covers.iter().any(|id| id == defect.name()));
     named.min_by_key(|result| (result.verdict != Verdict::Fail, result.calls.len()))

@@ -16,7 +16,11 @@ fn judged(defects: Vec<Defect>, only: &[&str]) -> Judged {
     let names = Some(defects.iter().map(|defect| defect.name()).collect());
     let factory = ModelFactory { profile: Profile::Corrected, defects };
     let only = only.iter().map(|part| (*part).to_owned()).collect();
-    Judged { device: factory.name(), defects: names, results: run(&factory, &Options { only, dangerous: true }) }
+    Judged {
+        device: factory.name(),
+        defects: names,
+        results: run(&factory, &Options { only, dangerous: true, shuffle: None }),
+    }
 }
 
 fn one_of_each() -> Judged {
@@ -56,7 +60,7 @@ fn the_exit_status_is_that_of_the_worst() {
 fn every_failure_of_every_imitated_driver_fits_a_screen() {
     for profile in [Profile::V3, Profile::Later] {
         let factory = ModelFactory { profile, defects: Vec::new() };
-        let results = run(&factory, &Options { only: Vec::new(), dangerous: true });
+        let results = run(&factory, &Options { only: Vec::new(), dangerous: true, shuffle: None });
         let judged = Judged { device: factory.name(), defects: None, results };
         for result in &judged.results {
             let item = human::item(&judged, result);

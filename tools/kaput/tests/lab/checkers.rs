@@ -13,7 +13,7 @@ use crate::bench::Bench;
 pub(crate) fn judge(_: &Bench) -> Result<(), String> {
     let named = |variable| std::env::var_os(variable).map(PathBuf::from).ok_or(format!("{variable} names nothing"));
     let bench = Bench::new(&named("KAPUT_LAB_CHECKERS")?, &named("KAPUT_AGENT")?);
-    let options = Options { only: vec!["races/".to_owned()], dangerous: true };
+    let options = Options { only: vec!["races/".to_owned()], dangerous: true, shuffle: None };
     let results = run(&LinuxFactory(bench.machines("checkers")?), &options);
     let mut wrong = Vec::new();
     for result in results.iter().filter(|result| matches!(result.verdict, Verdict::Fail | Verdict::Broken)) {

@@ -15,7 +15,7 @@ const JUDGED: usize = 7;
 pub(crate) fn is_judged(bench: &Bench) -> Result<(), String> {
     let factory = LinuxFactory(bench.machines("driver")?);
     let only = CASES.iter().map(|case| (*case).to_owned()).collect();
-    let results = run(&factory, &Options { only, dangerous: true });
+    let results = run(&factory, &Options { only, dangerous: true, shuffle: None });
     let count = |verdict| results.iter().filter(|result| result.verdict == verdict).count();
     let wrong = results.iter().filter(|result| matches!(result.verdict, Verdict::Fail | Verdict::Broken));
     let wrong: Vec<String> = wrong

@@ -2,8 +2,10 @@
 //! `kaput lab hunt` and `kaput lab replay`.
 
 use std::fmt::Write as _;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
@@ -12,17 +14,18 @@ use vfio_mig::catalogue::finding_of;
 use vfio_mig::conformance::{DeviceFactory, NoHost};
 use vfio_mig::sequence::Sequence;
 
-use super::{GOODBYE, Lpars, NamedKernel};
+use super::{GOODBYE, Lpars, NamedKernel, usual_jobs};
 use crate::cli::interrupts::Interrupts;
 use crate::cli::print::{complain, print};
 use crate::conformance::stoppable::Stoppable;
 use crate::lab::cache;
-use crate::lab::hunt::{Found, Played, hunt, play};
+use crate::lab::hunt::{Found, News, Plan, Played, hunt, play};
 use crate::lab::kept::Kept;
 use crate::lab::lpar::LparError;
 use crate::lab::machines::LabMachines;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::verdict::Exit;
+use crate::progress::Steps;
 
 pub(super) const HUNT: &str = "\
 Exit status:
@@ -55,6 +58,9 @@ pub(crate) struct Hunt {
     /// Where the case files go [default: the present folder]
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     into: PathBuf,
+    /// How many LPARs there are at a time [default: one for each CPU, but 4 at most]
+    #[arg(short, long, value_name = "NUMBER")]
+    jobs: Option<NonZero<usize>>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -84,7 +90,7 @@ enum Ended {
 async fn with_lpars<T: Send + 'static>(
     (lpars, kernel): (&Lpars, &NamedKernel),
     interrupts: &Interrupts,
-    work: impl FnOnce(&dyn DeviceFactory) -> Result<T, NoHost> + Send + 'static,
+    work: impl FnOnce(&(dyn DeviceFactory + Sync)) -> Result<T, NoHost> + Send + 'static,
 ) -> Result<Option<T>> {
     let folder = RunFolder::create()?;
     let parts = lpars.parts(kernel.find()?, interrupts, folder.path()).await?;
@@ -108,24 +114,32 @@ impl Hunt {
     pub(super) async fn start(&self, interrupts: &Interrupts) -> Result<u8> {
         let seed = self.seed.unwrap_or_else(rand::random);
         print(format!("seed {seed:x}\n")).await?;
-        let (time, into) = (self.time, self.into.clone());
+        let (time, into, jobs) = (self.time, self.into.clone(), self.jobs.unwrap_or_else(usual_jobs));
         std::fs::create_dir_all(&into).into_diagnostic()?;
         let hunted = with_lpars((&self.lpars, &self.kernel), interrupts, move |factory| {
-            let name = factory.name();
-            let mut files = Vec::new();
-            let mut tell = |found: &Found| files.push(write(&into, &name, seed, found));
-            let (played, found) = hunt(factory, seed, Instant::now() + time, &mut tell)?;
-            Ok((played, found, files))
+            let (name, steps, files) = (factory.name(), Steps::new("sequences", None), Mutex::new(Ok(())));
+            let tell = |news: News<'_>| match news {
+                News::Played => steps.done(""),
+                News::Found(found) => {
+                    let written = write(&into, &name, seed, found);
+                    let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+                    *files = std::mem::replace(&mut *files, Ok(())).and(written);
+                }
+            };
+            let plan = Plan { seed, until: Instant::now() + time, jobs };
+            let (played, found) = hunt(factory, plan, &tell)?;
+            Ok((played, found, files.into_inner().unwrap_or_else(PoisonError::into_inner)))
         });
         let Some((played, found, files)) = hunted.await? else { return Ok(Exit::Infrastructure.status()) };
         let mut text = String::new();
-        for Found { key, sequence, times, .. } in &found {
+        for found in &found {
+            let Found { key, sequence, times, .. } = found;
             let known = finding_of(key).unwrap_or("unknown");
             _ = writeln!(text, "{known}: {key}; {times} times, {} calls", sequence.0.len());
         }
         _ = writeln!(text, "{played} sequences, {} findings", found.len());
         print(text).await?;
-        files.into_iter().collect::<Result<Vec<()>>>()?;
+        files?;
         Ok(if found.is_empty() { Exit::AsExpected } else { Exit::NotAsExpected }.status())
     }
 }
@@ -133,14 +147,14 @@ impl Hunt {
 /// Writes a finding's case file.
 fn write(into: &Path, driver: &str, seed: u64, found: &Found) -> Result<()> {
     let key = found.key.to_string();
-    let known = finding_of(&found.key).unwrap_or("unknown");
-    let words = format!("{known}-{}", found.key.kind);
+    let words = finding_of(&found.key).map_or_else(|| format!("unknown-{key}"), str::to_owned);
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    let name: String = words.chars().map(plain).take(60).collect();
+    let name: String = words.chars().map(plain).take(120).collect();
     let said: String = found.said.iter().map(|line| format!("// {line}\n")).collect();
-    let text = format!("// {driver}, seed {seed:x}: {key}\n{said}{}", found.sequence);
-    let free = (1..).map(|number| into.join(format!("{name}-{number}.case"))).find(|file| !file.exists());
-    let file = free.ok_or_else(|| miette!("no name is free"))?;
+    let (number, sequence) = (found.number, &found.sequence);
+    let text = format!("// {driver}, seed {seed:x}, sequence {number}: {key}\n{said}{sequence}");
+    // A shorter one of the same takes the place of the first.
+    let file = into.join(format!("{name}.case"));
     std::fs::write(&file, text).into_diagnostic().wrap_err_with(|| format!("{}", file.display()))
 }
 

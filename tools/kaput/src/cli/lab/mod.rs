@@ -201,6 +201,9 @@ struct Judging {
     /// Only cases whose name contains this; may be given more than once
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
+    /// Judges the cases in another order, by this seed in hex: the order must not matter
+    #[arg(long, value_name = "SEED", value_parser = crate::cli::print::seed)]
+    shuffle: Option<u64>,
     /// How many cases run at a time, each with its own LPARs [default: one for each CPU, but 4 at most]
     #[arg(short, long, value_name = "NUMBER")]
     jobs: Option<NonZero<usize>>,
@@ -211,7 +214,7 @@ struct Judging {
 
 impl Judging {
     fn options(&self) -> Options {
-        Options { only: self.only.clone(), dangerous: true }
+        Options { only: self.only.clone(), dangerous: true, shuffle: self.shuffle }
     }
 
     /// What every case says of a kernel's driver, and a line on what that took; nothing where no LPAR says anything.

@@ -157,7 +157,7 @@ impl Body {
             Action::Patch(at, bytes) => {
                 self.line(&format!("memcpy(bytes + {at}, \"{}\", {});", c_bytes(bytes), bytes.len()));
             }
-            Action::Fault(..) | Action::Release => {}
+            Action::Fault(..) | Action::Release | Action::Again(_) => {}
         }
     }
 

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Plays a sequence on a fresh host and says what was found: what the kernel complains about, a call without an answer
+//! that may not wait, a write that is accepted after its session.
+
+use std::collections::BTreeSet;
+
+use ap_arch::Matrix;
+use vfio_mig::complaint::Key;
+use vfio_mig::conformance::{A, B, DeviceFactory, HostSetup, MdevSetup, NoHost};
+use vfio_mig::sequence::{Act, Action, Done, Player, Sequence, Step, devices};
+use vfio_mig::{DeviceError, DeviceState, HostControl};
+
+use super::draw::judges_order;
+
+/// Where the mediated devices are.
+const MATRIX: &str = "/sys/devices/vfio_ap/matrix";
+/// The attribute there that makes one.
+const CREATE: &str = "mdev_supported_types/vfio_ap-passthrough/create";
+/// Steps from one look at the log to the next.
+const LOOK: usize = 4;
+const BIND: &str = "/sys/bus/ap/drivers/vfio_ap/bind";
+/// A device that sequences make.
+pub(super) const EXTRA: &str = "6b617075-0000-4000-8000-000000000001";
+
+/// What one sequence came to.
+#[derive(Clone, Debug, Default)]
+pub struct Played {
+    /// How many steps there were until something was found, or all.
+    pub steps: usize,
+    /// The calls that ended, those of the last round.
+    pub calls: Vec<Done>,
+    /// What was found, and what was said of it.
+    pub found: Vec<(Key, Vec<String>)>,
+    /// Steps that had nothing to act upon, by their places.
+    pub idle: BTreeSet<usize>,
+    /// These, and those that were refused.
+    pub refused: BTreeSet<usize>,
+    /// A call has not ended.
+    pub hangs: bool,
+}
+
+impl Played {
+    fn add(&mut self, kind: &str, function: &str, object: &str, said: String) {
+        let [kind, function, object] = [kind, function, object].map(str::to_owned);
+        self.found.push((Key { kind, function, object }, vec![said]));
+    }
+
+    /// What a step did, at this place.
+    fn note(&mut self, at: usize, step: &Step, ended: &[Done]) {
+        if !matches!(step.action, Action::Plain(_) | Action::Fail(..) | Action::Fault(..) | Action::Together(_)) {
+            return;
+        }
+        if ended.is_empty() {
+            self.idle.insert(at);
+        }
+        if ended.iter().all(|done| matches!(done.result, Err(DeviceError::Refused { .. }))) {
+            self.refused.insert(at);
+        } else {
+            self.refused.remove(&at);
+        }
+    }
+}
+
+fn setup() -> HostSetup {
+    let mut setup = HostSetup::source();
+    setup.mdevs.retain(|mdev| mdev.name == A || mdev.name == B);
+    setup
+}
+
+/// Plays one sequence after the other, on the same host as long as each leaves it whole: a fresh one takes seconds.
+pub(super) struct Bench<'f> {
+    factory: &'f dyn DeviceFactory,
+    used: Option<Box<dyn HostControl>>,
+}
+
+impl<'f> Bench<'f> {
+    pub(super) fn new(factory: &'f dyn DeviceFactory) -> Self {
+        Self { factory, used: None }
+    }
+
+    /// Plays a sequence.
+    ///
+    /// # Errors
+    /// [`NoHost`].
+    pub(super) fn play(&mut self, sequence: &Sequence) -> Result<Played, NoHost> {
+        let host = self.used.take().map_or_else(|| self.factory.host(&setup()), Ok)?;
+        let played = play_on(&*host, sequence)?;
+        let is_whole = played.found.is_empty() && !played.hangs && !judges_order(sequence);
+        self.used = (is_whole && remade(&*host, sequence).is_ok()).then_some(host);
+        Ok(played)
+    }
+
+    /// Plays a sequence on a fresh host.
+    ///
+    /// # Errors
+    /// [`NoHost`].
+    pub(super) fn play_afresh(&mut self, sequence: &Sequence) -> Result<Played, NoHost> {
+        self.used = None;
+        self.play(sequence)
+    }
+}
+
+/// Plays a sequence on a fresh host.
+///
+/// # Errors
+/// [`NoHost`].
+pub fn play(factory: &dyn DeviceFactory, sequence: &Sequence) -> Result<Played, NoHost> {
+    Bench::new(factory).play(sequence)
+}
+
+/// Makes a host on which nothing was found as it was at first, or says that it cannot be used again.
+fn remade(host: &dyn HostControl, played: &Sequence) -> Result<(), DeviceError> {
+    let writes = |act: &Act| matches!(act, Act::Echo { .. });
+    let is_write = |step: &Step| matches!(&step.action, Action::Plain(act) | Action::Fail(_, act) if writes(act));
+    if !played.0.iter().any(is_write) {
+        return [A, B].into_iter().map(|name| host.device(name)).try_for_each(|device| {
+            // One that is open refuses.
+            _ = device.open();
+            device.reset()
+        });
+    }
+    let HostSetup { host: hardware, mdevs, .. } = setup();
+    // What was not changed refuses to be changed back.
+    for name in [A, B, EXTRA] {
+        _ = host.device(name).close_device();
+        _ = host.sysfs_write(&format!("{MATRIX}/{name}/remove"), "1");
+    }
+    for queue in hardware.queues() {
+        _ = host.sysfs_write(BIND, &queue.to_string());
+    }
+    for MdevSetup { name, matrix: Matrix { adapters, domains, control_domains } } in &mdevs {
+        host.sysfs_write(&format!("{MATRIX}/{CREATE}"), name)?;
+        for (kind, mask) in [("adapter", adapters), ("domain", domains), ("control_domain", control_domains)] {
+            for number in mask.iter() {
+                host.sysfs_write(&format!("{MATRIX}/{name}/assign_{kind}"), &format!("{number:#x}"))?;
+            }
+        }
+        host.device(name).open()?;
+    }
+    Ok(())
+}
+
+/// Plays a sequence. A host that is lost is a finding too: its kernel has ended.
+fn play_on(host: &dyn HostControl, sequence: &Sequence) -> Result<Played, NoHost> {
+    let devices = devices(host, &[A, B]);
+    let mut played = Played::default();
+    let mut player = Player::new(host, &devices).map_err(|error| NoHost::Broken(error.to_string()))?;
+    let mut sessions = Sessions::default();
+    let (mut at, mut round, mut is_over) = (0, 1, false);
+    let (mut fails, mut failed) = (false, false);
+    while !is_over {
+        let step = sequence.0.get(at);
+        played.steps = played.steps.max(at + usize::from(step.is_some()));
+        let elsewhere = step.is_some_and(|step| player.waits_elsewhere(step));
+        let ended = match step {
+            Some(Step { action: Action::Again(_), .. }) => player.finish(),
+            None => player.finish().and_then(|ended| Ok([ended, player.close_streams()?].concat())),
+            Some(step) => player.step(step, round),
+        };
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                played.add("the host is lost", "", "", error.to_string());
+                break;
+            }
+        };
+        if let Some(step) = step {
+            played.note(at, step, &ended);
+            sessions.step(step, &ended, player.waits());
+            fails |= matches!(step.action, Action::Fail(None, _));
+        }
+        for done in ended {
+            failed |= done.failed;
+            played.hangs |= matches!(done.result, Err(DeviceError::Hung(_)));
+            without_answer(&mut played, &done, player.waits(), elsewhere);
+            if sessions.is_late(&done) {
+                let said = format!("{} = {}, and its session was over", done.call, done.answer());
+                played.add("late success", "write", "", said);
+            }
+            played.calls.push(done);
+        }
+        is_over |= step.is_none() || played.hangs || !played.found.is_empty();
+        // What comes after the first complaint shows nothing, because the checkers report once. A look at the log takes
+        // as long as some calls.
+        let ends_round = matches!(step, Some(Step { action: Action::Again(_), .. }));
+        if ends_round || round == 1 && at % LOOK == LOOK - 1 {
+            is_over |= host.complaints().is_ok_and(|complaints| !complaints.is_empty());
+        }
+        match step.map(|step| &step.action) {
+            // When no allocation fails any more, all were tried.
+            Some(Action::Again(rounds)) if round < *rounds && (failed || !fails) && !is_over => {
+                (at, round, failed) = (0, round + 1, false);
+                played.calls.clear();
+            }
+            _ => at += 1,
+        }
+    }
+    drop(player);
+    for complaint in host.complaints().unwrap_or_default() {
+        if played.found.iter().all(|(key, _)| *key != complaint.key()) {
+            played.found.push((complaint.key(), complaint.short()));
+        }
+    }
+    Ok(played)
+}
+
+/// A call that does not end is a finding unless it may wait. What changes a session may wait for a call of the same
+/// device that waits itself, and a removal for the user of its device; a question may not wait, nor may anything for
+/// another device.
+fn without_answer(played: &mut Played, done: &Done, waits: bool, elsewhere: bool) {
+    let Err(error @ DeviceError::Hung(_)) = &done.result else { return };
+    let call = done.call.rsplit(": ").next().unwrap_or_default();
+    let verb = call.split([' ', ',']).next().unwrap_or_default();
+    // Of an attribute its name says more.
+    let function = if verb == "echo" { call.rsplit('/').next().unwrap_or_default() } else { verb };
+    let may_wait = if elsewhere { false } else { waits || function == "remove" };
+    if may_wait && !["get", "size"].contains(&function) {
+        return;
+    }
+    let object = match (elsewhere, done.call.contains("fail ")) {
+        (true, _) => "a call of another device waits",
+        (false, true) => "a failing allocation",
+        (false, false) => "",
+    };
+    played.add("no answer", function, object, format!("{}: {error}", done.call));
+}
+
+/// Devices whose session was ended while a call of theirs waited.
+#[derive(Default)]
+struct Sessions(BTreeSet<String>);
+
+impl Sessions {
+    fn step(&mut self, Step { device, action }: &Step, ended: &[Done], waits: bool) {
+        let device = device.as_deref().unwrap_or(A);
+        let is_done = ended.iter().any(|done| done.result.is_ok());
+        match action {
+            Action::Plain(Act::Set(DeviceState::RESUMING)) => _ = self.0.remove(device),
+            Action::Plain(Act::Set(_) | Act::Reset) if is_done && waits => _ = self.0.insert(device.to_owned()),
+            _ if !waits && !matches!(action, Action::Release) => self.0.clear(),
+            _ => {}
+        }
+    }
+
+    /// Whether it is a write that waited meanwhile and was accepted.
+    fn is_late(&self, done: &Done) -> bool {
+        let (device, call) = match done.call.strip_prefix("on ").and_then(|rest| rest.split_once(": ")) {
+            Some((device, call)) => (device, call),
+            None => (A, done.call.as_str()),
+        };
+        let is_write = call.starts_with("park ") && call.contains(": write ") && call.ends_with(", released");
+        is_write && done.result.is_ok() && self.0.contains(device)
+    }
+}
