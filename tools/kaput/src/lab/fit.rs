@@ -23,7 +23,6 @@ const UNFIT: &[Reason] = &[
         "a kernel cannot be told to be under Secure Execution, nor to take another format",
     ),
     (|scenario| asks(scenario, is_the_models), "it asks a host what the model alone answers"),
-    (|scenario| asks(scenario, names_a_stream), "it calls a stream by the number that the model gives"),
     (|scenario| any_host(scenario, |host| host.control.is_some()), "it has the plugin listen where its driver would"),
     (
         |scenario| any_host(scenario, |host| host.topology.matrix().queue_count() > MOST_QUEUES),
@@ -64,6 +63,9 @@ const UNFIT_WITHOUT_MIGRATION: &[Reason] = &[
                     Request::MigrationSetState { .. }
                         | Request::MigrationGetState { .. }
                         | Request::MigrationDataSize { .. }
+                        | Request::MigrationRead { .. }
+                        | Request::MigrationWrite { .. }
+                        | Request::MigrationClose { .. }
                 )
             })
         },
@@ -105,8 +107,4 @@ fn calls(scenario: &Scenario, words: &[&str]) -> bool {
     let of_call = |call: &crate::scenario::ask::Call| call.to_string();
     let mut calls = scenario.asks.iter().filter_map(|ask| ask.call.as_ref()).map(of_call);
     calls.any(|call| words.iter().any(|word| call.split(' ').next() == Some(word)))
-}
-
-const fn names_a_stream(request: &Request) -> bool {
-    matches!(request, Request::MigrationRead { .. } | Request::MigrationWrite { .. } | Request::MigrationClose { .. })
 }

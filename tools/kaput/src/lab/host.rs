@@ -30,7 +30,7 @@ use super::hardware::LabHardware;
 use super::kept::Kept;
 use super::lpar::Process;
 use super::owner::{Owner, Serving};
-use super::requests::{Answering, SCANS};
+use super::requests::{Answering, SCANS, Streams};
 use crate::machine::launch::Seat;
 use crate::machine::process::look_after;
 use crate::machine::run_folder::RunFolder;
@@ -231,6 +231,7 @@ struct Worker {
     topology: Topology,
     /// Whether the hardware is not what it was at first.
     is_changed: Cell<bool>,
+    streams: Streams,
 }
 
 impl Worker {
@@ -254,7 +255,8 @@ impl Worker {
             host.device(&other.uuid).close_device().map_err(broken)?;
         }
         let shared = Arc::new(Shared { name, jobs, kernel, process, owner, hardware, guest, folder });
-        Ok(Self { shared, host, spec: setup, topology: spec.topology.clone(), is_changed: Cell::new(false) })
+        let (topology, is_changed, streams) = (spec.topology.clone(), Cell::new(false), Streams::default());
+        Ok(Self { shared, host, spec: setup, topology, is_changed, streams })
     }
 
     fn work(self, todo: &Receiver<Job>) {
@@ -288,7 +290,7 @@ impl Worker {
     fn ask(&self, gate: &Gate, request: Request) -> Answer<Value> {
         let mdevs: Vec<String> = self.spec.mdevs.iter().map(|mdev| mdev.name.clone()).collect();
         let Shared { name, guest, hardware, .. } = &*self.shared;
-        let answering = Answering { host: &self.host, hardware, name, guest, mdevs: &mdevs };
+        let answering = Answering { host: &self.host, hardware, name, guest, mdevs: &mdevs, streams: &self.streams };
         self.is_changed.set(self.is_changed.get() || is_of_hardware(&request));
         if answers_only(&request) { answering.answer(request) } else { self.held(gate, || answering.answer(request)) }
     }
@@ -319,6 +321,7 @@ impl Worker {
         let fresh = || -> Result<(), DeviceError> {
             let device = self.host.device(name);
             self.shared.owner.door.forget();
+            self.streams.forget();
             // It is closed, if not for the first time.
             _ = device.close_device();
             if self.is_changed.take() {

@@ -3,9 +3,9 @@
 //! it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ap_machine::Topology;
 use vfio_ap::model::ModelFactory;
@@ -31,6 +31,8 @@ pub struct LabMachines {
     /// Their files, as long as they are there.
     folder: PathBuf,
     count: AtomicU32,
+    /// How long each took from the wish to its agent's answer.
+    took: Mutex<Vec<Duration>>,
     driver: Driver,
 }
 
@@ -74,8 +76,8 @@ impl LabMachines {
         let version = version.split_whitespace().nth(2).unwrap_or("of an unknown version");
         let name = format!("Linux {version}, in an emulated LPAR");
         let stack_is_filled = stack_is_filled(&linux).map_err(|error| LparError::Unseen(error.to_string()))?;
-        let (count, driver) = (AtomicU32::new(1), Driver::VFIO_AP);
-        Ok(Self { name, stack_is_filled, kept, folder, count, driver })
+        let (count, took, driver) = (AtomicU32::new(1), Mutex::default(), Driver::VFIO_AP);
+        Ok(Self { name, stack_is_filled, kept, folder, count, took, driver })
     }
 
     /// The same with another driver of that kernel judged.
@@ -88,6 +90,14 @@ impl LabMachines {
     #[must_use]
     pub fn count(&self) -> u32 {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// How long the median LPAR of a case took from the wish to its agent's answer; `None` before the first.
+    #[must_use]
+    pub fn median(&self) -> Option<Duration> {
+        let mut took = self.took.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        took.sort_unstable();
+        took.get(took.len() / 2).copied()
     }
 }
 
@@ -111,7 +121,9 @@ impl Machines for LabMachines {
         let model = ModelFactory::corrected().config(&wanted).map_err(NoHost::Unfit)?;
         let name = self.count.fetch_add(1, Ordering::Relaxed).to_string();
         let owner = Owner::new(&model.topology).map_err(broken)?;
+        let begin = Instant::now();
         let lpar = self.kept.lpar(&owner, &self.folder, &name).map_err(broken)?;
+        self.took.lock().unwrap_or_else(PoisonError::into_inner).push(begin.elapsed());
         let agent = lpar.agent();
         let hardware = LabHardware::new(lpar).with_filled_stack(self.stack_is_filled);
         Ok(Machine::expendable(agent, Arc::new(hardware)).with_driver(self.driver))

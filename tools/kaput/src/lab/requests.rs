@@ -2,6 +2,8 @@
 //! The requests of the control protocol, answered by a real driver: the device by the verbs of its uAPI, the host by
 //! its sysfs and its log, the hardware by its owner.
 
+use std::cell::RefCell;
+
 use ap_arch::{HwInfo, ResponseCode};
 use serde::Serialize;
 use serde_json::Value;
@@ -11,7 +13,7 @@ use vfio_ap::control::{
     SizeReply, StateReply, ValueReply, WriteReply,
 };
 use vfio_linux::{Hardware as _, LinuxHost};
-use vfio_mig::{DeviceError, DeviceState, HostControl, MigrationDevice, QueueAnswer};
+use vfio_mig::{DeviceError, DeviceState, Errno, HostControl, MigrationDevice, QueueAnswer, StreamId};
 
 use super::hardware::LabHardware;
 use crate::protocol::control::ControlError;
@@ -26,6 +28,41 @@ pub(super) struct Answering<'a> {
     pub(super) guest: &'a str,
     /// All devices, that one first.
     pub(super) mdevs: &'a [String],
+    pub(super) streams: &'a Streams,
+}
+
+/// The streams of the devices, by the order in which they were opened, the first is 1: as the model counts them. The
+/// LPAR gives a file number again once it is free.
+#[derive(Default)]
+pub(super) struct Streams(RefCell<Vec<Option<StreamId>>>);
+
+impl Streams {
+    fn opened(&self, stream: StreamId) -> StreamId {
+        let mut streams = self.0.borrow_mut();
+        streams.push(Some(stream));
+        StreamId(streams.len() as u64)
+    }
+
+    fn find(&self, number: StreamId) -> Result<StreamId, DeviceError> {
+        let found = place(number).and_then(|place| *self.0.borrow().get(place)?);
+        found.ok_or_else(|| DeviceError::refused(Errno::EBADF, format!("no stream {} is open", number.0)))
+    }
+
+    fn closed(&self, number: StreamId) {
+        let mut streams = self.0.borrow_mut();
+        if let Some(stream) = place(number).and_then(|place| streams.get_mut(place)) {
+            *stream = None;
+        }
+    }
+
+    /// The device is another one's from now on.
+    pub(super) fn forget(&self) {
+        self.0.borrow_mut().clear();
+    }
+}
+
+fn place(number: StreamId) -> Option<usize> {
+    usize::try_from(number.0).ok()?.checked_sub(1)
 }
 
 /// Has the AP bus look at what there is; returns when it has.
@@ -71,14 +108,14 @@ impl Answering<'_> {
         match request {
             Request::MigrationSetState { state, mdev } => {
                 let device = device(mdev);
-                let stream = device.set_state(state)?;
+                let stream = device.set_state(state)?.map(|stream| self.streams.opened(stream));
                 reply(SetStateReply { state: device.state()?, stream })
             }
             Request::MigrationGetState { mdev } => reply(StateReply { state: device(mdev).state()? }),
             Request::MigrationDataSize { mdev } => reply(SizeReply { size: device(mdev).data_size()? }),
             Request::MigrationRead { stream, length, offset, fault_at } => {
                 let length = usize::try_from(length).unwrap_or(MAX_READ).min(MAX_READ);
-                let device = device(None);
+                let (device, stream) = (device(None), self.streams.find(stream)?);
                 let data = match (offset, fault_at) {
                     (Some(offset), _) => device.read_at(stream, offset, length)?,
                     (None, Some(valid)) => device.read_faulting(stream, length, bytes(valid))?,
@@ -87,7 +124,7 @@ impl Answering<'_> {
                 reply(DataReply { data: HexBytes(data) })
             }
             Request::MigrationWrite { stream, data: HexBytes(data), offset, fault_at } => {
-                let device = device(None);
+                let (device, stream) = (device(None), self.streams.find(stream)?);
                 let written = match (offset, fault_at) {
                     (Some(offset), _) => device.write_at(stream, offset, &data)?,
                     (None, Some(valid)) => device.write_faulting(stream, &data, bytes(valid))?,
@@ -95,7 +132,11 @@ impl Answering<'_> {
                 };
                 reply(WriteReply { written: written as u64 })
             }
-            Request::MigrationClose { stream } => done(device(None).close(stream)),
+            Request::MigrationClose { stream } => {
+                device(None).close(self.streams.find(stream)?)?;
+                self.streams.closed(stream);
+                reply(Empty {})
+            }
             Request::DeviceReset { mdev } => done(device(mdev).reset()),
             Request::DeviceOpen { mdev, .. } => done(device(mdev).open()),
             Request::DeviceClose { mdev } => done(device(mdev).close_device()),

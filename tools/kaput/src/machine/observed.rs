@@ -3,10 +3,12 @@
 //! the run waits until it says something. One wait, one deadline, no polling: [`Observed::until`] looks again only when
 //! something was written.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use tokio::sync::watch;
+use vfio_linux::Agent;
 
 use crate::guest::console::{self, Console, Line};
 use crate::guest::report::Guest;
@@ -40,6 +42,8 @@ pub struct State {
     pub trace: Option<Trace>,
     /// What the kernel of a host that refused logged about the driver.
     pub kernel_log: Vec<KernelLine>,
+    /// Who makes system calls in the LPARs, by the names of their hosts.
+    pub agents: BTreeMap<String, Weak<Agent>>,
     console: Console,
 }
 
@@ -89,6 +93,7 @@ impl Observed {
             events: Events::new(started),
             trace: None,
             kernel_log: Vec::new(),
+            agents: BTreeMap::new(),
             console: Console::default(),
         };
         Self { state: Arc::new(Mutex::new(state)), changed: Arc::new(watch::Sender::new(())) }

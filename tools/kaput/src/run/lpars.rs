@@ -48,7 +48,10 @@ impl Lpars {
             let (name, host) = started.map_err(|error| failed(&error))?.map_err(|error| never_started(name, error))?;
             let (kernel, migrates) = (host.kernel().description.clone(), host.kernel().migrates);
             let up = What::Kernel { kernel, migrates, pid: host.pid() };
-            run.observed().write(|state| state.events.add(Some(&name), up));
+            run.observed().write(|state| {
+                state.agents.insert(name.clone(), Arc::downgrade(&host.agent()));
+                state.events.add(Some(&name), up);
+            });
             all.insert(name, host);
         }
         if all.values().any(|host| !host.kernel().migrates)

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -15,8 +15,10 @@ use kaput::outcome::events::What;
 use kaput::outcome::verdict::Kind;
 use kaput::run::tools::{Named, Tools};
 use kaput::run::{self, Options};
-use kaput::scenario::DriverName;
 use kaput::scenario::load::{self, Loaded};
+use kaput::scenario::{DriverName, Scenario};
+use vfio_ap::profile::Profile;
+use vfio_linux::Linux;
 
 use crate::bench::Bench;
 
@@ -35,8 +37,24 @@ const RUN: [&str; 10] = [
 ];
 const TOO_LONG: &str = "ping-pong";
 
+/// Name the kernel whose driver migrates, as that of the series v3, and the same with a stack that is filled.
+pub(crate) const MIGRATING: &str = "KAPUT_LAB_MIGRATING";
+pub(crate) const PATTERN: &str = "KAPUT_LAB_MIGRATING_PATTERN";
+
+/// The system call, and the first of the agent's threads that nobody else uses.
+const EXIT_GROUP: u64 = 248;
+const BESIDE: u32 = 40;
+
 /// How long after the LPAR's loss the verdict may come, on a machine that is kept from running.
 const SOON: Duration = Duration::from_secs(60);
+/// How long one that hangs is waited for: longer than a busy machine takes to answer.
+const HANGS: Duration = Duration::from_secs(10);
+/// How long the moment may take to come: an LPAR may have to boot first.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+fn named(variable: &str) -> Result<PathBuf, String> {
+    std::env::var_os(variable).map(PathBuf::from).ok_or(format!("{variable} names nothing"))
+}
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
@@ -90,65 +108,150 @@ pub(crate) fn keeps_its_crypto(bench: &Bench) -> Result<(), String> {
     })
 }
 
-/// When an LPAR is lost, which host's, and by which signal.
-type Loss = (&'static str, fn(&What) -> bool, &'static str, &'static str);
+/// How an LPAR is lost.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Killed,
+    Hangs,
+    Panics,
+}
 
-const LOSSES: [Loss; 4] = [
-    ("the guest's suites run", |what| matches!(what, What::Console { .. }), "A", "KILL"),
-    ("the guest asks", |what| matches!(what, What::Asked { .. }), "B", "STOP"),
-    ("memory moves", |what| matches!(what, What::Migration { .. }), "B", "KILL"),
-    ("the guest went over", |what| matches!(what, What::MigrationDone { .. }), "B", "STOP"),
+/// When an LPAR is lost, which host's, and how.
+type Loss = (&'static str, fn(&What) -> bool, &'static str, Fate);
+
+const LOSSES: [Loss; 6] = [
+    ("the guest's suites run", |what| matches!(what, What::Console { .. }), "A", Fate::Killed),
+    ("the guest asks", |what| matches!(what, What::Asked { .. }), "B", Fate::Hangs),
+    ("the destination is assigned alike", |what| matches!(what, What::AssignedAlike), "B", Fate::Panics),
+    ("memory moves", |what| matches!(what, What::Migration { .. }), "B", Fate::Killed),
+    ("memory moves", |what| matches!(what, What::Migration { .. }), "A", Fate::Panics),
+    ("the guest went over", |what| matches!(what, What::MigrationDone { .. }), "B", Fate::Hangs),
 ];
 
+/// The phases of a driver that migrates: the stream is about to be read, to be written, and was taken.
+const PHASES: [Loss; 9] = [
+    ("STOP_COPY", |what| is_in(what, "stop-copy"), "A", Fate::Killed),
+    ("STOP_COPY", |what| is_in(what, "stop-copy"), "A", Fate::Hangs),
+    ("STOP_COPY", |what| is_in(what, "stop-copy"), "A", Fate::Panics),
+    ("RESUMING", |what| is_in(what, "resuming"), "B", Fate::Killed),
+    ("RESUMING", |what| is_in(what, "resuming"), "B", Fate::Hangs),
+    ("RESUMING", |what| is_in(what, "resuming"), "B", Fate::Panics),
+    ("the switch-over", |what| matches!(what, What::HandedOver { .. }), "B", Fate::Killed),
+    ("the switch-over", |what| matches!(what, What::HandedOver { .. }), "B", Fate::Hangs),
+    ("the switch-over", |what| matches!(what, What::HandedOver { .. }), "B", Fate::Panics),
+];
+
+fn is_in(what: &What, wanted: &str) -> bool {
+    matches!(what, What::Device { state } if state == wanted)
+}
+
 pub(crate) fn survives_the_loss_of_its_host(bench: &Bench) -> Result<(), String> {
+    lose_all(bench.kernel(), bench.agent(), &LOSSES)
+}
+
+pub(crate) fn survives_the_loss_of_its_host_in_each_phase(bench: &Bench) -> Result<(), String> {
+    lose_all(&named(MIGRATING)?, bench.agent(), &PHASES)
+}
+
+fn lose_all(kernel: &Path, agent: &Path, losses: &[Loss]) -> Result<(), String> {
     runtime().block_on(async {
-        let (tools, all) = ready(bench.kernel(), bench.agent()).await?;
+        let (tools, all) = ready(kernel, agent).await?;
         let mut loaded = all.into_iter().find(|one| one.scenario.name == "survive").ok_or("there is no `survive`")?;
-        loaded.scenario.deadlines.answer = Duration::from_secs(3);
-        for (moment, is_now, host, signal) in LOSSES {
-            lose(&tools, &loaded, is_now, host, signal).await.map_err(|error| format!("{moment}: {error}"))?;
+        let usual = loaded.scenario.deadlines.answer;
+        for loss in losses {
+            // Who hangs is waited for to the end.
+            loaded.scenario.deadlines.answer = if matches!(loss.3, Fate::Hangs) { HANGS } else { usual };
+            lose(&tools, &loaded, *loss).await.map_err(|error| format!("{}, {:?}: {error}", loss.0, loss.3))?;
         }
         Ok(())
     })
 }
 
-async fn lose(
-    tools: &Tools,
-    loaded: &Loaded,
-    is_now: fn(&What) -> bool,
-    host: &'static str,
-    signal: &'static str,
-) -> Result<(), String> {
+async fn lose(tools: &Tools, loaded: &Loaded, (moment, is_now, host, fate): Loss) -> Result<(), String> {
     let (tell, told) = tokio::sync::oneshot::channel();
     let wishes = Options { discard: true, ..Options::default() };
     let run = run::watched(tools, loaded, wishes, |observed| _ = tell.send(observed.clone()));
     let lost = async {
         let observed: Observed = told.await.map_err(|_| "nothing began")?;
         let now = |event: &kaput::outcome::events::Event| is_now(&event.what);
-        let reached = observed.until(Instant::now() + SOON, |state| {
-            state.events.list().iter().any(now).then(|| {
-                let lpars = state.events.list().iter().filter_map(|event| match event.what {
-                    What::Kernel { pid, .. } => Some((event.host.clone()?, pid)),
-                    _ => None,
-                });
-                lpars.collect::<Vec<_>>()
-            })
+        let reached = observed.until(Instant::now() + PATIENCE, |state| {
+            let events = state.events.list();
+            let is_over = || events.iter().any(|event| matches!(event.what, What::Judged));
+            let lpars = events.iter().filter_map(|event| match event.what {
+                What::Kernel { pid, .. } => Some((event.host.clone()?, pid)),
+                _ => None,
+            });
+            let agent = || state.agents.get(host).and_then(Weak::upgrade);
+            let reached = events.iter().any(now).then(|| (lpars.collect::<Vec<_>>(), agent()));
+            reached.map(Some).or_else(|| is_over().then_some(None))
         });
-        let lpars = reached.await.map_err(|_| "that moment never came")?;
+        let reached = reached.await.map_err(|_| "that moment never came")?;
+        let (lpars, agent) = reached.ok_or("the run ended before that moment")?;
         let (_, pid) = lpars.iter().find(|(name, _)| name == host).ok_or("no such LPAR")?;
-        let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
-        status.map_err(|error| error.to_string())?;
+        let signal = |name: &str| {
+            let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+            status.map(drop).map_err(|error| error.to_string())
+        };
+        match fate {
+            Fate::Killed => signal("KILL")?,
+            Fate::Hangs => signal("STOP")?,
+            // Linux panics when its process 1 ends.
+            Fate::Panics => {
+                let linux = Linux::beside(agent.ok_or("the LPAR is gone")?, SOON, BESIDE);
+                _ = tokio::task::spawn_blocking(move || linux.call(EXIT_GROUP, [1, 0, 0, 0, 0, 0])).await;
+            }
+        }
         Ok::<_, String>((Instant::now(), lpars))
     };
     let (finished, lost) = tokio::join!(run, lost);
-    let (finished, (since, lpars)) = (finished.map_err(|error| error.to_string())?, lost?);
+    let finished = finished.map_err(|error| error.to_string())?;
     let verdict = &finished.verdict;
-    println!("{}: {} after {:.1} s", verdict.kind, verdict.happened, since.elapsed().as_secs_f64());
+    let (since, lpars) = lost.map_err(|error| format!("{error}: {verdict:?}"))?;
+    println!("{moment}, {fate:?}: {} {} after {:.1} s", verdict.kind, verdict.happened, since.elapsed().as_secs_f64());
     if verdict.kind != Kind::LparLost || verdict.host.as_deref() != Some(host) || since.elapsed() > SOON {
         return Err(format!("{verdict:?}"));
+    }
+    if matches!(fate, Fate::Panics) && !format!("{verdict:?}").contains("Kernel panic - not syncing") {
+        return Err(format!("it does not show the panic: {verdict:?}"));
     }
     match lpars.iter().find(|(_, pid)| PathBuf::from(format!("/proc/{pid}")).exists()) {
         Some((name, _)) => Err(format!("the LPAR of host {name} is still there")),
         None => Ok(()),
     }
+}
+
+/// What each scenario shows of a defect on a driver that has it, the model says of it too.
+pub(crate) fn notices_the_findings(bench: &Bench) -> Result<(), String> {
+    all_as_expected(bench.kernel(), bench.agent(), MIGRATING, |scenario| {
+        scenario.hosts.values_mut().for_each(|host| host.profile = Some(Profile::V3.name().to_owned()));
+        DriverName::Model
+    })
+}
+
+pub(crate) fn notices_the_findings_on_a_real_driver(bench: &Bench) -> Result<(), String> {
+    all_as_expected(&named(MIGRATING)?, bench.agent(), MIGRATING, |_| DriverName::Lab(None))?;
+    all_as_expected(&named(PATTERN)?, bench.agent(), PATTERN, |_| DriverName::Lab(None))
+}
+
+/// Runs the scenarios of a folder, which is called as the variable's end.
+fn all_as_expected(
+    kernel: &Path,
+    agent: &Path,
+    variable: &str,
+    driver: fn(&mut Scenario) -> DriverName,
+) -> Result<(), String> {
+    let folder = variable.rsplit('_').next().unwrap_or_default().to_lowercase();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab").join(folder);
+    runtime().block_on(async {
+        let (tools, _) = ready(kernel, agent).await?;
+        for mut loaded in load::choose(&folder, &["*".to_owned()]).map_err(|error| error.to_string())? {
+            loaded.scenario.driver = driver(&mut loaded.scenario);
+            let finished = run::run(&tools, &loaded, Options::default()).await.map_err(|error| error.to_string())?;
+            println!("{}: {}", finished.scenario, finished.verdict.kind);
+            if finished.verdict.kind != Kind::AsExpected {
+                return Err(format!("{}: {:?}", finished.scenario, finished.verdict));
+            }
+        }
+        Ok(())
+    })
 }

@@ -30,6 +30,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a guest keeps its crypto on the released driver", guest::keeps_its_crypto),
     ("a guest under load gets no impossible answer while its masks change", gate::lets_no_impossible_answer_through),
     ("a guest is judged and nothing is left when its host is lost", guest::survives_the_loss_of_its_host),
+    ("what a guest notices of a finding it notices on the model", guest::notices_the_findings),
     ("in the place of QEMU it boots what kunit.py starts", wrapper::boots_for_kunit),
     ("in the place of QEMU it boots what virtme-ng starts", wrapper::boots_for_virtme),
     ("an LPAR boots, and its agent answers for the kernel", lpar::boots),
@@ -69,6 +70,14 @@ fn main() -> ExitCode {
     if named("KAPUT_LAB_CHECKERS").is_some() {
         trials.push(trial(&("a kernel with checkers is judged by them", checkers::judge)).with_kind("lab"));
         trials.push(trial(&("each program shows its finding in an LPAR", programs::show)).with_kind("lab"));
+    }
+    if named(guest::MIGRATING).is_some() {
+        let phases = guest::survives_the_loss_of_its_host_in_each_phase;
+        trials.push(trial(&("a host may be lost in each phase of a hand-over", phases)).with_kind("lab"));
+    }
+    if named(guest::MIGRATING).and(named(guest::PATTERN)).is_some() {
+        let findings = guest::notices_the_findings_on_a_real_driver;
+        trials.push(trial(&("a guest notices the findings of a real driver", findings)).with_kind("lab"));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -50,7 +50,8 @@ const KUNIT: &[&str] = &[
     "qemu",
 ];
 
-/// `vng --run KERNEL --arch s390x --root FOLDER -- COMMAND` of virtme-ng 1.42.
+/// `vng --verbose --run KERNEL --arch s390x --root FOLDER -- COMMAND` of virtme-ng 1.42, as `--dry-run` shows it; its
+/// guest tools are a folder too.
 const VNG: &[&str] = &[
     "-name",
     "virtme-ng",
@@ -60,6 +61,10 @@ const VNG: &[&str] = &[
     "local,id=virtfs5,path=FOLDER,security_model=none,readonly=on,multidevs=remap",
     "-device",
     "virtio-9p-ccw,fsdev=virtfs5,mount_tag=/dev/root",
+    "-fsdev",
+    "local,id=virtfs9,path=FOLDER,security_model=none,readonly=on,multidevs=remap",
+    "-device",
+    "virtio-9p-ccw,fsdev=virtfs9,mount_tag=virtme.guesttools",
     "-M",
     "s390-ccw-virtio",
     "-device",
@@ -92,6 +97,24 @@ const VNG: &[&str] = &[
     "-device",
     "virtserialport,name=virtme.stdout,chardev=stdout",
     "-chardev",
+    "file,id=stderr,path=/proc/self/fd/2",
+    "-device",
+    "virtio-serial-ccw",
+    "-device",
+    "virtserialport,name=virtme.stderr,chardev=stderr",
+    "-chardev",
+    "file,id=dev_stdout,path=/proc/self/fd/1",
+    "-device",
+    "virtio-serial-ccw",
+    "-device",
+    "virtserialport,name=virtme.dev_stdout,chardev=dev_stdout",
+    "-chardev",
+    "file,id=dev_stderr,path=/proc/self/fd/2",
+    "-device",
+    "virtio-serial-ccw",
+    "-device",
+    "virtserialport,name=virtme.dev_stderr,chardev=dev_stderr",
+    "-chardev",
     "file,id=ret,path=FOLDER/ret",
     "-device",
     "virtio-serial-ccw",
@@ -101,10 +124,14 @@ const VNG: &[&str] = &[
     "-kernel",
     "KERNEL",
     "-append",
-    "virtme_hostname=virtme-ng nr_open=1048576 virtme_console=ttysclp0 console=ttysclp0 earlyprintk=sclp panic=-1 \
-     virtme.exec=`dW5hbWUgLWE=` virtme_root_user=1 rootfstype=9p \
+    "virtme_hostname=virtme-ng nr_open=1048576 virtme_rw_overlay0=/etc virtme_rw_overlay1=/lib virtme_rw_overlay2=/home \
+     virtme_rw_overlay3=/opt virtme_rw_overlay4=/srv virtme_rw_overlay5=/usr virtme_rw_overlay6=/var \
+     virtme_rw_overlay7=/tmp virtme_console=ttysclp0 console=ttysclp0 earlyprintk=sclp panic=-1 \
+     virtme.exec=`bHMgL3N5cy9idXMvYXAvZGV2aWNlcw==` virtme_root_user=1 rootfstype=9p \
      rootflags=version=9p2000.L,trans=virtio,access=any,msize=524288 raid=noautodetect ro loglevel=7 init=/bin/sh -- \
-     -c \"mount -t tmpfs run /run; exec /run/virtme/guesttools/virtme-init\"",
+     -c \"mount -t tmpfs run /run; mount -t devtmpfs devtmpfs /dev; mkdir -p /run/virtme/guesttools; /bin/mount -n -t \
+     9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=524288 virtme.guesttools /run/virtme/guesttools; mount \
+     --bind /dev/null /etc/fstab; exec /run/virtme/guesttools/virtme-init\"",
 ];
 
 pub(crate) fn boots_for_kunit(bench: &Bench) -> Result<(), String> {

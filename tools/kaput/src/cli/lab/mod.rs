@@ -292,8 +292,11 @@ fn judge(
     let results = run_several(&Stoppable(&factory, stop), options, jobs, &show);
     drop(steps);
     let judged = Judged { device: factory.name(), defects: None, results };
+    let back = factory.0.median().map_or_else(String::new, |median| {
+        format!(", each of the others after {:.2} s in the median", median.as_secs_f64())
+    });
     let figures = format!(
-        "{} LPARs in {:.1} s, the first ready after {:.1} s\n",
+        "{} LPARs in {:.1} s, the first ready after {:.1} s{back}\n",
         factory.0.count(),
         begin.elapsed().as_secs_f64(),
         ready.as_secs_f64()
