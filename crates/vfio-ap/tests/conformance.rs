@@ -61,7 +61,8 @@ fn several_cases_at_a_time_say_what_one_after_the_other_says() {
     let count = |progress: vfio_mig::conformance::Progress<'_>| {
         done.lock().expect("nobody panics").push((progress.done, progress.all));
     };
-    let several = run_several(&driver, &EVERYTHING, std::num::NonZero::new(3).expect("three"), &count);
+    let several =
+        run_several(&driver, &EVERYTHING.cases(), &EVERYTHING, std::num::NonZero::new(3).expect("three"), &count);
     assert_eq!(several, run(&driver, &EVERYTHING));
     let all = several.len();
     assert_eq!(done.into_inner().expect("nobody panics"), (1..=all).map(|done| (done, all)).collect::<Vec<_>>());

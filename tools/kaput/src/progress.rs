@@ -3,7 +3,9 @@
 //! elsewhere, on standard error. What is done sooner says nothing.
 
 use std::pin::pin;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -54,6 +56,12 @@ impl Steps {
         self.say(|| format!("{}{}", self.bar.position(), self.bar.prefix()));
     }
 
+    /// Nobody knows how far it is, but for how long it has been going on.
+    fn tick(&self) {
+        self.bar.tick();
+        self.say(|| self.what.clone());
+    }
+
     fn say(&self, text: impl Fn() -> String) {
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         if self.bar.is_hidden() && Instant::now() >= *due {
@@ -81,12 +89,32 @@ async fn after<T>(patience: Duration, what: String, work: impl Future<Output = T
     }
     let steps = Steps::with(what, "{prefix}", Duration::ZERO);
     loop {
-        steps.bar.tick();
-        steps.say(|| steps.what.clone());
+        steps.tick();
         if let Ok(done) = tokio::time::timeout(patience, &mut work).await {
             return done;
         }
     }
+}
+
+/// As [`busy`], for work that waits by itself: another thread says that it goes on.
+pub fn busy_thread<T>(what: impl Into<String>, work: impl FnOnce() -> T) -> T {
+    let (goes_on, ended) = mpsc::channel::<()>();
+    let what = what.into();
+    let lasts = move || ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if lasts() {
+                let steps = Steps::with(what, "{prefix}", Duration::ZERO);
+                steps.tick();
+                while lasts() {
+                    steps.tick();
+                }
+            }
+        });
+        let done = work();
+        drop(goes_on);
+        done
+    })
 }
 
 #[cfg(test)]
@@ -102,6 +130,11 @@ mod tests {
             2
         };
         assert_eq!(after(patience, "waiting".to_owned(), late).await, 2);
+    }
+
+    #[test]
+    fn what_waits_by_itself_gives_its_result() {
+        assert_eq!(busy_thread("waiting", || 1), 1);
     }
 
     #[test]

@@ -263,6 +263,12 @@ fn a_tree_that_is_none_and_a_kernel_that_is_none_are_refused() {
     let shell = ["lab", "shell", "--ap", "05=cex8a/33", "--busybox", &there("busybox")];
     place.refuses(&[&shell[..], &["--kernel", &there("bzImage")]].concat(), &["no Linux kernel for s390x", "bzImage"]);
     place.refuses(&[&shell[..], &["--kernel", &there("none")]].concat(), &["cannot be read", "cargo xtask lab"]);
+    let nothing = ["lab", "shell", "--ap", "05=cex8a/33"];
+    place.refuses(&nothing, &["no kernel for the lab", "kaput lab build --source TREE"]);
+    let head = [&[0; 0x10008][..], b"S390EP"].concat();
+    fs::write(place.path().join("bzImage"), head).expect("a head of a kernel");
+    place.refuses(&[&nothing[..], &["--kernel", &there("bzImage")]].concat(), &["no busybox", "`kaput lab busybox`"]);
+    place.write("bzImage", "no kernel");
     place.refuses(
         &["lab", "compare", &there("bzImage"), &there("bzImage")],
         &["bzImage", "neither a kernel for s390x nor a report"],

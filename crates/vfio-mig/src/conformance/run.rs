@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::case::Case;
 use super::cases;
@@ -17,7 +17,7 @@ use super::script::{Driver, Script};
 use crate::Capability;
 
 /// What a case says of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// As the specification says.
@@ -33,7 +33,7 @@ pub enum Verdict {
 }
 
 /// What came of one case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseResult {
     /// Name of the case.
     pub case: String,
@@ -64,6 +64,23 @@ pub struct Options {
     pub shuffle: Option<u64>,
 }
 
+impl Options {
+    /// The cases that are wanted, in their order, as shuffled.
+    #[must_use]
+    pub fn cases(&self) -> Vec<Case> {
+        let is_wanted = |case: &Case| self.only.is_empty() || self.only.iter().any(|part| case.name.contains(part));
+        let mut wanted: Vec<Case> = cases::all().into_iter().filter(is_wanted).collect();
+        if let Some(seed) = self.shuffle {
+            wanted.sort_by_cached_key(|case| {
+                let mut hasher = DefaultHasher::new();
+                (seed, &case.name).hash(&mut hasher);
+                hasher.finish()
+            });
+        }
+        wanted
+    }
+}
+
 /// How far a run is.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
@@ -79,22 +96,23 @@ pub struct Progress<'a> {
 #[must_use]
 pub fn run(factory: &dyn DeviceFactory, options: &Options) -> Vec<CaseResult> {
     let driver = Driver::default();
-    wanted(options).iter().map(|case| run_one(factory, &driver, case, options)).collect()
+    options.cases().iter().map(|case| run_one(factory, &driver, case, options)).collect()
 }
 
-/// Runs the suite with this many cases at a time; `watch` hears of each case that is done. The results are in the order
-/// of the cases, as shuffled.
+/// Runs these cases, [`Options::cases`] or some of them, this many at a time; `watch` hears of each that is done. The
+/// results are in their order.
 #[must_use]
 pub fn run_several(
     factory: &(dyn DeviceFactory + Sync),
+    cases: &[Case],
     options: &Options,
     at_a_time: NonZero<usize>,
     watch: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Vec<CaseResult> {
-    let (cases, driver, next) = (wanted(options), Driver::default(), AtomicUsize::new(0));
+    let (driver, next) = (Driver::default(), AtomicUsize::new(0));
     let results = Mutex::new(Vec::new());
     let work = || {
-        while let Some((index, case)) = take(&next, &cases) {
+        while let Some((index, case)) = take(&next, cases) {
             let result = run_one(factory, &driver, case, options);
             let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
             watch(Progress { result: &result, done: results.len() + 1, all: cases.len() });
@@ -110,19 +128,6 @@ pub fn run_several(
 fn take<'c>(next: &AtomicUsize, cases: &'c [Case]) -> Option<(usize, &'c Case)> {
     let index = next.fetch_add(1, Ordering::Relaxed);
     cases.get(index).map(|case| (index, case))
-}
-
-fn wanted(options: &Options) -> Vec<Case> {
-    let is_wanted = |case: &Case| options.only.is_empty() || options.only.iter().any(|part| case.name.contains(part));
-    let mut wanted: Vec<Case> = cases::all().into_iter().filter(is_wanted).collect();
-    if let Some(seed) = options.shuffle {
-        wanted.sort_by_cached_key(|case| {
-            let mut hasher = DefaultHasher::new();
-            (seed, &case.name).hash(&mut hasher);
-            hasher.finish()
-        });
-    }
-    wanted
 }
 
 fn run_one(factory: &dyn DeviceFactory, driver: &Driver, case: &Case, options: &Options) -> CaseResult {

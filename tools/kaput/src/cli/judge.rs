@@ -21,7 +21,7 @@ use crate::conformance::mutants::{self, MutantsOutcome};
 use crate::conformance::program;
 use crate::conformance::stoppable::Stoppable;
 use crate::outcome::verdict::Exit;
-use crate::progress::{Steps, busy};
+use crate::progress::{Steps, busy, busy_thread};
 use crate::run::tools::{Named, NamedScenarios, Tools};
 use crate::scenario::load::{self, Loaded};
 
@@ -127,7 +127,7 @@ type Results = (String, Vec<CaseResult>);
 impl Device {
     /// Runs the suite on it; inside, why it cannot be asked.
     async fn judge(&self, driver: ModelFactory, options: Options) -> Result<Result<Results, String>> {
-        let own = |factory: &dyn DeviceFactory| Ok(Ok((factory.name(), run(factory, &options))));
+        let own = |factory: &dyn DeviceFactory| Ok(Ok((factory.name(), judged(factory, &options))));
         let started = match self {
             Self::Model => return own(&driver),
             Self::Control(socket) => match RemoteFactory::connect(socket, driver) {
@@ -148,9 +148,13 @@ impl Device {
             Ok(factory) => factory,
             Err(reason) => return Ok(Err(reason + &agent.words())),
         };
-        let suite = move |stop: &_| (factory.name(), run(&Stoppable(&factory, stop), &options));
+        let suite = move |stop: &_| (factory.name(), judged(&Stoppable(&factory, stop), &options));
         interrupts.unless_stopped(PUT_BACK, suite).await.map(Ok)
     }
+}
+
+fn judged(factory: &dyn DeviceFactory, options: &Options) -> Vec<CaseResult> {
+    busy_thread(format!("{} is judged", factory.name()), || run(factory, options))
 }
 
 fn profile(name: &str) -> Result<Profile, String> {
@@ -187,7 +191,7 @@ impl Conformance {
         }
         let known = matches!(self.device, Device::Model);
         let switched = self.profile.defects().chain(self.defects.iter().copied()).map(Defect::name).collect();
-        let judged = Judged { device, defects: known.then_some(switched), results };
+        let judged = Judged { device, defects: known.then_some(switched), part: None, results };
         reports.deliver(|form| reports::judged(form, &judged, "")).await?;
         Ok(judged.exit())
     }

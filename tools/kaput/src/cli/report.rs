@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `kaput report`: runs that are over, from the JSON that was kept of them, reported once more in any form.
+//! `kaput report`: runs that are over, or what cases said of a driver, from the JSON that was kept of them, reported once
+//! more in any form.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
-use super::reports::{Reports, Target};
+use super::reports::{self, Reports, Target};
+use crate::conformance::{self, Judged};
 use crate::outcome::finished::Finished;
 use crate::outcome::verdict::Exit;
 use crate::report::partition::{self, Partition};
@@ -23,7 +25,9 @@ Examples:
   kaput report merge part-*.json --report junit=report.xml
                                                 what several runners ran, each with --partition, as one
 
-Exit status: that of the runs in it, as `kaput run` had it; 2 where a file is no report.
+What `kaput conformance` and `kaput lab run` wrote as JSON is reported in the same way.
+
+Exit status: that of the runs or cases in it, as `kaput run` or `kaput lab run` had it; 2 where a file is no report.
 ";
 
 /// Bytes that a file of reports may have; a run has some hundred thousand.
@@ -55,6 +59,12 @@ struct Given {
     report: Vec<Target>,
 }
 
+/// What a file holds.
+enum Content {
+    Runs(Vec<Kept>),
+    Cases(Judged),
+}
+
 /// A run that is over.
 struct Kept {
     loaded: Loaded,
@@ -67,15 +77,28 @@ pub(super) async fn report(options: &Options) -> Result<Exit> {
         Some(Verb::Merge(given)) => (given, true),
         None => (&options.given, false),
     };
-    let mut files = Vec::new();
+    let (mut files, mut of_cases) = (Vec::new(), Vec::new());
     for file in &given.files {
-        let read = read(file, is_merged);
-        files.push(read.wrap_err_with(|| format!("cannot read the report {}", file.display()))?);
+        let read = read(file, is_merged).wrap_err_with(|| format!("cannot read the report {}", file.display()))?;
+        match read {
+            Content::Runs(runs) => files.push(runs),
+            Content::Cases(judged) => of_cases.push(judged),
+        }
+    }
+    let not_one = |why: String| {
+        let help = "each runner runs `kaput run '*' --partition M/N --report json=part-M.json`, or `kaput lab run`";
+        miette!(help = help, "these reports are not the parts of one whole: {why}")
+    };
+    if !of_cases.is_empty() {
+        if !files.is_empty() || (of_cases.len() > 1 && !is_merged) {
+            return Err(miette!("what cases say of a driver is reported for each driver by itself"));
+        }
+        let merged = if is_merged { Judged::merge(of_cases).map_err(not_one)? } else { of_cases.remove(0) };
+        Reports::open(&given.report)?.deliver(|form| reports::judged(form, &merged, "")).await?;
+        return Ok(merged.exit());
     }
     if is_merged {
-        let help = "each runner runs `kaput run '*' --partition M/N --report json=part-M.json`";
-        partition::check(&files.iter().map(|kept| shares(kept)).collect::<Vec<_>>())
-            .map_err(|why| miette!(help = help, "these reports are not the parts of one whole: {why}"))?;
+        partition::check(&files.iter().map(|kept| shares(kept)).collect::<Vec<_>>()).map_err(not_one)?;
     }
     let reports = Reports::open(&given.report)?;
     let kept: Vec<Kept> = files.into_iter().flatten().collect();
@@ -97,7 +120,7 @@ fn shares(kept: &[Kept]) -> Vec<(Option<Partition>, &str)> {
 }
 
 /// The share of a runner may be empty, no other report.
-fn read(file: &Path, may_be_empty: bool) -> Result<Vec<Kept>> {
+fn read(file: &Path, may_be_empty: bool) -> Result<Content> {
     let mut text = String::new();
     let source: Box<dyn Read> = match file == Path::new("-") {
         true => Box::new(std::io::stdin()),
@@ -109,7 +132,11 @@ fn read(file: &Path, may_be_empty: bool) -> Result<Vec<Kept>> {
         return Err(miette!(help = help, "it is longer than {} MiB", LARGEST >> 20));
     }
     let help = "expected what `kaput run --report json=FILE` writes; report.schema.json is its schema";
-    let reports = json::read(&text).map_err(|error| miette!(help = help, "it is no report: {error}"))?;
+    let no_report = |why: String| miette!(help = help, "it is no report: {why}");
+    if conformance::json::is_one(&text) {
+        return conformance::json::read(&text).map(Content::Cases).map_err(no_report);
+    }
+    let reports = json::read(&text).map_err(|error| no_report(error.to_string()))?;
     if reports.is_empty() && !may_be_empty {
         return Err(miette!(help = help, "it is empty"));
     }
@@ -118,5 +145,5 @@ fn read(file: &Path, may_be_empty: bool) -> Result<Vec<Kept>> {
         let (loaded, finished) = report.into_run()?;
         Ok(Kept { loaded, finished, part })
     };
-    reports.into_iter().map(kept).collect()
+    Ok(Content::Runs(reports.into_iter().map(kept).collect::<Result<_>>()?))
 }

@@ -22,6 +22,7 @@ use std::fmt;
 use vfio_mig::conformance::{CaseResult, Verdict};
 
 use crate::outcome::verdict::Exit;
+use crate::report::partition::{self, Partition};
 
 /// A device and what every case said of it.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Judged {
     pub device: String,
     /// The defects that are switched on, of a model; of any other device nobody knows them.
     pub defects: Option<Vec<&'static str>>,
+    /// The share of the cases that it is, if not all were run.
+    pub part: Option<Partition>,
     /// The cases, in their order.
     pub results: Vec<CaseResult>,
 }
@@ -39,6 +42,24 @@ impl Judged {
     pub fn findings<'a>(&self, result: &'a CaseResult) -> Vec<&'a str> {
         let is_there = |id: &&str| self.defects.as_ref().is_none_or(|defects| defects.contains(id));
         result.covers.iter().map(String::as_str).filter(is_there).collect()
+    }
+
+    /// All the shares of one whole as that.
+    ///
+    /// # Errors
+    /// Which is missing or there twice, or that they are of different devices.
+    pub fn merge(shares: Vec<Self>) -> Result<Self, String> {
+        let names = |share: &Self| share.results.iter().map(|result| (share.part, result.case.clone())).collect();
+        let named: Vec<Vec<_>> = shares.iter().map(names).collect();
+        let named: Vec<Vec<_>> =
+            named.iter().map(|share| share.iter().map(|(part, case)| (*part, case.as_str())).collect()).collect();
+        partition::check(&named)?;
+        let device = shares.first().map_or_else(String::new, |share| share.device.clone());
+        if let Some(other) = shares.iter().find(|share| share.device != device) {
+            return Err(format!("one is of the device {device}, another of {}", other.device));
+        }
+        let shares = shares.into_iter().filter_map(|share| Some((share.part?, share.results)));
+        Ok(Self { device, defects: None, part: None, results: partition::whole(shares) })
     }
 
     /// The cases by group, `arc` of `arc/…`, in their order.

@@ -15,9 +15,11 @@
 //! * [`kernel`]: the kernel that the LPAR boots, and how it is built
 //! * [`cpio`]: the initial RAM file system of a Linux
 //! * [`shell`]: an LPAR at the terminal
+//! * [`busybox`]: the shell that it runs
 //! * [`compare`]: two kernels by what the cases said of each
 //! * [`cache`]: what is kept for the next time
 
+pub mod busybox;
 pub mod cache;
 pub mod compare;
 pub mod cpio;

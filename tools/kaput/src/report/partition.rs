@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A share of the scenarios that were chosen, for several runners: as cargo-nextest's `count:`, the Mth of N takes
+//! A share of the scenarios or cases that were chosen, for several runners: as cargo-nextest's `count:`, the Mth of N takes
 //! every Nth, beginning with the Mth. Whoever puts the shares together again must notice one that is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,17 @@ impl Partition {
     pub fn take<T>(self, all: Vec<T>) -> Vec<T> {
         all.into_iter().skip(self.part - 1).step_by(self.of).collect()
     }
+}
+
+/// All shares as the whole that they were taken from, in its order.
+#[must_use]
+pub fn whole<T>(shares: impl IntoIterator<Item = (Partition, Vec<T>)>) -> Vec<T> {
+    let place = |(share, items): (Partition, Vec<T>)| {
+        items.into_iter().enumerate().map(move |(number, item)| ((number, share.part), item))
+    };
+    let mut all: Vec<_> = shares.into_iter().flat_map(place).collect();
+    all.sort_by_key(|(place, _)| *place);
+    all.into_iter().map(|(_, item)| item).collect()
 }
 
 /// Looks whether reports are the shares of one whole, given for each report the shares and scenarios in it. How many
@@ -105,6 +116,8 @@ mod tests {
         assert_eq!(part("2/4").take(all.clone()), [1, 5, 9]);
         together.sort_unstable();
         assert_eq!(together, all);
+        let shares = [3, 1, 4, 2].map(|m| part(&format!("{m}/4")));
+        assert_eq!(whole(shares.map(|share| (share, share.take(all.clone())))), all);
         for odd in ["", "1", "0/4", "5/4", "1/0", "a/b", "1/4/2"] {
             assert!(odd.parse::<Partition>().is_err(), "{odd}");
         }

@@ -63,7 +63,8 @@ pub(crate) fn is_judged(bench: &Bench) -> Result<(), String> {
     let others = OTHERS.into_iter().map(|(case, verdict, why)| (case, (verdict, why)));
     let expected: BTreeMap<&str, (Verdict, &str)> = passed.chain(others).collect();
     let only = expected.keys().map(|case| (*case).to_owned()).collect();
-    let results = run_several(&factory, &Options { only, dangerous: true, shuffle: None }, AT_A_TIME, &|_| {});
+    let options = Options { only, dangerous: true, shuffle: None };
+    let results = run_several(&factory, &options.cases(), &options, AT_A_TIME, &|_| {});
     let results: BTreeMap<&str, &CaseResult> = results.iter().map(|result| (result.case.as_str(), result)).collect();
     let wrong = expected.iter().filter_map(|(case, (verdict, why))| match results.get(case) {
         Some(result) if result.verdict == *verdict => None,

@@ -21,7 +21,14 @@ install() {
     KAPUT_PACKAGE=$package KAPUT_KERNEL=${kernel:-/none} KAPUT_ARGUMENTS="--only guest/removed-domain" \
         sh /tmp/package/usr/lib/kaput/ci/job.sh / /tmp/reports
 }
-echo "running 8 tests"
+refused() {
+    ! "$@"
+}
+# Somebody who wants to leave as soon as there is a shell.
+shell() {
+    while sleep 2; do echo exit; done | timeout 300 kaput lab shell --ap 05=cex8a/33 --kernel "$kernel"
+}
+echo "running 11 tests"
 begin=$(date +%s)
 if [ -n "$kernel" ]; then
     try the_job_for_ci_installs_it_and_judges_a_kernel "1 passed, 0 failed" install
@@ -35,7 +42,12 @@ fi
 try the_doctor_finds_everything "ok       plugin API" kaput doctor
 try the_first_run_is_as_expected "AS EXPECTED" kaput run survive
 echo "from nothing but Debian to the first verdict: $(($(date +%s) - begin)) s"
-try the_shell_of_the_lab_is_there "--ap" kaput lab shell --help
+try a_shell_without_a_kernel_says_what_to_do "--source TREE" refused kaput lab shell --ap 05=cex8a/33
+if [ -n "$kernel" ]; then
+    try a_shell_without_a_busybox_says_what_to_do "no busybox" refused kaput lab shell --ap 05=cex8a --kernel "$kernel"
+    try the_busybox_is_fetched "/lab/busybox" kaput lab busybox
+    try the_shell_of_the_lab_runs "An LPAR with Linux" shell
+fi
 try the_settings_of_a_kernel_are_there "CONFIG_VFIO_AP=y" cat /usr/lib/kaput/lab/lab.config
 try manual_pages_and_completions_are_there "TH kaput-run 1" \
     sh -c 'zcat /usr/share/man/man1/kaput-run.1.gz && test -s /usr/share/bash-completion/completions/kaput'

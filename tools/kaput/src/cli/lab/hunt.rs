@@ -25,7 +25,7 @@ use crate::lab::lpar::LparError;
 use crate::lab::machines::LabMachines;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::verdict::Exit;
-use crate::progress::Steps;
+use crate::progress::{Steps, busy_thread};
 
 pub(super) const HUNT: &str = "\
 Exit status:
@@ -96,7 +96,7 @@ async fn with_lpars<T: Send + 'static>(
     let parts = lpars.parts(kernel.find()?, interrupts, folder.path()).await?;
     let (kept, place) = (cache::folder()?.join("kept"), folder.path().to_owned());
     let on_thread = move |stop: &AtomicBool| {
-        let machines = LabMachines::new(Kept::new(parts, kept)?, place)?;
+        let machines = busy_thread("an LPAR boots", || LabMachines::new(Kept::new(parts, kept)?, place))?;
         let factory = LinuxFactory(machines);
         Ok(work(&Stoppable(&factory, stop))?)
     };
@@ -167,7 +167,7 @@ impl Replay {
         let played = with_lpars((&self.lpars, &self.kernel), interrupts, move |factory| {
             let mut played = Played::default();
             for _ in 0..times {
-                played = play(factory, &sequence)?;
+                played = busy_thread("the calls are made", || play(factory, &sequence))?;
                 if !played.found.is_empty() {
                     break;
                 }

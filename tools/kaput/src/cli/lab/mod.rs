@@ -12,7 +12,7 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use vfio_ap::model::ModelFactory;
 use vfio_ap::profile::Profile;
 use vfio_linux::LinuxFactory;
-use vfio_mig::conformance::{DeviceFactory, Options, Progress, run, run_several};
+use vfio_mig::conformance::{Case, DeviceFactory, Options, Progress, run, run_several};
 
 use super::interrupts::Interrupts;
 use super::print::{complain, note, print};
@@ -28,11 +28,12 @@ use crate::lab::lpar::LparError;
 use crate::lab::machines::LabMachines;
 use crate::lab::parts::Parts;
 use crate::lab::shell::First;
-use crate::lab::{cache, shell};
+use crate::lab::{busybox, cache, shell};
 use crate::machine::emulator;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::verdict::{Exit, word};
-use crate::progress::Steps;
+use crate::progress::{Steps, busy, busy_thread};
+use crate::report::partition::Partition;
 use crate::run::tools::{NamedEmulator, beside};
 
 mod hunt;
@@ -47,9 +48,12 @@ Examples:
   kaput lab run                                judges the driver of the kernel that `cargo xtask lab` built
   kaput lab run --kernel arch/s390/boot/bzImage --report human --report html=report.html
                                                yours, and a page to read afterwards
+  kaput lab run --partition 1/4 --report json=part-1.json
+                                               a quarter of the cases, for `kaput report merge`
   kaput lab hunt --for 20m --kernel arch/s390/boot/bzImage
                                                random calls, until its checkers complain; shrunk
   kaput lab shell --ap 05=cex8a,06=cex8c/33,3a an LPAR at the terminal, with cards and vfio_ap
+  kaput lab busybox                            the shell for it, once
   kaput lab compare before.json after.json     what got better with a kernel, and what worse
   kaput lab compare model:v3 arch/s390/boot/bzImage
                                                what the model says of a driver against what the driver does
@@ -71,7 +75,8 @@ impl NamedKernel {
     fn find(&self) -> Result<&Path> {
         let kernel = self.kernel.as_deref().ok_or_else(|| {
             miette!(
-                help = "`cargo xtask lab` builds one from Debian's source, `kaput lab build --source TREE` from yours",
+                help = "`kaput lab build --source TREE` builds one from your tree, or from that of Debian's package \
+                    linux-source; `cargo xtask lab` does all of it in a checkout",
                 "there is no kernel for the lab: name one by --kernel"
             )
         })?;
@@ -103,6 +108,8 @@ pub(super) enum Lab {
     Replay(Box<hunt::Replay>),
     /// Becomes an LPAR at the terminal: cards, vfio_ap, KVM and a shell
     Shell(Box<Shell>),
+    /// Fetches the shell for that, Debian's static busybox for s390x, into the cache, and prints its path
+    Busybox,
     /// Says what got better and what worse from one kernel to another
     Compare(Box<Compare>),
     /// Prints the settings of the lab's kernel: a fragment on top of `make allnoconfig`
@@ -149,10 +156,16 @@ impl Lab {
             Self::Hunt(options) => options.start(interrupts).await,
             Self::Replay(options) => options.start(interrupts).await,
             Self::Shell(options) => interrupts.unless(options.start()).await,
+            Self::Busybox => interrupts.unless(fetch_busybox()).await,
             Self::Compare(options) => options.start(interrupts).await,
             Self::Config(which) => interrupts.unless(print(settings(which.kind()))).await,
         }
     }
+}
+
+async fn fetch_busybox() -> Result<u8> {
+    let place = busy("Debian's busybox for s390x is fetched", busybox::fetch()).await?;
+    print(format!("{}\n", place.display())).await
 }
 
 impl Build {
@@ -217,24 +230,36 @@ impl Judging {
         Options { only: self.only.clone(), dangerous: true, shuffle: self.shuffle }
     }
 
-    /// What every case says of a kernel's driver, and a line on what that took; nothing where no LPAR says anything.
-    async fn judge(&self, kernel: &Path, interrupts: &Interrupts) -> Result<Option<(Judged, String)>> {
+    /// What every case says of a kernel's driver, or every case of a share, and a line on what that took; nothing where
+    /// no LPAR says anything.
+    async fn judge(
+        &self,
+        kernel: &Path,
+        part: Option<Partition>,
+        interrupts: &Interrupts,
+    ) -> Result<Option<(Judged, String)>> {
+        let options = self.options();
+        let cases = options.cases();
+        if cases.is_empty() {
+            return Err(miette!("no case has {} in its name", self.only.join(" or ")));
+        }
+        let cases = match part {
+            Some(part) => part.take(cases),
+            None => cases,
+        };
         let folder = RunFolder::create()?;
         let parts = self.lpars.parts(kernel, interrupts, folder.path()).await?;
         let (kept, place) = (cache::folder()?.join("kept"), folder.path().to_owned());
-        let (options, jobs) = (self.options(), self.jobs.unwrap_or_else(usual_jobs));
+        let jobs = self.jobs.unwrap_or_else(usual_jobs);
         // The folder is this function's alone: whatever ends it, the folder goes, and nobody puts an LPAR there.
-        let judge = move |stop: &AtomicBool| judge(parts, kept, place, &options, jobs, stop);
+        let judge = move |stop: &AtomicBool| judge(parts, kept, place, &cases, &options, jobs, stop);
         let judged = interrupts.unless_stopped(GOODBYE, judge).await?;
         if self.keep {
             folder.keep();
             note(format!("kept: {}\n", folder.path().display())).await;
         }
         match judged {
-            Ok((judged, _)) if judged.results.is_empty() => {
-                Err(miette!("no case has {} in its name", self.only.join(" or ")))
-            }
-            Ok(judged) => Ok(Some(judged)),
+            Ok((judged, figures)) => Ok(Some((Judged { part, ..judged }, figures))),
             Err(error) => {
                 complain(miette::Report::new(error)).await;
                 Ok(None)
@@ -249,6 +274,9 @@ pub(super) struct Run {
     kernel: NamedKernel,
     #[command(flatten)]
     judging: Judging,
+    /// Only the Mth share of N of the cases, for several runners: `kaput report merge` makes one report of all
+    #[arg(long, value_name = "M/N")]
+    partition: Option<Partition>,
     /// How to report, and into which file: human, json, tap, ktap, junit or html. May be given more than once; one of
     /// them may be without a file
     #[arg(long, value_name = "FORM[=FILE]", default_value = "human")]
@@ -258,7 +286,7 @@ pub(super) struct Run {
 impl Run {
     async fn start(&self, interrupts: &Interrupts) -> Result<u8> {
         let reports = Reports::open(&self.report)?;
-        let Some((judged, figures)) = self.judging.judge(self.kernel.find()?, interrupts).await? else {
+        let Some((judged, figures)) = self.judging.judge(self.kernel.find()?, self.partition, interrupts).await? else {
             return Ok(Exit::Infrastructure.status());
         };
         interrupts.unless(reports.deliver(|form| reports::judged(form, &judged, &figures))).await?;
@@ -276,12 +304,13 @@ fn judge(
     parts: Parts,
     kept: PathBuf,
     folder: PathBuf,
+    cases: &[Case],
     options: &Options,
     jobs: NonZero<usize>,
     stop: &AtomicBool,
 ) -> Result<(Judged, String), LparError> {
     let begin = Instant::now();
-    let lab = LabMachines::new(Kept::new(parts, kept)?, folder)?;
+    let lab = busy_thread("an LPAR boots", || LabMachines::new(Kept::new(parts, kept)?, folder))?;
     let ready = begin.elapsed();
     let factory = LinuxFactory(lab);
     let steps = Steps::new("cases", None);
@@ -289,9 +318,9 @@ fn judge(
         steps.of(case.all);
         steps.done(&format!("{} {}", word(case.result.verdict), case.result.case));
     };
-    let results = run_several(&Stoppable(&factory, stop), options, jobs, &show);
+    let results = run_several(&Stoppable(&factory, stop), cases, options, jobs, &show);
     drop(steps);
-    let judged = Judged { device: factory.name(), defects: None, results };
+    let judged = Judged { device: factory.name(), defects: None, part: None, results };
     let back = factory.0.median().map_or_else(String::new, |median| {
         format!(", each of the others after {:.2} s in the median", median.as_secs_f64())
     });
@@ -312,8 +341,8 @@ pub(super) struct Shell {
     kernel: NamedKernel,
     #[command(flatten)]
     hardware: Hardware,
-    /// A static busybox for s390x, such as that of Debian's busybox-static
-    #[arg(long, value_name = "FILE", env = "KAPUT_BUSYBOX", required_unless_present = "program")]
+    /// A static busybox for s390x [default: what `kaput lab busybox` fetched]
+    #[arg(long, value_name = "FILE", env = "KAPUT_BUSYBOX")]
     busybox: Option<PathBuf>,
     /// Instead of a shell: the static program for s390x that the LPAR runs and ends with
     #[arg(long, value_name = "FILE")]
@@ -342,8 +371,12 @@ impl Shell {
         let first = match (&self.program, &self.busybox) {
             (Some(program), _) => read(program)?,
             (None, Some(busybox)) => read(busybox).wrap_err("there is no busybox for the shell")?,
-            // The command line wants one of them.
-            (None, None) => return Err(miette!("neither --program nor --busybox")),
+            (None, None) => std::fs::read(busybox::place()?).map_err(|_| {
+                miette!(
+                    help = "`kaput lab busybox` fetches Debian's, 1 MB, without root; --busybox names another",
+                    "there is no busybox for the shell"
+                )
+            })?,
         };
         let first = if self.program.is_some() { First::Program(&first) } else { First::Shell(&first) };
         let initramfs = shell::initramfs(first, &files).into_diagnostic()?;
@@ -415,7 +448,7 @@ impl Compare {
             Side::File(path) => path,
         };
         if kernel::check(path).is_ok() {
-            let judged = self.judging.judge(path, interrupts).await?;
+            let judged = self.judging.judge(path, None, interrupts).await?;
             return Ok(judged.map(|(judged, _)| Verdicts::of(&judged.results)));
         }
         let text = std::fs::read_to_string(path).into_diagnostic();

@@ -207,10 +207,10 @@ async fn follow(mut command: Command, mut line: impl FnMut(&str)) -> Result<(), 
 }
 
 /// A child's process group, of which nothing is left when this goes.
-struct Group(Option<Pid>);
+pub(in crate::lab) struct Group(pub(in crate::lab) Option<Pid>);
 
 impl Group {
-    fn of(child: &Child) -> Self {
+    pub(in crate::lab) fn of(child: &Child) -> Self {
         Self(child.id().and_then(|id| Pid::from_raw(id.cast_signed())))
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A kernel for the lab: what it is, what it must have, and how it is built from somebody's tree.
 
-mod build;
+pub(super) mod build;
 mod settings;
 
 use std::fs::File;
