@@ -48,6 +48,8 @@ impl Place {
             .env("KAPUT_SCENARIOS", self.path().join("scenarios"))
             .env("KAPUT_CACHE", self.path())
             .env("KAPUT_RUNS", self.path())
+            .env_remove("KAPUT_LAB_KERNEL")
+            .env_remove("KAPUT_BUSYBOX")
             .env("NO_COLOR", "1")
             .output()
             .expect("kaput can be started")

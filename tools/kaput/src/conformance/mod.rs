@@ -49,10 +49,10 @@ impl Judged {
     /// # Errors
     /// Which is missing or there twice, or that they are of different devices.
     pub fn merge(shares: Vec<Self>) -> Result<Self, String> {
-        let names = |share: &Self| share.results.iter().map(|result| (share.part, result.case.clone())).collect();
-        let named: Vec<Vec<_>> = shares.iter().map(names).collect();
-        let named: Vec<Vec<_>> =
-            named.iter().map(|share| share.iter().map(|(part, case)| (*part, case.as_str())).collect()).collect();
+        let mut named: Vec<Vec<_>> = Vec::new();
+        for share in &shares {
+            named.push(share.results.iter().map(|result| (share.part, result.case.as_str())).collect());
+        }
         partition::check(&named)?;
         let device = shares.first().map_or_else(String::new, |share| share.device.clone());
         if let Some(other) = shares.iter().find(|share| share.device != device) {
