@@ -63,7 +63,7 @@ impl Kept {
         let file = self.file(owner.highest, folder, name)?;
         match start(&file) {
             // The file is damaged, or another harness has just removed it: once it is made anew.
-            Err(LparError::Ended { .. } | LparError::Silent { .. } | LparError::Agent(_)) => {
+            Err(LparError::Ended { .. } | LparError::Silent { .. } | LparError::Agent(_) | LparError::Cpus(_)) => {
                 _ = fs::remove_file(&file);
                 start(&self.file(owner.highest, folder, name)?)
             }
@@ -119,7 +119,7 @@ fn key(parts: &Parts) -> io::Result<u64> {
     for content in [&parts.kernel, &parts.initramfs] {
         fs::read(content)?.hash(&mut hasher);
     }
-    (&parts.machine, parts.memory, parts.cpus, command_line()).hash(&mut hasher);
+    (&parts.machine, parts.memory, parts.cpus, command_line(), "one of the CPUs online").hash(&mut hasher);
     FACILITIES.bits().collect::<Vec<u32>>().hash(&mut hasher);
     Ok(hasher.finish())
 }

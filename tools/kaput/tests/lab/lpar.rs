@@ -63,6 +63,8 @@ pub(crate) fn comes_back(bench: &Bench) -> Result<(), String> {
         if found != devices {
             return Err(format!("on {hardware} Linux found {found:?}"));
         }
+        // It was kept with one CPU, because what is pending at another would be lost.
+        has(&read(&linux, "/sys/devices/system/cpu/online")?, "0-1")?;
     }
     Ok(())
 }

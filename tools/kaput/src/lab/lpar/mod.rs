@@ -6,6 +6,7 @@
 
 mod arguments;
 mod console;
+mod cpus;
 mod keep;
 mod process;
 mod progress;
@@ -22,6 +23,7 @@ use vfio_ap::{HostConfig, MdevConfig};
 use vfio_linux::Agent;
 
 pub use arguments::command_line;
+use cpus::Others;
 
 use super::owner::{FACILITIES, Owner, Serving};
 use super::parts::Parts;
@@ -93,6 +95,9 @@ pub enum LparError {
     /// A look at what the kernel has.
     #[error("the LPAR answers, but not what its kernel has: {0}")]
     Unseen(String),
+    /// Its CPUs but the first do not come or go.
+    #[error("the LPAR does not go on with the CPUs that it should have: {0}")]
+    Cpus(String),
     /// QEMU does not keep it.
     #[error("QEMU does not keep the LPAR: {0}")]
     Keep(String),
@@ -103,6 +108,7 @@ pub struct Lpar {
     process: Arc<Process>,
     agent: Arc<Agent>,
     monitor: Option<UnixStream>,
+    cpus: u8,
     /// Its hardware.
     pub owner: Owner,
     /// Ends after QEMU, which is dropped above.
@@ -136,7 +142,11 @@ impl Lpar {
         let port = process.accept(&port)?;
         let monitor = monitor.map(|monitor| process.accept(&monitor)).transpose()?;
         let agent = Arc::new(process.greet(&port)?);
-        Ok(Self { process: Arc::new(process), agent, monitor, owner: owner.clone(), _serving: serving })
+        if matches!(from, From::File(_)) {
+            cpus::have(&agent, parts.cpus, Others::Online)?;
+        }
+        let (process, cpus) = (Arc::new(process), parts.cpus);
+        Ok(Self { process, agent, monitor, cpus, owner: owner.clone(), _serving: serving })
     }
 
     /// Keeps it in a file, from which [`From::File`] goes on. It stands still afterwards.
@@ -145,6 +155,7 @@ impl Lpar {
     /// [`LparError::Keep`].
     pub fn keep(&self, file: &Path) -> Result<(), LparError> {
         let monitor = self.monitor.as_ref().ok_or_else(|| LparError::Keep("it was itself kept".to_owned()))?;
+        cpus::have(&self.agent, self.cpus, Others::Offline)?;
         keep::keep(monitor, file).map_err(LparError::Keep)
     }
 
