@@ -14,12 +14,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #define M "/sys/devices/vfio_ap/matrix/"
-#define SAY(call) do { printf("%s = ", #call); long r_ = (call); printf("%ld %s\n", r_, r_ < 0 ? strerror(-r_) : ""); } while (0)
+#define SAY(call) do { printf("%s = ", #call); long r_ = (call); printf("%ld %s\n", r_, r_ < 0 ? strerror(-r_) : ""); calls++; } while (0)
 #define ERR(call) ({ long e_ = (call); e_ < 0 ? -errno : e_; })
 struct device { const char *uuid; int file, stream, kvm, iommu; } a = { .uuid = "6b617075-7400-4000-8000-00000000000a", .stream = -1 }, b = { .uuid = "6b617075-7400-4000-8000-00000000000b", .stream = -1 };
 struct call { struct device *d; int verb; long value, size, at, result; unsigned char *buffer, page[4096]; pthread_t thread; int faults, ended; };
 static unsigned char bytes[1 << 16] __attribute__((aligned(4096)));
 static long length;
+static volatile int calls;
 long put(const char *path, const char *value) { int fd = open(path, O_WRONLY); if (fd < 0) return -errno; long r = ERR(write(fd, value, strlen(value))); close(fd); return r; }
 long set(struct device *d, uint32_t state) { uint32_t f[4] = { 16, 1 << 17 | 2, state, -1 }; if (ioctl(d->file, 0x3b75, f) < 0) return -errno; if ((int)f[3] >= 0) d->stream = f[3]; return 0; }
 long get(struct device *d) { uint32_t f[4] = { 16, 1 << 16 | 2, 0, -1 }; return ioctl(d->file, 0x3b75, f) < 0 ? -errno : (long)f[2]; }
@@ -32,7 +33,7 @@ void make(struct device *d, const char *first, const char *second) { char path[1
 	put(M "mdev_supported_types/vfio_ap-passthrough/create", d->uuid); for (int i = 0; i < 4; i++) { snprintf(path, sizeof path, M "%s/assign_%s", d->uuid, to[i]); put(path, what[i]); }
 	int kvm = open("/dev/kvm", O_RDWR), vm = ioctl(kvm, 0xae01, 0); uint32_t create[3] = { 4 }; ioctl(vm, 0xc00caee0, create); d->kvm = create[1]; open_device(d); }
 //= watch
-void *watch(void *none) { sleep(15); puts("\nSHOWN: a call does not return"); fflush(stdout); _exit(1); return none; }
+void *watch(void *none) { for (int seen = -1; seen != calls; sleep(15)) seen = calls; puts("\nSHOWN: a call does not return"); fflush(stdout); _exit(1); return none; }
 //= work
 static volatile int go = 1;
 void *work(void *p) { struct call *c = p; while (!go); c->result = c->verb == 'w' ? ERR(write(c->d->stream, c->buffer, c->size)) : c->verb == 'r' ? ERR(read(c->d->stream, c->buffer, c->size)) : c->verb == 's' ? set(c->d, c->value) :

@@ -9,7 +9,7 @@ use vfio_mig::DeviceState;
 use vfio_mig::conformance::B;
 use vfio_mig::sequence::{Act, Action, Sequence, Step};
 
-use super::play::EXTRA;
+use super::play::{EXTRA, ORDER};
 
 /// Steps of a sequence that is played once: few are shrunk soon, and a host that is left whole plays the next one.
 const STEPS: std::ops::RangeInclusive<usize> = 3..=12;
@@ -27,8 +27,6 @@ const PAGE: usize = 4096;
 const ALLOCATIONS: u32 = 80;
 /// Up to here places of bytes are drawn: structures begin with what matters.
 const AREAS: [usize; 4] = [8, 16, 32, STREAM];
-/// lockdep judges the order of locks from here on; it ends with its first report.
-const ORDER: &str = "/sys/module/lockdep/parameters/prove_locking";
 /// Adapter 04 and domain 0033 are left, no control domain.
 const CONFIG: &str = "0x0800000000000000000000000000000000000000000000000000000000000000,\
                       0x0000000000001000000000000000000000000000000000000000000000000000,\
@@ -100,12 +98,6 @@ struct Known {
     is_open: bool,
     /// Whether its stream is written; nothing if there is none.
     writes: Option<bool>,
-}
-
-/// Whether lockdep judges the order of locks in a sequence: what it has seen stays for the next.
-pub(super) fn judges_order(sequence: &Sequence) -> bool {
-    let judges = |step: &Step| matches!(&step.action, Action::Plain(Act::Echo { path, .. }) if path == ORDER);
-    sequence.0.iter().any(judges)
 }
 
 /// Draws one sequence.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A fuzzer for the driver's migration: calls, sizes and moments are drawn without knowledge of any finding, each
-//! sequence on a fresh host, and whatever the kernel complains about is shrunk to the shortest sequence that shows it.
+//! A fuzzer for the driver's migration: calls, sizes and moments are drawn without knowledge of any finding, and
+//! whatever the kernel complains about is shrunk to the shortest sequence that shows it. A host that a sequence leaves
+//! whole plays the next one; what is kept in the end has shown it on a fresh host.
 
 mod draw;
 mod play;
@@ -12,13 +13,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use vfio_mig::catalogue::finding_of;
 use vfio_mig::complaint::Key;
 use vfio_mig::conformance::{DeviceFactory, NoHost};
 use vfio_mig::sequence::Sequence;
 
 use draw::Draw;
-use play::Bench;
+use play::{Bench, name};
 pub use play::{Played, play};
 use shrink::shrink;
 
@@ -48,10 +48,6 @@ impl Found {
     pub fn name(&self) -> String {
         name(&self.key)
     }
-}
-
-fn name(key: &Key) -> String {
-    finding_of(key).map_or_else(|| key.to_string(), str::to_owned)
 }
 
 /// What is told of a hunt while it goes on.

@@ -5,17 +5,18 @@
 use std::collections::BTreeSet;
 
 use ap_arch::Matrix;
+use vfio_mig::catalogue::finding_of;
 use vfio_mig::complaint::Key;
 use vfio_mig::conformance::{A, B, DeviceFactory, HostSetup, MdevSetup, NoHost};
 use vfio_mig::sequence::{Act, Action, Done, Player, Sequence, Step, devices};
 use vfio_mig::{DeviceError, DeviceState, HostControl};
 
-use super::draw::judges_order;
-
 /// Where the mediated devices are.
 const MATRIX: &str = "/sys/devices/vfio_ap/matrix";
 /// The attribute there that makes one.
 const CREATE: &str = "mdev_supported_types/vfio_ap-passthrough/create";
+/// lockdep judges the order of locks from there on; it ends with its first report.
+pub(super) const ORDER: &str = "/sys/module/lockdep/parameters/prove_locking";
 /// Steps from one look at the log to the next.
 const LOOK: usize = 4;
 const BIND: &str = "/sys/bus/ap/drivers/vfio_ap/bind";
@@ -65,6 +66,17 @@ fn setup() -> HostSetup {
     let mut setup = HostSetup::source();
     setup.mdevs.retain(|mdev| mdev.name == A || mdev.name == B);
     setup
+}
+
+/// Whether lockdep judges the order of locks in a sequence: what it has seen stays for the next.
+fn judges_order(sequence: &Sequence) -> bool {
+    let judges = |step: &Step| matches!(&step.action, Action::Plain(Act::Echo { path, .. }) if path == ORDER);
+    sequence.0.iter().any(judges)
+}
+
+/// What counts as the same: the finding, or what is known of an unknown one.
+pub(super) fn name(key: &Key) -> String {
+    finding_of(key).map_or_else(|| key.to_string(), str::to_owned)
 }
 
 /// Plays one sequence after the other, on the same host as long as each leaves it whole: a fresh one takes seconds.

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use vfio_mig::sequence::Sequence;
 
-use super::name;
-use super::play::{Bench, Played};
+use super::play::{Bench, Played, name};
 
 /// Sequences that shrinking tries at most.
 const TRIES: usize = 16;
