@@ -124,7 +124,7 @@ const LOSSES: [Loss; 6] = [
     ("the guest asks", |what| matches!(what, What::Asked { .. }), "B", Fate::Hangs),
     ("the destination is assigned alike", |what| matches!(what, What::AssignedAlike), "B", Fate::Panics),
     ("memory moves", |what| matches!(what, What::Migration { .. }), "B", Fate::Killed),
-    ("memory moves", |what| matches!(what, What::Migration { .. }), "A", Fate::Panics),
+    ("memory moves", |what| matches!(what, What::Migration { .. }), "B", Fate::Panics),
     ("the guest went over", |what| matches!(what, What::MigrationDone { .. }), "B", Fate::Hangs),
 ];
 
