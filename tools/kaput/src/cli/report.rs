@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `kaput report`: runs that are over, or what cases said of a driver, from the JSON that was kept of them, reported once
-//! more in any form.
+//! `kaput report`: runs that are over, or what cases said of a driver, from the JSON that was kept of them, reported
+//! once more in any form.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The shell of an LPAR at the terminal, a static busybox for s390x. A package for another architecture cannot depend on
-//! it, so it is fetched from Debian when somebody says so, and kept in the cache.
+//! The shell of an LPAR at the terminal, a static busybox for s390x. A package for another architecture cannot depend
+//! on it, so it is fetched from Debian when somebody says so, and kept in the cache.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

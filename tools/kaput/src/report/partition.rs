@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A share of the scenarios or cases that were chosen, for several runners: as cargo-nextest's `count:`, the Mth of N takes
-//! every Nth, beginning with the Mth. Whoever puts the shares together again must notice one that is missing.
+//! A share of the scenarios or cases that were chosen, for several runners: as cargo-nextest's `count:`, the Mth of N
+//! takes every Nth, beginning with the Mth. Whoever puts the shares together again must notice one that is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
