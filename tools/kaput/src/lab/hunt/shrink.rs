@@ -11,8 +11,8 @@ use super::play::{Bench, Played, name};
 /// Sequences that shrinking tries at most.
 const TRIES: usize = 16;
 
-/// Shrinks a sequence that showed the finding of this name; `tried` hears of each try. What comes back has shown it on a
-/// fresh host, or is the whole sequence.
+/// Shrinks a sequence that showed the finding of this name; `tried` hears of each try. What comes back has shown it on
+/// a fresh host, or is the whole sequence.
 pub(super) fn shrink(
     bench: &mut Bench<'_>,
     sequence: Sequence,
