@@ -89,8 +89,9 @@ pub fn compare(first: &Verdicts, second: &Verdicts) -> (usize, usize, String) {
         _ = writeln!(text, "{name} ({}):", lines.len());
         lines.iter().for_each(|line| _ = writeln!(text, "  {line}"));
     }
-    _ = writeln!(text, "{} better, {} worse, {same} the same", groups[0].1.len(), groups[1].1.len());
-    (groups[0].1.len(), groups[1].1.len(), text)
+    let [better, worse, otherwise] = [0, 1, 2].map(|group: usize| groups[group].1.len());
+    _ = writeln!(text, "{better} better, {worse} worse, {otherwise} otherwise, {same} the same");
+    (better, worse, text)
 }
 
 /// How bad it is; `None` where nothing was judged.
@@ -129,7 +130,7 @@ mod tests {
         in one only (2):
           a/4: PASS -> not there
           a/5: not there -> PASS
-        1 better, 1 worse, 0 the same
+        1 better, 1 worse, 1 otherwise, 0 the same
         ");
     }
 
