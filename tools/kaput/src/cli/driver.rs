@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use miette::{Result, miette};
 
-use crate::hosts::name::Site;
-use crate::hosts::pair::Sites;
 use crate::lab::supply::Supply;
 use crate::run::tools::{Tools, beside};
 use crate::scenario::DriverName;
@@ -37,8 +35,14 @@ impl Options {
         }
     }
 
-    /// Finds what the lab needs, where a scenario needs the lab. Every kernel that is named is looked at.
-    pub(super) fn find(&self, all: &[Loaded], emulated: bool, sites: &Sites, tools: &mut Tools) -> Result<()> {
+    /// What was given, for a command line that does the same again.
+    pub(super) fn words(&self) -> String {
+        self.driver.as_ref().map_or_else(String::new, |driver| format!(" --driver {driver}"))
+    }
+
+    /// Finds what the lab needs, where a scenario needs the lab. Every kernel that is named is looked at. `is_here` says
+    /// whether the hosts are where the lab has them.
+    pub(super) fn find(&self, all: &[Loaded], is_here: bool, tools: &mut Tools) -> Result<()> {
         let kernels = all.iter().filter_map(|loaded| match &loaded.scenario.driver {
             DriverName::Model => None,
             DriverName::Lab(kernel) => Some(kernel.as_deref()),
@@ -47,7 +51,7 @@ impl Options {
         if kernels.peek().is_none() {
             return Ok(());
         }
-        if !emulated || [&sites.source, &sites.destination].iter().any(|site| **site != Site::Local) {
+        if !is_here {
             let help = "leave out --engine, --source and --destination";
             return Err(miette!(help = help, "the lab has its hosts here, as emulated LPARs"));
         }

@@ -3,6 +3,7 @@
 //! something happened and at no other time, on standard error; where that is no terminal, nothing is drawn.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::task::AbortOnDropHandle;
@@ -54,15 +55,16 @@ impl Live {
         line
     }
 
-    /// Runs a scenario to its verdict, with its line.
-    pub(super) async fn run(
+    /// Runs a scenario to its verdict, with its line, and with the run folder under `base`.
+    pub(super) async fn run_in(
         &self,
+        base: &Path,
         tools: &Tools,
         loaded: &Loaded,
         options: run::Options,
     ) -> Result<Finished, FolderError> {
         if !self.is_drawn {
-            return run::run(tools, loaded, options).await;
+            return run::watched_in(base, tools, loaded, options, |_| ()).await;
         }
         let line = self.line(&loaded.scenario.name);
         let drawn = line.clone();
@@ -70,7 +72,7 @@ impl Live {
         let follow = |observed: &Observed| {
             drawing = Some(AbortOnDropHandle::new(tokio::spawn(follow(observed.clone(), drawn))));
         };
-        let finished = run::watched(tools, loaded, options, follow).await;
+        let finished = run::watched_in(base, tools, loaded, options, follow).await;
         drop(drawing);
         line.finish_and_clear();
         self.lines.remove(&line);

@@ -14,8 +14,10 @@ use super::live::Live;
 use super::print::{complain, note, print};
 use super::reports::{Form, Reports, Target};
 use super::resources::{self, Held};
+use crate::hosts::name::Site;
 use crate::hosts::pair::Sites;
 use crate::machine::all_ended;
+use crate::machine::run_folder::RunFolder;
 use crate::outcome::finished::Finished;
 use crate::outcome::verdict::Exit;
 use crate::progress::Steps;
@@ -125,7 +127,9 @@ fn read(options: &Options) -> Result<Vec<Loaded>> {
 /// Finds and checks everything else.
 async fn prepare(options: &Options, all: &[Loaded]) -> Result<Tools> {
     let mut tools = options.named.find_on(&options.sites, options.resources.is_emulated()).await?;
-    options.driver.find(all, options.resources.is_usual(), &options.sites, &mut tools)?;
+    let Sites { source, destination, .. } = &options.sites;
+    let is_local = [source, destination].iter().all(|site| **site == Site::Local);
+    options.driver.find(all, is_local && options.resources.is_usual(), &mut tools)?;
     for loaded in all {
         loaded.check_against(&tools.image)?;
     }
@@ -136,8 +140,8 @@ async fn prepare(options: &Options, all: &[Loaded]) -> Result<Tools> {
 async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Reports) -> Result<Exit> {
     let wishes = run::Options { keep: options.keep, trace: options.trace, ..run::Options::default() };
     let part = options.partition;
-    let live = Live::new();
-    let start = |loaded| live.run(tools, loaded, wishes);
+    let (live, base) = (Live::new(), RunFolder::base());
+    let start = |loaded| live.run_in(&base, tools, loaded, wishes);
     let mut running = futures_util::stream::iter(all).map(start).buffered(options.jobs.get());
     let mut finished: Vec<Finished> = Vec::new();
     // Where each run is reported as it ends, no line on progress is needed.

@@ -108,3 +108,24 @@ fn calls(scenario: &Scenario, words: &[&str]) -> bool {
     let mut calls = scenario.asks.iter().filter_map(|ask| ask.call.as_ref()).map(of_call);
     calls.any(|call| words.iter().any(|word| call.split(' ').next() == Some(word)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::load::Loaded;
+    use crate::scenario::random::{Behind, Generator, HOPS_IN_THE_LAB};
+
+    #[test]
+    fn what_is_made_at_random_for_a_driver_in_the_lab_makes_sense_there() {
+        for driver in [Behind::Lab, Behind::LabByHand] {
+            let mut generator = Generator::new(1).behind(driver);
+            for _ in 0..100 {
+                let Loaded { scenario, .. } = generator.next(HOPS_IN_THE_LAB).expect("a scenario");
+                let is_refused = scenario.expect.outcome() == ExpectedOutcome::Refused;
+                assert_eq!(scenario.hops().len(), if is_refused { 1 } else { HOPS_IN_THE_LAB });
+                assert_eq!(unfit(&scenario), None);
+                assert!(driver == Behind::Lab || unfit_without_migration(&scenario).is_none());
+            }
+        }
+    }
+}

@@ -126,6 +126,13 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transferred: Option<u64>,
     },
+    /// What the LPAR of a host holds, looked at now and then in a run of many migrations.
+    LparMemory {
+        /// Memory that is not available, in KiB.
+        used: u64,
+        /// What the kernel cannot take back of its slabs, in KiB.
+        slab: u64,
+    },
     /// The key the guest waits for was pressed.
     Key,
     /// The guest ended.

@@ -66,12 +66,18 @@ pub async fn watched(
     carry_out(RunFolder::create()?, tools, loaded, options, watch).await
 }
 
-/// As [`run`], with the run folder under `base`.
+/// As [`watched`], with the run folder under `base`.
 ///
 /// # Errors
 /// Those of [`run`].
-pub async fn run_in(base: &Path, tools: &Tools, loaded: &Loaded, options: Options) -> Result<Finished, FolderError> {
-    carry_out(RunFolder::create_in(base)?, tools, loaded, options, |_| ()).await
+pub async fn watched_in(
+    base: &Path,
+    tools: &Tools,
+    loaded: &Loaded,
+    options: Options,
+    watch: impl FnOnce(&Observed),
+) -> Result<Finished, FolderError> {
+    carry_out(RunFolder::create_in(base)?, tools, loaded, options, watch).await
 }
 
 async fn carry_out(

@@ -2,7 +2,7 @@
 //! The story of a run, whoever migrates the guest: it starts, it is migrated whenever it asks, it ends. Each step is a
 //! wait for something that the guest says.
 
-use vfio_ap::control::{HostReply, Request};
+use vfio_ap::control::{HostReply, Request, ValueReply};
 
 use super::Run;
 use super::blame::Ended;
@@ -15,6 +15,9 @@ use crate::scenario::{Hop, Moment};
 
 /// What the guest's suite `hot-unplug` says once it is ready.
 const WAITS_FOR_UNPLUG: &str = "hot-unplug: waiting for a domain to go";
+
+/// Migrations between two looks at the memory of an LPAR.
+const LOOKS: usize = 25;
 
 /// Who starts the guest's QEMU and migrates it.
 pub(super) trait Migrator {
@@ -60,6 +63,7 @@ async fn follow(run: &Run<'_>, migrator: &mut impl Migrator, home: &mut Machine)
         }
         migrator.migrate(number, hop, home).await?;
         run.note_matrix(home).await?;
+        run.note_memory(home, number).await?;
         run.waits.done(home, "the key is pressed", home.press_key().await)?;
         // While the guest looks around, which keeps one CPU busy; a migration leaves none to spare.
         migrator.prepare(number + 1)?;
@@ -124,6 +128,22 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Notes what the LPAR of this host holds, if it is one and its turn: now and then, once the first migrations have
+    /// filled what is filled once. Two in a row, because a guest that goes to and fro is then on both hosts.
+    async fn note_memory(&self, home: &Machine, number: usize) -> Result<(), Ended> {
+        if home.kernel().is_none() || number < LOOKS || number % LOOKS > 1 {
+            return Ok(());
+        }
+        let path = "/proc/meminfo".to_owned();
+        let read = home.call(|c| c.ask::<ValueReply>(Request::SysfsRead { path })).await;
+        let ValueReply { value } = self.waits.done(home, "the memory of its LPAR is looked at", read)?;
+        let [total, available, slab] =
+            ["MemTotal:", "MemAvailable:", "SUnreclaim:"].map(|name| kibibytes(&value, name));
+        let held = What::LparMemory { used: total.saturating_sub(available), slab };
+        self.observed().event(Some(home.index), held);
+        Ok(())
+    }
+
     /// Begins a migration, if QEMU lets this guest go at all. The emulated machine always can; a stock QEMU says so of
     /// vfio-ap if not.
     pub(super) async fn begin_migration(&self, number: usize, hop: &Hop<'_>, source: &Machine) -> Result<(), Ended> {
@@ -141,6 +161,12 @@ impl Run<'_> {
         self.observed().event(Some(source.index), What::MigrationBegun { migration: number, to });
         Ok(())
     }
+}
+
+/// A line of `/proc/meminfo`; zero where there is none.
+fn kibibytes(meminfo: &str, name: &str) -> u64 {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|text| text.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or_default()
 }
 
 /// Whether the guest has stopped itself on this machine.

@@ -17,6 +17,8 @@ use crate::scenario::load::{Loaded, ScenarioError};
 
 /// Migrations of one run.
 const MOST_HOPS: usize = 6;
+/// The same in the lab: what wears out in a kernel shows only while it runs.
+pub const HOPS_IN_THE_LAB: usize = 100;
 /// Adapters, domains and control domains of one guest.
 const MOST_EACH: usize = 4;
 
@@ -26,13 +28,32 @@ pub struct Generator {
     random: StdRng,
     seed: u64,
     made: u64,
+    driver: Behind,
+}
+
+/// What stands between the hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Behind {
+    /// The model.
+    #[default]
+    Model,
+    /// A real driver in the lab, which migrates.
+    Lab,
+    /// One that does not: it has no stream, and refuses nothing.
+    LabByHand,
 }
 
 impl Generator {
     /// The scenarios of this seed, from the first.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), seed, made: 0 }
+        Self { random: StdRng::seed_from_u64(seed), seed, made: 0, driver: Behind::Model }
+    }
+
+    /// The same for another driver.
+    #[must_use]
+    pub fn behind(self, driver: Behind) -> Self {
+        Self { driver, ..self }
     }
 
     /// The next scenario, with at most this many migrations.
@@ -52,8 +73,13 @@ impl Generator {
         let cards: Vec<String> = adapters.iter().map(|adapter| format!("{adapter:02x}={}", self.card())).collect();
         let accelerated = cards.iter().any(|card| card.ends_with('a'));
         let topology = format!("{}/{}/{}", cards.join(","), hex(&domains, ","), hex(domains.union(&control), ","));
-        let refused = self.random.random_ratio(1, 8);
-        let hops = if refused { 1 } else { self.random.random_range(1..=MOST_HOPS.min(most_hops.max(1))) };
+        let refused = self.random.random_ratio(1, 8) && self.driver != Behind::LabByHand;
+        let most_hops = most_hops.max(1);
+        let hops = match self.driver {
+            _ if refused => 1,
+            Behind::Model => self.random.random_range(1..=MOST_HOPS.min(most_hops)),
+            Behind::Lab | Behind::LabByHand => HOPS_IN_THE_LAB.min(most_hops),
+        };
         let what = if refused { "is refused for want of a queue" } else { "keeps its crypto" };
 
         let mut text = format!("summary = \"Seed {:x}, scenario {}: the guest {what}\"\n", self.seed, self.made);
@@ -111,6 +137,9 @@ impl Generator {
     fn how(&mut self, accelerated: bool) -> String {
         let mid_run = self.random.random_ratio(1, 4) && accelerated;
         let mut keys = vec![format!("mid-run = {mid_run}")];
+        if self.driver == Behind::LabByHand {
+            return keys.concat();
+        }
         if self.random.random_bool(0.5) {
             keys.push(format!("write-chunk = {}", self.random.random_range(1..200)));
         }

@@ -10,14 +10,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use held::Held;
+use held::{Held, Lpars};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use vfio_mig::conformance::NoHost;
 
+use super::driver;
 use super::interrupts::Interrupts;
 use super::live::Live;
 use super::paint;
 use super::print::print;
 use super::reports::{Form, Reports, Target};
+use crate::lab::host::LabHost;
 use crate::machine::all_ended;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::events::Event;
@@ -26,7 +29,9 @@ use crate::report::soak::{self as page, Measured};
 use crate::report::{human, timeline};
 use crate::run;
 use crate::run::tools::{Named, Tools};
-use crate::scenario::random::Generator;
+use crate::scenario::DriverName;
+use crate::scenario::load::Loaded;
+use crate::scenario::random::{Behind, Generator};
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -35,12 +40,16 @@ Examples:
   kaput soak --seed 2a --migrations 50
                                       the same fifty as anybody else's with this seed
 
+  kaput soak --migrations 1000 --driver lab
+                                      the same on the real driver, in LPARs that live for 100 migrations
+
   kaput soak --migrations 5000 --report html=soak.html
                                       and charts of how long guests stood still
 
 At the first run that is not as expected its scenario is written to soak-SEED-NUMBER.toml, for `kaput run`. It also \
 ends where
-the harness holds more memory, descriptors, files or processes than after its first runs.
+the harness holds more memory, threads, descriptors, files or processes than after its first runs, and where
+an LPAR's memory grows.
 ";
 
 /// How long guests that are ended may take.
@@ -68,6 +77,8 @@ pub(super) struct Options {
     /// Runs this many scenarios at the same time
     #[arg(short, long, value_name = "N", default_value = "1")]
     jobs: std::num::NonZeroUsize,
+    #[command(flatten)]
+    driver: driver::Options,
     /// Charts of what was measured, at the end: html=FILE
     #[arg(long, value_name = "FORM=FILE")]
     report: Vec<Target>,
@@ -79,12 +90,18 @@ struct Figures {
     runs: u64,
     migrations: u64,
     refused: u64,
+    /// Those of the last long run, or of the first in which they grew.
+    lpars: Lpars,
     measured: Measured,
 }
 
 impl Figures {
     fn count(&mut self, events: &[Event]) {
         self.runs += 1;
+        let lpars = Lpars::of(events);
+        if !lpars.is_empty() && self.lpars.growth().is_none() {
+            self.lpars = lpars;
+        }
         for migration in timeline::migrations(events) {
             self.migrations += 1;
             self.refused += u64::from(!migration.accepted);
@@ -142,7 +159,7 @@ pub(super) async fn soak(options: &Options) -> Result<Exit> {
 }
 
 async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
-    let tools: Tools = options.named.find().await?;
+    let mut tools: Tools = options.named.find().await?;
     let reports = Reports::open_of(&options.report, &[Form::Html])?;
     if reports.screen.is_some() {
         let help = "give it a file: --report html=soak.html";
@@ -152,7 +169,10 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
     print(format!("seed {seed:x}\n")).await?;
     let live = Live::new();
     let figures_live = live.line("soak");
-    let mut generator = Generator::new(seed);
+    let behind = behind(options, seed, folder, &mut tools).await?;
+    let mut generator = Generator::new(seed).behind(behind);
+    // In the lab one run is long.
+    let between_looks = if behind == Behind::Model { BETWEEN_LOOKS } else { options.jobs.get() };
     let begun = Instant::now();
     let end = options.time.and_then(|time| begun.checked_add(time));
     let wanted = if options.time.is_some() { u64::MAX } else { options.migrations.get() };
@@ -162,22 +182,26 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
         let over = planned >= wanted || end.is_some_and(|end| Instant::now() >= end);
         (!over).then(|| {
             let left = usize::try_from(wanted - planned).unwrap_or(usize::MAX);
-            let loaded = generator.next(left);
+            let mut loaded = generator.next(left);
+            if let Ok(loaded) = &mut loaded {
+                options.driver.choose(std::slice::from_mut(loaded));
+            }
             planned += loaded.as_ref().map_or(0, |loaded| loaded.scenario.hops().len() as u64);
             loaded
         })
     });
     let start = |loaded| async {
         let loaded = loaded?;
-        let finished = run::run_in(folder, &tools, &loaded, run::Options::default()).await?;
+        let finished = live.run_in(folder, &tools, &loaded, run::Options::default()).await?;
         Ok::<_, miette::Report>((loaded, finished))
     };
+    let on = options.driver.words();
     let mut figures = Figures::default();
     let mut reported = begun;
     let mut first: Option<Held> = None;
     loop {
         // Only between runs is it known what the harness holds for good.
-        let some = scenarios.by_ref().take(BETWEEN_LOOKS);
+        let some = scenarios.by_ref().take(between_looks);
         let mut running = futures_util::stream::iter(some).map(start).buffered(options.jobs.get());
         let before = figures.runs;
         while let Some(run) = running.next().await {
@@ -190,7 +214,8 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
                 figures_live.finish_and_clear();
                 let screen = human::screen(&loaded.scenario, &finished);
                 paint::print(&screen).await?;
-                print(format!("{}\nagain: kaput run ./{}\n", figures.line(begun), file.display())).await?;
+                let again = format!("again: kaput run ./{}{on}", file.display());
+                print(format!("{}\n{again}\n", figures.line(begun))).await?;
                 figures.report(reports, seed, begun, Some(&screen)).await?;
                 return Ok(finished.verdict.kind.exit());
             }
@@ -203,9 +228,10 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
         }
         drop(running);
         let held = Held::now(folder);
-        if let Some(growth) = first.as_ref().and_then(|first| held.growth(first)) {
-            let again = format!("again: kaput soak --seed {seed:x} --migrations {}", figures.migrations);
-            let surprise = format!("the harness grows: {growth}\n{again}\n");
+        let of_harness = first.as_ref().and_then(|first| held.growth(first));
+        if let Some(growth) = figures.lpars.growth().or(of_harness) {
+            let again = format!("again: kaput soak --seed {seed:x} --migrations {}{on}", figures.migrations);
+            let surprise = format!("memory grows: {growth}\n{again}\n");
             figures_live.finish_and_clear();
             print(format!("{}\n{surprise}", figures.line(begun))).await?;
             figures.report(reports, seed, begun, Some(&surprise)).await?;
@@ -214,9 +240,32 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
         first.get_or_insert(held);
         if figures.runs == before {
             figures_live.finish_and_clear();
-            print(format!("{}; every verdict as expected; the harness holds {held}\n", figures.line(begun))).await?;
+            let Figures { lpars, .. } = &figures;
+            let lpars = if lpars.is_empty() { String::new() } else { format!("; in the last run {lpars}") };
+            let line = figures.line(begun);
+            print(format!("{line}; every verdict as expected; the harness holds {held}{lpars}\n")).await?;
             figures.report(reports, seed, begun, None).await?;
             return Ok(Exit::AsExpected);
         }
     }
+}
+
+/// Finds what the lab needs, where it stands between the hosts, and looks once whether its driver migrates.
+async fn behind(options: &Options, seed: u64, folder: &Path, tools: &mut Tools) -> Result<Behind> {
+    let mut first = [Generator::new(seed).next(1)?];
+    options.driver.choose(&mut first);
+    options.driver.find(&first, true, tools)?;
+    let [Loaded { scenario, .. }] = first;
+    let (DriverName::Lab(kernel), Some(supply)) = (&scenario.driver, &tools.lab) else { return Ok(Behind::Model) };
+    let spec = scenario.host(scenario.start()).cloned().ok_or_else(|| miette!("a scenario without a host"))?;
+    let (kept, folder) = (supply.kept(kernel.as_deref())?, RunFolder::create_in(folder)?);
+    let look = move || LabHost::start(&kept, "A", &spec, &folder);
+    let host = tokio::task::spawn_blocking(look).await.into_diagnostic()?;
+    let host = host.map_err(|error| {
+        let (NoHost::Unfit(reason) | NoHost::Broken(reason)) = error;
+        miette!("there is no LPAR: {reason}")
+    })?;
+    let migrates = host.kernel().migrates;
+    host.end().await;
+    Ok(if migrates { Behind::Lab } else { Behind::LabByHand })
 }
