@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The files for the CI of others, and our own workflows, as a reader of YAML sees them: what their systems would refuse
-//! before anything runs. The job that they start is tried where the package is installed.
+//! The files for the CI of others, and our own workflows, as a reader of YAML sees them: what their systems would
+//! refuse before anything runs. The job that they start is tried where the package is installed.
 
 use std::collections::BTreeSet;
 use std::path::Path;

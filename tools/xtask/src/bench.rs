@@ -2,9 +2,9 @@
 //! `cargo xtask bench`: what the emulation costs, as ratios with the raw numbers beside.
 //!
 //! Four sources, each run several times: the guest's own suite `bench`, in the real QEMU; the same on the lab's driver,
-//! where another process owns the machine; the machine in process; and Linux, with the plugin and without. All print lines `bench: name=tapq … ns-each=500`. Figures of one run belong
-//! together: a ratio is taken in each run, and its median over all runs is what counts, so that a machine that is slow
-//! for a while does no harm.
+//! where another process owns the machine; the machine in process; and Linux, with the plugin and without. All print
+//! lines `bench: name=tapq … ns-each=500`. Figures of one run belong together: a ratio is taken in each run, and its
+//! median over all runs is what counts, so that a machine that is slow for a while does no harm.
 
 use std::collections::BTreeMap;
 use std::process::Command;

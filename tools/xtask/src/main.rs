@@ -90,7 +90,8 @@ enum Verb {
         #[arg(long)]
         ci: bool,
     },
-    /// Build the lab's kernel from the newest source that Debian has, or that `KAPUT_LAB_SUITE` names, unless it is in the cache; print its path.
+    /// Build the lab's kernel from the newest source that Debian has, or that `KAPUT_LAB_SUITE` names, unless it is in
+    /// the cache; print its path.
     Lab {
         /// One with the kernel's own checkers of lifetimes and locks.
         #[arg(long, conflicts_with = "pattern")]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A machine that another process owns: [`Configuration::execute`] as frames on a socket. An instruction goes to the
 //! owner with what it will need of storage, and comes back with what is to be stored: one round trip. What could not be
-//! foretold, because storage is not there or the owner wants other bytes, the owner asks back for. Both sides run on one
-//! CPU meanwhile: most of the time such an instruction takes is that of waking somebody.
+//! foretold, because storage is not there or the owner wants other bytes, the owner asks back for. Both sides run on
+//! one CPU meanwhile: most of the time such an instruction takes is that of waking somebody.
 //!
 //! For the lab, where several QEMUs share one machine. Notifications do not come over: such a guest polls. In process
 //! nobody comes by here.

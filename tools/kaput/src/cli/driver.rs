@@ -40,8 +40,8 @@ impl Options {
         self.driver.as_ref().map_or_else(String::new, |driver| format!(" --driver {driver}"))
     }
 
-    /// Finds what the lab needs, where a scenario needs the lab. Every kernel that is named is looked at. `is_here` says
-    /// whether the hosts are where the lab has them.
+    /// Finds what the lab needs, where a scenario needs the lab. Every kernel that is named is looked at. `is_here`
+    /// says whether the hosts are where the lab has them.
     pub(super) fn find(&self, all: &[Loaded], is_here: bool, tools: &mut Tools) -> Result<()> {
         let kernels = all.iter().filter_map(|loaded| match &loaded.scenario.driver {
             DriverName::Model => None,
