@@ -126,8 +126,8 @@ const VNG: &[&str] = &[
     "-append",
     "virtme_hostname=virtme-ng nr_open=1048576 virtme_rw_overlay0=/etc virtme_rw_overlay1=/lib \
      virtme_rw_overlay2=/home virtme_rw_overlay3=/opt virtme_rw_overlay4=/srv virtme_rw_overlay5=/usr \
-     virtme_rw_overlay6=/var virtme_rw_overlay7=/tmp virtme_console=ttysclp0 console=ttysclp0 earlyprintk=sclp panic=-1 \
-     virtme.exec=`bHMgL3N5cy9idXMvYXAvZGV2aWNlcw==` virtme_root_user=1 rootfstype=9p \
+     virtme_rw_overlay6=/var virtme_rw_overlay7=/tmp virtme_console=ttysclp0 console=ttysclp0 earlyprintk=sclp \
+     panic=-1 virtme.exec=`bHMgL3N5cy9idXMvYXAvZGV2aWNlcw==` virtme_root_user=1 rootfstype=9p \
      rootflags=version=9p2000.L,trans=virtio,access=any,msize=524288 raid=noautodetect ro loglevel=7 init=/bin/sh -- \
      -c \"mount -t tmpfs run /run; mount -t devtmpfs devtmpfs /dev; mkdir -p /run/virtme/guesttools; /bin/mount -n -t \
      9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=524288 virtme.guesttools /run/virtme/guesttools; mount \
