@@ -44,7 +44,7 @@ try the_first_run_is_as_expected "AS EXPECTED" kaput run survive
 echo "from nothing but Debian to the first verdict: $(($(date +%s) - begin)) s"
 try a_shell_without_a_kernel_says_what_to_do "--source TREE" refused kaput lab shell --ap 05=cex8a/33
 if [ -n "$kernel" ]; then
-    try a_shell_without_a_busybox_says_what_to_do "no busybox" refused kaput lab shell --ap 05=cex8a --kernel "$kernel"
+    try a_shell_without_a_busybox_says_what_to_do "no busybox" refused kaput lab shell --ap 05=cex8a/33 --kernel "$kernel"
     try the_busybox_is_fetched "/lab/busybox" kaput lab busybox
     try the_shell_of_the_lab_runs "An LPAR with Linux" shell
 fi
