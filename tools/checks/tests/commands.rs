@@ -177,13 +177,15 @@ fn is_known(command: &str) -> Outcome {
 }
 
 fn every_command_is_known() -> Outcome {
-    let mut count = 0;
+    let (mut count, mut unknown) = (0, Vec::new());
     for (name, text) in documents() {
         for command in mentioned(&text) {
-            is_known(&command).map_err(|error| format!("{name}: {}", error.message().unwrap_or_default()))?;
+            let told = |error: &Failed| format!("{name}: {}", error.message().unwrap_or_default());
+            unknown.extend(is_known(&command).as_ref().err().map(told));
             count += 1;
         }
     }
+    ensure(unknown.is_empty(), || unknown.join("\n"))?;
     ensure(count > 40, || format!("{count} commands"))?;
     for wrong in ["kaput rum", "kaput run --colour", "kaput soak --until TIME"] {
         ensure(is_known(wrong).is_err(), || format!("`{wrong}` is taken for a command"))?;
