@@ -50,7 +50,9 @@ impl Timeline {
                 What::HandedOver { bytes, writes, series } => {
                     line.handed = Some(event.at);
                     let writes = if *writes == 1 { "1 write".to_owned() } else { format!("{writes} writes") };
-                    line.outcome = format!("{bytes} bytes of AP configuration in {writes}, {series}");
+                    // A report of an earlier version does not say.
+                    let series = if series.is_empty() { String::new() } else { format!(", {series}") };
+                    line.outcome = format!("{bytes} bytes of AP configuration in {writes}{series}");
                 }
                 What::AssignedAlike => {
                     line.outcome = "the same was assigned there first, as an administrator does".to_owned()
@@ -181,5 +183,23 @@ impl fmt::Display for MigrationLine {
             write!(f, ", the rest {:.1} ms", (done - handed) * 1e3)?;
         }
         if self.outcome.is_empty() { Ok(()) } else { write!(f, "; {}", self.outcome.trim_start_matches(", ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hand_over_of_a_report_that_names_no_series_is_told_without_one() {
+        let told = |series: &str| {
+            let event = |what| Event { at: 0.0, host: Some("A".to_owned()), what };
+            let over = What::HandedOver { bytes: 80, writes: 2, series: series.to_owned() };
+            let begun = What::MigrationBegun { migration: 1, to: "B".to_owned() };
+            let paused = What::Migration { status: "pre-switchover".to_owned() };
+            Timeline::of(&[begun, paused, over].map(event)).migrations[0].to_string()
+        };
+        assert!(told("").ends_with("; 80 bytes of AP configuration in 2 writes"), "{}", told(""));
+        assert!(told("the posted series' format").ends_with("in 2 writes, the posted series' format"));
     }
 }
