@@ -11,6 +11,7 @@ use crate::vm::Vm;
 use crate::{Fd, Linux, number, uapi};
 
 /// An open device, and the files that keep it so.
+#[derive(Clone)]
 pub(crate) struct Attached {
     pub(crate) device: Fd,
     /// What KVM was told of: the device, or its group.

@@ -21,7 +21,7 @@ const FAILSLAB: [(&str, &str); 2] =
 const KASAN: &[u8] = b" __asan_report_load8_noabort";
 
 /// What this kernel checks.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Checkers {
     has_lockdep: bool,
     /// Where the number of the allocation stands that fails, of the thread that makes the calls.

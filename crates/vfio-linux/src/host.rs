@@ -75,6 +75,34 @@ impl LinuxHost {
         Ok(host)
     }
 
+    /// The same host on another machine, on which the Linux of this one goes on from where it was kept: with all that
+    /// it has open. Nothing was asked of it meanwhile.
+    ///
+    /// # Errors
+    /// [`NoHost::Broken`]: the machine's counters cannot be read.
+    pub fn again(&self, machine: Machine) -> Result<Self, NoHost> {
+        let Machine { calls, hardware, ownership, patience: _, driver } = machine;
+        let mut resets_before = BTreeMap::new();
+        if hardware.capabilities().has(Capability::ResetCounters) {
+            resets_before = hardware.reset_counts().map_err(failed("the machine's counters"))?;
+        }
+        Ok(Self {
+            linux: self.linux.again(calls),
+            hardware,
+            ownership,
+            driver,
+            names: self.names.clone(),
+            files: Mutex::new(self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+            mdevs: self.mdevs.iter().map(|(name, mdev)| (name.clone(), mdev.again())).collect(),
+            log: Mutex::new(self.log().clone()),
+            checkers: self.checkers.clone(),
+            resets_before,
+            masks_before: self.masks_before.clone(),
+            of_devices: self.of_devices,
+            shows_guest_masks: self.shows_guest_masks,
+        })
+    }
+
     /// Whether a device is open, and so has a guest.
     #[must_use]
     pub fn is_open(&self, mdev: &str) -> bool {

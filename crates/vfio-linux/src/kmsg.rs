@@ -35,6 +35,7 @@ const PROGRAM_CHECK: &str = " ilc:";
 const REPORT: usize = 120;
 
 /// The log from some moment on.
+#[derive(Clone)]
 pub(crate) struct Kmsg {
     fd: Fd,
     /// With this begin the driver's own lines: `dev_err` of a device and `pr_err` name it first.

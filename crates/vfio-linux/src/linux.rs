@@ -64,6 +64,22 @@ impl Linux {
         Self { calls, patience, main, next_thread, free_threads, scratch, is_stuck, has_hung }
     }
 
+    /// The same Linux behind other calls, with what it has open and mapped: it was kept and goes on elsewhere.
+    pub(crate) fn again(&self, calls: Arc<dyn SystemCalls>) -> Self {
+        let same = |number: &AtomicU32| AtomicU32::new(number.load(Ordering::Relaxed));
+        let free_threads = self.free_threads.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self {
+            calls,
+            patience: self.patience,
+            main: same(&self.main),
+            next_thread: same(&self.next_thread),
+            free_threads: Mutex::new(free_threads),
+            scratch: Mutex::new(self.scratch().clone()),
+            is_stuck: AtomicBool::new(false),
+            has_hung: AtomicBool::new(false),
+        }
+    }
+
     /// From now on each call may take that long.
     pub(crate) fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;

@@ -67,7 +67,7 @@ impl Look {
 }
 
 /// The files that are open.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Looker(BTreeMap<String, Fd>);
 
 /// A call of a look and whether its result is the look's.

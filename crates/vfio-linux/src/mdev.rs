@@ -30,6 +30,17 @@ impl Mdev {
         Self { folder, vm, masks: Mutex::default(), attached: Mutex::new(attached), streams: Mutex::default() }
     }
 
+    /// The same device of the same Linux, which was kept and goes on elsewhere.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            folder: self.folder.clone(),
+            vm: self.vm,
+            masks: Mutex::new(*self.masks.lock().unwrap_or_else(PoisonError::into_inner)),
+            attached: Mutex::new(self.attached().clone()),
+            streams: Mutex::new(self.streams().clone()),
+        }
+    }
+
     /// What its guest's KVM was told.
     pub(crate) fn masks(&self, linux: &Linux) -> Result<Matrix, DeviceError> {
         let mut masks = self.masks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@ use crate::{CallError, SystemCalls};
 pub(crate) const PAGE: usize = 4096;
 
 /// The region's first page is for paths and small structures beside the buffer.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Scratch {
     address: u64,
     length: usize,

@@ -39,6 +39,7 @@ pub(crate) fn mount(linux: &Linux) -> Result<(), NoHost> {
 }
 
 /// The masks of the bus as they were.
+#[derive(Clone)]
 pub(crate) struct BusMasks {
     apmask: String,
     aqmask: String,

@@ -3,16 +3,17 @@
 //! and be the guests, whose masks are those that the LPAR's KVM was given.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ap_arch::{Apid, Apqn, Matrix};
-use ap_machine::{AdapterState, Configuration, Facilities, Machine};
+use ap_machine::{AdapterState, Configuration, Facilities, Machine, QueueSnapshot};
 use vfio_ap::ScriptedGuest;
 use vfio_ap::control::{GuestInstruction, GuestState};
 use vfio_linux::{Agent, Hardware};
 use vfio_mig::{AdapterFault, Capabilities, Capability, DeviceError, Errno, GuestCall, GuestReply, QueueAnswer};
 
-use super::lpar::Lpar;
+use super::lpar::{Lpar, LparError};
 
 /// What a guest is shown. Its AQIC would not reach the driver, because no vCPU runs in the LPAR: it has none.
 const OF_GUESTS: Facilities = Facilities { apqci: true, apft: true, apqi: false, sie: false };
@@ -50,6 +51,19 @@ impl LabHardware {
     pub const fn with_filled_stack(mut self, is_filled: bool) -> Self {
         self.stack_is_filled = is_filled;
         self
+    }
+
+    /// Keeps the LPAR in a file, from which others like it go on, on hardware that nobody has used. Itself it
+    /// ends.
+    ///
+    /// # Errors
+    /// QEMU's; or that its hardware is not as at first.
+    pub fn keep(&self, file: &Path) -> Result<(), LparError> {
+        let is_used = |queue: &&QueueSnapshot| queue.messages > 0 || queue.interruption.is_some();
+        if let Some(QueueSnapshot { queue, .. }) = self.machine().snapshot().queues.iter().find(is_used) {
+            return Err(LparError::Keep(format!("queue {queue} of its hardware is in use")));
+        }
+        self.lpar.keep(file)
     }
 
     /// What guests are shown.

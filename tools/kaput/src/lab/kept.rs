@@ -54,6 +54,14 @@ impl Kept {
         &self.parts.kernel
     }
 
+    /// An LPAR that goes on from a file of somebody's own, which was made by [`Lpar::keep`].
+    ///
+    /// # Errors
+    /// [`LparError`].
+    pub fn lpar_of(&self, file: &Path, owner: &Owner, folder: &Path, name: &str) -> Result<Lpar, LparError> {
+        Lpar::start(&self.parts, owner, From::File(file), folder, name)
+    }
+
     /// A fresh LPAR on this hardware; its files in `folder` begin with `name`.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //! LPARs for the cases of the conformance suite: a fresh one for each host of each case, on hardware as the case wants
 //! it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -86,6 +86,41 @@ impl LabMachines {
         Self { driver, ..self }
     }
 
+    /// A machine with the hardware that is wanted, fresh or from a file that [`LabHardware::keep`] made, and who owns
+    /// that hardware.
+    pub(super) fn from(&self, setup: &HostSetup, file: Option<&Path>) -> Result<(Machine, Arc<LabHardware>), NoHost> {
+        let queues = setup.host.queue_count();
+        if queues > MOST_QUEUES {
+            let reason = format!("an LPAR of {queues} queues takes too long, because Linux asks for each of them");
+            return Err(NoHost::Unfit(reason));
+        }
+        if setup.interruption {
+            let reason = "a guest's AQIC does not reach the driver, because no vCPU runs in the LPAR";
+            return Err(NoHost::Unfit(reason.to_owned()));
+        }
+        // The model's host of that description has the hardware that is wanted.
+        let wanted = HostSetup { format: None, ..setup.clone() };
+        let model = ModelFactory::corrected().config(&wanted).map_err(NoHost::Unfit)?;
+        let name = self.count.fetch_add(1, Ordering::Relaxed).to_string();
+        let owner = Owner::new(&model.topology).map_err(broken)?;
+        let begin = Instant::now();
+        let lpar = match file {
+            Some(file) => self.kept.lpar_of(file, &owner, &self.folder, &name),
+            None => self.kept.lpar(&owner, &self.folder, &name),
+        };
+        let lpar = lpar.map_err(broken)?;
+        self.took.lock().unwrap_or_else(PoisonError::into_inner).push(begin.elapsed());
+        let agent = lpar.agent();
+        let hardware = Arc::new(LabHardware::new(lpar).with_filled_stack(self.stack_is_filled));
+        let machine = Machine::expendable(agent, Arc::clone(&hardware) as _).with_driver(self.driver);
+        Ok((machine, hardware))
+    }
+
+    /// A path for a file of an LPAR that is prepared; no other has it.
+    pub(super) fn place(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("prepared-{number}"))
+    }
+
     /// How many LPARs there were.
     #[must_use]
     pub fn count(&self) -> u32 {
@@ -107,26 +142,7 @@ impl Machines for LabMachines {
     }
 
     fn machine(&self, setup: &HostSetup) -> Result<Machine, NoHost> {
-        let queues = setup.host.queue_count();
-        if queues > MOST_QUEUES {
-            let reason = format!("an LPAR of {queues} queues takes too long, because Linux asks for each of them");
-            return Err(NoHost::Unfit(reason));
-        }
-        if setup.interruption {
-            let reason = "a guest's AQIC does not reach the driver, because no vCPU runs in the LPAR";
-            return Err(NoHost::Unfit(reason.to_owned()));
-        }
-        // The model's host of that description has the hardware that is wanted.
-        let wanted = HostSetup { format: None, ..setup.clone() };
-        let model = ModelFactory::corrected().config(&wanted).map_err(NoHost::Unfit)?;
-        let name = self.count.fetch_add(1, Ordering::Relaxed).to_string();
-        let owner = Owner::new(&model.topology).map_err(broken)?;
-        let begin = Instant::now();
-        let lpar = self.kept.lpar(&owner, &self.folder, &name).map_err(broken)?;
-        self.took.lock().unwrap_or_else(PoisonError::into_inner).push(begin.elapsed());
-        let agent = lpar.agent();
-        let hardware = LabHardware::new(lpar).with_filled_stack(self.stack_is_filled);
-        Ok(Machine::expendable(agent, Arc::new(hardware)).with_driver(self.driver))
+        self.from(setup, None).map(|(machine, _)| machine)
     }
 }
 

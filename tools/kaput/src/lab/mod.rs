@@ -34,6 +34,7 @@ pub mod lpar;
 pub mod machines;
 pub mod owner;
 pub mod parts;
+pub mod prepared;
 mod requests;
 pub mod shell;
 pub mod supply;

@@ -12,7 +12,9 @@ use kaput::lab::lpar::{From, Lpar, LparError};
 use kaput::lab::machines::LabMachines;
 use kaput::lab::owner::Owner;
 use kaput::lab::parts::Parts;
+use kaput::lab::prepared::LabFactory;
 use kaput::run::tools::Named;
+use vfio_linux::Driver;
 
 /// A folder for LPARs, and what they are made from.
 pub(crate) struct Bench {
@@ -62,10 +64,11 @@ impl Bench {
         self.parts.clone()
     }
 
-    /// LPARs for the cases of the suite.
-    pub(crate) fn machines(&self, name: &str) -> Result<LabMachines, String> {
+    /// A driver in LPARs, for the cases of the suite.
+    pub(crate) fn factory(&self, name: &str, driver: Driver) -> Result<LabFactory, String> {
         let kept = Kept::new(self.parts(), self.place.clone()).map_err(|error| error.to_string())?;
-        LabMachines::new(kept, self.folder(name)?).map_err(|error| error.to_string())
+        let machines = LabMachines::new(kept, self.folder(name)?).map_err(|error| error.to_string())?;
+        Ok(LabFactory::new(machines.with_driver(driver)))
     }
 
     /// A fresh LPAR on this hardware.

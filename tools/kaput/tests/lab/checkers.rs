@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use kaput::conformance::evidence;
-use vfio_linux::LinuxFactory;
+use vfio_linux::Driver;
 use vfio_mig::conformance::{Options, Verdict, run};
 
 use crate::bench::Bench;
@@ -14,7 +14,7 @@ pub(crate) fn judge(_: &Bench) -> Result<(), String> {
     let named = |variable| std::env::var_os(variable).map(PathBuf::from).ok_or(format!("{variable} names nothing"));
     let bench = Bench::new(&named("KAPUT_LAB_CHECKERS")?, &named("KAPUT_AGENT")?);
     let options = Options { only: vec!["races/".to_owned()], dangerous: true, shuffle: None };
-    let results = run(&LinuxFactory(bench.machines("checkers")?), &options);
+    let results = run(&bench.factory("checkers", Driver::VFIO_AP)?, &options);
     let mut wrong = Vec::new();
     for result in results.iter().filter(|result| matches!(result.verdict, Verdict::Fail | Verdict::Broken)) {
         println!("{}: {}", result.case, result.seen);

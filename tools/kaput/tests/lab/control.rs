@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZero;
 
-use vfio_linux::{Driver, LinuxFactory};
+use vfio_linux::Driver;
 use vfio_mig::conformance::{CaseResult, Options, Verdict, run_several};
 
 use crate::bench::Bench;
@@ -58,7 +58,7 @@ const OTHERS: [(&str, Verdict, &str); 8] = [
 ];
 
 pub(crate) fn is_judged(bench: &Bench) -> Result<(), String> {
-    let factory = LinuxFactory(bench.machines("control")?.with_driver(Driver::MTTY));
+    let factory = bench.factory("control", Driver::MTTY)?;
     let passed = PASSED.into_iter().map(|case| (case, (Verdict::Pass, "it does as the specification says")));
     let others = OTHERS.into_iter().map(|(case, verdict, why)| (case, (verdict, why)));
     let expected: BTreeMap<&str, (Verdict, &str)> = passed.chain(others).collect();

@@ -2,7 +2,7 @@
 //! The released driver, judged by the cases that need no migration: sysfs and resets. It has no fault that they know,
 //! so whatever fails is the lab's.
 
-use vfio_linux::LinuxFactory;
+use vfio_linux::Driver;
 use vfio_mig::conformance::{Options, Verdict, run};
 
 use crate::bench::Bench;
@@ -13,7 +13,7 @@ const CASES: [&str; 5] = ["beyond/", "code/eaddrnotavail", "code/enodev-above-ma
 const JUDGED: usize = 7;
 
 pub(crate) fn is_judged(bench: &Bench) -> Result<(), String> {
-    let factory = LinuxFactory(bench.machines("driver")?);
+    let factory = bench.factory("driver", Driver::VFIO_AP)?;
     let only = CASES.iter().map(|case| (*case).to_owned()).collect();
     let results = run(&factory, &Options { only, dangerous: true, shuffle: None });
     let count = |verdict| results.iter().filter(|result| result.verdict == verdict).count();
@@ -21,7 +21,7 @@ pub(crate) fn is_judged(bench: &Bench) -> Result<(), String> {
     let wrong: Vec<String> = wrong
         .map(|result| format!("{}: {}: expected {}, seen {}", result.case, result.reason, result.expected, result.seen))
         .collect();
-    println!("{} passed, {} skipped, {} LPARs", count(Verdict::Pass), count(Verdict::Skip), factory.0.count());
+    println!("{} passed, {} skipped, {} LPARs", count(Verdict::Pass), count(Verdict::Skip), factory.machines.count());
     if !wrong.is_empty() {
         return Err(wrong.join("\n"));
     }

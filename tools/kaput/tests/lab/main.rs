@@ -10,6 +10,7 @@ mod driver;
 mod gate;
 mod guest;
 mod lpar;
+mod prepared;
 mod programs;
 mod wrapper;
 
@@ -35,6 +36,7 @@ const TESTS: &[(&str, Test)] = &[
     ("in the place of QEMU it boots what virtme-ng starts", wrapper::boots_for_virtme),
     ("an LPAR boots, and its agent answers for the kernel", lpar::boots),
     ("a kept LPAR comes back on other hardware", lpar::comes_back),
+    ("a copy of a prepared host is that host", prepared::comes_back),
     ("a kernel that panics is shown by its first lines", lpar::panics),
     ("an LPAR that is killed is reported, and nothing is left of it", lpar::killed),
 ];

@@ -9,7 +9,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use vfio_linux::LinuxFactory;
 use vfio_mig::catalogue::finding_of;
 use vfio_mig::conformance::{DeviceFactory, NoHost};
 use vfio_mig::sequence::Sequence;
@@ -23,6 +22,7 @@ use crate::lab::hunt::{Found, News, Plan, Played, hunt, play};
 use crate::lab::kept::Kept;
 use crate::lab::lpar::LparError;
 use crate::lab::machines::LabMachines;
+use crate::lab::prepared::LabFactory;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::verdict::Exit;
 use crate::progress::{Steps, busy_thread};
@@ -97,7 +97,7 @@ async fn with_lpars<T: Send + 'static>(
     let (kept, place) = (cache::folder()?.join("kept"), folder.path().to_owned());
     let on_thread = move |stop: &AtomicBool| {
         let machines = busy_thread("an LPAR boots", || LabMachines::new(Kept::new(parts, kept)?, place))?;
-        let factory = LinuxFactory(machines);
+        let factory = LabFactory::new(machines);
         Ok(work(&Stoppable(&factory, stop))?)
     };
     match interrupts.unless_stopped(GOODBYE, on_thread).await? {

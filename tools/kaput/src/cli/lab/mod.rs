@@ -11,7 +11,6 @@ use clap::Subcommand;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use vfio_ap::model::ModelFactory;
 use vfio_ap::profile::Profile;
-use vfio_linux::LinuxFactory;
 use vfio_mig::conformance::{Case, DeviceFactory, Options, Progress, run, run_several};
 
 use super::interrupts::Interrupts;
@@ -27,6 +26,7 @@ use crate::lab::kernel::{self, Builder, Kind, settings};
 use crate::lab::lpar::LparError;
 use crate::lab::machines::LabMachines;
 use crate::lab::parts::Parts;
+use crate::lab::prepared::LabFactory;
 use crate::lab::shell::First;
 use crate::lab::{busybox, cache, shell};
 use crate::machine::emulator;
@@ -312,7 +312,7 @@ fn judge(
     let begin = Instant::now();
     let lab = busy_thread("an LPAR boots", || LabMachines::new(Kept::new(parts, kept)?, folder))?;
     let ready = begin.elapsed();
-    let factory = LinuxFactory(lab);
+    let factory = LabFactory::new(lab);
     let steps = Steps::new("cases", None);
     let show = |case: Progress<'_>| {
         steps.of(case.all);
@@ -321,13 +321,14 @@ fn judge(
     let results = run_several(&Stoppable(&factory, stop), cases, options, jobs, &show);
     drop(steps);
     let judged = Judged { device: factory.name(), defects: None, part: None, results };
-    let back = factory.0.median().map_or_else(String::new, |median| {
+    let back = factory.machines.median().map_or_else(String::new, |median| {
         format!(", each of the others after {:.2} s in the median", median.as_secs_f64())
     });
     let figures = format!(
-        "{} LPARs in {:.1} s, the first ready after {:.1} s{back}\n",
-        factory.0.count(),
+        "{} LPARs in {:.1} s, {} of them copies of prepared ones; the first ready after {:.1} s{back}\n",
+        factory.machines.count(),
         begin.elapsed().as_secs_f64(),
+        factory.copies(),
         ready.as_secs_f64()
     );
     Ok((judged, figures))

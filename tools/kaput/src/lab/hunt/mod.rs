@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A fuzzer for the driver's migration: calls, sizes and moments are drawn without knowledge of any finding, and
-//! whatever the kernel complains about is shrunk to the shortest sequence that shows it. A host that a sequence leaves
-//! whole plays the next one; what is kept in the end has shown it on a fresh host.
+//! whatever the kernel complains about is shrunk to the shortest sequence that shows it. Each is played on a fresh host.
 
 mod draw;
 mod play;
@@ -18,7 +17,7 @@ use vfio_mig::conformance::{DeviceFactory, NoHost};
 use vfio_mig::sequence::Sequence;
 
 use draw::Draw;
-use play::{Bench, name};
+use play::name;
 pub use play::{Played, play};
 use shrink::shrink;
 
@@ -91,8 +90,7 @@ pub fn hunt(
 ) -> Result<(usize, Vec<Found>), NoHost> {
     let bag = Mutex::new(Bag::default());
     let work = || {
-        let mut bench = Bench::new(factory);
-        while one(&mut bench, plan, tell, &bag) {}
+        while one(factory, plan, tell, &bag) {}
     };
     thread::scope(|scope| (0..plan.jobs.get()).for_each(|_| _ = scope.spawn(work)));
     let bag = bag.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -108,7 +106,7 @@ fn open(bag: &Mutex<Bag>) -> MutexGuard<'_, Bag> {
 }
 
 /// Draws and plays one sequence; whether there shall be another one.
-fn one(bench: &mut Bench<'_>, plan: Plan, tell: &(dyn Fn(News<'_>) + Sync), bag: &Mutex<Bag>) -> bool {
+fn one(factory: &dyn DeviceFactory, plan: Plan, tell: &(dyn Fn(News<'_>) + Sync), bag: &Mutex<Bag>) -> bool {
     if Instant::now() >= plan.until {
         return false;
     }
@@ -118,7 +116,7 @@ fn one(bench: &mut Bench<'_>, plan: Plan, tell: &(dyn Fn(News<'_>) + Sync), bag:
         bag.next - 1
     };
     let sequence = Draw::new(plan.seed, number).sequence();
-    let outcome = match bench.play(&sequence) {
+    let outcome = match play(factory, &sequence) {
         Ok(outcome) => outcome,
         // A machine that is kept from running cannot make a host in time now and then.
         Err(error) => {
@@ -152,7 +150,7 @@ fn one(bench: &mut Bench<'_>, plan: Plan, tell: &(dyn Fn(News<'_>) + Sync), bag:
                 continue;
             }
         }
-        let sequence = shrink(bench, shorter.clone(), &outcome, &name, plan.until, &|| tell(News::Played));
+        let sequence = shrink(factory, shorter.clone(), &outcome, &name, plan.until, &|| tell(News::Played));
         let mut bag = open(bag);
         if let Some(known) = bag.found.get_mut(&name) {
             if known.sequence.0.len() >= sequence.0.len() {
@@ -273,7 +271,7 @@ mod tests {
         let played = play(&Complaining, &noisy).expect("a host");
         let [(key, _)] = &played.found[..] else { panic!("{played:?}") };
         let until = Instant::now() + Duration::from_secs(60);
-        let shrunk = shrink(&mut Bench::new(&Complaining), noisy, &played, &name(key), until, &|| {});
+        let shrunk = shrink(&Complaining, noisy, &played, &name(key), until, &|| {});
         assert_eq!(shrunk.to_string(), "echo 5 > @/unassign_adapter\n");
     }
 

@@ -4,22 +4,16 @@
 
 use std::collections::BTreeSet;
 
-use ap_arch::Matrix;
 use vfio_mig::catalogue::finding_of;
 use vfio_mig::complaint::Key;
-use vfio_mig::conformance::{A, B, DeviceFactory, HostSetup, MdevSetup, NoHost};
+use vfio_mig::conformance::{A, B, DeviceFactory, HostSetup, NoHost};
 use vfio_mig::sequence::{Act, Action, Done, Player, Sequence, Step, devices};
-use vfio_mig::{DeviceError, DeviceState, HostControl};
+use vfio_mig::{DeviceError, DeviceState};
 
-/// Where the mediated devices are.
-const MATRIX: &str = "/sys/devices/vfio_ap/matrix";
-/// The attribute there that makes one.
-const CREATE: &str = "mdev_supported_types/vfio_ap-passthrough/create";
 /// lockdep judges the order of locks from there on; it ends with its first report.
 pub(super) const ORDER: &str = "/sys/module/lockdep/parameters/prove_locking";
 /// Steps from one look at the log to the next.
 const LOOK: usize = 4;
-const BIND: &str = "/sys/bus/ap/drivers/vfio_ap/bind";
 /// A device that sequences make.
 pub(super) const EXTRA: &str = "6b617075-0000-4000-8000-000000000001";
 
@@ -68,95 +62,20 @@ fn setup() -> HostSetup {
     setup
 }
 
-/// Whether lockdep judges the order of locks in a sequence: what it has seen stays for the next.
-fn judges_order(sequence: &Sequence) -> bool {
-    let judges = |step: &Step| matches!(&step.action, Action::Plain(Act::Echo { path, .. }) if path == ORDER);
-    sequence.0.iter().any(judges)
-}
-
 /// What counts as the same: the finding, or what is known of an unknown one.
 pub(super) fn name(key: &Key) -> String {
     finding_of(key).map_or_else(|| key.to_string(), str::to_owned)
 }
 
-/// Plays one sequence after the other, on the same host as long as each leaves it whole: a fresh one takes seconds.
-pub(super) struct Bench<'f> {
-    factory: &'f dyn DeviceFactory,
-    used: Option<Box<dyn HostControl>>,
-}
-
-impl<'f> Bench<'f> {
-    pub(super) fn new(factory: &'f dyn DeviceFactory) -> Self {
-        Self { factory, used: None }
-    }
-
-    /// Plays a sequence.
-    ///
-    /// # Errors
-    /// [`NoHost`].
-    pub(super) fn play(&mut self, sequence: &Sequence) -> Result<Played, NoHost> {
-        let host = self.used.take().map_or_else(|| self.factory.host(&setup()), Ok)?;
-        let played = play_on(&*host, sequence)?;
-        let is_whole = played.found.is_empty() && !played.hangs && !judges_order(sequence);
-        self.used = (is_whole && remade(&*host, sequence).is_ok()).then_some(host);
-        Ok(played)
-    }
-
-    /// Plays a sequence on a fresh host.
-    ///
-    /// # Errors
-    /// [`NoHost`].
-    pub(super) fn play_afresh(&mut self, sequence: &Sequence) -> Result<Played, NoHost> {
-        self.used = None;
-        self.play(sequence)
-    }
-}
-
-/// Plays a sequence on a fresh host.
+/// Plays a sequence on a fresh host. A host that is lost is a finding too: its kernel has ended.
 ///
 /// # Errors
 /// [`NoHost`].
 pub fn play(factory: &dyn DeviceFactory, sequence: &Sequence) -> Result<Played, NoHost> {
-    Bench::new(factory).play(sequence)
-}
-
-/// Makes a host on which nothing was found as it was at first, or says that it cannot be used again.
-fn remade(host: &dyn HostControl, played: &Sequence) -> Result<(), DeviceError> {
-    let writes = |act: &Act| matches!(act, Act::Echo { .. });
-    let is_write = |step: &Step| matches!(&step.action, Action::Plain(act) | Action::Fail(_, act) if writes(act));
-    if !played.0.iter().any(is_write) {
-        return [A, B].into_iter().map(|name| host.device(name)).try_for_each(|device| {
-            // One that is open refuses.
-            _ = device.open();
-            device.reset()
-        });
-    }
-    let HostSetup { host: hardware, mdevs, .. } = setup();
-    // What was not changed refuses to be changed back.
-    for name in [A, B, EXTRA] {
-        _ = host.device(name).close_device();
-        _ = host.sysfs_write(&format!("{MATRIX}/{name}/remove"), "1");
-    }
-    for queue in hardware.queues() {
-        _ = host.sysfs_write(BIND, &queue.to_string());
-    }
-    for MdevSetup { name, matrix: Matrix { adapters, domains, control_domains } } in &mdevs {
-        host.sysfs_write(&format!("{MATRIX}/{CREATE}"), name)?;
-        for (kind, mask) in [("adapter", adapters), ("domain", domains), ("control_domain", control_domains)] {
-            for number in mask.iter() {
-                host.sysfs_write(&format!("{MATRIX}/{name}/assign_{kind}"), &format!("{number:#x}"))?;
-            }
-        }
-        host.device(name).open()?;
-    }
-    Ok(())
-}
-
-/// Plays a sequence. A host that is lost is a finding too: its kernel has ended.
-fn play_on(host: &dyn HostControl, sequence: &Sequence) -> Result<Played, NoHost> {
-    let devices = devices(host, &[A, B]);
+    let host = factory.host(&setup())?;
+    let devices = devices(&*host, &[A, B]);
     let mut played = Played::default();
-    let mut player = Player::new(host, &devices).map_err(|error| NoHost::Broken(error.to_string()))?;
+    let mut player = Player::new(&*host, &devices).map_err(|error| NoHost::Broken(error.to_string()))?;
     let mut sessions = Sessions::default();
     let (mut at, mut round, mut is_over) = (0, 1, false);
     let (mut fails, mut failed) = (false, false);

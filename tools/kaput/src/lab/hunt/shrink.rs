@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The shortest sequence that still shows a finding. Each try that shows it takes a host, so what did nothing goes
-//! first, all of it at once; then pieces are left out, halves first, then single steps.
+//! The shortest sequence that still shows a finding. What did nothing goes first, all of it at once; then pieces are left out, halves first, then single steps.
 
 use std::time::Instant;
 
+use vfio_mig::conformance::DeviceFactory;
 use vfio_mig::sequence::Sequence;
 
-use super::play::{Bench, Played, name};
+use super::play::{Played, name, play};
 
 /// Sequences that shrinking tries at most.
-const TRIES: usize = 16;
+const TRIES: usize = 32;
 
-/// Shrinks a sequence that showed the finding of this name; `tried` hears of each try. What comes back has shown it on
-/// a fresh host, or is the whole sequence.
+/// Shrinks a sequence that showed the finding of this name; `tried` hears of each try.
 pub(super) fn shrink(
-    bench: &mut Bench<'_>,
+    factory: &dyn DeviceFactory,
     sequence: Sequence,
     played: &Played,
     finding: &str,
@@ -25,11 +24,11 @@ pub(super) fn shrink(
     let mut tries = 0;
     let mut shows = |less: &Sequence| {
         tries += 1;
-        let played = if tries <= TRIES && Instant::now() < until { bench.play(less).ok() } else { None };
+        let played = if tries <= TRIES && Instant::now() < until { play(factory, less).ok() } else { None };
         tried();
         played.is_some_and(shows_it)
     };
-    let mut best = sequence.clone();
+    let mut best = sequence;
     for did_nothing in [&played.refused, &played.idle] {
         let kept = best.0.iter().enumerate().filter(|(index, _)| !did_nothing.contains(index));
         let less = Sequence(kept.map(|(_, step)| step.clone()).collect());
@@ -54,6 +53,5 @@ pub(super) fn shrink(
         }
         size = if is_shorter && size == 1 { 1 } else { size / 2 };
     }
-    // Hosts that were used may have helped.
-    if bench.play_afresh(&best).is_ok_and(shows_it) { best } else { sequence }
+    best
 }

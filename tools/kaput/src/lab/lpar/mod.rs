@@ -12,7 +12,7 @@ mod process;
 mod progress;
 
 use std::io;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -107,7 +107,8 @@ pub enum LparError {
 pub struct Lpar {
     process: Arc<Process>,
     agent: Arc<Agent>,
-    monitor: Option<UnixStream>,
+    /// Where QEMU has connected and waits; nobody talks to it before the LPAR is kept.
+    monitor: UnixListener,
     cpus: u8,
     /// Its hardware.
     pub owner: Owner,
@@ -118,7 +119,7 @@ pub struct Lpar {
 /// How an LPAR begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From<'a> {
-    /// Its kernel boots. It can be kept.
+    /// Its kernel boots.
     Kernel,
     /// It goes on from where it was kept.
     File(&'a Path),
@@ -136,11 +137,10 @@ impl Lpar {
         std::fs::write(file("host.json"), config).map_err(|error| LparError::Io("the plugin's file", error))?;
         let listen = |kind: &str| UnixListener::bind(file(kind)).map_err(|error| LparError::Io("a socket", error));
         let port = listen("agent")?;
-        let monitor = if from == From::Kernel { Some(listen("qmp")?) } else { None };
+        let monitor = listen("qmp")?;
         let arguments = arguments::arguments(parts, &file, from);
-        let mut process = Process::start(&parts.qemu, &arguments, &file)?;
+        let process = Process::start(&parts.qemu, &arguments, &file)?;
         let port = process.accept(&port)?;
-        let monitor = monitor.map(|monitor| process.accept(&monitor)).transpose()?;
         let agent = Arc::new(process.greet(&port)?);
         if matches!(from, From::File(_)) {
             cpus::have(&agent, parts.cpus, Others::Online)?;
@@ -149,14 +149,16 @@ impl Lpar {
         Ok(Self { process, agent, monitor, cpus, owner: owner.clone(), _serving: serving })
     }
 
-    /// Keeps it in a file, from which [`From::File`] goes on. It stands still afterwards.
+    /// Keeps it in a file, from which [`From::File`] goes on. Itself it ends.
     ///
     /// # Errors
     /// [`LparError::Keep`].
     pub fn keep(&self, file: &Path) -> Result<(), LparError> {
-        let monitor = self.monitor.as_ref().ok_or_else(|| LparError::Keep("it was itself kept".to_owned()))?;
+        let monitor = self.process.accept(&self.monitor)?;
         cpus::have(&self.agent, self.cpus, Others::Offline)?;
-        keep::keep(monitor, file).map_err(LparError::Keep)
+        keep::keep(&monitor, file).map_err(LparError::Keep)?;
+        self.process.kill();
+        Ok(())
     }
 
     /// Who makes system calls in it.

@@ -89,7 +89,7 @@ impl Process {
     }
 
     /// Its connection to somebody who listens for it.
-    pub(super) fn accept(&mut self, listener: &UnixListener) -> Result<UnixStream, LparError> {
+    pub(super) fn accept(&self, listener: &UnixListener) -> Result<UnixStream, LparError> {
         let socket = |error| LparError::Io("a socket", error);
         listener.set_nonblocking(true).map_err(socket)?;
         let mut progress = Progress::of(self.pid(), &self.console);
@@ -113,7 +113,7 @@ impl Process {
     }
 
     /// Greets the agent, and waits for it as long as the LPAR gets on.
-    pub(super) fn greet(&mut self, port: &UnixStream) -> Result<Agent, LparError> {
+    pub(super) fn greet(&self, port: &UnixStream) -> Result<Agent, LparError> {
         let stream = || port.try_clone().map_err(|error| LparError::Io("the agent's port", error));
         let mut progress = Progress::of(self.pid(), &self.console);
         let mut given_up = None;
@@ -132,7 +132,7 @@ impl Process {
     }
 
     /// Whether it ends: a connection to it does so a moment before.
-    fn ends_soon(&mut self) -> bool {
+    fn ends_soon(&self) -> bool {
         let deadline = Instant::now() + MOMENT;
         while Instant::now() < deadline {
             if !matches!(self.child().try_wait(), Ok(None)) {
@@ -144,7 +144,7 @@ impl Process {
     }
 
     /// It has ended; what it complained of itself counts more than a console.
-    fn ended(&mut self) -> LparError {
+    fn ended(&self) -> LparError {
         let how = self.child().wait().map_or_else(|error| error.to_string(), |status| status.to_string());
         let (complaint, said) = (console::tail(&self.stderr), console::tail(&self.console));
         let help = console::help(&said);
