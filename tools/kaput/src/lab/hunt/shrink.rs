@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The shortest sequence that still shows a finding. What did nothing goes first, all of it at once; then pieces are left out, halves first, then single steps.
+//! The shortest sequence that still shows a finding. What did nothing goes first, all of it at once; then pieces are
+//! left out, halves first, then single steps.
 
 use std::time::Instant;
 
