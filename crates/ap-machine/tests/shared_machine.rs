@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use ap_arch::{Apqn, FunctionCode, Gr0, Matrix, ProgramCode, QueueStatus};
-use ap_machine::machine_socket::{self, Remote};
+use ap_machine::machine_socket::{Client, Remote};
 use ap_machine::{Configuration, Instruction, Machine, Operands, Outcome, ProgramException, Topology};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -58,7 +58,8 @@ fn story(adapter: &str, socket: &str) -> Result<(), String> {
     let adapter: u8 = adapter.parse().map_err(|_| "the adapter is a number")?;
     let other = ADAPTERS.into_iter().find(|other| *other != adapter).ok_or("there are two adapters")?;
     let [mine, others] = [adapter, other].map(|adapter| Apqn::new(adapter, DOMAIN));
-    let mut remote = Remote::new(UnixStream::connect(socket).map_err(|error| error.to_string())?)?;
+    let mut remote = Remote::new(UnixStream::connect(socket).map_err(|error| error.to_string())?)
+        .map_err(|error| error.to_string())?;
     // The guest's memory, which is in its own process and nowhere else.
     let mut memory = vec![0; 0x4000];
     let tapq = |apqn| Operands { gr0: Gr0::pqap(FunctionCode::TAPQ, apqn).0, ..Operands::default() };
@@ -105,7 +106,7 @@ fn start(
     let child = command.args(["as-a-guest", &adapter.to_string()]).arg(&socket).spawn();
     let serving = thread::spawn(move || {
         let (stream, _) = listener.accept().map_err(|error| error.to_string())?;
-        machine_socket::serve(&guest, stream)
+        Client::greet(stream).map_err(|error| error.to_string())?.serve(&guest)
     });
     Ok((child.map_err(|error| error.to_string())?, serving))
 }

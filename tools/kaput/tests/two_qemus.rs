@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use ap_arch::Matrix;
-use ap_machine::{Configuration, Machine, Topology, machine_socket};
+use ap_machine::machine_socket::Client;
+use ap_machine::{Configuration, Machine, Topology};
 
 use support::named;
 
@@ -57,7 +58,7 @@ fn start(machine: &Arc<Machine>, folder: &Path, adapter: u8) -> Guest {
         .expect("QEMU starts");
     let serving = thread::spawn(move || {
         let (stream, _) = listener.accept().map_err(|error| error.to_string())?;
-        machine_socket::serve(&configuration, stream)
+        Client::greet(stream).map_err(|error| error.to_string())?.serve(&configuration)
     });
     Guest { process, serving: Some(serving) }
 }

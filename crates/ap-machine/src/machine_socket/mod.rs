@@ -4,6 +4,8 @@
 //! foretold, because storage is not there or the owner wants other bytes, the owner asks back for. Both sides run on
 //! one CPU meanwhile: most of the time such an instruction takes is that of waking somebody.
 //!
+//! Both sides begin with a greeting that says which build they are: frames of another one are not understood.
+//!
 //! For the lab, where several QEMUs share one machine. Notifications do not come over: such a guest polls. In process
 //! nobody comes by here.
 
@@ -23,6 +25,23 @@ pub use self::near::may_move;
 /// The longest operand, in bytes: the length field of a message has no more.
 const LONGEST_OPERAND: u64 = 1 << 16;
 
+/// Which build this is, by the sources of what goes over the socket.
+const BUILD: u64 = digest(&[include_bytes!("mod.rs"), include_bytes!("frame.rs")]);
+
+/// FNV-1a, 64 bits.
+const fn digest(sources: &[&[u8]]) -> u64 {
+    let (mut digest, mut source) = (0xcbf2_9ce4_8422_2325_u64, 0);
+    while source < sources.len() {
+        let mut at = 0;
+        while at < sources[source].len() {
+            digest = (digest ^ sources[source][at] as u64).wrapping_mul(0x0100_0000_01b3);
+            at += 1;
+        }
+        source += 1;
+    }
+    digest
+}
+
 // What a frame is. From the CPU: an instruction with its registers and where it runs, or what storage answers.
 const EXECUTE: u8 = 1;
 const STORAGE: u8 = 2;
@@ -34,6 +53,8 @@ const STORE: u8 = 6;
 const IS_VALID: u8 = 7;
 const COMPLETED: u8 = 8;
 const EXCEPTION: u8 = 9;
+// From either, before anything else: which build it is.
+const GREETING: u8 = 10;
 
 // What goes along of the operand: nothing, its bytes, or that it can be stored into.
 const NOTHING: u8 = 0;
@@ -54,6 +75,24 @@ fn foretold(instruction: Instruction, operands: &Operands) -> Option<(u64, u64, 
     (1..=LONGEST_OPERAND).contains(&length).then_some((address, length, stores))
 }
 
+/// Why there is no conversation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GreetingError {
+    /// The other side is of another build.
+    #[error("the other side is of another build: build both anew")]
+    OtherBuild,
+    /// The other side is gone, or the stream takes no deadline.
+    #[error("{0}")]
+    Lost(String),
+}
+
+/// Reads the other side's greeting.
+fn greeted(frames: &mut Frames) -> Result<(), GreetingError> {
+    let mut frame = frames.receive().map_err(GreetingError::Lost)?;
+    let is_ours = frame.byte() == Ok(GREETING) && frame.number() == Ok(BUILD);
+    if is_ours { Ok(()) } else { Err(GreetingError::OtherBuild) }
+}
+
 /// The machine from the CPU's side.
 pub struct Remote(Frames);
 
@@ -61,9 +100,12 @@ impl Remote {
     /// A guest's door, behind a connection to the owner, who knows which guest it is for.
     ///
     /// # Errors
-    /// A sentence: the stream takes no deadline.
-    pub fn new(stream: UnixStream) -> Result<Self, String> {
-        Frames::new(stream).map(Self)
+    /// [`GreetingError`]. An owner who does not know greetings is one of another build, and hangs up.
+    pub fn new(stream: UnixStream) -> Result<Self, GreetingError> {
+        let mut frames = Frames::new(stream).map_err(GreetingError::Lost)?;
+        frames.send(Frame::new(GREETING).number(BUILD)).map_err(GreetingError::Lost)?;
+        greeted(&mut frames).map_err(|_| GreetingError::OtherBuild)?;
+        Ok(Self(frames))
     }
 
     /// As [`Configuration::execute`], from afar.
@@ -246,39 +288,55 @@ impl OperandMemory for FarStorage<'_> {
     }
 }
 
-/// Executes for one guest in another process until it leaves.
-///
-/// # Errors
-/// As [`serve_by`].
-pub fn serve(guest: &Configuration, stream: UnixStream) -> Result<(), String> {
-    serve_by(&|instruction, operands, memory| guest.execute(instruction, operands, memory), stream)
-}
-
 /// What executes an instruction.
 pub type Execution<'a> = dyn Fn(Instruction, &Operands, &mut dyn OperandMemory) -> Outcome + 'a;
 
-/// Has the instructions of a guest in another process executed until it leaves.
-///
-/// # Errors
-/// A sentence: the guest is silent, or says what means nothing.
-pub fn serve_by(execution: &Execution<'_>, stream: UnixStream) -> Result<(), String> {
-    let (mut frames, mut follower) = (Frames::new(stream)?, Follower::default());
-    while frames.wait()? {
-        let (cpu, instruction, operands, operand, fetched, is_storable) = decode(&mut frames.receive()?)?;
-        follower.asked_from(cpu);
-        let mut storage = FarStorage { frames: &mut frames, operand, fetched, is_storable, stores: Vec::new() };
-        let answer = match execution(instruction, &operands, &mut storage) {
-            Outcome::Completed { cc, writes } => {
-                let count = writes.iter().count() as u8;
-                let frame = Frame::new(COMPLETED).byte(cc.bits()).byte(count);
-                writes.iter().fold(frame, |frame, (number, value)| frame.byte(number).number(value))
-            }
-            Outcome::Exception(exception) => with_exception(Frame::new(EXCEPTION), exception),
-        };
-        let answer = storage.with_stores(answer);
-        frames.send(answer)?;
+/// A guest in another process, from the machine's side.
+pub struct Client(Frames);
+
+impl Client {
+    /// Greets whoever connected.
+    ///
+    /// # Errors
+    /// [`GreetingError`].
+    pub fn greet(stream: UnixStream) -> Result<Self, GreetingError> {
+        let mut frames = Frames::new(stream).map_err(GreetingError::Lost)?;
+        greeted(&mut frames)?;
+        frames.send(Frame::new(GREETING).number(BUILD)).map_err(GreetingError::Lost)?;
+        Ok(Self(frames))
     }
-    Ok(())
+
+    /// Executes for one guest until it leaves.
+    ///
+    /// # Errors
+    /// As [`Self::serve_by`].
+    pub fn serve(self, guest: &Configuration) -> Result<(), String> {
+        self.serve_by(&|instruction, operands, memory| guest.execute(instruction, operands, memory))
+    }
+
+    /// Has the guest's instructions executed until it leaves.
+    ///
+    /// # Errors
+    /// A sentence: the guest is silent, or says what means nothing.
+    pub fn serve_by(self, execution: &Execution<'_>) -> Result<(), String> {
+        let (Self(mut frames), mut follower) = (self, Follower::default());
+        while frames.wait()? {
+            let (cpu, instruction, operands, operand, fetched, is_storable) = decode(&mut frames.receive()?)?;
+            follower.asked_from(cpu);
+            let mut storage = FarStorage { frames: &mut frames, operand, fetched, is_storable, stores: Vec::new() };
+            let answer = match execution(instruction, &operands, &mut storage) {
+                Outcome::Completed { cc, writes } => {
+                    let count = writes.iter().count() as u8;
+                    let frame = Frame::new(COMPLETED).byte(cc.bits()).byte(count);
+                    writes.iter().fold(frame, |frame, (number, value)| frame.byte(number).number(value))
+                }
+                Outcome::Exception(exception) => with_exception(Frame::new(EXCEPTION), exception),
+            };
+            let answer = storage.with_stores(answer);
+            frames.send(answer)?;
+        }
+        Ok(())
+    }
 }
 
 /// The CPU that asks, an instruction, its operands, and what came along of storage.
@@ -305,4 +363,36 @@ fn decode(frame: &mut Received<'_>) -> Result<Decoded, String> {
         _ => ((0, 0), None, false),
     };
     Ok((cpu, instruction, operands, operand, fetched, is_storable))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (UnixStream, Frames) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        (ours, Frames::new(theirs).expect("theirs"))
+    }
+
+    #[test]
+    fn whoever_is_of_another_build_is_told_so_on_both_sides() {
+        for first in [Frame::new(EXECUTE).byte(0), Frame::new(GREETING).number(BUILD ^ 1)] {
+            let (owner, mut plugin) = pair();
+            plugin.send(first).expect("sent");
+            assert_eq!(Client::greet(owner).err(), Some(GreetingError::OtherBuild));
+        }
+        let (plugin, mut owner) = pair();
+        owner.send(Frame::new(GREETING).number(BUILD ^ 1)).expect("sent");
+        assert_eq!(Remote::new(plugin).err(), Some(GreetingError::OtherBuild));
+        let (plugin, owner) = pair();
+        drop(owner);
+        assert!(Remote::new(plugin).is_err());
+    }
+
+    #[test]
+    fn whoever_leaves_without_a_word_is_of_no_other_build() {
+        let (owner, plugin) = pair();
+        drop(plugin);
+        assert!(matches!(Client::greet(owner), Err(GreetingError::Lost(_))));
+    }
 }

@@ -6,14 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use ap_arch::{Apid, Apqi, Apqn, ConditionCode, FunctionCode, Gr0, QueueStatus, ResponseCode};
+use ap_machine::machine_socket::{Client, GreetingError};
 use ap_machine::topology::{Facilities, TopologyError};
 use ap_machine::{
     Configuration, Instruction, Machine, ManualClock, OperandMemory, Operands, Outcome, RegisterWrites, Topology,
-    machine_socket,
 };
 use vfio_mig::QueueAnswer;
 
@@ -91,11 +93,15 @@ fn shown(topology: &Topology) -> Topology {
     Topology { facilities: FACILITIES, ..topology.clone() }
 }
 
+/// How long a plugin's greeting may be under way: it greets before its machine starts.
+const GREETS: Duration = Duration::from_secs(10);
+
 /// The thread that executes for a QEMU; it ends with the QEMU.
 pub struct Serving {
     socket: PathBuf,
     /// Whether it is waited for: its QEMU is gone by then.
     is_awaited: bool,
+    greeting: Mutex<Receiver<Result<(), GreetingError>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -106,20 +112,41 @@ impl Serving {
         execution: impl Fn(Instruction, &Operands, &mut dyn OperandMemory) -> Outcome + Send + 'static,
     ) -> std::io::Result<Self> {
         let listener = UnixListener::bind(socket)?;
+        let (greets, greeting) = channel();
         let thread = thread::Builder::new().name("owner".to_owned()).spawn(move || {
             let Ok((stream, _)) = listener.accept() else { return };
             drop(listener);
+            let client = Client::greet(stream);
+            // A guest's QEMU has the same plugin as its LPAR, of which it is asked.
+            _ = greets.send(client.as_ref().map(|_| ()).map_err(Clone::clone));
             // A QEMU that is gone asks nothing any more; its process says so to whoever waits for it.
-            _ = machine_socket::serve_by(&execution, stream);
+            _ = client.map(|client| client.serve_by(&execution));
         })?;
-        Ok(Self { socket: socket.to_owned(), is_awaited, thread: Some(thread) })
+        Ok(Self { socket: socket.to_owned(), is_awaited, greeting: Mutex::new(greeting), thread: Some(thread) })
+    }
+
+    /// Whether the plugin of a QEMU, which runs or has ended, is of another build. One that has said nothing while its
+    /// machine started is.
+    pub fn is_of_another_build(&self) -> bool {
+        self.hang_up();
+        match self.greeting.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(GREETS) {
+            Ok(greeting) => greeting == Err(GreetingError::OtherBuild),
+            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Disconnected) => false,
+        }
+    }
+}
+
+impl Serving {
+    /// A QEMU that never came is not waited for: this connection is its place, and ends at once.
+    fn hang_up(&self) {
+        drop(UnixStream::connect(&self.socket));
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // A QEMU that never came is not waited for: this connection is its place, and ends at once.
-        drop(UnixStream::connect(&self.socket));
+        self.hang_up();
         _ = std::fs::remove_file(&self.socket);
         if self.is_awaited {
             _ = self.thread.take().map(JoinHandle::join);

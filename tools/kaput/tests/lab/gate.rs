@@ -155,7 +155,8 @@ pub(crate) fn lets_no_impossible_answer_through(bench: &Bench) -> Result<(), Str
     let folder = RunFolder::create_in(&bench.folder("gate")?).map_err(|error| text(&error))?;
     let mut host = LabHost::start(&bench.kept()?, "A", spec, &folder).map_err(|error| format!("{error:?}"))?;
     let seat = host.seat().map_err(|error| text(&error))?;
-    let remote = Remote::new(UnixStream::connect(&seat.socket).map_err(|error| text(&error))?)?;
+    let stream = UnixStream::connect(&seat.socket).map_err(|error| text(&error))?;
+    let remote = Remote::new(stream).map_err(|error| text(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| text(&error))?;
     let control = runtime.block_on(seat.driver).map_err(|error| text(&error))?;
     let (view, ends) = (Arc::new(View::default()), Arc::new(AtomicBool::new(false)));

@@ -15,13 +15,13 @@ pub(crate) struct Owner(Mutex<Option<Remote>>);
 
 impl Owner {
     /// # Errors
-    /// A sentence: nobody listens there.
+    /// A sentence: nobody listens there, or who does is of another build.
     pub(crate) fn connect(socket: &Path) -> Result<Self, String> {
-        let stream = UnixStream::connect(socket).map_err(|error| error.to_string());
-        let remote = stream.and_then(Remote::new);
-        remote.map(|remote| Self(Mutex::new(Some(remote)))).map_err(|error| {
-            format!("machine socket {}: {error}; its owner must listen before QEMU starts", socket.display())
-        })
+        let place = socket.display();
+        let stream = UnixStream::connect(socket)
+            .map_err(|error| format!("machine socket {place}: {error}; its owner must listen before QEMU starts"))?;
+        let remote = Remote::new(stream).map_err(|error| format!("machine socket {place}: {error}"))?;
+        Ok(Self(Mutex::new(Some(remote))))
     }
 
     /// The calling vCPU waits for an interruption: until its next instruction it may run on any CPU.

@@ -57,6 +57,13 @@ pub enum LparError {
         /// Why it is not waited for.
         why: String,
     },
+    /// The plugin does not speak as this program does.
+    #[error("the plugin {} is of another build than this program", plugin.display())]
+    #[diagnostic(help("`cargo xtask build` builds both; in a package both have the same version"))]
+    OtherBuild {
+        /// The plugin.
+        plugin: PathBuf,
+    },
     /// QEMU ended before the agent answered.
     #[error("the LPAR's QEMU ended ({how}) before the agent in it answered; its console says:\n{said}")]
     Ended {
@@ -139,9 +146,18 @@ impl Lpar {
         let port = listen("agent")?;
         let monitor = listen("qmp")?;
         let arguments = arguments::arguments(parts, &file, from);
-        let process = Process::start(&parts.qemu, &arguments, &file)?;
-        let port = process.accept(&port)?;
-        let agent = Arc::new(process.greet(&port)?);
+        let up = || -> Result<_, LparError> {
+            let process = Process::start(&parts.qemu, &arguments, &file)?;
+            let port = process.accept(&port)?;
+            let agent = Arc::new(process.greet(&port)?);
+            Ok((process, agent))
+        };
+        let up = up();
+        // A QEMU that could not even be started said nothing.
+        if !matches!(up, Err(LparError::Start { .. } | LparError::Io(..))) && serving.is_of_another_build() {
+            return Err(LparError::OtherBuild { plugin: parts.plugin.clone() });
+        }
+        let (process, agent) = up?;
         if matches!(from, From::File(_)) {
             cpus::have(&agent, parts.cpus, Others::Online)?;
         }
