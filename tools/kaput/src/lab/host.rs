@@ -111,6 +111,12 @@ impl LabHost {
         self.shared.process.pid()
     }
 
+    /// What can be seen of its LPAR, if that has ended by itself.
+    #[must_use]
+    pub fn fate_if_gone(&self) -> Option<String> {
+        self.shared.process.is_gone().then(|| self.shared.process.fate())
+    }
+
     /// Who makes system calls in its LPAR.
     #[must_use]
     pub fn agent(&self) -> Arc<Agent> {

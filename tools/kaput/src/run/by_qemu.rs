@@ -114,6 +114,7 @@ impl Migrator for ByQemu<'_> {
         let mut destination = self.destination(number).await?;
         let migration = Migration { run: self.run, number, hop, source: home, destination: &destination };
         let accepted = match migration.carry_out().await {
+            Err(ended) if migration.lost_its_destination(&ended) => Err(migration.stay(ended).await),
             Err(ended) => migration.ask_the_kernel(self.marks.as_ref(), ended).await,
             accepted => accepted,
         };
@@ -129,9 +130,9 @@ impl Migrator for ByQemu<'_> {
     /// The guest's QEMU stands still with it, and everything it printed stands in the socket.
     async fn hear_out(&mut self, _home: &mut Machine) {}
 
-    async fn end(&mut self) {
+    async fn end(&mut self) -> Option<Ended> {
         // A destination that nobody needs any more goes first: it has a place at its host.
         self.next = None;
-        self.lpars.end(self.run).await;
+        self.lpars.end(self.run).await
     }
 }

@@ -67,9 +67,11 @@ impl Lpars {
         self.0.get_mut(host).map(LabHost::seat)
     }
 
-    /// Ends them. The guest, which may be there still, has its cards to its end.
-    pub(super) async fn end(&mut self, run: &Run<'_>) {
+    /// Ends them. The guest, which may be there still, has its cards to its end. Returns the loss of one that had ended
+    /// by itself.
+    pub(super) async fn end(&mut self, run: &Run<'_>) -> Option<Ended> {
         let all = std::mem::take(&mut self.0);
+        let lost = all.iter().find_map(|(name, host)| Some(ended_unasked(name, host.fate_if_gone()?)));
         for (name, host) in &all {
             if host.forced() > 0 {
                 let text = "the guest's instructions were let go before its masks were set, which took too long";
@@ -77,11 +79,18 @@ impl Lpars {
             }
         }
         join_all(all.into_values().map(LabHost::end)).await;
+        lost
     }
 }
 
 fn skipped(happened: String) -> Ended {
     RunVerdict::new(Kind::Skipped, happened).ended()
+}
+
+fn ended_unasked(host: &str, fate: String) -> Ended {
+    let verdict =
+        RunVerdict::new(Kind::LparLost, format!("the LPAR of host {host} was lost, and nobody needed it any more"));
+    verdict.on(host).expected("it runs until the harness ends it").seen(fate).ended()
 }
 
 fn never_started(host: &str, error: NoHost) -> Ended {

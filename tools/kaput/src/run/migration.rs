@@ -65,6 +65,7 @@ impl Migration<'_> {
         }
         let paused = |status: &MigrationStatus| (*status == MigrationStatus::PRE_SWITCHOVER).then_some(());
         waits.status(source, destination, "memory moves", paused).await?;
+        self.hosts_are_there().await?;
         self.moment(Moment::PreSwitchover).await?;
         if self.is_cancelled_at(Moment::PreSwitchover) {
             return self.cancelled().await;
@@ -85,8 +86,20 @@ impl Migration<'_> {
         if accepted { self.switch_over().await } else { self.give_up(&handover).await }
     }
 
+    /// Asks the LPARs once more before the guest goes over, where there are some: while memory moves nobody does.
+    async fn hosts_are_there(self) -> Result<(), Ended> {
+        for machine in [self.source, self.destination] {
+            if machine.kernel().is_some() {
+                let path = "/proc/version".to_owned();
+                let read = machine.call(|c| c.ask::<ValueReply>(Request::SysfsRead { path })).await;
+                self.run.waits.done(machine, "memory moves", read)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether an administrator does what a driver that cannot migrate does not.
-    fn is_by_hand(self) -> bool {
+    pub(super) fn is_by_hand(self) -> bool {
         self.destination.kernel().is_some_and(|kernel| !kernel.migrates)
     }
 

@@ -15,6 +15,7 @@ mod handover;
 mod lpars;
 mod migration;
 mod refusal;
+mod stay;
 mod story;
 pub mod tools;
 mod wait;

@@ -33,8 +33,10 @@ pub(super) trait Migrator {
     /// Waits until everything that a guest printed before its end is noted.
     async fn hear_out(&mut self, home: &mut Machine);
 
-    /// Ends what no guest needs any more.
-    async fn end(&mut self) {}
+    /// Ends what no guest needs any more. Returns what had ended before without a word.
+    async fn end(&mut self) -> Option<Ended> {
+        None
+    }
 }
 
 /// From the start of the first QEMU to the end of the guest. Returns the machine that has the guest, if one came up.
@@ -47,7 +49,15 @@ pub(super) async fn tell(run: &Run<'_>, migrator: &mut impl Migrator) -> (Option
         }
         Err(ended) => (None, Err(ended)),
     };
-    migrator.end().await;
+    // What nobody asked any more may be the reason for the rest.
+    let told = match (told, migrator.end().await) {
+        (Err(ended), Some(_)) if ended.kind == Kind::LparLost => Err(ended),
+        (Err(ended), Some(lost)) => {
+            Err(RunVerdict { seen: format!("{}\n{}", ended.happened, lost.seen), ..*lost }.ended())
+        }
+        (Ok(()), Some(lost)) => Err(lost),
+        (told, None) => told,
+    };
     (home, told)
 }
 
@@ -170,6 +180,6 @@ fn kibibytes(meminfo: &str, name: &str) -> u64 {
 }
 
 /// Whether the guest has stopped itself on this machine.
-fn has_ended(state: &State, machine: &Machine) -> bool {
+pub(super) fn has_ended(state: &State, machine: &Machine) -> bool {
     state.machines[machine.index].guest_ended.is_some()
 }

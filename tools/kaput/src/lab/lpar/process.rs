@@ -77,6 +77,12 @@ impl Process {
         _ = self.child().kill();
     }
 
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        !matches!(self.child().try_wait(), Ok(None))
+    }
+
     /// What can be seen of it from outside: how it ended, if it did, and what its console says.
     #[must_use]
     pub fn fate(&self) -> String {
@@ -135,7 +141,7 @@ impl Process {
     fn ends_soon(&self) -> bool {
         let deadline = Instant::now() + MOMENT;
         while Instant::now() < deadline {
-            if !matches!(self.child().try_wait(), Ok(None)) {
+            if self.is_gone() {
                 return true;
             }
             std::thread::sleep(LOOK);
