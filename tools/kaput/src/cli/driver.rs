@@ -15,8 +15,8 @@ use crate::scenario::load::Loaded;
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Options {
-    /// The driver between the hosts: model; lab, the real one of the kernel that `cargo xtask lab` built; or
-    /// lab:BZIMAGE, that of yours [default: the scenario's]
+    /// The driver between the hosts: model; model:PROFILE, as it imitates a driver; lab, the real one of the kernel that
+    /// `cargo xtask lab` built; or lab:BZIMAGE, that of yours [default: the scenario's]
     #[arg(long, value_name = "DRIVER")]
     driver: Option<DriverName>,
     /// The agent for an LPAR [default: kaput-agent next to this program]
@@ -31,7 +31,7 @@ impl Options {
     /// The scenarios get the driver that was named.
     pub(super) fn choose(&self, all: &mut [Loaded]) {
         if let Some(driver) = &self.driver {
-            all.iter_mut().for_each(|loaded| loaded.scenario.driver = driver.clone());
+            all.iter_mut().for_each(|loaded| loaded.scenario.choose(driver.clone()));
         }
     }
 
@@ -44,7 +44,7 @@ impl Options {
     /// says whether the hosts are where the lab has them.
     pub(super) fn find(&self, all: &[Loaded], is_here: bool, tools: &mut Tools) -> Result<()> {
         let kernels = all.iter().filter_map(|loaded| match &loaded.scenario.driver {
-            DriverName::Model => None,
+            DriverName::Model(_) => None,
             DriverName::Lab(kernel) => Some(kernel.as_deref()),
         });
         let mut kernels = kernels.peekable();

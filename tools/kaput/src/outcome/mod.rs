@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What happened in a run and what follows from it: events, the guest's trace, the judgement, the verdict.
 
+pub mod difference;
 pub mod events;
 pub mod finished;
 pub mod judge;

@@ -98,6 +98,7 @@ impl Loaded {
         let mut scenario: Scenario = toml::from_str(&text)
             .map_err(|error| ScenarioError::at(path, &text, error.message().to_owned(), error.span(), None))?;
         scenario.name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        scenario.choose(scenario.driver.clone());
         scenario.check().map_err(|f| ScenarioError::at(path, &text, f.message, f.place, Some(f.help)))?;
         Ok(Self { scenario, path: path.to_owned(), text })
     }

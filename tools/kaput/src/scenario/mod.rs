@@ -46,7 +46,7 @@ pub struct Scenario {
     /// Whether QEMU runs with the plugin; without it there is no AP, and no migration of it.
     #[serde(default = "yes")]
     pub plugin: bool,
-    /// Which driver stands between the hosts: `model`, `lab`, or `lab:BZIMAGE`.
+    /// Which driver stands between the hosts: `model`, `model:PROFILE`, `lab`, or `lab:BZIMAGE`.
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "String"))]
     pub driver: DriverName,
@@ -291,6 +291,15 @@ pub struct Hop<'a> {
 }
 
 impl Scenario {
+    /// Puts this driver between the hosts.
+    pub fn choose(&mut self, driver: DriverName) {
+        if let DriverName::Model(Some(profile)) = driver {
+            let hosts = self.hosts.values_mut();
+            hosts.for_each(|host| _ = host.profile.get_or_insert_with(|| profile.name().to_owned()));
+        }
+        self.driver = driver;
+    }
+
     /// Makes the random numbers of all cards those of a seed, but on hosts whose topology has one: what a run with the
     /// same seed got, this one gets.
     pub fn sow(&mut self, seed: u64) {

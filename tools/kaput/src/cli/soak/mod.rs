@@ -3,14 +3,18 @@
 //! and leaves behind what brings it about again.
 
 mod held;
+mod judge;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroU64;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use held::{Held, Lpars};
+use judge::{Outcome, Runs};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use vfio_mig::conformance::NoHost;
 
@@ -21,17 +25,17 @@ use super::paint;
 use super::print::print;
 use super::reports::{Form, Reports, Target};
 use crate::lab::host::LabHost;
+use crate::lab::kept::Kept;
 use crate::machine::all_ended;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::events::Event;
 use crate::outcome::verdict::Exit;
 use crate::report::soak::{self as page, Measured};
-use crate::report::{human, timeline};
-use crate::run;
+use crate::report::timeline;
 use crate::run::tools::{Named, Tools};
-use crate::scenario::DriverName;
-use crate::scenario::load::Loaded;
+use crate::scenario::load::{Loaded, ScenarioError};
 use crate::scenario::random::{Behind, Generator};
+use crate::scenario::{DriverName, Scenario};
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -43,12 +47,14 @@ Examples:
   kaput soak --migrations 1000 --driver lab
                                       the same on the real driver, in LPARs that live for 100 migrations
 
+  kaput soak --migrations 1000 --driver lab:BZIMAGE --expect model:v3
+                                      other hosts, and a driver that must do what the model of a series does
+
   kaput soak --migrations 5000 --report html=soak.html
                                       and charts of how long guests stood still
 
-At the first run that is not as expected its scenario is written to soak-SEED-NUMBER.toml, for `kaput run`. It also \
-ends where
-the harness holds more memory, threads, descriptors, files or processes than after its first runs, and where
+At the first run that is not as expected its scenario is written to soak-SEED-NUMBER.toml, for `kaput run`. It also
+ends where the harness holds more memory, threads, descriptors, files or processes than after its first runs, and where
 an LPAR's memory grows.
 ";
 
@@ -79,6 +85,10 @@ pub(super) struct Options {
     jobs: std::num::NonZeroUsize,
     #[command(flatten)]
     driver: driver::Options,
+    /// What this driver does with the same scenario must happen: model:v3, say, where the other is of that series. The
+    /// scenarios are then such that nobody else knows it
+    #[arg(long, value_name = "DRIVER")]
+    expect: Option<DriverName>,
     /// Charts of what was measured, at the end: html=FILE
     #[arg(long, value_name = "FORM=FILE")]
     report: Vec<Target>,
@@ -93,11 +103,17 @@ struct Figures {
     /// Those of the last long run, or of the first in which they grew.
     lpars: Lpars,
     measured: Measured,
+    /// How often each verdict came, where two drivers are compared.
+    verdicts: BTreeMap<&'static str, u64>,
 }
 
 impl Figures {
-    fn count(&mut self, events: &[Event]) {
+    fn count(&mut self, outcome: &Outcome) {
         self.runs += 1;
+        if outcome.reference.is_some() {
+            *self.verdicts.entry(outcome.finished.verdict.kind.name()).or_default() += 1;
+        }
+        let events: &[Event] = &outcome.finished.events;
         let lpars = Lpars::of(events);
         if !lpars.is_empty() && self.lpars.growth().is_none() {
             self.lpars = lpars;
@@ -112,13 +128,15 @@ impl Figures {
     fn line(&self, since: Instant) -> String {
         let (still, longest) = self.measured.still.median_and_greatest();
         let (hand_over, _) = self.measured.hand_over.median_and_greatest();
+        let verdicts: Vec<String> = self.verdicts.iter().map(|(name, count)| format!("; {count} {name}")).collect();
         format!(
-            "{} runs, {} migrations ({} refused, as they must be) in {:.0} s; guest stood still {still:.0} ms \
+            "{} runs, {} migrations ({} refused, as they must be{}) in {:.0} s; guest stood still {still:.0} ms \
              (median), {longest:.0} at most; AP hand-over {hand_over:.1} ms (median); the harness used {:.1} ms of \
              CPU a run",
             self.runs,
             self.migrations,
             self.refused,
+            verdicts.concat(),
             since.elapsed().as_secs_f64(),
             held::cpu_seconds() * 1e3 / self.runs.max(1) as f64,
         )
@@ -172,7 +190,8 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
     let behind = behind(options, seed, folder, &mut tools).await?;
     let mut generator = Generator::new(seed).behind(behind);
     // In the lab one run is long.
-    let between_looks = if behind == Behind::Model { BETWEEN_LOOKS } else { options.jobs.get() };
+    let is_long = matches!(behind, Behind::Lab | Behind::LabByHand);
+    let between_looks = if is_long { options.jobs.get() } else { BETWEEN_LOOKS };
     let begun = Instant::now();
     let end = options.time.and_then(|time| begun.checked_add(time));
     let wanted = if options.time.is_some() { u64::MAX } else { options.migrations.get() };
@@ -190,12 +209,9 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
             loaded
         })
     });
-    let start = |loaded| async {
-        let loaded = loaded?;
-        let finished = live.run_in(folder, &tools, &loaded, run::Options::default()).await?;
-        Ok::<_, miette::Report>((loaded, finished))
-    };
-    let on = options.driver.words();
+    let runs = Runs { live: &live, folder, tools: &tools, reference: options.expect.as_ref() };
+    let start = |loaded: Result<Loaded, ScenarioError>| async { runs.both(loaded?).await };
+    let on = options.words();
     let mut figures = Figures::default();
     let mut reported = begun;
     let mut first: Option<Held> = None;
@@ -205,20 +221,22 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
         let mut running = futures_util::stream::iter(some).map(start).buffered(options.jobs.get());
         let before = figures.runs;
         while let Some(run) = running.next().await {
-            let (loaded, finished) = run?;
-            figures.count(&finished.events);
-            if !finished.verdict.is_as_expected() {
-                let file = loaded.path.clone();
-                let written = fs::write(&file, &loaded.text).into_diagnostic();
+            let outcome = run?;
+            figures.count(&outcome);
+            if let Some(surprise) = outcome.surprise() {
+                let file = outcome.loaded.path.clone();
+                let written = fs::write(&file, &outcome.loaded.text).into_diagnostic();
                 written.wrap_err_with(|| format!("the scenario {} cannot be written", file.display()))?;
                 figures_live.finish_and_clear();
-                let screen = human::screen(&loaded.scenario, &finished);
-                paint::print(&screen).await?;
-                let again = format!("again: kaput run ./{}{on}", file.display());
-                print(format!("{}\n{again}\n", figures.line(begun))).await?;
-                figures.report(reports, seed, begun, Some(&screen)).await?;
-                return Ok(finished.verdict.kind.exit());
+                paint::print(&surprise).await?;
+                let again = |driver: &str| format!("again: kaput run ./{}{driver}\n", file.display());
+                let reference = options.expect.as_ref().map_or(String::new(), |it| again(&format!(" --driver {it}")));
+                let again = reference + &again(&options.driver.words());
+                print(format!("{}\n{again}", figures.line(begun))).await?;
+                figures.report(reports, seed, begun, Some(&surprise)).await?;
+                return Ok(outcome.finished.verdict.kind.exit().max(Exit::NotAsExpected));
             }
+            outcome.forget();
             if live.is_drawn {
                 figures_live.set_message(figures.brief());
             } else if reported.elapsed() >= INTERVAL {
@@ -243,22 +261,49 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
             let Figures { lpars, .. } = &figures;
             let lpars = if lpars.is_empty() { String::new() } else { format!("; in the last run {lpars}") };
             let line = figures.line(begun);
-            print(format!("{line}; every verdict as expected; the harness holds {held}{lpars}\n")).await?;
+            let all =
+                if options.expect.is_some() { "both drivers always did the same" } else { "every verdict as expected" };
+            print(format!("{line}; {all}; the harness holds {held}{lpars}\n")).await?;
             figures.report(reports, seed, begun, None).await?;
             return Ok(Exit::AsExpected);
         }
     }
 }
 
+impl Options {
+    /// What was given, for a command line that does the same again.
+    fn words(&self) -> String {
+        let reference = self.expect.as_ref().map_or(String::new(), |driver| format!(" --expect {driver}"));
+        self.driver.words() + &reference
+    }
+}
+
 /// Finds what the lab needs, where it stands between the hosts, and looks once whether its driver migrates.
 async fn behind(options: &Options, seed: u64, folder: &Path, tools: &mut Tools) -> Result<Behind> {
-    let mut first = [Generator::new(seed).next(1)?];
-    options.driver.choose(&mut first);
-    options.driver.find(&first, true, tools)?;
-    let [Loaded { scenario, .. }] = first;
-    let (DriverName::Lab(kernel), Some(supply)) = (&scenario.driver, &tools.lab) else { return Ok(Behind::Model) };
+    let mut all = vec![Generator::new(seed).next(1)?];
+    options.driver.choose(&mut all);
+    if let Some(reference) = &options.expect {
+        all.extend(all.first().cloned());
+        all[1].scenario.choose(reference.clone());
+    }
+    options.driver.find(&all, true, tools)?;
+    let mut behind = Behind::Model;
+    for Loaded { scenario, .. } in &all {
+        let (DriverName::Lab(kernel), Some(supply)) = (&scenario.driver, &tools.lab) else { continue };
+        let migrates = migrates(&supply.kept(kernel.as_deref())?, scenario, folder).await?;
+        behind = if migrates { Behind::Lab } else { Behind::LabByHand };
+        if options.expect.is_some() && !migrates {
+            let help = "leave out --expect";
+            return Err(miette!(help = help, "the driver of this kernel cannot migrate: {}", scenario.driver));
+        }
+    }
+    Ok(if options.expect.is_some() { Behind::Either } else { behind })
+}
+
+/// Whether the driver of a kernel can migrate.
+async fn migrates(kept: &Arc<Kept>, scenario: &Scenario, folder: &Path) -> Result<bool> {
     let spec = scenario.host(scenario.start()).cloned().ok_or_else(|| miette!("a scenario without a host"))?;
-    let (kept, folder) = (supply.kept(kernel.as_deref())?, RunFolder::create_in(folder)?);
+    let (kept, folder) = (Arc::clone(kept), RunFolder::create_in(folder)?);
     let look = move || LabHost::start(&kept, "A", &spec, &folder);
     let host = tokio::task::spawn_blocking(look).await.into_diagnostic()?;
     let host = host.map_err(|error| {
@@ -267,5 +312,5 @@ async fn behind(options: &Options, seed: u64, folder: &Path, tools: &mut Tools) 
     })?;
     let migrates = host.kernel().migrates;
     host.end().await;
-    Ok(if migrates { Behind::Lab } else { Behind::LabByHand })
+    Ok(migrates)
 }

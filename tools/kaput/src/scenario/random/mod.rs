@@ -4,7 +4,10 @@
 //! machine.
 //!
 //! What must happen is known from how a scenario was made: equal hosts keep the guest whole, a queue that belongs to
-//! nobody refuses it. The judge is the same as for any other scenario.
+//! nobody refuses it. The judge is the same as for any other scenario. Where two drivers are compared nothing has to be
+//! known, and hosts differ in more ways ([`unlike`]).
+
+mod unlike;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -21,6 +24,9 @@ const MOST_HOPS: usize = 6;
 pub const HOPS_IN_THE_LAB: usize = 100;
 /// Adapters, domains and control domains of one guest.
 const MOST_EACH: usize = 4;
+
+/// What the guest does.
+const SUITES: &str = "\"presence\", \"config-info\", \"migration-apcb\", \"migration-queues\", \"migration-rsa\"";
 
 /// Makes scenarios.
 #[derive(Debug)]
@@ -41,6 +47,8 @@ pub enum Behind {
     Lab,
     /// One that does not: it has no stream, and refuses nothing.
     LabByHand,
+    /// One of two drivers that must do the same, whatever that is.
+    Either,
 }
 
 impl Generator {
@@ -63,7 +71,7 @@ impl Generator {
     pub fn next(&mut self, most_hops: usize) -> Result<Loaded, ScenarioError> {
         self.made += 1;
         let name = format!("soak-{:x}-{}.toml", self.seed, self.made);
-        let text = self.text(most_hops);
+        let text = if self.driver == Behind::Either { self.unlike(most_hops) } else { self.text(most_hops) };
         Loaded::from_text(Path::new(&name), text)
     }
 
@@ -77,17 +85,14 @@ impl Generator {
         let most_hops = most_hops.max(1);
         let hops = match self.driver {
             _ if refused => 1,
-            Behind::Model => self.random.random_range(1..=MOST_HOPS.min(most_hops)),
+            Behind::Model | Behind::Either => self.random.random_range(1..=MOST_HOPS.min(most_hops)),
             Behind::Lab | Behind::LabByHand => HOPS_IN_THE_LAB.min(most_hops),
         };
         let what = if refused { "is refused for want of a queue" } else { "keeps its crypto" };
 
         let mut text = format!("summary = \"Seed {:x}, scenario {}: the guest {what}\"\n", self.seed, self.made);
-        let suites = ["presence", "config-info", "migration-apcb", "migration-queues", "migration-rsa"];
-        let suites: Vec<String> = suites.iter().map(|suite| format!("\"{suite}\"")).collect();
-        _ = writeln!(text, "tags = [\"soak\"]\n\n[guest]\nsuites = [{}]\n\n[hosts.A]", suites.join(", "));
+        _ = writeln!(text, "tags = [\"soak\"]\n\n[guest]\nsuites = [{SUITES}]\n\n[hosts.A]");
         _ = writeln!(text, "topology = \"{topology}\"");
-        let list = |numbers: &BTreeSet<u8>| format!("[\"{}\"]", hex(numbers, "\", \""));
         let control: BTreeSet<u8> = domains.union(&control).copied().collect();
         let (own, of, over) = (list(&adapters), list(&domains), list(&control));
         _ = writeln!(text, "mdev = {{ adapters = {own}, domains = {of}, control-domains = {over} }}");
@@ -150,6 +155,11 @@ impl Generator {
     }
 }
 
+fn list<'a>(numbers: impl IntoIterator<Item = &'a u8>) -> String {
+    let numbers: Vec<String> = numbers.into_iter().map(|number| format!("\"{number:02x}\"")).collect();
+    format!("[{}]", numbers.join(", "))
+}
+
 fn hex<'a>(numbers: impl IntoIterator<Item = &'a u8>, between: &str) -> String {
     numbers.into_iter().map(|number| format!("{number:02x}")).collect::<Vec<_>>().join(between)
 }
@@ -171,6 +181,21 @@ mod tests {
             assert!(accelerated || loaded.scenario.hops().iter().all(|hop| !hop.with.mid_run), "{}", loaded.text);
         }
         assert!((20..200).contains(&refused), "{refused} of 500 refused");
+    }
+
+    #[test]
+    fn where_two_drivers_are_compared_hosts_differ_and_none_is_visited_twice() {
+        let mut generator = Generator::new(1).behind(Behind::Either);
+        let mut differing = 0;
+        for _ in 0..500 {
+            let loaded = generator.next(MOST_HOPS).unwrap_or_else(|error| panic!("{:?}", miette::Report::new(error)));
+            let scenario = &loaded.scenario;
+            let hops: BTreeSet<&str> = scenario.hops().iter().map(|hop| hop.to).chain(["A"]).collect();
+            assert_eq!(hops.len(), scenario.hops().len() + 1, "{}", loaded.text);
+            let topology = |name| scenario.host(name).map(|host| &host.topology);
+            differing += usize::from(hops.iter().any(|name| topology(name) != topology("A")));
+        }
+        assert!((100..400).contains(&differing), "{differing} of 500");
     }
 
     #[test]
