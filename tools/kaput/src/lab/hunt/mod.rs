@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A fuzzer for the driver's migration: calls, sizes and moments are drawn without knowledge of any finding, and
-//! whatever the kernel complains about is shrunk to the shortest sequence that shows it. Each sequence has a fresh host.
+//! whatever the kernel complains about is shrunk to the shortest sequence that shows it. Each has a fresh host.
 
 mod draw;
 mod play;
