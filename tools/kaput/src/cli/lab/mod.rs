@@ -11,6 +11,7 @@ use clap::Subcommand;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use vfio_ap::model::ModelFactory;
 use vfio_ap::profile::Profile;
+use vfio_linux::Driver;
 use vfio_mig::conformance::{Case, DeviceFactory, Options, Progress, run, run_several};
 
 use super::interrupts::Interrupts;
@@ -235,7 +236,7 @@ impl Judging {
     async fn judge(
         &self,
         kernel: &Path,
-        part: Option<Partition>,
+        (driver, part): (Driver, Option<Partition>),
         interrupts: &Interrupts,
     ) -> Result<Option<(Judged, String)>> {
         let options = self.options();
@@ -252,7 +253,7 @@ impl Judging {
         let (kept, place) = (cache::folder()?.join("kept"), folder.path().to_owned());
         let jobs = self.jobs.unwrap_or_else(usual_jobs);
         // The folder is this function's alone: whatever ends it, the folder goes, and nobody puts an LPAR there.
-        let judge = move |stop: &AtomicBool| judge(parts, kept, place, &cases, &options, jobs, stop);
+        let judge = move |stop: &AtomicBool| judge((parts, kept, place), driver, &cases, &options, jobs, stop);
         let judged = interrupts.unless_stopped(GOODBYE, judge).await?;
         if self.keep {
             folder.keep();
@@ -274,6 +275,10 @@ pub(super) struct Run {
     kernel: NamedKernel,
     #[command(flatten)]
     judging: Judging,
+    /// Judges the kernel's sample driver `mtty` instead, which migrates and knows nothing of AP: what is found on it
+    /// too is not vfio_ap's
+    #[arg(long)]
+    control: bool,
     /// Only the Mth share of N of the cases, for several runners: `kaput report merge` makes one report of all
     #[arg(long, value_name = "M/N")]
     partition: Option<Partition>,
@@ -286,7 +291,10 @@ pub(super) struct Run {
 impl Run {
     async fn start(&self, interrupts: &Interrupts) -> Result<u8> {
         let reports = Reports::open(&self.report)?;
-        let Some((judged, figures)) = self.judging.judge(self.kernel.find()?, self.partition, interrupts).await? else {
+        let driver = if self.control { Driver::MTTY } else { Driver::VFIO_AP };
+        let Some((judged, figures)) =
+            self.judging.judge(self.kernel.find()?, (driver, self.partition), interrupts).await?
+        else {
             return Ok(Exit::Infrastructure.status());
         };
         interrupts.unless(reports.deliver(|form| reports::judged(form, &judged, &figures))).await?;
@@ -301,9 +309,8 @@ fn usual_jobs() -> NonZero<usize> {
 
 /// Runs the suite; with a line for people on what it took.
 fn judge(
-    parts: Parts,
-    kept: PathBuf,
-    folder: PathBuf,
+    (parts, kept, folder): (Parts, PathBuf, PathBuf),
+    driver: Driver,
     cases: &[Case],
     options: &Options,
     jobs: NonZero<usize>,
@@ -312,7 +319,7 @@ fn judge(
     let begin = Instant::now();
     let lab = busy_thread("an LPAR boots", || LabMachines::new(Kept::new(parts, kept)?, folder))?;
     let ready = begin.elapsed();
-    let factory = LabFactory::new(lab);
+    let factory = LabFactory::new(lab.with_driver(driver));
     let steps = Steps::new("cases", None);
     let show = |case: Progress<'_>| {
         steps.of(case.all);
@@ -449,7 +456,7 @@ impl Compare {
             Side::File(path) => path,
         };
         if kernel::check(path).is_ok() {
-            let judged = self.judging.judge(path, None, interrupts).await?;
+            let judged = self.judging.judge(path, (Driver::VFIO_AP, None), interrupts).await?;
             return Ok(judged.map(|(judged, _)| Verdicts::of(&judged.results)));
         }
         let text = std::fs::read_to_string(path).into_diagnostic();
