@@ -15,6 +15,12 @@ pub trait Hardware: Send + Sync {
     /// What can be done, of: reset counters, the hardware's answers, guests, Secure Execution, poison.
     fn capabilities(&self) -> Capabilities;
 
+    /// What a kernel that has ended said at last on its console, from the first line of its trouble on; nothing of one
+    /// that goes on, or whose console is not seen.
+    fn last_words(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How often each queue was zeroized since the machine exists; [`HostControl::reset_counts`] counts from its host
     /// on.
     ///

@@ -247,7 +247,15 @@ impl HostControl for LinuxHost {
 
     fn complaints(&self) -> Result<Vec<Complaint>, DeviceError> {
         let mut log = self.log();
-        Ok(log.complaints(&self.linux, &self.names)?.to_vec())
+        match log.complaints(&self.linux, &self.names) {
+            Err(error @ DeviceError::Transport(_)) => {
+                // It may have ended by its own decision.
+                let words = self.hardware.last_words();
+                let complaints = log.last(&words, &self.names);
+                if words.is_empty() { Err(error) } else { Ok(complaints.to_vec()) }
+            }
+            complaints => Ok(complaints?.to_vec()),
+        }
     }
 
     fn allocations(&self) -> Result<BTreeMap<String, u64>, DeviceError> {

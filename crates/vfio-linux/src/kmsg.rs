@@ -28,6 +28,9 @@ const FILLED_STACK: &str = "mem auto-init: stack:all(pattern)";
 /// By these words begins what a kernel finds wrong with itself. That a CPU was kept from running is not among it.
 const BEGINNINGS: [&str; 6] = ["BUG: ", "WARNING: ", "INFO: task ", "Oops", "Unable to handle kernel", "Kernel panic"];
 
+/// And by this a report of a checker.
+const CHECKER: &str = "BUG: ";
+
 /// A program check in the kernel itself: `specification exception: 0006 ilc:2 [#1]`.
 const PROGRAM_CHECK: &str = " ilc:";
 
@@ -111,6 +114,31 @@ impl Kmsg {
         Ok(&self.complaints)
     }
 
+    /// The same of a kernel that has ended, with what its console shows at last.
+    pub(crate) fn last(&mut self, words: &[String], names: &Names) -> &[Complaint] {
+        self.in_report = false;
+        for text in words {
+            let text = names.text(text);
+            // The oops and the panic belong to what led to them.
+            if !self.in_report || text.starts_with(CHECKER) {
+                self.in_report = true;
+                self.complaints.push(Complaint { what: text.clone(), report: Vec::new() });
+            }
+            self.add(text);
+        }
+        &self.complaints
+    }
+
+    /// A line of the present report.
+    fn add(&mut self, text: String) {
+        if self.in_report
+            && let Some(complaint) = self.complaints.last_mut()
+            && complaint.report.len() < REPORT
+        {
+            complaint.report.push(text);
+        }
+    }
+
     fn read(&mut self, linux: &Linux, names: &Names) -> Result<(), DeviceError> {
         linux.write(self.fd, NEXT)?;
         for _ in 0..if linux.has_hung() { MOST_AFTER_HANGING } else { MOST_RECORDS } {
@@ -147,12 +175,7 @@ impl Kmsg {
             self.in_report = false;
             self.lines.push(LogLine { number: self.lines.len() as u64, level: record.level, text: text.clone() });
         }
-        if self.in_report
-            && let Some(complaint) = self.complaints.last_mut()
-            && complaint.report.len() < REPORT
-        {
-            complaint.report.push(text);
-        }
+        self.add(text);
     }
 }
 
@@ -218,6 +241,26 @@ mod tests {
         assert_eq!(lines, [(0, "vfio_ap_mdev u: one"), (1, "vfio_ap_mdev u: two")]);
         assert_eq!(log.complaints.len(), 1);
         assert_eq!(log.complaints[0].report.len(), 2);
+    }
+
+    #[test]
+    fn the_last_words_of_a_kernel_are_one_complaint_with_the_panic_at_its_end() {
+        let log = || Kmsg { fd: Fd(0), driver: "vfio_ap", lines: Vec::new(), complaints: Vec::new(), in_report: false };
+        let words = [
+            "Unable to handle kernel pointer dereference in virtual kernel address space",
+            "Oops: 0004 ilc:2 [#1]",
+            "Call Trace:",
+            " [<0000>] vfio_ap_mdev_probe+0x1/0x2",
+            "Kernel panic - not syncing: Fatal exception: panic_on_oops",
+        ]
+        .map(str::to_owned);
+        let mut oops = log();
+        let complaints = oops.last(&words, &Names::default());
+        assert_eq!(complaints, [Complaint { what: words[0].clone(), report: words.to_vec() }]);
+        assert_eq!(complaints[0].key().function, "vfio_ap_mdev_probe");
+        let mut panic = log();
+        assert_eq!(panic.last(&words[4..], &Names::default()).len(), 1);
+        assert!(log().last(&[], &Names::default()).is_empty());
     }
 
     #[test]

@@ -147,9 +147,13 @@ fn run_one(factory: &dyn DeviceFactory, driver: &Driver, case: &Case, options: &
         covers: case.covers.iter().map(|id| (*id).to_owned()).collect(),
     };
     match outcome {
-        Ok(()) | Err(Stop::Skip(_)) if !complaints.is_empty() => {
+        // A kernel that complains and cannot be asked any more is no fault of ours.
+        Ok(()) | Err(Stop::Skip(_) | Stop::Broken(_)) if !complaints.is_empty() => {
             (result.verdict, result.reason) = (Verdict::Fail, "the kernel's own verdict".to_owned());
             (result.expected, result.seen) = ("no complaint".to_owned(), complaints.join("; "));
+            if let Err(Stop::Broken(reason)) = outcome {
+                result.seen = format!("{}; then {reason}", result.seen);
+            }
         }
         Ok(()) if differs.is_empty() => {}
         Ok(()) => (result.verdict, result.reason) = (Verdict::Differs, differs.join("; ")),

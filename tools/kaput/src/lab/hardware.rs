@@ -121,6 +121,10 @@ impl Hardware for LabHardware {
         always.into_iter().chain(poison).collect()
     }
 
+    fn last_words(&self) -> Vec<String> {
+        self.lpar.process().last_words()
+    }
+
     fn reset_counts(&self) -> Result<BTreeMap<Apqn, u64>, DeviceError> {
         // The AP bus resets by RAPQ, the driver by ZAPQ.
         let queues = self.lpar.owner.machine.snapshot().queues.into_iter();

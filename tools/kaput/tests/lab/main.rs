@@ -37,6 +37,7 @@ const TESTS: &[(&str, Test)] = &[
     ("an LPAR boots, and its agent answers for the kernel", lpar::boots),
     ("a kept LPAR comes back on other hardware", lpar::comes_back),
     ("a copy of a prepared host is that host", prepared::comes_back),
+    ("a kernel that ended while a case ran has complained", prepared::says_why_it_ended),
     ("a kernel that panics is shown by its first lines", lpar::panics),
     ("an LPAR that is killed is reported, and nothing is left of it", lpar::killed),
 ];

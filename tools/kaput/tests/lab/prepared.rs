@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Hosts that come back as they were prepared: a case must not notice whether its host is the first or a copy.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use ap_arch::{Apid, Apqn};
-use vfio_linux::Driver;
+use kaput::lab::hardware::LabHardware;
+use vfio_linux::{Driver, Linux, LinuxHost, Machine};
 use vfio_mig::conformance::{A, B, DeviceFactory, HostSetup};
 use vfio_mig::{AdapterFault, DeviceError, GuestCall, HostControl};
 
@@ -15,6 +19,13 @@ const FILES: [&str; 4] = [
     "/sys/devices/vfio_ap/matrix/a/matrix",
     "/sys/devices/vfio_ap/matrix/b/guest_matrix",
 ];
+
+/// Of s390x.
+const EXIT_GROUP: u64 = 248;
+/// How long it may take.
+const SOON: Duration = Duration::from_secs(20);
+/// Threads of the agent from here on are of nobody else.
+const BESIDE: u32 = 32;
 
 /// TAPQ of queue 04.0033.
 const TAPQ: GuestCall = GuestCall::Pqap { gr0: 0x0433, gr1: 0, gr2: 0 };
@@ -45,6 +56,24 @@ fn spoil(host: &dyn HostControl) -> Result<(), DeviceError> {
     let resets = host.reset_counts()?;
     let queue = Apqn::new(4, 0x33);
     if resets.contains_key(&queue) { Ok(()) } else { Err(DeviceError::Transport(format!("no reset: {resets:?}"))) }
+}
+
+pub(crate) fn says_why_it_ended(bench: &Bench) -> Result<(), String> {
+    let words = |error: DeviceError| error.to_string();
+    let lpar = bench.lpar("05=cex8a/33", &bench.folder("ended")?)?;
+    let agent = lpar.agent();
+    let machine = Machine::expendable(Arc::clone(&agent) as _, Arc::new(LabHardware::new(lpar)));
+    let host = LinuxHost::with_guests(machine, &[]).map_err(|error| error.to_string())?;
+    if !host.complaints().map_err(words)?.is_empty() {
+        return Err("a kernel that goes on has complained".to_owned());
+    }
+    // Linux panics when its process 1 ends.
+    _ = Linux::beside(agent, SOON, BESIDE).call(EXIT_GROUP, [1, 0, 0, 0, 0, 0]);
+    let complaints = host.complaints().map_err(words)?;
+    match &complaints[..] {
+        [panic] if panic.what.starts_with("Kernel panic - not syncing: Attempted to kill init!") => Ok(()),
+        others => Err(format!("{others:?}")),
+    }
 }
 
 pub(crate) fn comes_back(bench: &Bench) -> Result<(), String> {

@@ -11,8 +11,8 @@ use vfio_mig::sequence::{Act, Action, Sequence, Step};
 
 use super::play::{EXTRA, ORDER};
 
-/// Steps of a sequence that is played once: few are shrunk soon, and a host that is left whole plays the next one.
-const STEPS: std::ops::RangeInclusive<usize> = 3..=12;
+/// Steps of a sequence that is played once: fewer meet each other too seldom, more are shrunk too long.
+const STEPS: std::ops::RangeInclusive<usize> = 4..=20;
 /// Steps of a sequence that is played again and again.
 const ROUND: std::ops::RangeInclusive<usize> = 2..=6;
 /// How often, where luck may help, and where another allocation fails each time.
@@ -47,7 +47,7 @@ const WRITES: [(&str, &str); 11] = [
     ("1", "@/../6b617075-0000-4000-8000-000000000001/remove"),
 ];
 /// Of which a sequence uses so many.
-const USED_WRITES: std::ops::RangeInclusive<usize> = 1..=4;
+const USED_WRITES: std::ops::RangeInclusive<usize> = 2..=6;
 const STATES: [DeviceState; 4] =
     [DeviceState::STOP_COPY, DeviceState::RESUMING, DeviceState::STOP, DeviceState::RUNNING];
 
@@ -71,23 +71,24 @@ enum Kind {
     Fail,
 }
 
-/// All kinds, and how likely each is where it can be done: what moves the device is likelier than what asks it.
-const KINDS: [(Kind, u32); 15] = [
-    (Kind::State, 4),
-    (Kind::Question, 1),
-    (Kind::Reset, 1),
-    (Kind::Copy, 6),
-    (Kind::Fault, 1),
-    (Kind::Park, 4),
-    (Kind::Begin, 2),
-    (Kind::Change, 4),
-    (Kind::Patch, 1),
-    (Kind::Close, 2),
-    (Kind::CloseDevice, 2),
-    (Kind::Open, 4),
-    (Kind::Echo, 4),
-    (Kind::Together, 2),
-    (Kind::Fail, 1),
+/// All kinds, and how likely each is where it can be done: what moves the device is likelier than what asks it. Then the
+/// same while a call waits: what asks, and what ends its session, tells whether it holds up others or is held up.
+const KINDS: [(Kind, [u32; 2]); 15] = [
+    (Kind::State, [4, 4]),
+    (Kind::Question, [1, 3]),
+    (Kind::Reset, [1, 2]),
+    (Kind::Copy, [6, 2]),
+    (Kind::Fault, [1, 0]),
+    (Kind::Park, [4, 2]),
+    (Kind::Begin, [2, 4]),
+    (Kind::Change, [0, 6]),
+    (Kind::Patch, [1, 0]),
+    (Kind::Close, [2, 2]),
+    (Kind::CloseDevice, [2, 2]),
+    (Kind::Open, [4, 1]),
+    (Kind::Echo, [4, 2]),
+    (Kind::Together, [2, 0]),
+    (Kind::Fail, [1, 0]),
 ];
 /// Of a kind a sequence has none, so much, or twice as much.
 const FACTORS: [u32; 4] = [0, 1, 1, 2];
@@ -104,10 +105,12 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Draw {
     random: StdRng,
-    weights: [u32; KINDS.len()],
+    weights: [[u32; 2]; KINDS.len()],
     writes: Vec<(&'static str, &'static str)>,
     devices: [Known; 2],
     waiting: usize,
+    /// The device of whose calls the newest waits.
+    held: Option<usize>,
     is_repeated: bool,
 }
 
@@ -116,12 +119,15 @@ impl Draw {
     pub(super) fn new(seed: u64, number: u64) -> Self {
         // Numbers that follow each other have nothing to do with each other.
         let mut random = StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let weights = KINDS.map(|(_, weight)| weight * FACTORS[random.random_range(0..FACTORS.len())]);
+        let weights = KINDS.map(|(_, weights)| {
+            let factor = FACTORS[random.random_range(0..FACTORS.len())];
+            weights.map(|weight| weight * factor)
+        });
         let count = random.random_range(USED_WRITES);
         let writes = (0..count).map(|_| WRITES[random.random_range(0..WRITES.len())]).collect();
         let is_repeated = random.random_ratio(1, 6);
         let fresh = Known { is_open: true, writes: None };
-        Self { random, weights, writes, devices: [fresh; 2], waiting: 0, is_repeated }
+        Self { random, weights, writes, devices: [fresh; 2], waiting: 0, held: None, is_repeated }
     }
 
     /// It.
@@ -133,11 +139,15 @@ impl Draw {
             let act = Act::Echo { value: "1".to_owned(), path: ORDER.to_owned() };
             steps.push(Step { device: None, action: Action::Plain(act) });
         }
+        // Much can be done in a session only.
+        let begins = self.random.random_ratio(1, 2);
         // Of what is repeated one step needs it: luck, or another allocation each time.
         let needed = if self.random.random_ratio(1, 2) { Kind::Together } else { Kind::Fail };
         let place = self.is_repeated.then(|| self.random.random_range(0..count));
         for number in 0..count {
-            let step = self.step((place == Some(number)).then_some(needed));
+            let wanted =
+                if place == Some(number) { Some(needed) } else { (number == 0 && begins).then_some(Kind::State) };
+            let step = self.step(wanted);
             steps.push(step);
         }
         if self.is_repeated {
@@ -153,20 +163,23 @@ impl Draw {
 
     fn step(&mut self, kind: Option<Kind>) -> Step {
         // What waits holds up others.
-        if self.waiting > 0 && self.random.random_ratio(2, 3) {
+        if self.waiting > 0 && self.random.random_ratio(1, 2) {
             self.waiting -= 1;
             return Step { device: None, action: Action::Release };
         }
-        let device = usize::from(self.random.random_ratio(1, 4));
+        let device = match self.held {
+            Some(held) if self.waiting > 0 && self.random.random_ratio(1, 2) => held,
+            _ => usize::from(self.random.random_ratio(1, 3)),
+        };
         let kind = kind.unwrap_or_else(|| self.kind(device));
         let action = match kind {
             Kind::Fault => Action::Fault(self.place(), self.copy(device)),
             Kind::Park => {
-                self.waiting += 1;
+                (self.waiting, self.held) = (self.waiting + 1, Some(device));
                 Action::Park(self.place(), self.copy(device))
             }
             Kind::Begin => {
-                self.waiting += 1;
+                (self.waiting, self.held) = (self.waiting + 1, Some(device));
                 Action::Begin(self.verb(device))
             }
             Kind::Change => Action::Change(self.place(), self.bytes()),
@@ -197,11 +210,11 @@ impl Draw {
             }
             Kind::Copy | Kind::Fault | Kind::Park | Kind::Close => known.writes.is_some(),
             Kind::Open => !known.is_open,
-            Kind::Change => waiting > 0,
-            Kind::Patch | Kind::Echo | Kind::Fail => true,
+            Kind::Change | Kind::Patch | Kind::Echo | Kind::Fail => true,
         };
         let weight = |(kind, weight): (Kind, u32)| (kind, if anything || can_be(kind) { weight } else { 0 });
-        let all = std::array::from_fn::<_, { KINDS.len() }, _>(|at| weight((KINDS[at].0, self.weights[at])));
+        let now = usize::from(waiting > 0);
+        let all = std::array::from_fn::<_, { KINDS.len() }, _>(|at| weight((KINDS[at].0, self.weights[at][now])));
         let sum: u32 = all.iter().map(|(_, weight)| weight).sum();
         if sum == 0 {
             return if known.is_open { Kind::State } else { Kind::Open };

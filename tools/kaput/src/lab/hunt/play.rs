@@ -79,6 +79,7 @@ pub fn play(factory: &dyn DeviceFactory, sequence: &Sequence) -> Result<Played, 
     let mut sessions = Sessions::default();
     let (mut at, mut round, mut is_over) = (0, 1, false);
     let (mut fails, mut failed) = (false, false);
+    let mut lost = None;
     while !is_over {
         let step = sequence.0.get(at);
         played.steps = played.steps.max(at + usize::from(step.is_some()));
@@ -91,7 +92,7 @@ pub fn play(factory: &dyn DeviceFactory, sequence: &Sequence) -> Result<Played, 
         let ended = match ended {
             Ok(ended) => ended,
             Err(error) => {
-                played.add("the host is lost", "", "", error.to_string());
+                lost = Some(error.to_string());
                 break;
             }
         };
@@ -131,6 +132,10 @@ pub fn play(factory: &dyn DeviceFactory, sequence: &Sequence) -> Result<Played, 
         if played.found.iter().all(|(key, _)| *key != complaint.key()) {
             played.found.push((complaint.key(), complaint.short()));
         }
+    }
+    // A kernel that ends without a word, or a connection.
+    if let Some(error) = lost.filter(|_| played.found.is_empty()) {
+        played.add("the host is lost", "", "", error);
     }
     Ok(played)
 }

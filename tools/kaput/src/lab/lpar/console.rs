@@ -44,6 +44,19 @@ pub(super) fn shown(said: &str) -> String {
     if shown.is_empty() { "nothing".to_owned() } else { shown.join("\n") }
 }
 
+/// All lines from the first trouble on, without the times before them; nothing where there is none.
+pub(super) fn trouble(said: &str) -> Vec<String> {
+    let is_trouble = |line: &&str| TROUBLE.iter().any(|sign| line.contains(sign));
+    let lines = said.lines().skip_while(|line| !is_trouble(line));
+    lines.map(|line| without_time(line).to_owned()).filter(|line| !line.trim().is_empty()).collect()
+}
+
+/// `[    1.234567] text`.
+fn without_time(line: &str) -> &str {
+    let rest = line.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    rest.filter(|(time, _)| time.trim().parse::<f64>().is_ok()).map_or(line, |(_, text)| text)
+}
+
 /// What to do about it.
 pub(super) fn help(said: &str) -> String {
     if said.trim().is_empty() {
@@ -67,6 +80,8 @@ mod tests {
                     unknown-block(0,0)\n[ 0.5] CPU: 0\n\n[ 0.5] Call Trace:\n";
         assert!(shown(said).starts_with("[ 0.5] Kernel panic"), "{}", shown(said));
         assert_eq!(shown(said).lines().count(), 3);
+        assert!(trouble(said)[0].starts_with("Kernel panic") && trouble(said).len() == 3, "{:?}", trouble(said));
+        assert!(trouble("[ 0.1] booting\n").is_empty());
         assert!(help(said).contains("CONFIG_BLK_DEV_INITRD"));
     }
 

@@ -94,6 +94,12 @@ impl Process {
         format!("{how}; its console says:\n{}", console::shown(&console::tail(&self.console)))
     }
 
+    /// If it has ended, what its console says from the first trouble on.
+    #[must_use]
+    pub fn last_words(&self) -> Vec<String> {
+        if self.ends_soon() { console::trouble(&console::tail(&self.console)) } else { Vec::new() }
+    }
+
     /// Its connection to somebody who listens for it.
     pub(super) fn accept(&self, listener: &UnixListener) -> Result<UnixStream, LparError> {
         let socket = |error| LparError::Io("a socket", error);
