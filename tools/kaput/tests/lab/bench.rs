@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ap_machine::Topology;
 use kaput::hosts::qemu;
@@ -14,7 +15,7 @@ use kaput::lab::owner::Owner;
 use kaput::lab::parts::Parts;
 use kaput::lab::prepared::LabFactory;
 use kaput::run::tools::Named;
-use vfio_linux::Driver;
+use vfio_linux::{Agent, Driver, Linux};
 
 /// A folder for LPARs, and what they are made from.
 pub(crate) struct Bench {
@@ -83,6 +84,18 @@ impl Bench {
         let parts = Parts { cpus: 1, ..self.parts() };
         Kept::new(parts, self.place.clone()).map_err(|error| error.to_string())
     }
+}
+
+/// The number of the system call.
+const EXIT_GROUP: u64 = 248;
+/// The first of the agent's threads that no host uses.
+pub(crate) const BESIDE: u32 = 40;
+/// How long a call of such a thread may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Ends the kernel of an LPAR: Linux panics when its process 1 ends.
+pub(crate) fn panic(agent: Arc<Agent>) {
+    _ = Linux::beside(agent, PATIENCE, BESIDE).call(EXIT_GROUP, [1, 0, 0, 0, 0, 0]);
 }
 
 /// An LPAR from its kernel on.

@@ -20,7 +20,7 @@ use serde_json::Value;
 use vfio_ap::control::Request;
 use vfio_linux::Linux;
 
-use crate::bench::Bench;
+use crate::bench::{BESIDE, Bench, PATIENCE};
 
 const SCENARIO: &str = r#"
 summary = "A guest under load"
@@ -34,9 +34,6 @@ mdev = { adapters = ["05", "06"], domains = ["33", "3a"] }
 /// The queue that comes and goes.
 const QUEUE: Apqn = Apqn::new(5, 0x3a);
 const DEVICE: &str = "/sys/devices/vfio_ap/matrix";
-/// Threads of the agent that nobody else uses.
-const BESIDE: u32 = 40;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is known of the queue, in the low two bits; the rest counts.
 const CHANGES: u64 = 0;

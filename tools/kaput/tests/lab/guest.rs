@@ -18,9 +18,8 @@ use kaput::run::{self, Options};
 use kaput::scenario::DriverName;
 use kaput::scenario::load::{self, Loaded};
 use vfio_ap::profile::Profile;
-use vfio_linux::Linux;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, panic};
 
 /// What makes sense on this driver, but the one that goes from host to host for a quarter of a minute.
 const RUN: [&str; 10] = [
@@ -40,10 +39,6 @@ const TOO_LONG: &str = "ping-pong";
 /// Name the kernel whose driver migrates, as that of the series v3, and the same with a stack that is filled.
 pub(crate) const MIGRATING: &str = "KAPUT_LAB_MIGRATING";
 pub(crate) const PATTERN: &str = "KAPUT_LAB_MIGRATING_PATTERN";
-
-/// The system call, and the first of the agent's threads that nobody else uses.
-const EXIT_GROUP: u64 = 248;
-const BESIDE: u32 = 40;
 
 /// How long after the LPAR's loss the verdict may come, on a machine that is kept from running.
 const SOON: Duration = Duration::from_secs(60);
@@ -203,10 +198,9 @@ async fn lose(tools: &Tools, loaded: &Loaded, (moment, is_now, host, fate): Loss
         match fate {
             Fate::Killed => signal("KILL")?,
             Fate::Hangs => signal("STOP")?,
-            // Linux panics when its process 1 ends.
             Fate::Panics => {
-                let linux = Linux::beside(agent.ok_or("the LPAR is gone")?, SOON, BESIDE);
-                _ = tokio::task::spawn_blocking(move || linux.call(EXIT_GROUP, [1, 0, 0, 0, 0, 0])).await;
+                let agent = agent.ok_or("the LPAR is gone")?;
+                _ = tokio::task::spawn_blocking(move || panic(agent)).await;
             }
         }
         Ok::<_, String>((Instant::now(), lpars))

@@ -2,15 +2,14 @@
 //! Hosts that come back as they were prepared: a case must not notice whether its host is the first or a copy.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ap_arch::{Apid, Apqn};
 use kaput::lab::hardware::LabHardware;
-use vfio_linux::{Driver, Linux, LinuxHost, Machine};
+use vfio_linux::{Driver, LinuxHost, Machine};
 use vfio_mig::conformance::{A, B, DeviceFactory, HostSetup};
 use vfio_mig::{AdapterFault, DeviceError, GuestCall, HostControl};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, panic};
 
 /// Of the kernel, what a case sees.
 const FILES: [&str; 4] = [
@@ -19,13 +18,6 @@ const FILES: [&str; 4] = [
     "/sys/devices/vfio_ap/matrix/a/matrix",
     "/sys/devices/vfio_ap/matrix/b/guest_matrix",
 ];
-
-/// Of s390x.
-const EXIT_GROUP: u64 = 248;
-/// How long it may take.
-const SOON: Duration = Duration::from_secs(20);
-/// Threads of the agent from here on are of nobody else.
-const BESIDE: u32 = 32;
 
 /// TAPQ of queue 04.0033.
 const TAPQ: GuestCall = GuestCall::Pqap { gr0: 0x0433, gr1: 0, gr2: 0 };
@@ -67,8 +59,7 @@ pub(crate) fn says_why_it_ended(bench: &Bench) -> Result<(), String> {
     if !host.complaints().map_err(words)?.is_empty() {
         return Err("a kernel that goes on has complained".to_owned());
     }
-    // Linux panics when its process 1 ends.
-    _ = Linux::beside(agent, SOON, BESIDE).call(EXIT_GROUP, [1, 0, 0, 0, 0, 0]);
+    panic(agent);
     let complaints = host.complaints().map_err(words)?;
     match &complaints[..] {
         [panic] if panic.what.starts_with("Kernel panic - not syncing: Attempted to kill init!") => Ok(()),
