@@ -15,6 +15,12 @@ const KNOWN: &[(&str, &str, &str, &str)] = &[
     ("use-after-free", "vfio_ap", "allocated by vfio_ap_mdev_probe", "stream-holds-no-device-reference"),
     ("use-after-free", "vfio_ap", "allocated by _vfio_alloc_device", "stream-holds-no-device-reference"),
     ("use-after-free", "vfio_ap", "freed by vfio_ap_resuming_write by krealloc", "reallocated-pointer-not-published"),
+    (
+        "use-after-free",
+        "vfio_ap_resuming_write",
+        "freed by vfio_ap_release_migration_data",
+        "l-inflight-write-outlives-session",
+    ),
     ("free", "vfio_ap", "allocated by vfio_ap_resuming_write", "error-path-frees-owned-buffer"),
     ("out-of-bounds", "vfio_ap", "kmalloc-8,", "short-header-write-starts-validation"),
     ("out-of-bounds", "vfio_ap", "kmalloc-16,", "short-header-write-starts-validation"),
