@@ -2,6 +2,7 @@
 //! Which finding a complaint of the kernel stands for. The table was written before anything hunted by it: it says what
 //! each finding must look like, by kind, function and object.
 
+use crate::Complaint;
 use crate::complaint::Key;
 
 /// Part of the kind, of the function and of the object, and the finding. The first that fits counts.
@@ -33,6 +34,18 @@ const KNOWN: &[(&str, &str, &str, &str)] = &[
     ("late success", "write", "", "l-inflight-write-outlives-session"),
 ];
 
+/// Part of the first line of a complaint that every kernel has, and whose it is.
+const ELSEWHERE: &[(&str, &str)] = &[(
+    "WARNING: at vfio_group_release+",
+    "not the driver's: VFIO warns where an allocation fails while a group is made",
+)];
+
+/// Whose a complaint is that is not the driver's, and why it is made.
+#[must_use]
+pub fn elsewhere(complaint: &Complaint) -> Option<&'static str> {
+    ELSEWHERE.iter().find(|(part, _)| complaint.what.contains(part)).map(|(_, why)| *why)
+}
+
 /// The finding that a complaint stands for.
 #[must_use]
 pub fn finding_of(key: &Key) -> Option<&'static str> {
@@ -51,5 +64,12 @@ mod tests {
         for (.., finding) in KNOWN {
             assert!(super::super::find(finding).is_some(), "{finding}");
         }
+    }
+
+    #[test]
+    fn what_vfio_warns_of_itself_is_not_the_drivers() {
+        let said = |what: &str| Complaint { what: what.to_owned(), report: Vec::new() };
+        assert!(elsewhere(&said("WARNING: at vfio_group_release+0x8c/0xb0, CPU#0: init/39")).is_some());
+        assert_eq!(elsewhere(&said("WARNING: at vfio_ap_mdev_probe+0x8c/0xb0, CPU#0: init/39")), None);
     }
 }

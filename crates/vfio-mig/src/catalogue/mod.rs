@@ -23,7 +23,7 @@ mod lab;
 mod later;
 mod review;
 
-pub use complaints::finding_of;
+pub use complaints::{elsewhere, finding_of};
 
 use std::fmt;
 

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use crate::Complaint;
-use crate::catalogue::finding_of;
+use crate::catalogue::{elsewhere, finding_of};
 
 /// Why a case ends before its end.
 pub(super) enum Stop {
@@ -32,14 +32,24 @@ impl Record {
         (self.calls.into_inner(), self.differs.into_inner(), self.complaints.into_inner())
     }
 
-    /// Something that a host's kernel found wrong with itself; once, however often it was found.
+    /// Something that a host's kernel found wrong with itself; once, however often it was found. What is not the
+    /// driver's is on record and does not count.
     pub(super) fn complaint(&self, host: &str, complaint: &Complaint) {
+        let lines = || complaint.short().into_iter().map(|line| format!("{host}: kernel: {line}"));
+        if let Some(why) = elsewhere(complaint) {
+            let why = format!("{host}: kernel: {why}");
+            let mut calls = self.calls.borrow_mut();
+            if !calls.contains(&why) {
+                calls.extend(lines().chain([why]));
+            }
+            return;
+        }
         let key = complaint.key();
         let known = finding_of(&key).map_or_else(|| "unknown".to_owned(), |id| format!("known as {id}"));
         let text = format!("{key} ({known})");
         let mut complaints = self.complaints.borrow_mut();
         if !complaints.contains(&text) {
-            self.calls.borrow_mut().extend(complaint.short().iter().map(|line| format!("{host}: kernel: {line}")));
+            self.calls.borrow_mut().extend(lines());
             complaints.push(text);
         }
     }

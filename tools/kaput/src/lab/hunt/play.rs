@@ -4,11 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use vfio_mig::catalogue::finding_of;
+use vfio_mig::catalogue::{elsewhere, finding_of};
 use vfio_mig::complaint::Key;
 use vfio_mig::conformance::{A, B, DeviceFactory, HostSetup, NoHost};
 use vfio_mig::sequence::{Act, Action, Done, Player, Sequence, Step, devices};
-use vfio_mig::{DeviceError, DeviceState};
+use vfio_mig::{Complaint, DeviceError, DeviceState};
 
 /// lockdep judges the order of locks from there on; it ends with its first report.
 pub(super) const ORDER: &str = "/sys/module/lockdep/parameters/prove_locking";
@@ -60,6 +60,10 @@ fn setup() -> HostSetup {
     let mut setup = HostSetup::source();
     setup.mdevs.retain(|mdev| mdev.name == A || mdev.name == B);
     setup
+}
+
+fn is_of_driver(complaint: &Complaint) -> bool {
+    elsewhere(complaint).is_none()
 }
 
 /// What counts as the same: the finding, or what is known of an unknown one.
@@ -116,7 +120,7 @@ pub fn play(factory: &dyn DeviceFactory, sequence: &Sequence) -> Result<Played, 
         // as long as some calls.
         let ends_round = matches!(step, Some(Step { action: Action::Again(_), .. }));
         if ends_round || round == 1 && at % LOOK == LOOK - 1 {
-            is_over |= host.complaints().is_ok_and(|complaints| !complaints.is_empty());
+            is_over |= host.complaints().is_ok_and(|complaints| complaints.iter().any(is_of_driver));
         }
         match step.map(|step| &step.action) {
             // When no allocation fails any more, all were tried.
@@ -128,7 +132,7 @@ pub fn play(factory: &dyn DeviceFactory, sequence: &Sequence) -> Result<Played, 
         }
     }
     drop(player);
-    for complaint in host.complaints().unwrap_or_default() {
+    for complaint in host.complaints().unwrap_or_default().into_iter().filter(is_of_driver) {
         if played.found.iter().all(|(key, _)| *key != complaint.key()) {
             played.found.push((complaint.key(), complaint.short()));
         }
