@@ -191,3 +191,109 @@ impl Sessions {
         is_write && done.result.is_ok() && self.0.contains(device)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vfio_mig::{Answered, Errno};
+
+    use super::*;
+
+    fn done(call: &str, result: Result<Answered, DeviceError>) -> Done {
+        Done { call: call.to_owned(), result, overtook: false, failed: false }
+    }
+
+    /// What is found when a call does not return: while a call of its device waits, or only one of another.
+    fn found(call: &str, waits: bool, elsewhere: bool) -> Option<String> {
+        let mut played = Played::default();
+        let hung = Err(DeviceError::Hung("it has not returned".to_owned()));
+        without_answer(&mut played, &done(call, hung), waits, elsewhere);
+        played.found.first().map(|(key, _)| format!("{}|{}|{}", key.kind, key.function, key.object))
+    }
+
+    #[test]
+    fn a_question_may_not_wait_whatever_else_does() {
+        for waits in [false, true] {
+            assert_eq!(found("get", waits, false).as_deref(), Some("no answer|get|"));
+            assert_eq!(found("on b: size", waits, false).as_deref(), Some("no answer|size|"));
+        }
+    }
+
+    #[test]
+    fn what_changes_a_session_may_wait_for_a_call_of_its_own_device_only() {
+        for call in ["set running", "close-device", "reset", "park at 16: write all, released"] {
+            assert_eq!(found(call, true, false), None, "{call}");
+            assert!(found(call, false, false).is_some(), "{call}");
+        }
+        let elsewhere = found("on b: set running", true, true);
+        assert_eq!(elsewhere.as_deref(), Some("no answer|set|a call of another device waits"));
+    }
+
+    #[test]
+    fn a_removal_may_wait_for_the_user_of_its_device_and_another_attribute_may_not() {
+        assert_eq!(found("echo 1 > @/remove", false, false), None);
+        assert!(found("on b: echo 1 > @/remove", true, true).is_some());
+        let making = found("fail 7: echo x > @/../mdev_supported_types/vfio_ap-passthrough/create", false, false);
+        assert_eq!(making.as_deref(), Some("no answer|create|a failing allocation"));
+    }
+
+    #[test]
+    fn an_answer_is_no_finding_not_even_an_error() {
+        for result in [Ok(Answered::Done), Err(Errno::EIO.into())] {
+            let mut played = Played::default();
+            without_answer(&mut played, &done("get", result), false, false);
+            assert!(played.found.is_empty());
+        }
+    }
+
+    /// Whether `released`, of a call that waited while these steps were answered, is a late success.
+    fn is_late(steps: &[(&str, bool)], released: &str, result: Result<Answered, DeviceError>) -> bool {
+        let mut sessions = Sessions::default();
+        for (text, succeeds) in steps {
+            let answer = if *succeeds { Ok(Answered::Stream(None)) } else { Err(Errno::EBUSY.into()) };
+            sessions.step(&text.parse().expect("a step"), &[done(text, answer)], true);
+        }
+        sessions.step(&"release".parse().expect("a step"), &[], false);
+        sessions.is_late(&done(released, result))
+    }
+
+    const WRITE: &str = "park at 16: write all, released";
+
+    #[test]
+    fn a_write_that_is_accepted_after_its_session_is_late() {
+        for end in ["set running", "set stop", "reset"] {
+            assert!(is_late(&[("set resuming", true), (end, true)], WRITE, Ok(Answered::Written(80))), "{end}");
+        }
+        assert!(is_late(&[("on b: reset", true)], &format!("on b: {WRITE}"), Ok(Answered::Written(80))));
+    }
+
+    #[test]
+    fn a_write_is_in_time_when_it_is_refused_or_its_session_did_not_end() {
+        let written = || Ok(Answered::Written(80));
+        assert!(!is_late(&[("set running", true)], WRITE, Err(Errno::ENXIO.into())));
+        assert!(!is_late(&[("set running", false)], WRITE, written()));
+        assert!(!is_late(&[("on b: set running", true)], WRITE, written()));
+        assert!(!is_late(&[("set running", true), ("set resuming", true)], WRITE, written()));
+        assert!(!is_late(&[("set running", true)], "park at 0: read 64, released", Ok(Answered::Bytes(vec![1]))));
+        assert!(!is_late(&[("set running", true)], "write all", written()));
+    }
+
+    #[test]
+    fn what_waited_before_says_nothing_of_what_waits_next() {
+        let mut sessions = Sessions::default();
+        let step = |text: &str| text.parse::<Step>().expect("a step");
+        sessions.step(&step("set running"), &[done("set running", Ok(Answered::Stream(None)))], true);
+        sessions.step(&step("release"), &[], false);
+        sessions.step(&step("get"), &[], false);
+        assert!(!sessions.is_late(&done(WRITE, Ok(Answered::Written(80)))));
+    }
+
+    #[test]
+    fn nothing_is_found_on_the_correct_driver() {
+        let factory = vfio_ap::model::ModelFactory::corrected();
+        let text = "set resuming\npark at 16: write all\nrelease\nset running\non b: get\nwrite all\nclose\nreset\n";
+        let sequence: Sequence = text.parse().expect("steps");
+        let played = play(&factory, &sequence).expect("a host");
+        assert!(played.found.is_empty() && !played.hangs, "{:?}", played.found);
+        assert_eq!(played.steps, sequence.0.len());
+    }
+}
