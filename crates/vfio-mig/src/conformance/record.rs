@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use super::recording::{Recorder, Recording};
 use crate::Complaint;
 use crate::catalogue::{elsewhere, finding_of};
 
@@ -24,9 +25,27 @@ pub(super) struct Record {
     calls: RefCell<Vec<String>>,
     differs: RefCell<Vec<String>>,
     complaints: RefCell<Vec<String>>,
+    recorder: Option<RefCell<Recorder>>,
 }
 
 impl Record {
+    /// One that is a recording too, of a device whose stream is this.
+    pub(super) fn recording(own: Vec<u8>) -> Self {
+        Self { recorder: Some(RefCell::new(Recorder::new(own))), ..Self::default() }
+    }
+
+    /// The recording, if it is one.
+    pub(super) fn into_recording(self) -> Option<Recording> {
+        self.recorder.map(|recorder| recorder.into_inner().finish())
+    }
+
+    /// Says something to the recorder, if there is one.
+    pub(super) fn note_step(&self, says: impl FnOnce(&mut Recorder)) {
+        if let Some(recorder) = &self.recorder {
+            says(&mut recorder.borrow_mut());
+        }
+    }
+
     /// The calls, what differs, and what kernels complained about.
     pub(super) fn into_parts(self) -> (Vec<String>, Vec<String>, Vec<String>) {
         (self.calls.into_inner(), self.differs.into_inner(), self.complaints.into_inner())

@@ -43,6 +43,11 @@ impl<'a> Script<'a> {
         Self { factory, driver, needs, must_be_expendable, record: Record::default() }
     }
 
+    /// The same as a recording, of a device whose stream is this.
+    pub(super) fn recorded(self, own: Vec<u8>) -> Self {
+        Self { record: Record::recording(own), ..self }
+    }
+
     pub(super) fn into_record(self) -> Record {
         self.record
     }
@@ -66,6 +71,7 @@ impl<'a> Script<'a> {
         if self.must_be_expendable && !capabilities.has(Capability::Expendable) {
             return Err(Stop::Skip("it could wreck a real kernel: ask for it".to_owned()));
         }
+        self.record.note_step(|recorder| recorder.host(setup));
         Ok(Side::new(&self.record, name, host))
     }
 

@@ -9,6 +9,8 @@ use ap_arch::{Apqn, FunctionCode, Gr0, HwInfo, Mask256, Matrix, QciBlock, QueueS
 use super::answer::{Answer, Show};
 use super::fixture::A;
 use super::record::{Record, Stop};
+use super::recording::Recorder;
+use crate::sequence::Act;
 use crate::{DeviceError, DeviceState, GuestCall, GuestReply, HostControl, LogLevel, MigrationDevice, StreamId};
 
 /// One host in a case. Migration calls are those of device A.
@@ -57,7 +59,13 @@ impl<'s> Side<'s> {
             }
         };
         self.record.call(format!("{}: {call} = {answer}", self.name));
+        self.record.note_step(|recorder| recorder.answer(&answer.to_string()));
         Ok(answer)
+    }
+
+    /// Before a call: what of it a recording has.
+    fn step(&self, says: impl FnOnce(&mut Recorder)) {
+        self.record.note_step(says);
     }
 
     /// A call that is not what the case is about and must succeed: otherwise the case says nothing about the device.
@@ -67,7 +75,12 @@ impl<'s> Side<'s> {
     }
 
     pub(super) fn set(&self, state: DeviceState) -> Result<Answer<Option<StreamId>>, Stop> {
-        self.answer(&format!("S:->{state}"), self.device().set_state(state))
+        self.step(|recorder| recorder.act(Act::Set(state)));
+        let answer = self.answer(&format!("S:->{state}"), self.device().set_state(state))?;
+        if let Answer::Done(Some(stream)) = answer {
+            self.step(|recorder| recorder.opened(stream));
+        }
+        Ok(answer)
     }
 
     pub(super) fn reach(&self, state: DeviceState) -> Result<(), Stop> {
@@ -82,14 +95,17 @@ impl<'s> Side<'s> {
     }
 
     pub(super) fn state(&self) -> Result<Answer<DeviceState>, Stop> {
+        self.step(|recorder| recorder.act(Act::Get));
         self.answer("get_state", self.device().state())
     }
 
     pub(super) fn size(&self) -> Result<Answer<u64>, Stop> {
+        self.step(|recorder| recorder.act(Act::Size));
         self.answer("data_size", self.device().data_size())
     }
 
     pub(super) fn read(&self, stream: StreamId, length: usize) -> Result<Answer<Vec<u8>>, Stop> {
+        self.step(|recorder| recorder.of_stream(stream, Act::Read(length)));
         self.answer(&format!("R({length})"), self.device().read(stream, length))
     }
 
@@ -108,49 +124,60 @@ impl<'s> Side<'s> {
     }
 
     pub(super) fn write(&self, stream: StreamId, bytes: &[u8]) -> Result<Answer<usize>, Stop> {
+        self.step(|recorder| recorder.write(stream, bytes));
         self.answer(&format!("W({} bytes)", bytes.len()), self.device().write(stream, bytes))
     }
 
     pub(super) fn read_at(&self, stream: StreamId, length: usize) -> Result<Answer<Vec<u8>>, Stop> {
+        self.step(|recorder| recorder.outside("pread"));
         self.answer(&format!("pread({length}, 0)"), self.device().read_at(stream, 0, length))
     }
 
     pub(super) fn write_at(&self, stream: StreamId, bytes: &[u8]) -> Result<Answer<usize>, Stop> {
+        self.step(|recorder| recorder.outside("pwrite"));
         self.answer(&format!("pwrite({} bytes, 0)", bytes.len()), self.device().write_at(stream, 0, bytes))
     }
 
     pub(super) fn read_faulting(&self, stream: StreamId, length: usize, valid: usize) -> Result<Answer<Vec<u8>>, Stop> {
         let call = format!("R({length}), buffer mapped for {valid}");
+        self.step(|recorder| recorder.outside(&call));
         self.answer(&call, self.device().read_faulting(stream, length, valid))
     }
 
     pub(super) fn write_faulting(&self, stream: StreamId, bytes: &[u8], valid: usize) -> Result<Answer<usize>, Stop> {
         let call = format!("W({} bytes), buffer mapped for {valid}", bytes.len());
+        self.step(|recorder| recorder.outside(&call));
         self.answer(&call, self.device().write_faulting(stream, bytes, valid))
     }
 
     pub(super) fn close(&self, stream: StreamId) -> Result<Answer<()>, Stop> {
+        self.step(|recorder| recorder.of_stream(stream, Act::Close));
         self.answer("close", self.device().close(stream))
     }
 
     pub(super) fn reset(&self) -> Result<Answer<()>, Stop> {
+        self.step(|recorder| recorder.act(Act::Reset));
         self.answer("VFIO_DEVICE_RESET", self.device().reset())
     }
 
     pub(super) fn close_device(&self) -> Result<Answer<()>, Stop> {
+        self.step(|recorder| recorder.act(Act::CloseDevice));
         self.answer("close the device", self.device().close_device())
     }
 
     pub(super) fn open_device(&self) -> Result<Answer<()>, Stop> {
+        self.step(|recorder| recorder.act(Act::Open));
         self.answer("open the device", self.device().open())
     }
 
     pub(super) fn sysfs(&self, path: &str, value: &str) -> Result<Answer<()>, Stop> {
         let shown: String = value.chars().take(24).collect();
+        self.step(|recorder| recorder.echo(value, path));
         self.answer(&format!("echo {shown} > {path}"), self.host.sysfs_write(path, value))
     }
 
     pub(super) fn read_sysfs(&self, path: &str) -> Result<Answer<String>, Stop> {
+        self.step(|recorder| recorder.outside(path));
         self.answer(&format!("cat {path}"), self.host.sysfs_read(path))
     }
 
@@ -163,12 +190,19 @@ impl<'s> Side<'s> {
     pub(super) fn ap_config(&self, matrix: &Matrix) -> Result<Answer<()>, Stop> {
         let Matrix { adapters, domains, control_domains } = matrix;
         let value = format!("{adapters},{domains},{control_domains}");
-        let answer = self.host.sysfs_write("/sys/devices/vfio_ap/matrix/a/ap_config", &value);
+        let path = "/sys/devices/vfio_ap/matrix/a/ap_config";
+        self.step(|recorder| recorder.echo(&value, path));
+        let answer = self.host.sysfs_write(path, &value);
         let call = format!("ap_config of a := {:?} x {:?}, {:?}", adapters, domains, control_domains);
         self.answer(&call, answer)
     }
 
     pub(super) fn guest(&self, mdev: &str, call: &GuestCall) -> Result<GuestReply, Stop> {
+        self.step(|recorder| recorder.outside(&format!("the guest's {}", name_of(call))));
+        self.ask_guest(mdev, call)
+    }
+
+    fn ask_guest(&self, mdev: &str, call: &GuestCall) -> Result<GuestReply, Stop> {
         let reply = self.host.guest_execute(mdev, call);
         let text = match (&reply, call) {
             (Ok(reply), _) => format!("rc {:02x}", QueueStatus::from_gr1(reply.gr1).response().0),
@@ -185,10 +219,10 @@ impl<'s> Side<'s> {
         Ok((QueueStatus::from_gr1(reply.gr1), HwInfo(reply.gr2)))
     }
 
-    /// What the guest sees of its configuration.
+    /// What the guest sees of its configuration, which sysfs shows as well.
     pub(super) fn qci(&self, mdev: &str) -> Result<Matrix, Stop> {
         let gr0 = Gr0::pqap(FunctionCode::QCI, Apqn::default()).0;
-        let reply = self.guest(mdev, &GuestCall::Pqap { gr0, gr1: 0, gr2: 0x1000 })?;
+        let reply = self.ask_guest(mdev, &GuestCall::Pqap { gr0, gr1: 0, gr2: 0x1000 })?;
         let block: [u8; QciBlock::SIZE] =
             reply.data.try_into().map_err(|_| Stop::Broken("QCI stored no block".to_owned()))?;
         Ok(QciBlock::from_bytes(&block).matrix)
@@ -207,6 +241,7 @@ impl<'s> Side<'s> {
 
     /// Error lines of the log since the last time this was asked.
     pub(super) fn errors(&self) -> Result<Vec<String>, Stop> {
+        self.step(|recorder| recorder.outside("the driver's log"));
         let lines = self.host.log(self.log_mark.get()).map_err(|error| Stop::Broken(error.to_string()))?;
         self.log_mark.set(lines.last().map_or(self.log_mark.get(), |line| line.number + 1));
         Ok(lines.into_iter().filter(|line| line.level == LogLevel::Error).map(|line| line.text).collect())
@@ -214,6 +249,7 @@ impl<'s> Side<'s> {
 
     /// How often the driver reset a queue.
     pub(super) fn resets(&self, adapter: u8, domain: u8) -> Result<u64, Stop> {
+        self.step(|recorder| recorder.outside("the number of resets of each queue"));
         let counts = self.host.reset_counts().map_err(|error| Stop::Broken(error.to_string()))?;
         Ok(counts.get(&Apqn::new(adapter, domain)).copied().unwrap_or_default())
     }
@@ -246,8 +282,16 @@ impl<'s> Side<'s> {
         format_of(&self.full()?)
     }
 
+    /// What the driver's uninitialised memory holds. A kernel has what it has.
+    pub(super) fn poison(&self, poison: &Matrix) -> Result<(), Stop> {
+        let call = format!("uninitialised memory holds {}, where that can be chosen", text_of(poison));
+        let answer = self.answer(&call, self.host.set_poison(poison))?;
+        self.must(answer, &call)
+    }
+
     /// Waits for nothing: other errors of the host are the test's own.
     pub(super) fn host_call(&self, call: &str, result: Result<(), DeviceError>) -> Result<(), Stop> {
+        self.step(|recorder| recorder.outside(call));
         let answer = self.answer(call, result)?;
         self.must(answer, call)
     }

@@ -10,6 +10,7 @@ use vfio_ap::profile::Profile;
 use vfio_mig::catalogue::{self, Finding, Group};
 use vfio_mig::conformance::{CaseResult, Options, Verdict, run};
 
+use crate::conformance::evidence::Later;
 use crate::conformance::{evidence, human, unmodelled};
 use crate::report::text::paragraph;
 
@@ -99,15 +100,31 @@ pub fn screen(finding: &Finding, scenarios: &[String]) -> String {
 /// What no kernel was asked for.
 pub(super) const NOT_ASKED: &str = "No case has shown it on a real driver yet.";
 
-/// Which versions of the driver have it.
+/// Which versions of the driver have it, as far as that is known: v1 and v2 were not looked at.
 #[must_use]
-pub const fn versions(id: &str) -> &'static str {
-    match id.as_bytes() {
-        b"l-user-copy-under-global-lock" | b"l-inflight-write-outlives-session" => {
-            "Read in the code after the posted series, and in v3 and v4 as well."
+pub fn versions(id: &str) -> &'static str {
+    match evidence::of(id).map(|seen| seen.later) {
+        Some(Later::Fixed) => {
+            "In v3 and in v4, which has the same code; not in the code after them, which has not been posted. Whether v1 \
+             and v2 have it is not known."
         }
-        [b'l', b'-', ..] => "Read in the code after the posted series, which has not been posted.",
-        _ => "In v3 and in v4, which has the same code.",
+        Some(Later::Still) => {
+            "In v3, in v4, which has the same code, and in the code after them, which has not been posted. Whether v1 and \
+             v2 have it is not known."
+        }
+        Some(Later::Changed) => {
+            "In v3 and in v4, which has the same code; the code after them, which has not been posted, does something \
+             else there. Whether v1 and v2 have it is not known."
+        }
+        Some(Later::NotApplicable) => {
+            "In v3 and in v4, which has the same code; the code after them, which has not been posted, has nothing that \
+             could have it. Whether v1 and v2 have it is not known."
+        }
+        Some(Later::Neither) => "In no version that was looked at: a false alarm.",
+        Some(Later::Only) => "Read in the code after v4, which has not been posted; not in v3 or v4.",
+        Some(Later::NotSeen) | None => {
+            "In v3 and in v4, which has the same code. Whether v1, v2 or the code after v4 have it is not known."
+        }
     }
 }
 

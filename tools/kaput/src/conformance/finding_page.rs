@@ -85,8 +85,9 @@ pub fn page(finding: &Finding) -> String {
             _ = writeln!(page, "{}", wrapped(&format!("{}, case `{}`{runs}:", seen.kernel, seen.case)));
             block(&mut page, &seen.said.join("\n"));
             _ = writeln!(page, "\n`kaput lab run --only {}` asks your kernel.", seen.case);
-            if program::race_of(id).is_some() {
-                _ = writeln!(page, "`kaput explain {id} --c` prints a C program that needs nothing else.");
+            match program::of(id) {
+                Ok(_) => _ = writeln!(page, "`kaput explain {id} --c` prints a C program that needs nothing else."),
+                Err(error) => _ = writeln!(page, "\n{}", wrapped(&format!("{error}."))),
             }
         }
         Some(seen) => _ = writeln!(page, "{}", wrapped(&seen.not_shown)),

@@ -90,8 +90,7 @@ fn matrix_from_zero(script: &Script<'_>) -> Result<(), Stop> {
     let bytes = full(script)?;
     for poison in [matrix(&[7], &[], &[0x55]), matrix(&[6], &[], &[])] {
         let side = script.destination()?;
-        let filled = format!("uninitialised memory holds {}, where that can be chosen", text_of(&poison));
-        side.host_call(&filled, side.host.set_poison(&poison))?;
+        side.poison(&poison)?;
         let (_, answer) = offer(&side, &bytes)?;
         script.expect("write of the whole stream", answer, &bytes.len().to_string(), &[])?;
         side.reach(RUNNING)?;
@@ -179,8 +178,7 @@ fn adapter_and_domain(script: &Script<'_>) -> Result<(), Stop> {
 
 fn uninvolved(script: &Script<'_>) -> Result<(), Stop> {
     let side = script.source()?;
-    let filled = "uninitialised memory holds adapter 06, where that can be chosen";
-    side.host_call(filled, side.host.set_poison(&matrix(&[6], &[], &[])))?;
+    side.poison(&matrix(&[6], &[], &[]))?;
     let apqn = Apqn::new(6, 0x33);
     send(&side, B, apqn)?;
     side.host_call("time passes", side.host.pass_time(1_000_000))?;
