@@ -12,6 +12,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 use vfio_ap::control::QueueName;
+use vfio_ap::profile::Profile;
 use vfio_ap::{HostConfig, MdevConfig};
 
 /// The mediated device's name unless the scenario has another: the same on both hosts, as a migration requires.
@@ -51,6 +52,9 @@ pub struct HostSpec {
     /// A named set of defects and options.
     #[serde(default)]
     pub profile: Option<String>,
+    /// The profile that the scenario's driver has, for a host without one.
+    #[serde(skip)]
+    pub of_driver: Option<Profile>,
     /// Whether a stream in format 0 is accepted.
     #[serde(default)]
     pub accept_format_0: bool,
@@ -130,7 +134,7 @@ impl HostSpec {
             without_vfio_ap: false,
             without_migration: false,
             defects: self.defects.iter().map(|name| name.get_ref().clone()).collect(),
-            profile: self.profile.clone(),
+            profile: self.profile.clone().or_else(|| self.of_driver.map(|profile| profile.name().to_owned())),
             accept_format_0: self.accept_format_0,
             host_is_secure: self.host_is_secure,
             guest_is_secure: self.guest_is_secure,

@@ -293,10 +293,8 @@ pub struct Hop<'a> {
 impl Scenario {
     /// Puts this driver between the hosts.
     pub fn choose(&mut self, driver: DriverName) {
-        if let DriverName::Model(Some(profile)) = driver {
-            let hosts = self.hosts.values_mut();
-            hosts.for_each(|host| _ = host.profile.get_or_insert_with(|| profile.name().to_owned()));
-        }
+        let profile = if let DriverName::Model(profile) = driver { profile } else { None };
+        self.hosts.values_mut().for_each(|host| host.of_driver = profile);
         self.driver = driver;
     }
 

@@ -58,8 +58,7 @@ pub enum LparError {
         why: String,
     },
     /// The plugin does not speak as this program does.
-    #[error("the plugin {} is of another build than this program", plugin.display())]
-    #[diagnostic(help("`cargo xtask build` builds both; in a package both have the same version"))]
+    #[error("the plugin {} is of another build than this program: `cargo xtask build` builds both", plugin.display())]
     OtherBuild {
         /// The plugin.
         plugin: PathBuf,

@@ -62,6 +62,15 @@ fn a_good_scenario_reads_as_it_is_meant() {
 }
 
 #[test]
+fn the_driver_that_was_chosen_last_counts() {
+    let mut scenario = read(GOOD).expect("good").scenario;
+    for (name, expected) in [("model:v3", Some("v3")), ("model:later", Some("later")), ("lab", None)] {
+        scenario.choose(name.parse().expect("a driver"));
+        assert_eq!(scenario.host("A").expect("host A").config("A").profile.as_deref(), expected);
+    }
+}
+
+#[test]
 fn a_seed_reaches_every_host_that_has_none() {
     let own = GOOD.replace("domains = [\"33\"] }\n\n[[mig", "domains = [\"33\"], seed = 7 }\n\n[[mig");
     for (text, seeds) in [(GOOD, [Some(0x2a), Some(0x2b)]), (own.as_str(), [Some(0x2a), Some(7)])] {
