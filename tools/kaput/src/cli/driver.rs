@@ -15,8 +15,8 @@ use crate::scenario::load::Loaded;
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Options {
-    /// The driver between the hosts: model; model:PROFILE, as it imitates a driver; lab, the real one of the kernel that
-    /// `cargo xtask lab` built; or lab:BZIMAGE, that of yours [default: the scenario's]
+    /// The driver between the hosts: model; model:PROFILE, as it imitates a driver; lab, the real one of the kernel
+    /// that `cargo xtask lab` built; or lab:BZIMAGE, that of yours [default: the scenario's]
     #[arg(long, value_name = "DRIVER")]
     driver: Option<DriverName>,
     /// The agent for an LPAR [default: kaput-agent next to this program]

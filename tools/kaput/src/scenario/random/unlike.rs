@@ -43,8 +43,9 @@ impl Generator {
         let control = if self.random.random_bool(0.5) { others } else { BTreeSet::new() };
         let hops = self.random.random_range(1..HOSTS.len()).min(most_hops.max(1));
         let mut text = format!(
-            "# Nobody knows what must happen: another driver says it.\nsummary = \"Seed {:x}, scenario {}: two drivers do \
-             the same\"\ntags = [\"soak\"]\n\n[guest]\nsuites = [{SUITES}]\n",
+            "# Nobody knows what must happen: another driver says it.\n\
+             summary = \"Seed {:x}, scenario {}: two drivers do the same\"\n\
+             tags = [\"soak\"]\n\n[guest]\nsuites = [{SUITES}]\n",
             self.seed, self.made
         );
         let given = (list(&adapters), list(&domains), list(&control));
