@@ -97,7 +97,7 @@ impl Body {
                 let number = self.thread(&plain(device, act, Some("p")), "");
                 let from = if matches!(act, Act::Read(_)) { READ } else { "bytes" };
                 self.line(&format!(
-                    "c{number}.faults = -1, pthread_create(&c{number}.thread, 0, call{number}, {from}), usleep(300000);"
+                    "c{number}.fd = -1, pthread_create(&c{number}.thread, 0, call{number}, {from}), usleep(300000);"
                 ));
             }
             Action::Release if self.ended < self.calls => self.release(),

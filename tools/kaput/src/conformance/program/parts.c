@@ -41,27 +41,25 @@ long close_device(struct device *d) {
 }
 //= watch
 #include <pthread.h>
-void *watch(void *none) {
-	return sleep(60), puts("SHOWN: a call does not return"), _exit(1), none;
-}
+void *watch(void *none) { return sleep(60), puts("SHOWN: a call does not return"), _exit(1), none; }
 //= park
+#include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-struct call { long at; int faults; char *buffer; pthread_t thread; } c1, c2;
+struct call { long at; int fd; char *buffer; pthread_t thread; } c1, c2;
 void park(struct call *c, void *(*does)(void *), long at) { // where byte `at` is not there yet
 	char *page = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	long api[3] = { 0xaa }, range[4] = { (long)page + 4096, 4096, 1 }, fault[4];
-	*c = (struct call) { at, syscall(SYS_userfaultfd, 0), page + 4096 - at, 0 };
-	ioctl(c->faults, 0xc018aa3f, api), ioctl(c->faults, 0xc020aa00, range);
+	long api[3] = { 0xaa }, range[4] = { (long)page + 4096, 4096, 1 };
+	*c = (struct call) { at, syscall(SYS_userfaultfd, O_NONBLOCK), page + 4096 - at, 0 };
+	ioctl(c->fd, 0xc018aa3f, api), ioctl(c->fd, 0xc020aa00, range);
 	pthread_create(&c->thread, 0, does, memcpy(c->buffer, bytes, at));
-	if (read(c->faults, fault, sizeof fault) < 0) perror("userfaultfd");
+	if (poll(&(struct pollfd) { c->fd, POLLIN, 0 }, 1, 5000) < 1) puts("it does not wait there");
 }
 long end(struct call *c) { // UFFDIO_COPY gives the bytes that it waits for
-	long copy[5] = { (long)c->buffer + c->at, (long)bytes + c->at, 4096 };
 	void *result = 0;
-	ioctl(c->faults, 0xc028aa03, copy), pthread_join(c->thread, &result);
-	return (long)result;
+	ioctl(c->fd, 0xc028aa03, (long[5]) { (long)c->buffer + c->at, (long)bytes + c->at, 4096 });
+	return pthread_join(c->thread, &result), (long)result;
 }
 //= fail
 long fail(int number, const char *path, const char *value) { // in the allocation of this number
