@@ -19,7 +19,8 @@ pub(crate) fn overlook(context: &Context, bytes: &mut [u8]) {
     }
     if format == StreamFormat::Posted && length_field_is_unused(context) {
         let queues = u32::from_be_bytes(std::array::from_fn(|i| bytes[i]));
-        if bytes[8..16] == [0; 8] {
+        // The posted driver has both defects: its first write goes by the count alone, and there is no second one.
+        if bytes[8..16] == [0; 8] || sizes_may_disagree(context) {
             bytes[8..16].copy_from_slice(&format.stream_size(queues).to_be_bytes());
         }
     }
@@ -49,6 +50,11 @@ pub(crate) fn is_taken_at_every_read(context: &Context) -> bool {
 /// Whether the length field of format 0 is left zero by the source and not looked at if it is zero.
 pub(crate) fn length_field_is_unused(context: &Context) -> bool {
     context.defects.on(Defect::ConfigSzNeverSet)
+}
+
+/// Whether a header whose length field contradicts its count is taken.
+pub(crate) fn sizes_may_disagree(context: &Context) -> bool {
+    context.defects.on(Defect::RedundantSizeFieldsDisagree)
 }
 
 /// The header of a stream as the imitated driver writes it.

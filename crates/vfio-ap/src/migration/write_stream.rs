@@ -247,11 +247,7 @@ impl WriteStream {
         let total = match StreamHeader::decode(first, self.context.behaviour.accept_format_0) {
             Ok(None) => return Ok(None),
             Ok(Some(header)) => header.stream_size(),
-            Err(StreamError::DeclaredSize { declared, .. })
-                if self.context.defects.on(Defect::RedundantSizeFieldsDisagree) =>
-            {
-                declared
-            }
+            Err(StreamError::DeclaredSize { declared, .. }) if quirk::sizes_may_disagree(&self.context) => declared,
             Err(error @ StreamError::TooManyQueues(_)) => {
                 let as_size = session.position > 0 && self.context.defects.on(Defect::SizeLimitErrorBecomesSize);
                 let reason = "the error of the size check, taken for a size, is too much memory";

@@ -255,3 +255,19 @@ fn a_first_write_of_no_bytes_is_answered_as_the_posted_driver_was_seen_to_answer
     assert_eq!(host.w(stream, &[]), Ok(0));
     assert_eq!(host.guest_of(A), ap_arch::Matrix::EMPTY);
 }
+
+#[test]
+fn a_whole_stream_goes_by_its_count_alone_as_the_posted_driver_was_seen_to_go() {
+    let posted = |mut config: crate::HostConfig| {
+        config.profile = Some("v3".to_owned());
+        crate::Host::new(config).unwrap()
+    };
+    for length in [0, 1, 16, 1 << 40] {
+        let mut full = posted(config()).full();
+        full[8..16].copy_from_slice(&u64::to_be_bytes(length));
+        let target = posted(destination_config());
+        let stream = target.open_stream(RESUMING);
+        assert_eq!(target.w(stream, &full), Ok(full.len()), "a length of {length}");
+        assert_eq!(target.guest_of(A).queue_count(), 4);
+    }
+}
