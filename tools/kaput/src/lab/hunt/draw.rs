@@ -24,7 +24,7 @@ const STREAM: usize = 112;
 /// A long copy.
 const PAGE: usize = 4096;
 /// The most allocations that a call of the driver makes, about.
-const ALLOCATIONS: u32 = 80;
+pub(super) const ALLOCATIONS: u32 = 80;
 /// Up to here places of bytes are drawn: structures begin with what matters.
 const AREAS: [usize; 4] = [8, 16, 32, STREAM];
 /// Adapter 04 and domain 0033 are left, no control domain.
