@@ -5,10 +5,10 @@
 use std::time::Instant;
 
 use vfio_mig::conformance::DeviceFactory;
-use vfio_mig::sequence::{Action, Sequence, Step};
+use vfio_mig::sequence::{Act, Action, Sequence, Step};
 
 use super::draw::ALLOCATIONS;
-use super::play::{Played, name, play};
+use super::play::{EXTRA, Played, name, play};
 
 /// Sequences that shrinking tries at most.
 const TRIES: usize = 32;
@@ -64,13 +64,21 @@ pub(super) fn shrink(
 /// The same where another allocation fails each time, if one fails: its number is another on the next host.
 fn of_any_allocation(sequence: &Sequence) -> Option<Sequence> {
     let mut any = sequence.clone();
-    let mut numbered = 0;
+    let (mut numbered, mut creates) = (0, false);
     for step in &mut any.0 {
         match &mut step.action {
             Action::Again(_) => return None,
-            Action::Fail(number, _) => numbered += usize::from(number.take().is_some()),
+            Action::Fail(number, act) => {
+                numbered += usize::from(number.take().is_some());
+                creates |= matches!(act, Act::Echo { value, .. } if value == EXTRA);
+            }
             _ => {}
         }
+    }
+    if creates {
+        // It may be made although an allocation failed.
+        let remove = Act::Echo { value: "1".to_owned(), path: format!("@/../{EXTRA}/remove") };
+        any.0.push(Step { device: None, action: Action::Plain(remove) });
     }
     any.0.push(Step { device: None, action: Action::Again(ALLOCATIONS) });
     (numbered == 1).then_some(any)
@@ -85,6 +93,9 @@ mod tests {
         let read = |text: &str| text.parse::<Sequence>().expect("steps");
         let any = of_any_allocation(&read("get\nfail 58: set resuming\n"));
         assert_eq!(any, Some(read("get\nfail #: set resuming\nagain 80\n")));
+        let creates = format!("fail 58: echo {EXTRA} > @/create\n");
+        let any = format!("fail #: echo {EXTRA} > @/create\necho 1 > @/../{EXTRA}/remove\nagain 80\n");
+        assert_eq!(of_any_allocation(&read(&creates)), Some(read(&any)));
         for other in ["get\n", "fail 5: get\nfail 6: get\n", "fail #: get\nagain 80\n"] {
             assert_eq!(of_any_allocation(&read(other)), None, "{other}");
         }
