@@ -105,20 +105,20 @@ pub(super) const NOT_ASKED: &str = "No case has shown it on a real driver yet.";
 pub fn versions(id: &str) -> &'static str {
     match evidence::of(id).map(|seen| seen.later) {
         Some(Later::Fixed) => {
-            "In v3 and in v4, which has the same code; not in the code after them, which has not been posted. Whether v1 \
-             and v2 have it is not known."
+            "In v3 and in v4, which has the same code; not in the code after them, which has not been posted. Whether \
+             v1 and v2 have it is not known."
         }
         Some(Later::Still) => {
-            "In v3, in v4, which has the same code, and in the code after them, which has not been posted. Whether v1 and \
-             v2 have it is not known."
+            "In v3, in v4, which has the same code, and in the code after them, which has not been posted. Whether v1 \
+             and v2 have it is not known."
         }
         Some(Later::Changed) => {
             "In v3 and in v4, which has the same code; the code after them, which has not been posted, does something \
              else there. Whether v1 and v2 have it is not known."
         }
         Some(Later::NotApplicable) => {
-            "In v3 and in v4, which has the same code; the code after them, which has not been posted, has nothing that \
-             could have it. Whether v1 and v2 have it is not known."
+            "In v3 and in v4, which has the same code; the code after them, which has not been posted, has nothing \
+             that could have it. Whether v1 and v2 have it is not known."
         }
         Some(Later::Neither) => "In no version that was looked at: a false alarm.",
         Some(Later::Only) => "Read in the code after v4, which has not been posted; not in v3 or v4.",

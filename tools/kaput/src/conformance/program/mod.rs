@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A case as a C program that stands alone, for people who will not install kaput: as the first program of an LPAR, or
-//! as root on a host whose adapters 04 to 07 nobody needs. The kernel's log, or a line that begins with `SHOWN`, has the
-//! finding. A case of races is calls already; of another one the calls are taken that it makes on the model of v3.
+//! as root on a host whose adapters 04 to 07 nobody needs. The kernel's log, or a line that begins with `SHOWN`, has
+//! the finding. A case of races is calls already; of another one the calls are taken that it makes on the model of v3.
 
 mod body;
 mod judge;

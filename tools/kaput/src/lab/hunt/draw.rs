@@ -71,8 +71,8 @@ enum Kind {
     Fail,
 }
 
-/// All kinds, and how likely each is where it can be done: what moves the device is likelier than what asks it. Then the
-/// same while a call waits: what asks, and what ends its session, tells whether it holds up others or is held up.
+/// All kinds, and how likely each is where it can be done: what moves the device is likelier than what asks it. Then
+/// the same while a call waits: what asks, and what ends its session, tells whether it holds up others or is held up.
 const KINDS: [(Kind, [u32; 2]); 15] = [
     (Kind::State, [4, 4]),
     (Kind::Question, [1, 3]),

@@ -55,7 +55,7 @@ pub struct Evidence {
 
 /// All that there is, by the finding's id; nothing if the file were damaged, which a test excludes.
 static ALL: LazyLock<BTreeMap<String, Evidence>> =
-    LazyLock::new(|| toml::from_str(include_str!("evidence.toml")).unwrap_or_default());
+    LazyLock::new(|| toml::from_str(include_str!("../evidence.toml")).unwrap_or_default());
 
 /// All of it, by the findings' ids.
 #[must_use]
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn evidence_is_of_findings_and_cases_that_there_are_and_says_what_was_seen_or_why_not() {
-        let all: BTreeMap<String, Evidence> = toml::from_str(include_str!("evidence.toml")).expect("TOML");
+        let all: BTreeMap<String, Evidence> = toml::from_str(include_str!("../evidence.toml")).expect("TOML");
         let cases = vfio_mig::conformance::cases();
         for (id, evidence) in &all {
             let covers = |case: &vfio_mig::conformance::Case| case.covers.contains(&id.as_str());
