@@ -21,5 +21,5 @@ pub use cases::all as cases;
 pub use cases::races;
 pub use factory::{DeviceFactory, NoHost};
 pub use fixture::{A, B, C, HostSetup, MdevSetup};
-pub use recording::{Recording, record};
-pub use run::{CaseResult, Options, Progress, Verdict, run, run_several};
+pub use recording::Recording;
+pub use run::{CaseResult, Options, Progress, Verdict, record, run, run_several};

@@ -4,11 +4,7 @@
 
 use ap_arch::Matrix;
 
-use super::factory::DeviceFactory;
 use super::fixture::HostSetup;
-use super::record::Stop;
-use super::run::Options;
-use super::script::{Driver, Script};
 use crate::sequence::{Act, Action, Sequence, Step};
 use crate::{DeviceState, StreamId};
 
@@ -32,22 +28,6 @@ pub struct Recording {
     pub expected: String,
     /// What was seen.
     pub seen: String,
-}
-
-/// Runs a case of this name on this driver; nothing if there is none, or the driver does not fail it.
-#[must_use]
-pub fn record(factory: &dyn DeviceFactory, name: &str) -> Option<Recording> {
-    let cases = Options { only: vec![name.to_owned()], ..Options::default() }.cases();
-    let case = cases.into_iter().find(|case| case.name == name)?;
-    let driver = Driver::default();
-    let own = Script::new(factory, &driver, Vec::new(), false).source().and_then(|side| side.full()).ok()?;
-    let script = Script::new(factory, &driver, Vec::new(), false).recorded(own);
-    let outcome = (case.body)(&script);
-    let recording = script.into_record().into_recording()?;
-    match outcome {
-        Err(Stop::Finding { what, expected, seen }) => Some(Recording { asked: what, expected, seen, ..recording }),
-        _ => None,
-    }
 }
 
 /// Makes a recording of what a case does.

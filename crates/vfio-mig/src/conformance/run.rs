@@ -13,6 +13,7 @@ use super::case::Case;
 use super::cases;
 use super::factory::DeviceFactory;
 use super::record::Stop;
+use super::recording::Recording;
 use super::script::{Driver, Script};
 use crate::Capability;
 
@@ -166,4 +167,20 @@ fn run_one(factory: &dyn DeviceFactory, driver: &Driver, case: &Case, options: &
         }
     }
     result
+}
+
+/// Runs a case of this name on this driver; nothing if there is none, or the driver does not fail it.
+#[must_use]
+pub fn record(factory: &dyn DeviceFactory, name: &str) -> Option<Recording> {
+    let cases = Options { only: vec![name.to_owned()], ..Options::default() }.cases();
+    let case = cases.into_iter().find(|case| case.name == name)?;
+    let driver = Driver::default();
+    let own = Script::new(factory, &driver, Vec::new(), false).source().and_then(|side| side.full()).ok()?;
+    let script = Script::new(factory, &driver, Vec::new(), false).recorded(own);
+    let outcome = (case.body)(&script);
+    let recording = script.into_record().into_recording()?;
+    match outcome {
+        Err(Stop::Finding { what, expected, seen }) => Some(Recording { asked: what, expected, seen, ..recording }),
+        _ => None,
+    }
 }
