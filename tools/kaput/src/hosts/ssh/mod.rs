@@ -239,12 +239,8 @@ impl HostConnection {
     /// # Errors
     /// [`HostError`].
     pub fn listen(&self, name: &str, commands: &[&str]) -> Result<Child, HostError> {
-        let each = commands.iter().enumerate().map(|(number, command)| {
-            format!("{command} 2> /dev/null & echo $! > {name}{number}.pid\n[ ! -e end ] || kill -9 $!\n")
-        });
-        // Nothing is started where the folder is gone.
-        let folder = shell_word(&self.hello.folder);
-        let script = format!("umask 077; export LC_ALL=C; cd {folder} || exit\n{}wait\n", each.collect::<String>());
+        let each = commands.iter().enumerate().map(|(number, command)| (format!("{name}{number}"), *command));
+        let script = listening(&self.hello.folder, each);
         self.ssh
             .session(&script)
             .map_err(|error| HostError::Lost { host: self.name.clone(), reason: error.to_string() })
@@ -336,6 +332,35 @@ impl HostConnection {
             Answer::Yes(bytes) => Ok(bytes),
             Answer::No(reason) => Err(self.refusal(doing, reason, fix)),
             Answer::Lost(reason) => Err(HostError::Lost { host: self.name.clone(), reason }),
+        }
+    }
+}
+
+/// The script that starts commands whose output is heard, each with its name. Nothing is started where the folder is
+/// gone, and nothing goes on where it goes meanwhile: whoever starts either is in a file by the end or sees it.
+fn listening<'c>(folder: &str, commands: impl Iterator<Item = (String, &'c str)>) -> String {
+    let each = commands.map(|(name, command)| {
+        format!("{command} 2> /dev/null & {{ echo $! > {name}.pid && [ ! -e end ]; }} 2> /dev/null || kill -9 $!\n")
+    });
+    format!("umask 077; export LC_ALL=C; cd {} || exit\n{}wait\n", shell_word(folder), each.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_is_started_while_the_folder_goes_is_ended() {
+        for end in ["true", ": > end", "rm -r \"$PWD\""] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let place = folder.path().join("place");
+            std::fs::create_dir(&place).expect("made");
+            let command = format!("{end}; sleep {}", if end == "true" { "0" } else { "600" });
+            let script = listening(&place.display().to_string(), [("a0".to_owned(), command.as_str())].into_iter());
+            let status = Command::new("timeout").args(["60", "sh", "-c", &script]).status().expect("a shell");
+            assert_ne!(status.code(), Some(124), "{end}: the command goes on");
         }
     }
 }
