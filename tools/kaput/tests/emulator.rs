@@ -2,8 +2,10 @@
 //! `kaput qemu` as a user, a wrapper script or libvirt starts it. The QEMU here is a program that prints how it was
 //! started and what the plugin would read.
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -34,8 +36,7 @@ impl Place {
 
     fn program(&self, name: &str, text: &str) -> PathBuf {
         let path = self.file(name);
-        fs::write(&path, text).expect("written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made a program");
+        program::program(&path, text).expect("written");
         path
     }
 

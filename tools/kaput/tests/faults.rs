@@ -2,12 +2,13 @@
 //! What goes wrong around a migration, done to the real QEMU: each fault has its own verdict within its deadline, and
 //! no process is left behind.
 
+#[path = "support/program.rs"]
+mod program;
 mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::Shutdown;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -153,8 +154,7 @@ answer = { state = "running" }
 fn odd_qemu(folder: &Path, first: &str) -> PathBuf {
     let real = named().qemu.expect("named");
     let path = folder.join("qemu");
-    fs::write(&path, format!("#!/bin/sh\n{first}\nexec '{}' \"$@\"\n", real.display())).expect("written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made a program");
+    program::program(&path, &format!("#!/bin/sh\n{first}\nexec '{}' \"$@\"\n", real.display())).expect("written");
     path
 }
 
@@ -267,8 +267,7 @@ fn a_qemu_that_is_too_old_or_for_another_machine_is_refused_in_one_paragraph() {
         [("s390-ccw-virtio-10.0 x", "older than 11.1"), ("pc-q35-11.1 x", "not for s390x")].into_iter().enumerate()
     {
         let qemu = folder.path().join(format!("qemu-{number}"));
-        fs::write(&qemu, format!("#!/bin/sh\necho {machines}\n")).expect("written");
-        fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).expect("made a program");
+        program::program(&qemu, &format!("#!/bin/sh\necho {machines}\n")).expect("written");
         let error = runtime.block_on(Named { qemu: Some(qemu), ..named() }.find()).expect_err("of no use").to_string();
         assert!(error.contains("cannot be used") && error.contains(reason) && !error.contains('\n'), "{error}");
     }
@@ -306,8 +305,7 @@ impl Harness {
             fifo.display(),
             real.display()
         );
-        fs::write(&qemu, text).expect("written");
-        fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).expect("made a program");
+        program::program(&qemu, &text).expect("written");
         let scenario = folder.path().join("stands-still.toml");
         fs::write(&scenario, action("suites", "stop-guest")).expect("written");
         fs::create_dir(folder.path().join("runs")).expect("a folder");

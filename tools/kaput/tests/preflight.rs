@@ -4,9 +4,10 @@
 
 #[path = "preflight/fleet.rs"]
 mod fleet;
+#[path = "support/program.rs"]
+mod program;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -31,9 +32,14 @@ impl Place {
     }
 
     fn put(&self, name: &str, text: &str) {
+        fs::write(self.made(name), text).expect("written");
+    }
+
+    /// A path whose folder is there.
+    fn made(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-        fs::write(path, text).expect("written");
+        path
     }
 
     fn host(&self, name: &str, queues: &str, ap_type: &str) {
@@ -236,8 +242,8 @@ fn bad_input_is_named_with_file_and_place() {
 }
 
 fn ssh(place: &Place, script: &str) {
-    place.put("bin/ssh", &format!("#!/bin/sh\nprintf '%s ' \"$@\" > '{}'\n{script}", place.path("asked").display()));
-    fs::set_permissions(place.path("bin/ssh"), fs::Permissions::from_mode(0o755)).expect("made a program");
+    let text = format!("#!/bin/sh\nprintf '%s ' \"$@\" > '{}'\n{script}", place.path("asked").display());
+    program::program(&place.made("bin/ssh"), &text).expect("written");
 }
 
 #[test]

@@ -4,11 +4,12 @@
 
 #[path = "support/signals.rs"]
 mod moments;
+#[path = "support/program.rs"]
+mod program;
 mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write as _};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -73,8 +74,7 @@ impl Place {
     }
 
     fn program(&self, name: &str, text: &str) {
-        self.write(name, &format!("#!/bin/sh\n{text}\n"));
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).expect("made a program");
+        program::program(&self.path(name), &format!("#!/bin/sh\n{text}\n")).expect("written");
     }
 
     /// kaput, to which no signal is ignored but those that are named.

@@ -2,8 +2,10 @@
 //! Wrong usage, as a user meets it: a message that says where and what is allowed, exit status 2, and nothing started.
 //! The QEMU here is a program that leaves a note if anybody starts it.
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -24,8 +26,8 @@ impl Place {
         place.write("scenarios/good.toml", SCENARIO);
         place.write("scenarios/bad.toml", &SCENARIO.replace("/33", "/300"));
         let note = place.path().join("started");
-        place.write("qemu", &format!("#!/bin/sh\ntouch '{}'\necho s390-ccw-virtio-10.0\n", note.display()));
-        fs::set_permissions(place.path().join("qemu"), fs::Permissions::from_mode(0o755)).expect("made a program");
+        let qemu = format!("#!/bin/sh\ntouch '{}'\necho s390-ccw-virtio-10.0\n", note.display());
+        program::program(&place.path().join("qemu"), &qemu).expect("written");
         place
     }
 

@@ -3,6 +3,8 @@
 //! name it. A cell is a test. [`whole`] has cells that are a run each; [`stream`] offers every damaged stream to one
 //! destination, which must refuse it and be as it was before. When all is done no process may be left.
 
+#[path = "../support/program.rs"]
+mod program;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -3,8 +3,6 @@
 //! moment; and the verdict with the host it names. Each outcome is also held against a scenario that expects another:
 //! no false PASS.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use kaput::outcome::verdict::Kind;
@@ -285,8 +283,10 @@ fn without_memory(tools: &Tools) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let qemu = folder.path().join("qemu");
     let real = tools.qemu.display();
-    fs::write(&qemu, format!("#!/bin/sh\ncase \"$*\" in *-incoming*) ulimit -v 40000;; esac\nexec '{real}' \"$@\"\n"))?;
-    fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755))?;
+    crate::program::program(
+        &qemu,
+        &format!("#!/bin/sh\ncase \"$*\" in *-incoming*) ulimit -v 40000;; esac\nexec '{real}' \"$@\"\n"),
+    )?;
     let tools = Tools { qemu, ..tools.clone() };
     judge(&tools, &cell("", &Story::new(), Kind::DestinationNeverStarted, "B"))
 }

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
@@ -82,8 +81,7 @@ impl Bed {
     }
 
     fn program(&self, name: &str, text: &str) -> Result<(), String> {
-        fs::write(self.path(name), text).map_err(|error| error.to_string())?;
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).map_err(|error| error.to_string())
+        crate::program::program(&self.path(name), text).map_err(|error| error.to_string())
     }
 
     pub(crate) fn ssh_config(&self) -> PathBuf {

@@ -8,6 +8,8 @@ mod daemon;
 mod doctor;
 mod far;
 mod needs;
+#[path = "../support/program.rs"]
+mod program;
 mod real;
 mod relay;
 mod signals;

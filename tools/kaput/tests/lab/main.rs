@@ -11,6 +11,8 @@ mod gate;
 mod guest;
 mod lpar;
 mod prepared;
+#[path = "../support/program.rs"]
+mod program;
 mod programs;
 mod wrapper;
 

@@ -4,7 +4,6 @@
 //! tests; the lab's has neither, and ends where it looks for them.
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
@@ -193,7 +192,6 @@ fn script(folder: &Path) -> std::io::Result<PathBuf> {
         plugin.display()
     );
     let path = folder.join("qemu-system-s390x");
-    fs::write(&path, text)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    crate::program::program(&path, &text)?;
     Ok(path)
 }

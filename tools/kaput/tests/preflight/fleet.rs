@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `kaput preflight --fleet` as a user meets it.
 
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
 
 /// Three hosts in a folder `hosts`: `a` has the guest, `b` has its queue ready, `c` another card.
@@ -38,8 +36,7 @@ fn a_guest_is_compared_with_every_host() {
 
 /// A program of this name that a script finds.
 fn program(place: &Place, name: &str, script: &str) {
-    place.put(&format!("bin/{name}"), &format!("#!/bin/sh\n{script}"));
-    fs::set_permissions(place.path(&format!("bin/{name}")), fs::Permissions::from_mode(0o755)).expect("a program");
+    super::program::program(&place.made(&format!("bin/{name}")), &format!("#!/bin/sh\n{script}")).expect("written");
 }
 
 #[test]
