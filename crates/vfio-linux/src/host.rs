@@ -80,20 +80,20 @@ impl LinuxHost {
     ///
     /// # Errors
     /// [`NoHost::Broken`]: the machine's counters cannot be read.
-    pub fn again(&self, machine: Machine) -> Result<Self, NoHost> {
+    pub fn copy_on(&self, machine: Machine) -> Result<Self, NoHost> {
         let Machine { calls, hardware, ownership, patience: _, driver } = machine;
         let mut resets_before = BTreeMap::new();
         if hardware.capabilities().has(Capability::ResetCounters) {
             resets_before = hardware.reset_counts().map_err(failed("the machine's counters"))?;
         }
         Ok(Self {
-            linux: self.linux.again(calls),
+            linux: self.linux.copy_on(calls),
             hardware,
             ownership,
             driver,
             names: self.names.clone(),
             files: Mutex::new(self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()),
-            mdevs: self.mdevs.iter().map(|(name, mdev)| (name.clone(), mdev.again())).collect(),
+            mdevs: self.mdevs.iter().map(|(name, mdev)| (name.clone(), mdev.copy())).collect(),
             log: Mutex::new(self.log().clone()),
             checkers: self.checkers.clone(),
             resets_before,

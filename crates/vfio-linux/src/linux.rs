@@ -65,7 +65,7 @@ impl Linux {
     }
 
     /// The same Linux behind other calls, with what it has open and mapped: it was kept and goes on elsewhere.
-    pub(crate) fn again(&self, calls: Arc<dyn SystemCalls>) -> Self {
+    pub(crate) fn copy_on(&self, calls: Arc<dyn SystemCalls>) -> Self {
         let same = |number: &AtomicU32| AtomicU32::new(number.load(Ordering::Relaxed));
         let free_threads = self.free_threads.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Self {

@@ -31,7 +31,7 @@ impl Mdev {
     }
 
     /// The same device of the same Linux, which was kept and goes on elsewhere.
-    pub(crate) fn again(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         Self {
             folder: self.folder.clone(),
             vm: self.vm,

@@ -20,6 +20,12 @@ fn kaput(folder: &Path, arguments: &[&str]) -> Output {
         .expect("it can be started")
 }
 
+/// Soaks a driver against the model of v3.
+fn soak(folder: &Path, driver: &str, migrations: &str) -> Output {
+    let drivers = ["--driver", driver, "--expect", "model:v3"];
+    kaput(folder, &[&["soak", "--seed", "1", "--migrations", migrations], &drivers[..]].concat())
+}
+
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&*output.stdout, &*output.stderr].concat()).into_owned()
 }
@@ -27,8 +33,7 @@ fn said(output: &Output) -> String {
 #[test]
 fn a_driver_that_does_what_another_does_is_soaked_to_the_end_whatever_the_guest_says() {
     let folder = tempfile::tempdir().expect("a folder");
-    let both = ["--driver", "model:v3", "--expect", "model:v3"];
-    let output = kaput(folder.path(), &[&["soak", "--seed", "1", "--migrations", "12"], &both[..]].concat());
+    let output = soak(folder.path(), "model:v3", "12");
     let said = said(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("both drivers always did the same") && said.contains(" guest-failed"), "{said}");
@@ -38,8 +43,7 @@ fn a_driver_that_does_what_another_does_is_soaked_to_the_end_whatever_the_guest_
 #[test]
 fn the_first_thing_that_two_drivers_do_otherwise_ends_a_soak_and_can_be_seen_again() {
     let folder = tempfile::tempdir().expect("a folder");
-    let both = ["--driver", "model:corrected", "--expect", "model:v3"];
-    let output = kaput(folder.path(), &[&["soak", "--seed", "1", "--migrations", "50"], &both[..]].concat());
+    let output = soak(folder.path(), "model:corrected", "50");
     let said = said(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("the drivers differ: "), "{said}");

@@ -34,13 +34,13 @@ const KNOWN: &[(&str, &str, &str, &str)] = &[
     ("late success", "write", "", "l-inflight-write-outlives-session"),
 ];
 
-/// Part of the first line of a complaint that every kernel has, and whose it is.
+/// Part of the first line of a complaint that is about something else than the driver, and what that is.
 const ELSEWHERE: &[(&str, &str)] = &[(
     "WARNING: at vfio_group_release+",
     "not the driver's: VFIO warns where an allocation fails while a group is made",
 )];
 
-/// Whose a complaint is that is not the driver's, and why it is made.
+/// If a complaint is not about the driver: what it is about.
 #[must_use]
 pub fn elsewhere(complaint: &Complaint) -> Option<&'static str> {
     ELSEWHERE.iter().find(|(part, _)| complaint.what.contains(part)).map(|(_, why)| *why)

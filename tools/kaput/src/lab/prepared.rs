@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Hosts that were prepared once and are kept until the end: a case or a sequence that wants the same host as another
-//! gets a copy of that one's LPAR, with its mediated devices open. Preparing a host takes a kernel with checkers ten
-//! times as long as coming back.
+//! gets a copy of that one's LPAR, with its mediated devices open. Preparing a host takes several times
+//! as long as coming back.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -109,7 +109,7 @@ impl DeviceFactory for LabFactory {
             Some(prepared) => {
                 let (machine, _) = self.machines.from(setup, Some(&prepared.file))?;
                 self.copies.fetch_add(1, Ordering::Relaxed);
-                prepared.host.again(machine)?
+                prepared.host.copy_on(machine)?
             }
             None => LinuxHost::new(self.machines.machine(setup)?, setup)?,
         }))

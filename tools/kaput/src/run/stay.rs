@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A migration whose destination is an LPAR that was lost. That ends the run; the guest is none the worse for it where
-//! it can still stay at its source. So it goes on there to its end, without the migrations that were to come, and the
-//! verdict says how it fared.
+//! A migration whose destination is an LPAR that was lost. That ends the run, but the guest may still be able to stay
+//! at its source. Then it goes on there to its end, without the migrations that were to come, and the verdict says
+//! which of its cases failed.
 
 use ap_arch::report::CaseVerdict;
 use vfio_mig::DeviceState;
