@@ -153,9 +153,11 @@ fn of_a_host_itself_qemu_is_asked_what_its_device_can() {
                 *) printf '{\\n  \"a\": {\\n    \"Fields\": [\\n  },\\n'\n\
                 printf '  \"vfio-ap\": {\\n    \"Fields\": [\\n  }\\n' ;;\n\
                 esac\n";
-    put(folder.path(), "qemu-system-s390x", qemu);
-    let program = folder.path().join("qemu-system-s390x");
-    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a program");
+    put(folder.path(), "qemu", qemu);
+    // Another process writes it: what another thread starts could have a file that this one writes open still.
+    let mut install = Command::new("install");
+    let installed = install.args(["-m755", "qemu", "qemu-system-s390x"]).current_dir(folder.path()).status();
+    assert!(installed.expect("install").success());
     let path = std::env::var("PATH").expect("a path");
     let shell = |script: &str| {
         let mut shell = Command::new("/bin/sh");

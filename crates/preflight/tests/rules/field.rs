@@ -2,6 +2,7 @@
 //! Situations that people have reported, each with what is right in it.
 
 use preflight::judge::Verdict;
+use preflight::rules::Evidence;
 
 use super::fixture::{DESTINATION, Hosts, SOURCE, UUID, config};
 
@@ -115,6 +116,42 @@ fn the_current_registers_of_master_keys_decide_each_by_itself() {
     assert_eq!((verdict, found), (Verdict::Unknown, vec![("master-keys".to_owned(), false)]));
     let (verdict, found, _) = keys(&[("AES NEW: empty 0x00", "AES NEW: full 0x44")]);
     assert_eq!((verdict, found), (Verdict::Yes, vec![("master-keys-new-old".to_owned(), true)]));
+}
+
+#[test]
+fn only_keys_of_a_queue_that_vfio_ap_has_were_read_before_it_got_the_queue() {
+    let mut hosts = Hosts::new();
+    hosts.queue(DESTINATION, "mkvps", "AES CUR: valid 0x02\nAPKA CUR: valid 0x01");
+    for queue in ["05.0033", "05.003a", "06.0033", "06.003a"] {
+        hosts.bind(DESTINATION, queue, "cex4queue");
+    }
+    let judgement = hosts.judge();
+    let found = judgement.findings.iter().find(|finding| finding.rule.id == "master-keys").expect("found");
+    let Evidence { source, destination, .. } = &found.evidence;
+    assert_eq!(source, "AES CUR 0x01 (read before vfio_ap got the queue)");
+    assert_eq!(destination, "AES CUR 0x02");
+}
+
+#[test]
+fn keys_of_which_none_is_current_say_so() {
+    let mut hosts = Hosts::new();
+    hosts.queue(SOURCE, "mkvps", "AES NEW: empty 0x00");
+    hosts.each_of(DESTINATION, "queue", "mkvps", &preflight::Attribute::MISSING);
+    let judgement = hosts.judge_strictly();
+    let found = judgement.findings.iter().find(|finding| finding.rule.id == "master-keys").expect("found");
+    assert_eq!(found.evidence.source, "no current key named (read before vfio_ap got the queue)");
+    assert!(found.evidence.destination.starts_with("not known: "), "{}", found.evidence.destination);
+}
+
+#[test]
+fn of_an_accelerator_no_keys_are_compared() {
+    const CCA: u32 = 3;
+    for side in [SOURCE, DESTINATION] {
+        let mut hosts = Hosts::new();
+        hosts.queue(DESTINATION, "mkvps", "AES CUR: valid 0x02");
+        hosts.flip(side, CCA);
+        assert!(hosts.judge().findings.iter().all(|finding| finding.rule.id != "master-keys"));
+    }
 }
 
 #[test]

@@ -314,6 +314,32 @@ fn the_file_is_called_apmask_and_a_file_called_ap_mask_is_nobodys() {
 }
 
 #[test]
+fn a_qemu_that_names_no_reason_is_not_blocked() {
+    let mut hosts = Hosts::new();
+    hosts.blocked("");
+    assert_eq!((hosts.judge().verdict(), hosts.judge().findings.len()), (Verdict::Yes, 0));
+}
+
+#[test]
+fn a_guest_that_lacks_a_control_domain_is_not_filtered() {
+    let mut hosts = Hosts::new();
+    hosts.mdev(SOURCE, "ap_config", &fixture::config(&[5, 6], &[0x33, 0x3a], &[0x33, 0x3a, 0x44]));
+    assert!(findings(&hosts, "guest-not-filtered").is_empty());
+}
+
+#[test]
+fn a_queue_that_does_not_show_its_state_has_that_of_its_card() {
+    for (rule, file, bad) in [("queue-configured", "config", "0"), ("queue-not-checkstopped", "chkstop", "1")] {
+        let mut hosts = Hosts::new();
+        hosts.each_of(DESTINATION, "queue", file, &preflight::Attribute::MISSING);
+        assert!(findings(&hosts, rule).is_empty(), "{rule}");
+        hosts.each_of(DESTINATION, "card", file, &preflight::Attribute::Text(bad.to_owned()));
+        assert!(findings(&hosts, rule).iter().all(|finding| finding.is_violated), "{rule}");
+        assert_eq!(findings(&hosts, rule).len(), 4, "{rule}");
+    }
+}
+
+#[test]
 fn without_a_guest_there_is_nothing_to_ask() {
     let mut hosts = Hosts::new();
     hosts.snapshots[SOURCE].mdevs = preflight::snapshot::Section::Listed(Default::default());
