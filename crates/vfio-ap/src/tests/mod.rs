@@ -4,6 +4,7 @@
 mod config;
 mod control;
 pub(crate) mod fixture;
+mod imitated;
 mod life_cycle;
 mod quiesce;
 mod reference;

@@ -49,6 +49,13 @@ fn unknown_findings(text: &str) -> Faults {
 }
 
 #[test]
+fn the_version_to_cite_is_the_one_that_is_built() {
+    let citation = std::fs::read_to_string(super::root().join("CITATION.cff")).expect("text");
+    let version = citation.lines().find_map(|line| line.strip_prefix("version: "));
+    assert_eq!(version, Some(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
 fn one_quantity_has_one_name() {
     assert_eq!(two_spellings("$RESPONSE-CODE and\n$RESPONSE_CODE").len(), 1);
     assert!(two_spellings("$SIGNAL-ID, $PROCESS-ID, $SIGNAL-ID").is_empty());

@@ -25,8 +25,12 @@ use crate::state::State;
 const DEADLINE: Duration = Duration::from_secs(600);
 
 /// Files of the checkout that go along: from, and name in the folder.
-const FILES: [(&str, &str); 3] =
-    [("LICENSE-APACHE", "LICENSE-APACHE"), ("LICENSE-MIT", "LICENSE-MIT"), ("tools/qemu-ap/LICENSE", "LICENSE-plugin")];
+const FILES: [(&str, &str); 4] = [
+    ("CITATION.cff", "CITATION.cff"),
+    ("LICENSE-APACHE", "LICENSE-APACHE"),
+    ("LICENSE-MIT", "LICENSE-MIT"),
+    ("tools/qemu-ap/LICENSE", "LICENSE-plugin"),
+];
 /// Folders of the checkout that go along.
 const FOLDERS: [(&str, &str); 3] = [("tools/kaput/scenarios", "scenarios"), ("docs", "docs"), ("ci", "ci")];
 /// Settings of kernels for the lab.

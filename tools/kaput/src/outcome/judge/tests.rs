@@ -14,8 +14,12 @@ const CASES: [&str; 2] = ["presence/installed", "migration-apcb/same"];
 const GOOD: &str = "PASS: presence: installed\nINFO: all is well\nNow migrate the VM\nPASS: migration-apcb: same\n\
                     SUMMARY: 2 tests\nEXIT: STATUS=1\n";
 
+fn loaded(text: String) -> Scenario {
+    Loaded::from_text(Path::new("x.toml"), text).expect("a scenario").scenario
+}
+
 fn scenario(expect: &str) -> Scenario {
-    let text = format!(
+    loaded(format!(
         r#"
         summary = "x"
         [guest]
@@ -29,8 +33,7 @@ fn scenario(expect: &str) -> Scenario {
         [expect]
         {expect}
         "#
-    );
-    Loaded::from_text(Path::new("x.toml"), text).expect("a scenario").scenario
+    ))
 }
 
 const PASS: &str = "result = \"pass\"";
@@ -48,22 +51,17 @@ fn refused(errno: Errno, messages: &[&str]) -> Transfer {
 }
 
 fn judged(expect: &str, report: &str, transfer: Transfer) -> RunVerdict {
+    judged_on(&scenario(expect), &CASES, report, &[transfer])
+}
+
+fn judged_on(scenario: &Scenario, cases: &[&str], report: &str, transfers: &[Transfer]) -> RunVerdict {
     let mut guest = Guest::default();
     let mut console = Console::default();
     for line in console.feed(report.as_bytes()) {
         guest.line(line);
     }
     let rest = console.rest();
-    let (scenario, transfers) = (scenario(expect), [transfer]);
-    let evidence = Evidence {
-        scenario: &scenario,
-        cases: &CASES,
-        guest: &guest,
-        transfers: &transfers,
-        host: "B",
-        unfinished_line: &rest,
-    };
-    judge(&evidence)
+    judge(&Evidence { scenario, cases, guest: &guest, transfers, host: "B", unfinished_line: &rest })
 }
 
 #[test]
@@ -88,6 +86,7 @@ fn each_way_to_be_wrong_has_its_own_kind() {
     );
     let cut = with("SUMMARY: 2 tests\nEXIT: STATUS=1\n", "PASS: mig");
     let right = || refused(Errno::ENODEV, &["Queue 05.0033 missing"]);
+    let mut verdicts = Vec::new();
     for (name, expect, report, transfer, kind) in [
         ("a failure", PASS, failed.clone(), accepted(), Kind::GuestFailed),
         ("the failure that was to be", FAILS, failed.clone(), accepted(), Kind::AsExpected),
@@ -128,7 +127,28 @@ fn each_way_to_be_wrong_has_its_own_kind() {
     ] {
         let verdict = judged(expect, &report, transfer);
         assert_eq!(verdict.kind, kind, "{name}: {}", verdict.happened);
+        verdicts.push((name, verdict));
     }
+    insta::assert_json_snapshot!("verdicts", verdicts);
+}
+
+#[test]
+fn of_a_guest_that_was_not_migrated_no_migration_is_named() {
+    let scenario = loaded(
+        r#"
+        summary = "x"
+        [guest]
+        suites = ["presence"]
+        [hosts.A]
+        topology = "05=cex8a/33"
+        [expect]
+        result = "pass"
+        "#
+        .to_owned(),
+    );
+    let report = "PASS: presence: installed\nSUMMARY: 1 tests\nEXIT: STATUS=1\n";
+    let verdict = judged_on(&scenario, &CASES[..1], report, &[]);
+    assert_eq!(verdict.happened, "the guest's 1 cases are as they should be");
 }
 
 #[test]
