@@ -58,7 +58,7 @@ fn as_expected(evidence: &Evidence<'_>) -> RunVerdict {
     let scenario = evidence.scenario;
     let happened = match scenario.expect.outcome() {
         ExpectedOutcome::Pass if evidence.transfers.is_empty() => {
-            format!("the guest's {passed} cases are as they should be")
+            format!("the guest's cases are as they should be: {passed} passed")
         }
         ExpectedOutcome::Pass => format!("the guest kept its crypto: {passed} cases passed"),
         ExpectedOutcome::Refused => {
@@ -73,7 +73,7 @@ fn as_expected(evidence: &Evidence<'_>) -> RunVerdict {
 
 fn garbage(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let first = evidence.guest.garbage.first()?;
-    let happened = format!("the guest's console carried {} lines that are no text", evidence.guest.garbage.len());
+    let happened = format!("lines of the guest's console are no text: {}", evidence.guest.garbage.len());
     Some(
         RunVerdict::new(Kind::ConsoleGarbage, happened)
             .expected("text, in the grammar of the report")
@@ -137,9 +137,10 @@ fn refusals(evidence: &Evidence<'_>) -> Option<RunVerdict> {
                     let happened = format!("host {} refused migration {migration}, but not as it should", transfer.to);
                     let expected = said(&refusal.errno.to_string(), &refusal.messages);
                     let seen = said(&refused.errno.to_string(), &refused.messages);
-                    return Some(
-                        RunVerdict::new(Kind::WrongRefusal, happened).on(&transfer.to).expected(expected).seen(seen),
-                    );
+                    let next =
+                        "the error and the driver's messages are what an administrator has: compare them line by line";
+                    let verdict = RunVerdict::new(Kind::WrongRefusal, happened).on(&transfer.to);
+                    return Some(verdict.expected(expected).seen(seen).next(next));
                 }
             }
         }
@@ -209,12 +210,23 @@ fn skipped(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let wrong =
         evidence.guest.cases.iter().filter(|case| (case.verdict == CaseVerdict::Skip) != expect.skips(&case.name));
     let wrong: Vec<String> = wrong
-        .map(|case| format!("{}: {}", case.verdict.word(), with_detail(&case.name, case.detail.as_deref())))
+        .map(|case| match case.verdict {
+            CaseVerdict::Skip => format!("{} was skipped", with_detail(&case.name, case.detail.as_deref())),
+            _ => format!("{} ran", case.name),
+        })
         .collect();
     let first = wrong.first()?;
-    let happened = format!("{} cases were skipped, or not, other than the scenario says: {first}", wrong.len());
+    let happened = match wrong.len() - 1 {
+        0 => format!("the case {first}, and the scenario says otherwise"),
+        more => format!("the case {first}, and the scenario says otherwise; so it is with {more} more"),
+    };
     let next = "a case that is skipped checks nothing; what must be skipped stands under `skipped` in the scenario";
-    Some(RunVerdict::new(Kind::CaseSkipped, happened).expected("exactly those").seen(wrong.join("\n")).next(next))
+    Some(
+        RunVerdict::new(Kind::CaseSkipped, happened)
+            .expected("a skip of each case that the scenario names, and no other")
+            .seen(wrong.join("\n"))
+            .next(next),
+    )
 }
 
 fn figures(evidence: &Evidence<'_>) -> Option<RunVerdict> {
@@ -238,7 +250,10 @@ fn information(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let missing = evidence.scenario.expect.info.iter().find(unsaid)?;
     let seen = if evidence.guest.info.is_empty() { "no INFO line".to_owned() } else { evidence.guest.info.join("\n") };
     let happened = "the guest did not report what it should have noticed";
-    Some(RunVerdict::new(Kind::InfoMissing, happened).expected(format!("an INFO line with `{missing}`")).seen(seen))
+    let next =
+        "the INFO lines of the whole report are in the run folder; `info` of the scenario names what must be there";
+    let verdict = RunVerdict::new(Kind::InfoMissing, happened).expected(format!("an INFO line with `{missing}`"));
+    Some(verdict.seen(seen).next(next))
 }
 
 fn with_detail(name: &str, detail: Option<&str>) -> String {
