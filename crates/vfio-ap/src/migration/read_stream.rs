@@ -153,6 +153,7 @@ mod tests {
     fn a_session_that_is_over_never_looks_like_the_end() {
         let stream = stream_of(vec![1; 80]);
         stream.end();
+        assert_eq!(stream.bytes(), None, "the snapshot is freed");
         assert_eq!(stream.read(16, 16).unwrap_err().errno(), Some(Errno::EINVAL));
         stream.device_closed();
         assert_eq!(stream.read(0, 0).unwrap_err().errno(), Some(Errno::ENODEV));

@@ -92,3 +92,21 @@ pub(crate) fn allocate(context: &Context, buffer: &mut Vec<u8>, total: usize, mo
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::fixture::{config, errno};
+
+    #[test]
+    fn the_driver_that_wants_contiguous_memory_gets_64_kib_and_no_more() {
+        let room = |defects: &[Defect], total| {
+            let mut config = config();
+            config.defects = defects.iter().map(|defect| defect.name().to_owned()).collect();
+            allocate(&crate::Host::new(config).unwrap().context, &mut Vec::new(), total, 1).map_err(errno)
+        };
+        assert_eq!(room(&[Defect::LargeContiguousAllocation], 64 * 1024), Ok(()));
+        assert_eq!(room(&[Defect::LargeContiguousAllocation], 64 * 1024 + 1), Err(Errno::ENOMEM));
+        assert_eq!(room(&[], 64 * 1024 + 1), Ok(()));
+    }
+}
