@@ -276,14 +276,7 @@ impl SystemCalls for Agent {
         arguments: [u64; 6],
         patience: Duration,
     ) -> Result<Option<i64>, CallError> {
-        let call = Request::Call { thread: thread.0, number, arguments };
-        let start = Request::Start { threads: bits(&[thread]) };
-        let answers = self.ask(&[call, start, wait(thread, patience)], patience)?;
-        let mut value = None;
-        for answer in answers {
-            value = done(&answer)?;
-        }
-        Ok(value.map(u64::cast_signed))
+        Ok(self.run_all(thread, &[(number, arguments)], patience)?.pop().flatten())
     }
 
     fn run_all(

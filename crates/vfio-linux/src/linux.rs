@@ -278,10 +278,15 @@ impl Linux {
     /// # Errors
     /// The kernel's, and [`DeviceError::Transport`] for a file without end.
     pub fn read_file(&self, path: &str) -> Result<Vec<u8>, DeviceError> {
+        self.whole(path, number::READ)
+    }
+
+    /// Everything that a call says of what is open, again and again until it says nothing.
+    fn whole(&self, path: &str, number: u64) -> Result<Vec<u8>, DeviceError> {
         let fd = self.open(path, number::O_RDONLY)?;
         let mut bytes = Vec::new();
         let end = loop {
-            match self.read(fd, PIECE) {
+            match self.read_by(PIECE, |place| (number, [fd.0.into(), place.buffer, PIECE as u64, 0, 0, 0])) {
                 Ok(piece) if piece.is_empty() => break Ok(()),
                 Ok(piece) => bytes.extend(piece),
                 Err(error) => break Err(error),
@@ -314,25 +319,7 @@ impl Linux {
     /// # Errors
     /// The kernel's, and [`DeviceError::Transport`] for a folder without end.
     pub fn list(&self, path: &str) -> Result<Vec<String>, DeviceError> {
-        let fd = self.open(path, number::O_RDONLY)?;
-        let (mut names, mut length) = (Vec::new(), 0);
-        let end = loop {
-            let entries =
-                self.read_by(PIECE, |place| (number::GETDENTS64, [fd.0.into(), place.buffer, PIECE as u64, 0, 0, 0]));
-            match entries {
-                Ok(entries) if entries.is_empty() => break Ok(()),
-                Ok(entries) => {
-                    names.extend(names_of(&entries));
-                    length += entries.len();
-                }
-                Err(error) => break Err(error),
-            }
-            if length > LONGEST_FILE {
-                break Err(DeviceError::Transport(format!("{path} does not end")));
-            }
-        };
-        self.close(fd)?;
-        end.map(|()| names)
+        Ok(names_of(&self.whole(path, number::GETDENTS64)?))
     }
 
     /// What a symbolic link says.
