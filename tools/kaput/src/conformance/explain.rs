@@ -10,7 +10,6 @@ use vfio_ap::profile::Profile;
 use vfio_mig::catalogue::{self, Finding, Group};
 use vfio_mig::conformance::{CaseResult, Options, Verdict, run};
 
-use crate::conformance::evidence::Later;
 use crate::conformance::{evidence, human, unmodelled};
 use crate::report::text::paragraph;
 
@@ -97,37 +96,6 @@ pub fn screen(finding: &Finding, scenarios: &[String]) -> String {
     text
 }
 
-/// What no kernel was asked for.
-pub(super) const NOT_ASKED: &str = "No case has shown it on a real driver yet.";
-
-/// Which versions of the driver have it, as far as that is known: v1 and v2 were not looked at.
-#[must_use]
-pub fn versions(id: &str) -> &'static str {
-    match evidence::of(id).map(|seen| seen.later) {
-        Some(Later::Fixed) => {
-            "In v3 and in v4, which has the same code; not in the code after them, which has not been posted. Whether \
-             v1 and v2 have it is not known."
-        }
-        Some(Later::Still) => {
-            "In v3, in v4, which has the same code, and in the code after them, which has not been posted. Whether v1 \
-             and v2 have it is not known."
-        }
-        Some(Later::Changed) => {
-            "In v3 and in v4, which has the same code; the code after them, which has not been posted, does something \
-             else there. Whether v1 and v2 have it is not known."
-        }
-        Some(Later::NotApplicable) => {
-            "In v3 and in v4, which has the same code; the code after them, which has not been posted, has nothing \
-             that could have it. Whether v1 and v2 have it is not known."
-        }
-        Some(Later::Neither) => "In no version that was looked at: a false alarm.",
-        Some(Later::Only) => "Read in the code after v4, which has not been posted; not in v3 or v4.",
-        Some(Later::NotSeen) | None => {
-            "In v3 and in v4, which has the same code. Whether v1, v2 or the code after v4 have it is not known."
-        }
-    }
-}
-
 /// What a kernel said of it.
 fn on_a_kernel(text: &mut String, id: &str) {
     match evidence::of(id) {
@@ -143,7 +111,8 @@ fn on_a_kernel(text: &mut String, id: &str) {
 }
 
 /// What the model shows of a finding.
-pub(super) fn reproduction(id: &str) -> Option<CaseResult> {
+#[must_use]
+pub fn reproduction(id: &str) -> Option<CaseResult> {
     Defect::from_name(id).ok().and_then(|defect| reproduce(defect, &catalogue::cases_of(id)))
 }
 
@@ -167,7 +136,9 @@ fn not_imitated(text: &mut String, id: &str) {
     paragraph(text, "real driver", &unmodelled.on_a_driver.replace('`', ""));
 }
 
-pub(super) const fn seen_by(group: Group) -> &'static str {
+/// Who can see the findings of a group, for people.
+#[must_use]
+pub const fn seen_by(group: Group) -> &'static str {
     match group {
         Group::Guest => "a guest can see it",
         Group::Uapi => "it shows at the VFIO uAPI, in sysfs or in the log",

@@ -6,7 +6,6 @@ pub mod agent_device;
 pub mod control_device;
 pub mod evidence;
 pub mod explain;
-pub mod finding_page;
 pub mod human;
 pub mod json;
 pub mod junit;

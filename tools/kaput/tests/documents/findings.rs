@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use kaput::conformance::finding_page::{index, page};
 use vfio_mig::catalogue;
 
+use super::finding_page::{index, page};
 use super::root;
 
 #[test]

@@ -3,6 +3,7 @@
 //! with a piece of text that breaks it.
 
 mod conformance;
+mod finding_page;
 mod findings;
 mod layout;
 mod markup;

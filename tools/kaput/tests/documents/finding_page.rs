@@ -5,12 +5,14 @@
 use std::cmp::Reverse;
 use std::fmt::Write as _;
 
+use kaput::conformance::evidence::{self, Later};
+use kaput::conformance::{explain, human, program, unmodelled};
 use textwrap::{Options, WordSeparator, WordSplitter};
 use vfio_mig::catalogue::{self, Finding};
 
-use super::{evidence, explain, human, program, unmodelled};
-
 const WIDTH: usize = 118;
+/// What no kernel was asked for.
+const NOT_ASKED: &str = "No case has shown it on a real driver yet.";
 
 fn wrapped(text: &str) -> String {
     let options = Options::new(WIDTH).break_words(false).word_splitter(WordSplitter::NoHyphenation);
@@ -28,8 +30,7 @@ fn folded(line: &str) -> String {
 }
 
 /// The index, the worst first.
-#[must_use]
-pub fn index() -> String {
+pub(super) fn index() -> String {
     let mut page = String::from(
         "# Findings\n\nMade from the catalogue; the test `documents` of the harness compares it. `kaput explain ID` \
          says the same at a\nterminal. *Kernel*: the case that showed it on a real driver in [the lab](../lab.md).\n",
@@ -52,10 +53,9 @@ pub fn index() -> String {
 }
 
 /// The page of a finding.
-#[must_use]
-pub fn page(finding: &Finding) -> String {
+pub(super) fn page(finding: &Finding) -> String {
     let Finding { id, severity, group, what, shows, right } = finding;
-    let head = format!("Severity {severity}; {}. {}", explain::seen_by(*group), explain::versions(id));
+    let head = format!("Severity {severity}; {}. {}", explain::seen_by(*group), versions(id));
     let mut page = format!("# {id}\n\n{}\n", wrapped(&head));
     for (title, text) in [("What the driver does", what), ("Why it matters", shows), ("What is right", right)] {
         _ = writeln!(page, "\n## {title}\n\n{}", wrapped(text));
@@ -91,7 +91,34 @@ pub fn page(finding: &Finding) -> String {
             }
         }
         Some(seen) => _ = writeln!(page, "{}", wrapped(&seen.not_shown)),
-        None => _ = writeln!(page, "{}", wrapped(explain::NOT_ASKED)),
+        None => _ = writeln!(page, "{}", wrapped(NOT_ASKED)),
     }
     page
+}
+
+/// Which versions of the driver have it, as far as that is known: v1 and v2 were not looked at.
+fn versions(id: &str) -> &'static str {
+    match evidence::of(id).map(|seen| seen.later) {
+        Some(Later::Fixed) => {
+            "In v3 and in v4, which has the same code; not in the code after them, which has not been posted. Whether \
+             v1 and v2 have it is not known."
+        }
+        Some(Later::Still) => {
+            "In v3, in v4, which has the same code, and in the code after them, which has not been posted. Whether v1 \
+             and v2 have it is not known."
+        }
+        Some(Later::Changed) => {
+            "In v3 and in v4, which has the same code; the code after them, which has not been posted, does something \
+             else there. Whether v1 and v2 have it is not known."
+        }
+        Some(Later::NotApplicable) => {
+            "In v3 and in v4, which has the same code; the code after them, which has not been posted, has nothing \
+             that could have it. Whether v1 and v2 have it is not known."
+        }
+        Some(Later::Neither) => "In no version that was looked at: a false alarm.",
+        Some(Later::Only) => "Read in the code after v4, which has not been posted; not in v3 or v4.",
+        Some(Later::NotSeen) | None => {
+            "In v3 and in v4, which has the same code. Whether v1, v2 or the code after v4 have it is not known."
+        }
+    }
 }
