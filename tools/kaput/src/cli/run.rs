@@ -194,7 +194,7 @@ async fn repeat(tools: &Tools, loaded: &Loaded, options: &Options, reports: &Rep
         }
         exit = exit.max(finished.verdict.kind.exit());
     }
-    let statistics = human::statistics(&loaded.scenario.name, times, right, seconds);
+    let statistics = human::statistics(&loaded.scenario.name, times, right, &seconds);
     if reports.screen == Some(Form::Json) {
         note(statistics).await;
     } else {

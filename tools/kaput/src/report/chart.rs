@@ -35,21 +35,18 @@ impl Chart {
     /// Draws values of `unit`; `each` is the number of things that one value stands for.
     #[must_use]
     pub fn of(title: &str, unit: &str, values: &[f64], each: u64) -> Self {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else {
+        let Some([least, median, most]) = spread(values) else {
             return Self { title: title.to_owned(), words: "nothing was measured".to_owned(), ..Self::default() };
         };
-        let median = sorted[sorted.len() / 2];
-        let top = round_up(*most);
+        let top = round_up(most);
         let height = |value: f64| GAP + HEIGHT * (1.0 - value / top);
         let size = values.len().div_ceil(GROUPS).max(1);
-        let groups: Vec<[f64; 3]> = values.chunks(size).map(group).collect();
+        let groups: Vec<[f64; 3]> = values.chunks(size).filter_map(spread).collect();
         let place = |index: usize| MARGIN + WIDTH * (index as f64 + 0.5) / groups.len() as f64;
         let point = |(index, value): (usize, f64)| format!("{:.1},{:.1}", place(index), height(value));
         let all = |which: usize| groups.iter().map(move |group| group[which]).enumerate().map(point);
         let back: Vec<String> = all(0).collect();
-        let mut words = format!("Least {} {unit}, median {}, greatest {}.", short(*least), short(median), short(*most));
+        let mut words = format!("Least {} {unit}, median {}, greatest {}.", short(least), short(median), short(most));
         if size > 1 {
             words += &format!(
                 " The line is the median of {size} at a time, the band reaches from the least to the greatest."
@@ -96,11 +93,11 @@ impl Chart {
     }
 }
 
-/// Least, median, greatest.
-fn group(values: &[f64]) -> [f64; 3] {
+/// Least, median, greatest; `None` of no values.
+pub(super) fn spread(values: &[f64]) -> Option<[f64; 3]> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    [sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1]]
+    Some([*sorted.first()?, sorted[sorted.len() / 2], *sorted.last()?])
 }
 
 /// The next 1, 2, 4 or 8 times a power of ten, which four marks divide well.

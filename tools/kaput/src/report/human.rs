@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use ap_arch::Mask256;
 use ap_arch::report::CaseVerdict;
 
+use super::chart::spread;
 use super::timeline::Timeline;
 use crate::guest::report::Case;
 use crate::outcome::events::{Event, What};
@@ -202,13 +203,11 @@ fn paragraph(text: &mut String, title: &str, content: &str) {
 
 /// Figures over many runs of one scenario; `seconds` are the times of the runs, in any order.
 #[must_use]
-pub fn statistics(scenario: &str, times: u32, right: u32, mut seconds: Vec<f64>) -> String {
-    seconds.sort_by(f64::total_cmp);
-    let at = |index: usize| seconds.get(index).map_or(0.0, |seconds| seconds * 1e3);
-    let (first, middle, last) = (at(0), at(seconds.len() / 2), at(seconds.len().saturating_sub(1)));
+pub fn statistics(scenario: &str, times: u32, right: u32, seconds: &[f64]) -> String {
+    let [least, median, most] = spread(seconds).unwrap_or_default().map(|seconds| seconds * 1e3);
     format!(
-        "{scenario}: {right} of {times} runs as expected; milliseconds a run: least {first:.0}, median {middle:.0}, \
-         most {last:.0}\n"
+        "{scenario}: {right} of {times} runs as expected; milliseconds a run: least {least:.0}, median {median:.0}, \
+         most {most:.0}\n"
     )
 }
 
@@ -231,7 +230,7 @@ mod tests {
 
     #[test]
     fn statistics_do_not_depend_on_the_order_of_the_runs() {
-        let text = statistics("survive", 3, 2, vec![0.3, 0.1, 0.2]);
+        let text = statistics("survive", 3, 2, &[0.3, 0.1, 0.2]);
         assert_eq!(text, "survive: 2 of 3 runs as expected; milliseconds a run: least 100, median 200, most 300\n");
     }
 }

@@ -4,7 +4,7 @@
 
 use askama::Template;
 
-use super::chart::Chart;
+use super::chart::{Chart, spread};
 use super::timeline::Figures;
 
 /// Values that are kept of each; beyond, neighbours become one, so that a soak without end needs no more memory.
@@ -37,12 +37,11 @@ impl Series {
         }
     }
 
-    /// The middle and the greatest; zeros where there is none.
+    /// The median and the greatest; zeros where there is none.
     #[must_use]
     pub fn median_and_greatest(&self) -> (f64, f64) {
-        let mut sorted = self.values.clone();
-        sorted.sort_by(f64::total_cmp);
-        (sorted.get(sorted.len() / 2).copied().unwrap_or_default(), sorted.last().copied().unwrap_or_default())
+        let [_, median, greatest] = spread(&self.values).unwrap_or_default();
+        (median, greatest)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::chart::spread;
 use crate::outcome::events::{Event, What};
 
 /// A run in times.
@@ -148,15 +149,13 @@ fn split(events: &[Event], migrations: &[MigrationLine]) -> String {
 
 fn summed_up(migrations: &[MigrationLine]) -> MigrationLine {
     let (first, last) = (&migrations[0], &migrations[migrations.len() - 1]);
-    let mut each: Vec<f64> = migrations.iter().filter_map(|line| Some((line.done? - line.begun) * 1e3)).collect();
-    each.sort_by(f64::total_cmp);
-    let middle = each.get(each.len() / 2).copied().unwrap_or_default();
-    let (least, most) = (each.first().copied().unwrap_or_default(), each.last().copied().unwrap_or_default());
+    let each: Vec<f64> = migrations.iter().filter_map(|line| Some((line.done? - line.begun) * 1e3)).collect();
+    let [least, median, most] = spread(&each).unwrap_or_default();
     MigrationLine {
         number: migrations.len(),
         hosts: format!("migrations, {} first", first.hosts),
         outcome: format!(
-            "each {least:.1} to {most:.1} ms, median {middle:.1}; {:.0} ms from the first's begin to the last's end",
+            "each {least:.1} to {most:.1} ms, median {median:.1}; {:.0} ms from the first's begin to the last's end",
             (last.done.unwrap_or(last.begun) - first.begun) * 1e3
         ),
         ..MigrationLine::default()

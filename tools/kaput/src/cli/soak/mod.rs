@@ -141,9 +141,7 @@ impl Figures {
             held::cpu_seconds() * 1e3 / self.runs.max(1) as f64,
         )
     }
-}
 
-impl Figures {
     /// What a line of a terminal has room for.
     fn brief(&self) -> String {
         let (still, longest) = self.measured.still.median_and_greatest();
