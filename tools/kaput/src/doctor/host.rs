@@ -79,6 +79,11 @@ fn item(what: &'static str, answer: Answer, text: impl Into<String>, fix: impl I
     Item { what, answer, text: text.into(), fix, is_optional: false }
 }
 
+/// What is there or is not, in the words for either.
+fn whether(what: &'static str, is_there: bool, (yes, no): (&str, &str), fix: &str) -> Item {
+    if is_there { item(what, Answer::Yes, yes, "") } else { item(what, Answer::No, no, fix) }
+}
+
 fn optional(item: Item) -> Item {
     Item { is_optional: true, ..item }
 }
@@ -100,10 +105,9 @@ pub async fn look_at(connection: &HostConnection, mdev: Option<&str>) -> Result<
     let mut items = vec![kvm(value("kvm"))];
     items.extend(of_snapshot(connection).await?);
     items.push(qemu_item(connection, value("version")));
-    let device = if value("device") == Some("yes") { Answer::Yes } else { Answer::No };
-    let text =
-        if device == Answer::Yes { "it knows the device vfio-ap" } else { "it does not know the device vfio-ap" };
-    items.push(item("QEMU vfio-ap", device, text, "a QEMU for s390x hosts, built with vfio-ap"));
+    let words = ("it knows the device vfio-ap", "it does not know the device vfio-ap");
+    let fix = "a QEMU for s390x hosts, built with vfio-ap";
+    items.push(whether("QEMU vfio-ap", value("device") == Some("yes"), words, fix));
     items.push(match cpu_model::baseline(&[connection]).await {
         Ok(model) => item("CPU model", Answer::Yes, model.split(',').next().unwrap_or_default(), ""),
         Err(error) => item(
@@ -114,15 +118,9 @@ pub async fn look_at(connection: &HostConnection, mdev: Option<&str>) -> Result<
         ),
     });
     items.push(blocked(connection, mdev).await);
-    let masks = if value("masks") == Some("yes") { Answer::Yes } else { Answer::No };
-    let text =
-        if masks == Answer::Yes { "this user may change the masks" } else { "this user may not change the masks" };
-    items.push(optional(item(
-        "--assign",
-        masks,
-        text,
-        "it takes root: ssh:root@NAME; --mdev uses a device that is there",
-    )));
+    let words = ("this user may change the masks", "this user may not change the masks");
+    let fix = "it takes root: ssh:root@NAME; --mdev uses a device that is there";
+    items.push(optional(whether("--assign", value("masks") == Some("yes"), words, fix)));
     items.push(optional(match (value("virsh"), value("daemon")) {
         (Some(version), Some("yes")) => item("libvirt", Answer::Yes, format!("{version}, and its daemon answers"), ""),
         (Some(version), why) => {
@@ -131,10 +129,9 @@ pub async fn look_at(connection: &HostConnection, mdev: Option<&str>) -> Result<
         }
         (None, _) => item("libvirt", Answer::No, "there is no virsh", "install it; only runs by libvirt need it"),
     }));
-    let plugin = if connection.hello.plugin.is_empty() { Answer::No } else { Answer::Yes };
-    let text = if plugin == Answer::Yes { connection.hello.plugin.as_str() } else { "KAPUT_PLUGIN is not set there" };
+    let plugin = connection.hello.plugin.as_str();
     let fix = "bring libqemu_ap.so there and name it; only the emulated machine needs it";
-    items.push(optional(item("plugin", plugin, text, fix)));
+    items.push(optional(whether("plugin", !plugin.is_empty(), (plugin, "KAPUT_PLUGIN is not set there"), fix)));
     Ok(items)
 }
 
