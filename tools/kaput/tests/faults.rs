@@ -19,7 +19,7 @@ use kaput::outcome::events::What;
 use kaput::outcome::finished::Finished;
 use kaput::outcome::verdict::Kind;
 use kaput::run;
-use kaput::run::tools::{Named, Tools};
+use kaput::run::tools::{Named, NamedEmulator, Tools};
 use kaput::scenario::load::Loaded;
 
 use support::named;
@@ -152,7 +152,7 @@ answer = { state = "running" }
 
 /// A program that does something first, and is QEMU then.
 fn odd_qemu(folder: &Path, first: &str) -> PathBuf {
-    let real = named().qemu.expect("named");
+    let real = named().emulator.qemu.expect("named");
     let path = folder.join("qemu");
     program::program(&path, &format!("#!/bin/sh\n{first}\nexec '{}' \"$@\"\n", real.display())).expect("written");
     path
@@ -268,7 +268,8 @@ fn a_qemu_that_is_too_old_or_for_another_machine_is_refused_in_one_paragraph() {
     {
         let qemu = folder.path().join(format!("qemu-{number}"));
         program::program(&qemu, &format!("#!/bin/sh\necho {machines}\n")).expect("written");
-        let error = runtime.block_on(Named { qemu: Some(qemu), ..named() }.find()).expect_err("of no use").to_string();
+        let emulator = NamedEmulator { qemu: Some(qemu), ..named().emulator };
+        let error = runtime.block_on(Named { emulator, ..named() }.find()).expect_err("of no use").to_string();
         assert!(error.contains("cannot be used") && error.contains(reason) && !error.contains('\n'), "{error}");
     }
 }
@@ -279,9 +280,10 @@ fn qemu_is_shown_a_plugin_in_a_folder_with_a_comma() {
     let odd = folder.path().join("a,b");
     fs::create_dir(&odd).expect("a folder");
     let plugin = odd.join("libqemu_ap.so");
-    std::os::unix::fs::symlink(named().plugin.expect("named"), &plugin).expect("linked");
+    std::os::unix::fs::symlink(named().emulator.plugin.expect("named"), &plugin).expect("linked");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let checks = runtime.block_on(kaput::doctor::look(&Named { plugin: Some(plugin), ..named() }));
+    let emulator = NamedEmulator { plugin: Some(plugin), ..named().emulator };
+    let checks = runtime.block_on(kaput::doctor::look(&Named { emulator, ..named() }));
     let told = checks.iter().find(|check| check.what == "plugin API").expect("it is looked at");
     assert!(told.fix.is_none(), "{told}");
 }
@@ -298,7 +300,7 @@ impl Harness {
         let folder = tempfile::tempdir().expect("a folder");
         let fifo = folder.path().join("fifo");
         assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
-        let real = named().qemu.expect("named");
+        let real = named().emulator.qemu.expect("named");
         let qemu = folder.path().join("qemu");
         let text = format!(
             "#!/bin/sh\ncase \"$1\" in -machine) exec 9>'{}'; echo $$ >&9;; esac\nexec '{}' \"$@\"\n",

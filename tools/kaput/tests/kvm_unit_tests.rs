@@ -86,7 +86,7 @@ result = "pass"
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("host.json");
         fs::write(&path, serde_json::to_string(&config).expect("JSON")).expect("written");
-        let plugin = named().plugin.expect("named");
+        let plugin = named().emulator.plugin.expect("named");
         Self { folder, plugin: Some(format!("{},config={}", plugin.display(), path.display())) }
     }
 
@@ -96,7 +96,7 @@ result = "pass"
 
     /// Starts QEMU as the runner does.
     fn start(&self, kernel: &Path, smp: &str, test_args: &str, more: &[String]) -> Guest {
-        let mut command = Command::new(named().qemu.expect("named"));
+        let mut command = Command::new(named().emulator.qemu.expect("named"));
         let own = more.iter().any(|argument| argument == "-accel");
         let machine = if own { "s390-ccw-virtio" } else { "s390-ccw-virtio,accel=tcg" };
         command.args(["-nodefaults", "-nographic", "-machine", machine]);

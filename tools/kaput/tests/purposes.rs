@@ -174,7 +174,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let tools = Arc::new(runtime.block_on(named.find()).expect("tools"));
     drop(runtime);
-    let folder = named.scenarios().expect("scenarios");
+    let folder = named.scenarios.find().expect("scenarios");
     let all: Vec<Loaded> = load::names(&folder)
         .and_then(|names| names.iter().map(|name| load::find(&folder, name)).collect())
         .expect("scenarios that can be read");

@@ -30,7 +30,7 @@ struct Qemu {
 
 impl Qemu {
     fn start() -> Self {
-        let named = support::named();
+        let named = support::named().emulator;
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("host.json");
         fs::write(&config, HOST).expect("written");

@@ -101,7 +101,7 @@ fn set_up() -> miette::Result<Vec<Trial>> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| miette::miette!("{e}"))?;
     let tools = Arc::new(runtime.block_on(named.find())?);
-    trials(&tools, &named.scenarios()?)
+    trials(&tools, &named.scenarios.find()?)
 }
 
 fn main() -> ExitCode {

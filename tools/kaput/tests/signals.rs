@@ -86,7 +86,8 @@ impl Place {
         command.arg(env!("CARGO_BIN_EXE_kaput")).args(arguments).current_dir(self.folder.path());
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", self.path("bin").display()));
-        let tools = [named.qemu, named.plugin, named.image, named.scenarios].map(|path| path.expect("named"));
+        let tools = [named.emulator.qemu, named.emulator.plugin, named.image, named.scenarios.folder]
+            .map(|path| path.expect("named"));
         command.envs(["KAPUT_QEMU", "KAPUT_PLUGIN", "KAPUT_IMAGE", "KAPUT_SCENARIOS"].into_iter().zip(tools));
         command.envs([("KAPUT_RUNS", self.path("runs")), ("KAPUT_STATE", self.path("state"))]);
         command.envs([("KAPUT_CACHE", self.folder.path().to_owned()), ("TMPDIR", self.path("tmp"))]);

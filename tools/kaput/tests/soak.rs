@@ -10,7 +10,8 @@ use std::process::{Command, Output};
 
 fn kaput(folder: &Path, arguments: &[&str]) -> Output {
     let named = support::named();
-    let tools = [named.qemu, named.plugin, named.image, named.scenarios].map(|path| path.expect("named"));
+    let tools = [named.emulator.qemu, named.emulator.plugin, named.image, named.scenarios.folder]
+        .map(|path| path.expect("named"));
     Command::new(env!("CARGO_BIN_EXE_kaput"))
         .args(arguments)
         .current_dir(folder)

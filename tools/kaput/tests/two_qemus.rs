@@ -44,10 +44,10 @@ fn start(machine: &Arc<Machine>, folder: &Path, adapter: u8) -> Guest {
     let (config, socket) = (file("host.json"), file("machine"));
     fs::write(&config, HOST).expect("written");
     let listener = UnixListener::bind(&socket).expect("a socket");
-    let plugin = named().plugin.expect("named");
+    let plugin = named().emulator.plugin.expect("named");
     let plugin = format!("{},config={},machine={}", plugin.display(), config.display(), socket.display());
     let options = format!("suites=presence,config-info,rsa,reset expect={adapter:02x}/33/33");
-    let process = Command::new(named().qemu.expect("named"))
+    let process = Command::new(named().emulator.qemu.expect("named"))
         .args(["-nodefaults", "-display", "none", "-m", "64", "-run-with", "exit-with-parent=on"])
         .args(["-chardev", "stdio,id=console", "-device", "sclpconsole,chardev=console"])
         .args(["-plugin", &plugin, "-append", &options, "-kernel"])

@@ -215,7 +215,7 @@ impl Mutants {
     pub(super) async fn start(&self) -> Result<Exit> {
         let reports =
             Reports::open_of(&self.report, &[reports::Form::Human, reports::Form::Json, reports::Form::Html])?;
-        let scenarios = if self.without_qemu { None } else { Some(with_finding(&self.named.scenarios()?)?) };
+        let scenarios = if self.without_qemu { None } else { Some(with_finding(&self.named.scenarios.find()?)?) };
         let interrupts = Interrupts::listen().into_diagnostic()?;
         interrupts.unless(self.show(scenarios, reports)).await
     }

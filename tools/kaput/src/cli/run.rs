@@ -110,8 +110,11 @@ async fn all_runs(tools: &Tools, all: &[Loaded], options: &Options, reports: Rep
 /// Reads and checks what is to be run.
 fn read(options: &Options) -> Result<Vec<Loaded>> {
     let words = &options.chosen;
-    let folder =
-        if words.iter().all(|word| load::is_file(word)) { Default::default() } else { options.named.scenarios()? };
+    let folder = if words.iter().all(|word| load::is_file(word)) {
+        Default::default()
+    } else {
+        options.named.scenarios.find()?
+    };
     let mut all = load::choose(&folder, words)?;
     if let Some(partition) = options.partition {
         all = partition.take(all);

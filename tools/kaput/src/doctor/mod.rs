@@ -52,7 +52,7 @@ impl fmt::Display for Check {
 
 /// Looks at everything a run needs.
 pub async fn look(named: &Named) -> Vec<Check> {
-    let qemu = named.qemu();
+    let qemu = named.emulator.qemu();
     let version = qemu::version(&qemu).await;
     let started = version.is_ok();
     let warning = version.as_deref().ok().and_then(qemu::numbers).and_then(qemu::known_fault);
@@ -62,7 +62,7 @@ pub async fn look(named: &Named) -> Vec<Check> {
         let machine = qemu::machine_type(&qemu).await.map_err(|error| error.to_string());
         checks.push(Check::of("machine", machine, || QEMU_FIX.to_owned()));
     }
-    let plugin = named.plugin();
+    let plugin = named.emulator.plugin();
     if let (Ok(plugin), true) = (&plugin, started) {
         let taken = qemu::takes_plugin(&qemu, plugin).await.map_err(|error| error.to_string());
         checks.push(Check::of("plugin API", taken, || QEMU_FIX.to_owned()));
@@ -75,7 +75,7 @@ pub async fn look(named: &Named) -> Vec<Check> {
     };
     let found = image.as_ref().map(counts).map_err(ToString::to_string);
     checks.push(Check::of("image", found, || WHOLE_FOLDER.to_owned()));
-    let folder = named.scenarios().map_err(|error| error.to_string());
+    let folder = named.scenarios.find().map_err(|error| error.to_string());
     let found = folder.and_then(|folder| scenarios(&folder, image.as_ref().ok()));
     checks.push(Check::of("scenarios", found, || WHOLE_FOLDER.to_owned()));
     let place = RunFolder::create().map_err(|error| error.to_string());

@@ -16,37 +16,34 @@ use crate::run::engine::Engine;
 /// What the user named.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Named {
+    /// QEMU and the plugin.
+    #[command(flatten)]
+    pub emulator: NamedEmulator,
+    /// The guest image [default: kaput-image next to this program]
+    #[arg(long, value_name = "FILE", env = "KAPUT_IMAGE")]
+    pub image: Option<PathBuf>,
+    /// The scenarios.
+    #[command(flatten)]
+    pub scenarios: NamedScenarios,
+}
+
+/// QEMU and the plugin.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct NamedEmulator {
     /// QEMU for s390x, 11.1 or newer [default: qemu-system-s390x in PATH]
     #[arg(long, value_name = "PROGRAM", env = "KAPUT_QEMU")]
     pub qemu: Option<PathBuf>,
     /// The QEMU plugin [default: libqemu_ap.so next to this program]
     #[arg(long, value_name = "FILE", env = "KAPUT_PLUGIN")]
     pub plugin: Option<PathBuf>,
-    /// The guest image [default: kaput-image next to this program]
-    #[arg(long, value_name = "FILE", env = "KAPUT_IMAGE")]
-    pub image: Option<PathBuf>,
-    /// The folder with the scenarios [default: scenarios next to this program]
-    #[arg(long, value_name = "FOLDER", env = "KAPUT_SCENARIOS")]
-    pub scenarios: Option<PathBuf>,
 }
 
-/// The folder with the scenarios, for those who need nothing else.
+/// The folder with the scenarios.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct NamedScenarios {
     /// The folder with the scenarios [default: scenarios next to this program]
-    #[arg(long, value_name = "FOLDER", env = "KAPUT_SCENARIOS")]
-    scenarios: Option<PathBuf>,
-}
-
-/// QEMU and the plugin, for those who need nothing else.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct NamedEmulator {
-    /// QEMU for s390x, 11.1 or newer [default: qemu-system-s390x in PATH]
-    #[arg(long, value_name = "PROGRAM", env = "KAPUT_QEMU")]
-    qemu: Option<PathBuf>,
-    /// The QEMU plugin [default: libqemu_ap.so next to this program]
-    #[arg(long, value_name = "FILE", env = "KAPUT_PLUGIN")]
-    plugin: Option<PathBuf>,
+    #[arg(long = "scenarios", value_name = "FOLDER", env = "KAPUT_SCENARIOS")]
+    pub folder: Option<PathBuf>,
 }
 
 impl NamedScenarios {
@@ -55,7 +52,12 @@ impl NamedScenarios {
     /// # Errors
     /// [`ToolError::Missing`].
     pub fn find(&self) -> Result<PathBuf, ToolError> {
-        Named { scenarios: self.scenarios.clone(), ..Named::default() }.scenarios()
+        let path = self.folder.clone().unwrap_or_else(|| beside("scenarios"));
+        if path.is_dir() {
+            Ok(path)
+        } else {
+            Err(ToolError::Missing { what: "scenario folder", path, option: "scenarios" })
+        }
     }
 }
 
@@ -65,11 +67,22 @@ impl NamedEmulator {
     /// # Errors
     /// [`ToolError`].
     pub async fn find(&self) -> Result<(PathBuf, PathBuf), ToolError> {
-        let named = Named { qemu: self.qemu.clone(), plugin: self.plugin.clone(), ..Named::default() };
-        let (qemu, plugin) = (named.qemu(), named.plugin()?);
+        let (qemu, plugin) = (self.qemu(), self.plugin()?);
         [&plugin, &qemu].into_iter().try_for_each(|path| text(path))?;
         qemu::machine_type(&qemu).await?;
         Ok((qemu, plugin))
+    }
+
+    pub(crate) fn qemu(&self) -> PathBuf {
+        self.qemu.clone().unwrap_or_else(in_path)
+    }
+
+    pub(crate) fn plugin(&self) -> Result<PathBuf, ToolError> {
+        let plugin = self.plugin.clone().unwrap_or_else(|| beside("libqemu_ap.so"));
+        if !plugin.is_file() {
+            return Err(ToolError::Missing { what: "plugin", path: plugin, option: "plugin" });
+        }
+        Ok(std::path::absolute(&plugin).unwrap_or(plugin))
     }
 }
 
@@ -134,21 +147,9 @@ impl Named {
     #[must_use]
     pub fn from_environment() -> Option<Self> {
         let named = |variable| std::env::var_os(variable).map(PathBuf::from);
-        let (qemu, plugin) = (Some(named("KAPUT_QEMU")?), Some(named("KAPUT_PLUGIN")?));
-        Some(Self { qemu, plugin, image: Some(named("KAPUT_IMAGE")?), scenarios: Some(named("KAPUT_SCENARIOS")?) })
-    }
-
-    /// The folder with the scenarios.
-    ///
-    /// # Errors
-    /// [`ToolError::Missing`].
-    pub fn scenarios(&self) -> Result<PathBuf, ToolError> {
-        let path = self.scenarios.clone().unwrap_or_else(|| beside("scenarios"));
-        if path.is_dir() {
-            Ok(path)
-        } else {
-            Err(ToolError::Missing { what: "scenario folder", path, option: "scenarios" })
-        }
+        let emulator = NamedEmulator { qemu: Some(named("KAPUT_QEMU")?), plugin: Some(named("KAPUT_PLUGIN")?) };
+        let scenarios = NamedScenarios { folder: Some(named("KAPUT_SCENARIOS")?) };
+        Some(Self { emulator, image: Some(named("KAPUT_IMAGE")?), scenarios })
     }
 
     /// Finds and checks the rest.
@@ -166,9 +167,9 @@ impl Named {
     /// [`ToolError`].
     pub async fn find_on(&self, sites: &Sites, with_plugin: bool) -> Result<Tools, ToolError> {
         // Files first: asking QEMU takes time.
-        let plugin = if sites.any_local() && with_plugin { self.plugin()? } else { PathBuf::new() };
+        let plugin = if sites.any_local() && with_plugin { self.emulator.plugin()? } else { PathBuf::new() };
         let image = self.image()?;
-        let qemu = if sites.any_local() { self.qemu() } else { PathBuf::new() };
+        let qemu = if sites.any_local() { self.emulator.qemu() } else { PathBuf::new() };
         [&image.path, &plugin, &qemu].into_iter().try_for_each(|path| text(path))?;
         let machine = if sites.any_local() { Some(qemu::machine_type(&qemu).await?) } else { None };
         let hosts = sites.connect().await?;
@@ -179,18 +180,6 @@ impl Named {
 
     pub(crate) fn image(&self) -> Result<Image, ImageError> {
         Image::read(&self.image.clone().unwrap_or_else(|| beside("kaput-image")))
-    }
-
-    pub(crate) fn qemu(&self) -> PathBuf {
-        self.qemu.clone().unwrap_or_else(in_path)
-    }
-
-    pub(crate) fn plugin(&self) -> Result<PathBuf, ToolError> {
-        let plugin = self.plugin.clone().unwrap_or_else(|| beside("libqemu_ap.so"));
-        if !plugin.is_file() {
-            return Err(ToolError::Missing { what: "plugin", path: plugin, option: "plugin" });
-        }
-        Ok(std::path::absolute(&plugin).unwrap_or(plugin))
     }
 }
 

@@ -30,7 +30,7 @@ impl Bench {
     /// # Panics
     /// Where a tool that `cargo xtask test` names is not there.
     pub(crate) fn new(kernel: &Path, agent: &Path) -> Self {
-        let named = Named::from_environment().expect("QEMU and the plugin: use `cargo xtask test`");
+        let named = Named::from_environment().expect("QEMU and the plugin: use `cargo xtask test`").emulator;
         let (qemu, plugin) = (named.qemu.expect("named"), named.plugin.expect("named"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let machine = runtime.block_on(qemu::machine_type(&qemu)).expect("a QEMU");

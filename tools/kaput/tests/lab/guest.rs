@@ -62,7 +62,7 @@ async fn ready(kernel: &Path, agent: &Path) -> Result<(Tools, Vec<Loaded>), Stri
     let emulator = (tools.qemu.clone(), tools.machine.clone(), tools.plugin.clone());
     let supply = Supply::new(emulator, agent.to_owned(), Some(kernel.to_owned()));
     tools.lab = Some(Arc::new(supply.map_err(|error| error.to_string())?));
-    let folder = named.scenarios().map_err(|error| error.to_string())?;
+    let folder = named.scenarios.find().map_err(|error| error.to_string())?;
     // Two more are about what the driver learns from the AP bus: the model has none.
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/scenarios");
     let mut all = Vec::new();

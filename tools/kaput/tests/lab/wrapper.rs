@@ -183,7 +183,7 @@ fn end_of(command: &mut Command) -> std::io::Result<Option<ExitStatus>> {
 
 /// The script of the document.
 fn script(folder: &Path) -> std::io::Result<PathBuf> {
-    let named = Named::from_environment().unwrap_or_default();
+    let named = Named::from_environment().unwrap_or_default().emulator;
     let (qemu, plugin) = (named.qemu.unwrap_or_default(), named.plugin.unwrap_or_default());
     let text = format!(
         "#!/bin/sh\nexec '{}' qemu --qemu '{}' --plugin '{}' --lpar --ap 05=cex8a,06=cex8c/33,3a -- \"$@\"\n",

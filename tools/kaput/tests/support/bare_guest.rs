@@ -65,8 +65,8 @@ impl Emulator {
         let host = json!({ "name": "A", "topology": topology, "mdev": mdev });
         fs::write(&config, host.to_string()).expect("written");
         fs::write(&file, kernel).expect("written");
-        let plugin = format!("{},config={}", named().plugin.expect("named").display(), config.display());
-        let mut process = Command::new(named().qemu.expect("named"))
+        let plugin = format!("{},config={}", named().emulator.plugin.expect("named").display(), config.display());
+        let mut process = Command::new(named().emulator.qemu.expect("named"))
             .args(["-nodefaults", "-display", "none", "-m", "64", "-S", "-action", "panic=pause", "-qmp", "stdio"])
             .args(["-run-with", "exit-with-parent=on", "-plugin", &plugin, "-kernel"])
             .arg(&file)
