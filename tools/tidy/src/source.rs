@@ -137,7 +137,7 @@ impl Modules {
 }
 
 /// `a/../b` without the detour.
-fn clean(path: &Path) -> PathBuf {
+pub(crate) fn clean(path: &Path) -> PathBuf {
     let mut parts = PathBuf::new();
     for part in path.components() {
         match part {

@@ -86,10 +86,7 @@ pub(crate) fn raw(layout: &Layout, image: &Path) -> Result<PathBuf> {
     };
     let mut command = Command::new(objcopy);
     command.args(["--output-target", "binary"]).args([image, &raw]).env("LD_LIBRARY_PATH", sysroot.join("lib"));
-    let status = process::run(&mut command, DEADLINE)?;
-    if !status.success() {
-        bail!("the raw form of the image could not be made ({status})");
-    }
+    process::succeed(&mut command, DEADLINE, "the raw form of the image could not be made")?;
     Ok(raw)
 }
 
@@ -148,10 +145,7 @@ fn build(name: &str, mut command: Command, made: &[&Path]) -> Result<()> {
     if made.iter().all(|file| file.is_file()) {
         command.arg("--quiet");
     }
-    let status = process::run(&mut command, DEADLINE)?;
-    if !status.success() {
-        bail!("the {name} build failed ({status})");
-    }
+    process::succeed(&mut command, DEADLINE, &format!("the {name} build failed"))?;
     if let Some(missing) = made.iter().find(|file| !file.is_file()) {
         bail!("the {name} build did not make {}", missing.display());
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use crate::artifacts::host_cargo;
@@ -157,9 +157,7 @@ fn in_the_guest(
         }
         Err(error) => unread = Some(error),
     })?;
-    if !status.success() {
-        bail!("the scenario `bench` was not as expected ({status}): `cargo xtask run bench` shows more");
-    }
+    process::success(status, "`cargo xtask run bench` shows why the scenario was not as expected")?;
     unread.map_or(Ok(()), |error| Err(error).context("the harness reports in an unknown form"))
 }
 
@@ -167,10 +165,7 @@ fn in_process(layout: &Layout, figures: &mut Figures) -> Result<()> {
     let mut command = host_cargo(layout, "run");
     command.args(["--release", "--quiet", "--package", "ap-machine", "--example", "cost"]);
     let status = process::lines(&mut command, DEADLINE, |line| figures.take(line, ""))?;
-    if !status.success() {
-        bail!("the machine could not be measured in process ({status})");
-    }
-    Ok(())
+    process::success(status, "the machine could not be measured in process")
 }
 
 /// Without a Linux for s390x there is nothing to measure; the test program says why.
@@ -185,10 +180,7 @@ fn in_linux(layout: &Layout, state: &mut State, ready: &Ready, runs: u32, figure
             println!("{line}");
         }
     })?;
-    if !status.success() {
-        bail!("Linux could not be measured ({status})");
-    }
-    Ok(())
+    process::success(status, "Linux could not be measured")
 }
 
 fn table(figures: &Figures) -> Result<String> {

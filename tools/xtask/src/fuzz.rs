@@ -5,7 +5,7 @@
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::artifacts::host_cargo;
@@ -45,9 +45,7 @@ pub(crate) enum Target {
 pub(crate) fn run(layout: &Layout, targets: &[Target], seconds: u64, input: Option<&str>) -> Result<usize> {
     let mut build = host_cargo(layout, "build");
     build.args(["--release", "--package", "kaput-fuzz"]);
-    if !process::run(&mut build, BUILD)?.success() {
-        bail!("the fuzzer cannot be built, see above");
-    }
+    process::succeed(&mut build, BUILD, "the fuzzer cannot be built, see above")?;
     let targets = if targets.is_empty() { Target::value_variants() } else { targets };
     let fuzzer = layout.target.join("release/kaput-fuzz");
     let one = |target: Target| {

@@ -56,6 +56,22 @@ pub(crate) fn run(command: &mut Command, deadline: Duration) -> Result<ExitStatu
     Ok(watch.finish(1, |_| ())?.status)
 }
 
+/// Runs `command` with our own standard streams; it must succeed.
+///
+/// # Errors
+/// As [`run`], and `failed` with the status where it does not succeed.
+pub(crate) fn succeed(command: &mut Command, deadline: Duration, failed: &str) -> Result<()> {
+    success(run(command, deadline)?, failed)
+}
+
+/// What ended with this status must have succeeded.
+///
+/// # Errors
+/// `failed`, with the status.
+pub(crate) fn success(status: ExitStatus, failed: &str) -> Result<()> {
+    if status.success() { Ok(()) } else { bail!("{failed} ({status})") }
+}
+
 /// Runs `command` and hands each line of its standard output to `on_line`; standard error stays ours.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use crate::process;
@@ -77,9 +77,7 @@ pub(crate) fn build(command: &mut Command) -> Result<Vec<Program>> {
     let mut programs = Vec::new();
     command.args(["--no-run", "--message-format", "json-render-diagnostics"]);
     let status = process::lines(command, DEADLINE, |line| programs.extend(program(line)))?;
-    if !status.success() {
-        bail!("the tests cannot be built, see above ({status})");
-    }
+    process::success(status, "the tests cannot be built, see above")?;
     let environment: Vec<_> =
         command.get_envs().map(|(name, value)| (name.to_owned(), value.map(OsStr::to_owned))).collect();
     programs.iter_mut().for_each(|program| program.environment.clone_from(&environment));

@@ -7,7 +7,7 @@
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::artifacts::{self, guest_cargo, host_cargo, image_cargo};
@@ -274,11 +274,7 @@ pub(crate) fn set_linux(layout: &Layout, state: &mut State, command: &mut Comman
 
 /// A command that is one test itself.
 fn plain(command: &mut Command) -> Result<Count> {
-    let status = process::run(command, DEADLINE)?;
-    if !status.success() {
-        bail!("see above ({status})");
-    }
-    Ok(Count::PASSED)
+    process::succeed(command, DEADLINE, "see above").map(|()| Count::PASSED)
 }
 
 /// A step that cannot be taken here.

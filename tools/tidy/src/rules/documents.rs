@@ -3,10 +3,11 @@
 //! files that are named exist.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use super::Finding;
 use crate::files::Source;
+use crate::source::clean;
 
 /// How a document is cited, and where it is.
 const CITED: [(&str, &str); 2] =
@@ -93,7 +94,7 @@ pub(super) fn links(sources: &[Source]) -> Vec<Finding> {
             }
             for target in targets(line) {
                 let (file, heading) = target.split_once('#').unwrap_or((target, ""));
-                let path = if file.is_empty() { source.path.clone() } else { joined(&source.path, file) };
+                let path = if file.is_empty() { source.path.clone() } else { clean(&source.path.with_file_name(file)) };
                 let leaves_the_book = source.path.starts_with(BOOK) && !path.starts_with(BOOK);
                 let has_heading = |document: &&Source| heading.is_empty() || anchors(document).contains(heading);
                 let is_there = files.contains(path.as_path()) || files.iter().any(|file| file.starts_with(&path));
@@ -136,19 +137,6 @@ fn is_path(name: &str) -> bool {
 fn targets(line: &str) -> impl Iterator<Item = &str> {
     let links = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     links.filter(|target| !target.contains("://"))
-}
-
-fn joined(from: &Path, file: &str) -> PathBuf {
-    let mut path = from.parent().unwrap_or(Path::new("")).to_owned();
-    for part in Path::new(file).components() {
-        match part {
-            Component::ParentDir => {
-                path.pop();
-            }
-            part => path.push(part),
-        }
-    }
-    path
 }
 
 /// The names by which a document's headings are linked to.

@@ -156,9 +156,5 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn run(command: &mut Command, what: &str) -> Result<()> {
-    let status = process::run(command, DEADLINE)?;
-    if !status.success() {
-        bail!("{what} failed ({status})");
-    }
-    Ok(())
+    process::succeed(command, DEADLINE, &format!("{what} failed"))
 }

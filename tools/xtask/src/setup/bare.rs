@@ -20,9 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(1800);
 pub(crate) fn ready(cache: &Path, suite: &str) -> Result<PathBuf> {
     let name = format!("bare-{suite}");
     let place = cache.join(&name);
-    if !place.exists() {
-        super::locked(cache, || if place.exists() { Ok(()) } else { make(cache, &name, suite) })?;
-    }
+    super::found_or_got(cache, || place.exists().then_some(()), || make(cache, &name, suite))?;
     Ok(place)
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::apt::{self, Apt, Offer};
 use crate::process;
@@ -49,16 +49,11 @@ fn here(cache: &Path, suite: Option<&str>) -> Option<KernelSource> {
 /// # Errors
 /// When none can be had; the text says why.
 pub(crate) fn ready(cache: &Path, suite: Option<&str>) -> Result<KernelSource> {
-    match here(cache, suite) {
-        Some(source) => Ok(source),
-        None => super::locked(cache, || match here(cache, suite) {
-            Some(source) => Ok(source),
-            None => {
-                eprintln!("xtask: getting the source of Linux into {}", cache.display());
-                fetch(&Apt::new(cache.join("apt-source"))?, cache, suite).context("no source of Linux")
-            }
-        }),
-    }
+    let get = || {
+        eprintln!("xtask: getting the source of Linux into {}", cache.display());
+        fetch(&Apt::new(cache.join("apt-source"))?, cache, suite).context("no source of Linux")
+    };
+    super::found_or_got(cache, || here(cache, suite), get)
 }
 
 fn fetch(apt: &Apt, cache: &Path, suite: Option<&str>) -> Result<KernelSource> {
@@ -86,30 +81,27 @@ fn place(apt: &Apt, offer: &Offer, folder: &Path) -> Result<String> {
 }
 
 fn is_new_enough(offer: &Offer) -> bool {
-    let mut numbers = offer.version.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-    matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= OLDEST)
+    offer.major_and_minor().is_some_and(|version| version >= OLDEST)
 }
 
 impl KernelSource {
-    /// Unpacks it; returns the tree.
+    /// Unpacks it into a folder, which is then the tree.
     ///
     /// # Errors
     /// When tar cannot; it has said why.
-    pub(crate) fn unpack(&self, folder: &Path) -> Result<PathBuf> {
+    pub(crate) fn unpack(&self, folder: &Path) -> Result<()> {
         eprintln!("xtask: unpacking the source of Linux {}", self.version);
         let mut tar = Command::new("tar");
         tar.arg("--extract").arg("--file").arg(&self.archive).arg("--directory").arg(folder);
         // One folder is at the top of it, whatever its name.
-        let status = process::run(tar.arg("--strip-components=1"), UNPACK_DEADLINE)?;
-        if !status.success() {
-            bail!("the source of Linux cannot be unpacked ({status})");
-        }
-        Ok(folder.to_path_buf())
+        process::succeed(tar.arg("--strip-components=1"), UNPACK_DEADLINE, "the source of Linux cannot be unpacked")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use anyhow::bail;
+
     use super::super::mirror::{Contents, Package};
     use super::*;
 

@@ -90,13 +90,8 @@ pub(crate) fn ready(layout: &Layout, harness: &Path, kind: Kind) -> Result<PathB
     let name = kind.folder(suite.as_deref());
     // With a lock of its own: a build takes long, and nothing else in the cache waits for it.
     let cache = layout.cache.join("lab");
-    match here(&cache.join(&name), &inputs) {
-        Some(kernel) => Ok(kernel),
-        None => super::locked(&cache, || match here(&cache.join(&name), &inputs) {
-            Some(kernel) => Ok(kernel),
-            None => build(&cache, &name, harness, &source, kind, &inputs),
-        }),
-    }
+    let get = || build(&cache, &name, harness, &source, kind, &inputs);
+    super::found_or_got(&cache, || here(&cache.join(&name), &inputs), get)
 }
 
 /// The kernel that is in the cache, of whatever source the suite had.
@@ -144,10 +139,7 @@ fn build(cache: &Path, name: &str, harness: &Path, source: &KernelSource, kind: 
         let mut command = Command::new(harness);
         command.args(["lab", "build", "--source"]).arg(&tree).arg("--into").arg(&objects);
         command.args(kind.extra().map(|(option, _)| option));
-        let status = process::run(&mut command, DEADLINE)?;
-        if !status.success() {
-            bail!("the kernel could not be built ({status})");
-        }
+        process::succeed(&mut command, DEADLINE, "the kernel could not be built")?;
         let made = objects.join("arch/s390/boot").join(KERNEL);
         fs::copy(&made, folder.join(KERNEL)).with_context(|| format!("the build made no {}", made.display()))?;
         fs::copy(objects.join(".config"), folder.join("config"))?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::layout::Layout;
 use crate::process;
@@ -21,9 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(1800);
 pub(crate) fn ready(layout: &Layout) -> Result<PathBuf> {
     let name = format!("mdbook-{VERSION}");
     let program = layout.cache.join(&name).join("bin/mdbook");
-    if !program.is_file() {
-        super::locked(&layout.cache, || super::replace(&layout.cache, &name, |folder| install(layout, folder)))?;
-    }
+    let get = || super::replace(&layout.cache, &name, |folder| install(layout, folder));
+    super::found_or_got(&layout.cache, || program.is_file().then_some(()), get)?;
     Ok(program)
 }
 
@@ -32,9 +31,6 @@ fn install(layout: &Layout, folder: &Path) -> Result<()> {
     let mut command = Command::new(&layout.toolchain.cargo);
     command.args(["install", "mdbook", "--version", VERSION, "--locked", "--no-default-features", "--quiet", "--root"]);
     let built = tempfile::tempdir()?;
-    let status = process::run(command.arg(folder).env("CARGO_TARGET_DIR", built.path()), DEADLINE)?;
-    if !status.success() {
-        bail!("cargo could not install mdBook {VERSION} ({status})");
-    }
-    Ok(())
+    command.arg(folder).env("CARGO_TARGET_DIR", built.path());
+    process::succeed(&mut command, DEADLINE, &format!("cargo could not install mdBook {VERSION}"))
 }

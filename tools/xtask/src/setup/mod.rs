@@ -58,6 +58,15 @@ fn locked<T>(cache: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
     work()
 }
 
+/// What is `here`, or what `get` makes of it, which only one set-up does at a time.
+fn found_or_got<T>(cache: &Path, here: impl Fn() -> Option<T>, get: impl FnOnce() -> Result<T>) -> Result<T> {
+    match here() {
+        Some(found) => Ok(found),
+        // Another set-up may have been faster.
+        None => locked(cache, || here().map_or_else(get, Ok)),
+    }
+}
+
 /// What an interrupted set-up left. Called under the lock: nobody uses it.
 fn remove_leftovers(cache: &Path) {
     for entry in fs::read_dir(cache).into_iter().flatten().flatten() {

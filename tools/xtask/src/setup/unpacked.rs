@@ -58,14 +58,7 @@ fn place(cache: &Path, apt: &Apt, offer: &Offer) -> Result<()> {
 }
 
 fn is_new_enough(offer: &Offer) -> bool {
-    version(&offer.version).is_some_and(|version| version >= OLDEST)
-}
-
-/// Major and minor number of a Debian version like `1:11.1.3+ds-1~bpo13+1`.
-fn version(debian: &str) -> Option<(u32, u32)> {
-    let upstream = debian.split_once(':').map_or(debian, |(_, rest)| rest);
-    let mut numbers = upstream.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    offer.major_and_minor().is_some_and(|version| version >= OLDEST)
 }
 
 /// The folder with the C library, whatever the architecture calls it.

@@ -12,6 +12,19 @@ pub(crate) struct Offer {
     pub(crate) suite: String,
 }
 
+impl Offer {
+    /// The version without Debian's epoch: `11.1.3+ds-1~bpo13+1` of `1:11.1.3+ds-1~bpo13+1`.
+    pub(crate) fn upstream(&self) -> &str {
+        self.version.split_once(':').map_or(&self.version, |(_, rest)| rest)
+    }
+
+    /// The first two numbers of the version.
+    pub(crate) fn major_and_minor(&self) -> Option<(u32, u32)> {
+        let mut numbers = self.upstream().split(|c: char| !c.is_ascii_digit());
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    }
+}
+
 /// `dlstatus:FILE:PERCENT:TEXT`
 pub(super) fn percentage(line: &str) -> Option<u64> {
     let percent: f64 = line.strip_prefix("dlstatus:")?.split(':').nth(1)?.parse().ok()?;

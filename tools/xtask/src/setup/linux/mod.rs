@@ -41,17 +41,12 @@ const COMPARE_DEADLINE: Duration = Duration::from_secs(10);
 /// When it cannot be had; the text says why.
 pub(crate) fn ready(cache: &Path) -> Result<PathBuf> {
     let suite = apt::named_suite(VARIABLE)?;
-    match here(cache, suite.as_deref()) {
-        Some(folder) => Ok(folder),
-        None => super::locked(cache, || match here(cache, suite.as_deref()) {
-            Some(folder) => Ok(folder),
-            None => {
-                eprintln!("xtask: getting Debian's Linux for s390x into {}", cache.display());
-                let apt = Apt::of(Some(ARCHITECTURE), cache.join("apt-s390x"))?;
-                fetch(&apt, cache, suite.as_deref()).context("no Linux for s390x")
-            }
-        }),
-    }
+    let get = || {
+        eprintln!("xtask: getting Debian's Linux for s390x into {}", cache.display());
+        let apt = Apt::of(Some(ARCHITECTURE), cache.join("apt-s390x"))?;
+        fetch(&apt, cache, suite.as_deref()).context("no Linux for s390x")
+    };
+    super::found_or_got(cache, || here(cache, suite.as_deref()), get)
 }
 
 /// The versions that are in the cache.
