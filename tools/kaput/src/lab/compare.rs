@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde::Deserialize;
 use vfio_mig::conformance::{CaseResult, Verdict};
 
 use crate::outcome::verdict::word;
@@ -12,13 +11,6 @@ use crate::outcome::verdict::word;
 /// What each case said of one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdicts(BTreeMap<String, Verdict>);
-
-/// A line of a report in JSON, as far as it is of use here; the last line has the counts and no case.
-#[derive(Deserialize)]
-struct Line {
-    case: Option<String>,
-    verdict: Option<String>,
-}
 
 impl Verdicts {
     /// Whether there is no case.
@@ -38,24 +30,6 @@ impl Verdicts {
     pub fn with(mut self, parts: &[String]) -> Self {
         self.0.retain(|case, _| parts.is_empty() || parts.iter().any(|part| case.contains(part)));
         self
-    }
-
-    /// Reads a report in JSON, as `kaput lab run --report json` writes it.
-    ///
-    /// # Errors
-    /// A sentence that names the line.
-    pub fn read(text: &str) -> Result<Self, String> {
-        let mut verdicts = BTreeMap::new();
-        for (number, line) in text.lines().enumerate() {
-            let wrong = |what: &str| format!("line {}: {what}", number + 1);
-            let line: Line = serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;
-            let Some(case) = line.case else { continue };
-            let said = line.verdict.unwrap_or_default();
-            let known = [Verdict::Pass, Verdict::Differs, Verdict::Fail, Verdict::Skip, Verdict::Broken];
-            let verdict = known.into_iter().find(|verdict| word(*verdict).eq_ignore_ascii_case(&said));
-            verdicts.insert(case, verdict.ok_or_else(|| wrong("it has no verdict that is known"))?);
-        }
-        if verdicts.is_empty() { Err("it has no cases".to_owned()) } else { Ok(Self(verdicts)) }
     }
 }
 
@@ -110,14 +84,13 @@ const fn rank(verdict: Verdict) -> Option<u8> {
 mod tests {
     use super::*;
 
-    const FIRST: &str = "{\"case\":\"a/1\",\"verdict\":\"fail\"}\n{\"case\":\"a/2\",\"verdict\":\"pass\"}\n\
-                         {\"case\":\"a/3\",\"verdict\":\"skip\"}\n{\"case\":\"a/4\",\"verdict\":\"pass\"}\n{\"cases\":4}\n";
-    const SECOND: &str = "{\"case\":\"a/1\",\"verdict\":\"differs\"}\n{\"case\":\"a/2\",\"verdict\":\"fail\"}\n\
-                          {\"case\":\"a/3\",\"verdict\":\"pass\"}\n{\"case\":\"a/5\",\"verdict\":\"pass\"}\n";
-
     #[test]
     fn what_got_better_and_what_got_worse_are_separate() {
-        let [first, second] = [FIRST, SECOND].map(|text| Verdicts::read(text).expect("a report"));
+        use Verdict::{Differs, Fail, Pass, Skip};
+        let first = [("a/1", Fail), ("a/2", Pass), ("a/3", Skip), ("a/4", Pass)];
+        let second = [("a/1", Differs), ("a/2", Fail), ("a/3", Pass), ("a/5", Pass)];
+        let [first, second] = [first, second]
+            .map(|cases| Verdicts(cases.into_iter().map(|(case, verdict)| (case.to_owned(), verdict)).collect()));
         let (better, worse, text) = compare(&first, &second);
         assert_eq!((better, worse), (1, 1));
         insta::assert_snapshot!(text, @r"
@@ -132,12 +105,5 @@ mod tests {
           a/5: not there -> PASS
         1 better, 1 worse, 1 otherwise, 0 the same
         ");
-    }
-
-    #[test]
-    fn what_is_no_report_is_refused_with_its_line() {
-        assert!(Verdicts::read("{\"case\":\"a\",\"verdict\":\"none\"}").is_err_and(|why| why.starts_with("line 1: ")));
-        assert!(Verdicts::read("{}\nx").is_err_and(|why| why.starts_with("line 2: ")));
-        assert_eq!(Verdicts::read(""), Err("it has no cases".to_owned()));
     }
 }

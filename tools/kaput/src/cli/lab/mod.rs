@@ -18,8 +18,8 @@ use super::interrupts::Interrupts;
 use super::print::{complain, note, print};
 use super::qemu::Hardware;
 use super::reports::{self, Reports, Target};
-use crate::conformance::Judged;
 use crate::conformance::stoppable::Stoppable;
+use crate::conformance::{Judged, json};
 use crate::hosts::qemu::machine_type;
 use crate::lab::compare::{Verdicts, compare};
 use crate::lab::kept::Kept;
@@ -460,11 +460,11 @@ impl Compare {
             return Ok(judged.map(|(judged, _)| Verdicts::of(&judged.results)));
         }
         let text = std::fs::read_to_string(path).into_diagnostic();
-        let verdicts = text.and_then(|text| Verdicts::read(&text).map_err(|why| miette!(why)));
+        let judged = text.and_then(|text| json::read(&text).map_err(|why| miette!(why)));
         let neither = || {
             let path = path.display();
             format!("{path} is neither a kernel for s390x nor a report of `kaput lab run --report json`")
         };
-        verdicts.map(|verdicts| Some(verdicts.with(&self.judging.only))).wrap_err_with(neither)
+        Ok(Some(Verdicts::of(&judged.wrap_err_with(neither)?.results).with(&self.judging.only)))
     }
 }
