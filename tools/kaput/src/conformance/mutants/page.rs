@@ -3,7 +3,7 @@
 
 use askama::Template;
 
-use super::{MutantsOutcome, Seen};
+use super::{MutantsOutcome, Row, Seen};
 
 #[derive(Template)]
 #[template(path = "mutants.html")]
@@ -16,28 +16,14 @@ struct Page<'a> {
     false_alarms: usize,
 }
 
-struct Row<'a> {
-    name: &'a str,
-    severity: String,
-    guest: &'static str,
-    missed: bool,
-    first: &'a str,
-    more: &'a [String],
-}
-
 impl MutantsOutcome {
     /// The page.
     ///
     /// # Errors
     /// When it cannot be written; the text says why.
-    pub fn page<'a>(&'a self) -> Result<String, String> {
-        let row = |row: super::Row<'a>| {
-            let (first, more) =
-                row.caught_by.split_first().map_or(("-", &[][..]), |(first, more)| (first.as_str(), more));
-            Row { name: row.name, severity: row.severity, guest: row.guest, missed: row.missed, first, more }
-        };
+    pub fn page(&self) -> Result<String, String> {
         let page = Page {
-            rows: self.rows().into_iter().map(row).collect(),
+            rows: self.rows(),
             guests: self.guests.as_deref(),
             control: self.control(),
             defects: self.defects(),
