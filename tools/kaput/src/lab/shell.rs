@@ -3,13 +3,12 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use rustix::fs::{MemfdFlags, memfd_create};
-
 use super::cpio::Archive;
+use crate::machine::emulator::inherited;
 
 /// The first program. The machine ends with the shell.
 const INIT: &str = r#"#!/bin/busybox sh
@@ -51,9 +50,7 @@ pub fn initramfs(first: First<'_>, files: &[(String, Vec<u8>)]) -> io::Result<Fi
     };
     let add = |archive: Archive, (name, content): &(String, Vec<u8>)| archive.file(&format!("root/{name}"), content);
     let bytes = files.iter().fold(archive, add).finish();
-    let mut file = File::from(memfd_create("kaput-initramfs", MemfdFlags::empty())?);
-    file.write_all(&bytes)?;
-    Ok(file)
+    inherited("kaput-initramfs", &bytes)
 }
 
 /// QEMU's arguments; the file is open as long as QEMU has not read it.

@@ -161,11 +161,8 @@ impl Emulator {
 }
 
 impl Ap {
-    /// A file without a name that the program we become inherits.
     fn configuration(&self) -> io::Result<File> {
-        let mut file = File::from(memfd_create("kaput-host.json", MemfdFlags::empty())?);
-        file.write_all(&serde_json::to_vec(&self.host).map_err(io::Error::other)?)?;
-        Ok(file)
+        inherited("kaput-host.json", &serde_json::to_vec(&self.host).map_err(io::Error::other)?)
     }
 
     fn option(&self, plugin: &Path, configuration: &File) -> String {
@@ -173,6 +170,16 @@ impl Ap {
         let control = control.unwrap_or_default();
         format!("{},config=/proc/self/fd/{}{control}", escaped(plugin), configuration.as_raw_fd())
     }
+}
+
+/// A file that has no name but one for people, and that the program we become inherits.
+///
+/// # Errors
+/// The system's.
+pub fn inherited(name: &str, content: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create(name, MemfdFlags::empty())?);
+    file.write_all(content)?;
+    Ok(file)
 }
 
 /// The first thing of the guest's that the machine has not.
