@@ -2,45 +2,55 @@
 //! What a command is at, where that takes longer than two seconds: a line at a terminal, plain lines now and then
 //! elsewhere, on standard error. What is done sooner says nothing.
 
-use std::pin::pin;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// What may pass without a word.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// What may pass without a word, and what passes between two looks at a terminal.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two lines where there is no terminal.
-const INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Things that are done one after the other, and how many are.
+/// Whether standard error is a terminal on which a line can be drawn again.
+pub(crate) fn is_drawn() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    std::io::stderr().is_terminal() && !is_dumb
+}
+
+/// Things that are done one after the other, and how many are. A thread says so, until this is dropped: a step that
+/// takes long is no silence.
 #[derive(Debug)]
 pub struct Steps {
     bar: ProgressBar,
     what: String,
-    /// When the next line is due where there is no terminal.
-    due: Mutex<Instant>,
+    /// Goes before the thread is waited for, which ends it.
+    goes_on: Option<Sender<()>>,
+    teller: Option<JoinHandle<()>>,
 }
 
 impl Steps {
     /// `what` names them, `files compiled`; `all` is how many there are, if somebody knows.
     #[must_use]
     pub fn new(what: impl Into<String>, all: Option<usize>) -> Self {
-        let steps = Self::with(what.into(), "{pos}{prefix}", PATIENCE);
-        steps.bar.set_prefix(format!(" {}", steps.what));
+        let what = what.into();
+        let steps = Self::with(format!(" {what}"), what, "{pos}{prefix}", PATIENCE);
         all.iter().for_each(|all| steps.of(*all));
         steps
     }
 
-    fn with(what: String, form: &str, silence: Duration) -> Self {
-        let bar = ProgressBar::no_length();
+    fn with(prefix: String, what: String, form: &str, patience: Duration) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template(&format!("  {form}, {{elapsed}}  {{wide_msg}}")) {
             bar.set_style(style);
         }
-        bar.set_prefix(what.clone());
-        Self { bar, what, due: Mutex::new(Instant::now() + silence) }
+        bar.set_prefix(prefix);
+        let (goes_on, ended) = mpsc::channel();
+        let (told, counts) = (bar.clone(), form.contains("pos"));
+        let teller = thread::spawn(move || tell(&told, counts, patience, || ended.recv_timeout(patience)));
+        Self { bar, what, goes_on: Some(goes_on), teller: Some(teller) }
     }
 
     /// How many there are is known by now.
@@ -53,68 +63,55 @@ impl Steps {
     pub fn done(&self, now: &str) {
         self.bar.set_message(now.to_owned());
         self.bar.inc(1);
-        self.say(|| format!("{}{}", self.bar.position(), self.bar.prefix()));
-    }
-
-    /// Nobody knows how far it is, but for how long it has been going on.
-    fn tick(&self) {
-        self.bar.tick();
-        self.say(|| self.what.clone());
-    }
-
-    fn say(&self, text: impl Fn() -> String) {
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.bar.is_hidden() && Instant::now() >= *due {
-            *due = Instant::now() + INTERVAL;
-            eprintln!("  {}, {} s", text(), self.bar.elapsed().as_secs());
-        }
     }
 }
 
 impl Drop for Steps {
     fn drop(&mut self) {
+        self.goes_on = None;
+        self.teller.take().map(JoinHandle::join);
         self.bar.finish_and_clear();
     }
 }
 
-/// Does something of which nobody knows how far it is; `what` says what it is.
-pub async fn busy<T>(what: impl Into<String>, work: impl Future<Output = T>) -> T {
-    after(PATIENCE, what.into(), work).await
-}
-
-async fn after<T>(patience: Duration, what: String, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
-    if let Ok(done) = tokio::time::timeout(patience, &mut work).await {
-        return done;
-    }
-    let steps = Steps::with(what, "{prefix}", Duration::ZERO);
-    loop {
-        steps.tick();
-        if let Ok(done) = tokio::time::timeout(patience, &mut work).await {
-            return done;
+/// Says how far it is, each time that `wait` ends without an end.
+fn tell(bar: &ProgressBar, counts: bool, patience: Duration, wait: impl Fn() -> Result<(), RecvTimeoutError>) {
+    let (is_drawn, lines_apart) = (is_drawn(), INTERVAL.as_millis() / patience.as_millis().max(1));
+    for looks in 0.. {
+        if wait() != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+        if is_drawn {
+            if looks == 0 {
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
+            bar.tick();
+        } else if looks % lines_apart == 0 {
+            let done = if counts { bar.position().to_string() } else { String::new() };
+            plain(&format!("{done}{}, {} s", bar.prefix(), bar.elapsed().as_secs()));
         }
     }
 }
 
-/// As [`busy`], for work that waits by itself: another thread says that it goes on.
+/// A line where there is no terminal, in one write: other programs may write there too.
+pub(crate) fn plain(text: &str) {
+    _ = std::io::stderr().write_all(format!("  {text}\n").as_bytes());
+}
+
+/// Does something of which nobody knows how far it is; `what` says what it is.
+pub async fn busy<T>(what: impl Into<String>, work: impl Future<Output = T>) -> T {
+    let _told = going_on(what.into(), PATIENCE);
+    work.await
+}
+
+/// As [`busy`], for work that waits by itself.
 pub fn busy_thread<T>(what: impl Into<String>, work: impl FnOnce() -> T) -> T {
-    let (goes_on, ended) = mpsc::channel::<()>();
-    let what = what.into();
-    let lasts = move || ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            if lasts() {
-                let steps = Steps::with(what, "{prefix}", Duration::ZERO);
-                steps.tick();
-                while lasts() {
-                    steps.tick();
-                }
-            }
-        });
-        let done = work();
-        drop(goes_on);
-        done
-    })
+    let _told = going_on(what.into(), PATIENCE);
+    work()
+}
+
+fn going_on(what: String, patience: Duration) -> Steps {
+    Steps::with(what.clone(), what, "{prefix}", patience)
 }
 
 #[cfg(test)]
@@ -122,14 +119,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_busy_gives_its_result_soon_or_late() {
+    async fn what_is_busy_gives_its_result() {
         assert_eq!(busy("waiting", async { 1 }).await, 1);
-        let patience = Duration::from_millis(5);
-        let late = async {
-            tokio::time::sleep(patience * 3).await;
-            2
-        };
-        assert_eq!(after(patience, "waiting".to_owned(), late).await, 2);
     }
 
     #[test]
@@ -143,5 +134,15 @@ mod tests {
         steps.done("a");
         steps.done("b");
         assert_eq!((steps.bar.position(), steps.bar.length()), (2, Some(2)));
+    }
+
+    #[test]
+    fn what_lasts_is_told_until_it_ends_and_not_longer() {
+        let steps = going_on("waiting".to_owned(), Duration::from_millis(1));
+        let bar = steps.bar.clone();
+        thread::sleep(Duration::from_millis(20));
+        assert!(!steps.teller.as_ref().expect("it goes on").is_finished());
+        drop(steps);
+        assert!(bar.is_finished());
     }
 }

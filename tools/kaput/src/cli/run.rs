@@ -20,7 +20,7 @@ use crate::machine::all_ended;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::finished::Finished;
 use crate::outcome::verdict::Exit;
-use crate::progress::Steps;
+use crate::progress::busy;
 use crate::report::partition::Partition;
 use crate::report::{ReportedRun, human};
 use crate::run;
@@ -84,7 +84,7 @@ pub(super) async fn run(options: &Options) -> Result<Exit> {
     let exit = interrupts.unless(runs).await;
     // Guests that were interrupted have the queues until they have ended.
     all_ended(LAST_GOODBYE).await;
-    let given_back = held.give_back().await;
+    let given_back = busy("the hosts are put back", held.give_back()).await;
     // The connections end with the last who has them.
     tools.kernel_logs = None;
     resources::close(tools.engine).await;
@@ -143,21 +143,21 @@ async fn prepare(options: &Options, all: &[Loaded]) -> Result<Tools> {
 async fn together(tools: &Tools, all: &[Loaded], options: &Options, reports: Reports) -> Result<Exit> {
     let wishes = run::Options { keep: options.keep, trace: options.trace, ..run::Options::default() };
     let part = options.partition;
-    let (live, base) = (Live::new(), RunFolder::base());
+    let (live, base) = (Live::new(Some(all.len())), RunFolder::base());
     let start = |loaded| live.run_in(&base, tools, loaded, wishes);
     let mut running = futures_util::stream::iter(all).map(start).buffered(options.jobs.get());
     let mut finished: Vec<Finished> = Vec::new();
-    // Where each run is reported as it ends, no line on progress is needed.
-    let steps = reports.is_silent().then(|| Steps::new("runs", Some(all.len()))).filter(|_| !live.is_drawn);
     while let Some(run) = running.next().await {
         let ended = run?;
-        steps.iter().for_each(|steps| steps.done(&ended.scenario));
         if let Some(trace) = &ended.trace {
             live.pause(print_trace(&reports, trace.lines(&ended.events))).await?;
         }
         finished.push(ended);
         if let (Some(finished), Some(loaded)) = (finished.last(), all.get(finished.len() - 1)) {
-            live.pause(reports.ended(ReportedRun { loaded, finished, part })).await?;
+            let reported = ReportedRun { loaded, finished, part };
+            if !reports.is_silent() {
+                live.pause(reports.ended(reported)).await?;
+            }
         }
     }
     let exit = finished.iter().map(|finished| finished.verdict.kind.exit()).max();
@@ -181,7 +181,10 @@ async fn repeat(tools: &Tools, loaded: &Loaded, options: &Options, reports: &Rep
     let mut exit = Exit::AsExpected;
     let mut seconds = Vec::new();
     let mut right = 0;
-    let start = |_| run::run(tools, loaded, run::Options { keep: options.keep, ..run::Options::default() });
+    let (live, base) = (Live::new(Some(times as usize)), RunFolder::base());
+    let line = live.line(&format!("--repeat {times}"));
+    let wishes = run::Options { keep: options.keep, ..run::Options::default() };
+    let start = |_| live.run_in(&base, tools, loaded, wishes);
     let mut running = futures_util::stream::iter(1..=times).map(start).buffered(options.jobs.get());
     let mut number = 0;
     while let Some(finished) = running.next().await {
@@ -189,14 +192,16 @@ async fn repeat(tools: &Tools, loaded: &Loaded, options: &Options, reports: &Rep
         number += 1;
         seconds.extend(finished.events.last().map(|event| event.at));
         right += u32::from(finished.verdict.is_as_expected());
+        line.set_message(format!("{number} runs, {right} as expected"));
         let wrong = !finished.verdict.is_as_expected();
         if reports.screen == Some(Form::Json) || (wrong && right + 1 == number) {
-            reports.ended(ReportedRun { loaded, finished: &finished, part: options.partition }).await?;
+            live.pause(reports.ended(ReportedRun { loaded, finished: &finished, part: options.partition })).await?;
         } else if wrong {
-            print(human::line(&finished)).await?;
+            live.pause(print(human::line(&finished))).await?;
         }
         exit = exit.max(finished.verdict.kind.exit());
     }
+    line.finish_and_clear();
     let statistics = human::statistics(&loaded.scenario.name, times, right, &seconds);
     if reports.screen == Some(Form::Json) {
         note(statistics).await;

@@ -30,6 +30,7 @@ use crate::machine::all_ended;
 use crate::machine::run_folder::RunFolder;
 use crate::outcome::events::Event;
 use crate::outcome::verdict::Exit;
+use crate::progress::busy;
 use crate::report::soak::{self as page, Measured};
 use crate::report::timeline;
 use crate::run::tools::{Named, Tools};
@@ -183,9 +184,9 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
     }
     let seed = options.seed.unwrap_or_else(rand::random);
     print(format!("seed {seed:x}\n")).await?;
-    let live = Live::new();
+    let behind = busy("an LPAR boots", behind(options, seed, folder, &mut tools)).await?;
+    let live = Live::new(None);
     let figures_live = live.line("soak");
-    let behind = behind(options, seed, folder, &mut tools).await?;
     let mut generator = Generator::new(seed).behind(behind);
     // In the lab one run is long.
     let is_long = matches!(behind, Behind::Lab | Behind::LabByHand);
@@ -239,7 +240,7 @@ async fn runs(options: &Options, folder: &Path) -> Result<Exit> {
                 figures_live.set_message(figures.brief());
             } else if reported.elapsed() >= INTERVAL {
                 reported = Instant::now();
-                print(figures.line(begun) + "\n").await?;
+                live.pause(print(figures.line(begun) + "\n")).await?;
             }
         }
         drop(running);
