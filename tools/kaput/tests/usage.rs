@@ -75,7 +75,9 @@ impl Place {
 #[test]
 fn an_unknown_scenario_is_answered_with_those_there_are() {
     Place::new().refuses(&["run", "surive"], &["there is no scenario `surive`", "the scenarios are bad, good"]);
-    Place::new().refuses(&["run", "./nowhere.toml"], &["cannot read ./nowhere.toml"]);
+    Place::new().refuses(&["run", "./nowhere.toml"], &["cannot read ./nowhere.toml", "kaput list"]);
+    let said = Place::new().kaput(&["run", "./nowhere.toml"]).stderr;
+    assert_eq!(String::from_utf8_lossy(&said).matches("No such file").count(), 1, "said once");
 }
 
 #[test]
@@ -272,11 +274,24 @@ fn a_tree_that_is_none_and_a_kernel_that_is_none_are_refused() {
     let head = [&[0; 0x10008][..], b"S390EP"].concat();
     fs::write(place.path().join("bzImage"), head).expect("a head of a kernel");
     place.refuses(&[&nothing[..], &["--kernel", &there("bzImage")]].concat(), &["no busybox", "`kaput lab busybox`"]);
+    let program = ["--kernel", &there("bzImage"), "--program", &there("busybox")];
+    place.refuses(&[&nothing[..], &program].concat(), &["busybox is no program for s390x", "-static"]);
     place.write("bzImage", "no kernel");
     place.refuses(
         &["lab", "compare", &there("bzImage"), &there("bzImage")],
         &["bzImage", "neither a kernel for s390x nor a report"],
     );
+}
+
+#[test]
+fn what_a_command_cannot_use_is_named_with_what_it_expects() {
+    let place = Place::new();
+    place.write("odd", "odd");
+    let odd = place.path().join("odd").display().to_string();
+    place.refuses(&["qemu", "--topology", "/nowhere"], &["cannot read /nowhere", "--ap 05=cex8a/33"]);
+    place.refuses(&["lab", "replay", &odd], &["odd is no case file", "`kaput lab hunt` wrote"]);
+    place.refuses(&["soak", "--for", "soon"], &["expected a time such as 90s, 10m or 1h30m"]);
+    place.refuses(&["conformance", "--only", "nowhere/"], &["races/"]);
 }
 
 #[test]

@@ -34,7 +34,7 @@ const TOOLS: [&str; 3] = ["xtask", "tidy", "kaput-fuzz"];
 pub(crate) enum Step {
     /// The formatting of all sources.
     Format,
-    /// The layout of the sources: rooms, floors, arrows and circles of every crate.
+    /// The layout of the sources: folders, arrows between them, and circles of files, of every crate.
     Tidy,
     /// Lints of everything that runs on this machine.
     LintHost,

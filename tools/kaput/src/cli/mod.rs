@@ -105,7 +105,7 @@ enum Command {
     /// Lists the scenarios
     #[command(after_help = LIST_HELP)]
     List(ListOptions),
-    /// Tells runs that are over once more, from the JSON that was kept of them
+    /// Reports again on runs that are over, from the JSON that was kept of them
     #[command(after_help = report::HELP)]
     Report(report::Options),
     /// Runs random scenarios until there is a surprise

@@ -24,7 +24,9 @@ pub(super) fn seed(text: &str) -> Result<u64, String> {
 /// A time as people write it.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map(Duration::from_secs);
-    seconds.or_else(|_| humantime::parse_duration(text)).map_err(|error| format!("{error}: 90s, 10m, 1h30m"))
+    seconds
+        .or_else(|_| humantime::parse_duration(text))
+        .map_err(|_| "expected a time such as 90s, 10m or 1h30m".to_owned())
 }
 
 /// Prints, and is content. A reader that went away wants no more, and is no reason to complain; one that does not read

@@ -12,7 +12,7 @@ use miette::Result;
 use crate::machine::emulator;
 use crate::outcome::verdict::Exit;
 use crate::run::tools::NamedEmulator;
-use crate::scenario::load;
+use crate::scenario::load::{self, ScenarioError};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -67,7 +67,13 @@ impl Hardware {
     pub(super) fn topology(&self) -> Result<Topology> {
         match self {
             Self { ap: Some(topology), .. } => Ok(topology.clone()),
-            Self { topology: Some(path), .. } => Ok(load::topology(path)?),
+            Self { topology: Some(path), .. } => load::topology(path).map_err(|error| match error {
+                ScenarioError::Io { path, source } => {
+                    let help = "name a topology file, or say the hardware in short: --ap 05=cex8a/33";
+                    miette::miette!(help = help, "cannot read {}: {source}", path.display())
+                }
+                error => error.into(),
+            }),
             Self { ap: None, topology: None } => Err(miette::miette!("neither --ap nor --topology is given")),
         }
     }

@@ -16,7 +16,7 @@ pub enum PartsError {
     #[diagnostic(transparent)]
     Kernel(#[from] KernelError),
     /// The agent.
-    #[error("the agent {} cannot be read: {source}", path.display())]
+    #[error("the agent {} cannot be read", path.display())]
     #[diagnostic(help("name kaput-agent by --agent, or use `cargo xtask kaput`, which builds and names it"))]
     Agent {
         /// Its file.
@@ -24,8 +24,15 @@ pub enum PartsError {
         /// Why.
         source: io::Error,
     },
+    /// The agent is something else.
+    #[error("the agent {} is no program for s390x", path.display())]
+    #[diagnostic(help("name kaput-agent by --agent, or use `cargo xtask kaput`, which builds and names it"))]
+    NoAgent {
+        /// Its file.
+        path: PathBuf,
+    },
     /// A file of ours.
-    #[error("cannot write to {}: {source}", path.display())]
+    #[error("cannot write to {}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -65,12 +72,23 @@ impl Parts {
         folder: &Path,
     ) -> Result<Self, PartsError> {
         kernel::check(kernel)?;
-        let agent = std::fs::read(agent).map_err(|source| PartsError::Agent { path: agent.to_owned(), source })?;
+        let path = agent.to_owned();
+        let agent = match std::fs::read(agent) {
+            Err(source) => return Err(PartsError::Agent { path, source }),
+            Ok(agent) if !is_program(&agent) => return Err(PartsError::NoAgent { path }),
+            Ok(agent) => agent,
+        };
         let initramfs = folder.join("initramfs");
         let written = std::fs::write(&initramfs, archive(&agent));
         written.map_err(|source| PartsError::Write { path: initramfs.clone(), source })?;
         Ok(Self { qemu, machine, plugin, kernel: kernel.to_owned(), initramfs, memory: "160M", cpus: 2 })
     }
+}
+
+/// Whether this is an ELF file for s390x, by its head: 64 bits, big-endian, EM_S390.
+#[must_use]
+pub fn is_program(file: &[u8]) -> bool {
+    file.starts_with(b"\x7fELF\x02\x02") && file.get(18..20) == Some(&[0, 22])
 }
 
 fn archive(agent: &[u8]) -> Vec<u8> {

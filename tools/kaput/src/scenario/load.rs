@@ -29,7 +29,7 @@ pub enum ScenarioError {
         known: String,
     },
     /// The folder or a file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     #[diagnostic(help("name a scenario from `kaput list`, or the path of a file that is there"))]
     Io {
         /// Which.

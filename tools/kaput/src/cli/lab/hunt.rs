@@ -55,7 +55,7 @@ pub(crate) struct Hunt {
     /// The seed, in hex; the same draws the same calls [default: a random one]
     #[arg(long, value_parser = crate::cli::print::seed)]
     seed: Option<u64>,
-    /// Where the case files go [default: the present folder]
+    /// Where the case files go
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     into: PathBuf,
     /// How many LPARs there are at a time [default: one for each CPU, but 4 at most]
@@ -115,7 +115,8 @@ impl Hunt {
         let seed = self.seed.unwrap_or_else(rand::random);
         print(format!("seed {seed:x}\n")).await?;
         let (time, into, jobs) = (self.time, self.into.clone(), self.jobs.unwrap_or_else(usual_jobs));
-        std::fs::create_dir_all(&into).into_diagnostic()?;
+        let made = std::fs::create_dir_all(&into).into_diagnostic();
+        made.wrap_err_with(|| format!("the folder {} for case files cannot be made", into.display()))?;
         let hunted = with_lpars((&self.lpars, &self.kernel), interrupts, move |factory| {
             let (name, steps, files) = (factory.name(), Steps::new("sequences", None), Mutex::new(Ok(())));
             let tell = |news: News<'_>| match news {
@@ -161,8 +162,11 @@ fn write(into: &Path, driver: &str, seed: u64, found: &Found) -> Result<()> {
 impl Replay {
     pub(super) async fn start(&self, interrupts: &Interrupts) -> Result<u8> {
         let text = std::fs::read_to_string(&self.file).into_diagnostic();
-        let text = text.wrap_err_with(|| format!("{} cannot be read", self.file.display()))?;
-        let sequence: Sequence = text.parse().map_err(|why| miette!("{}: {why}", self.file.display()))?;
+        let text = text.wrap_err_with(|| format!("the case file {} cannot be read", self.file.display()))?;
+        let sequence: Sequence = text.parse().map_err(|why| {
+            let help = "expected a file that `kaput lab hunt` wrote: NAME.case";
+            miette!(help = help, "{} is no case file: {why}", self.file.display())
+        })?;
         let times = self.times;
         let played = with_lpars((&self.lpars, &self.kernel), interrupts, move |factory| {
             let mut played = Played::default();

@@ -15,6 +15,7 @@ use vfio_linux::Driver;
 use vfio_mig::conformance::{Case, DeviceFactory, Options, Progress, run, run_several};
 
 use super::interrupts::Interrupts;
+use super::judge::no_case;
 use super::print::{complain, note, print};
 use super::qemu::Hardware;
 use super::reports::{self, Reports, Target};
@@ -26,7 +27,7 @@ use crate::lab::kept::Kept;
 use crate::lab::kernel::{self, Builder, Kind, settings};
 use crate::lab::lpar::LparError;
 use crate::lab::machines::LabMachines;
-use crate::lab::parts::Parts;
+use crate::lab::parts::{self, Parts};
 use crate::lab::prepared::LabFactory;
 use crate::lab::shell::First;
 use crate::lab::{busybox, cache, shell};
@@ -242,7 +243,7 @@ impl Judging {
         let options = self.options();
         let cases = options.cases();
         if cases.is_empty() {
-            return Err(miette!("no case has {} in its name", self.only.join(" or ")));
+            return Err(no_case(&self.only));
         }
         let cases = match part {
             Some(part) => part.take(cases),
@@ -371,14 +372,21 @@ impl Shell {
             let content = std::fs::read(path).into_diagnostic();
             content.wrap_err_with(|| format!("{} cannot be read", path.display()))
         };
+        let program = |path: &Path| {
+            let content = read(path)?;
+            let help = "a program for an LPAR is static and made for it: s390x-linux-gnu-gcc -static";
+            parts::is_program(&content)
+                .then_some(content)
+                .ok_or_else(|| miette!(help = help, "{} is no program for s390x", path.display()))
+        };
         let mut files = Vec::new();
         for path in &self.files {
             let name = path.file_name().ok_or_else(|| miette!("{} is no file", path.display()))?;
             files.push((name.to_string_lossy().into_owned(), read(path)?));
         }
         let first = match (&self.program, &self.busybox) {
-            (Some(program), _) => read(program)?,
-            (None, Some(busybox)) => read(busybox).wrap_err("there is no busybox for the shell")?,
+            (Some(path), _) => program(path)?,
+            (None, Some(path)) => program(path).wrap_err("there is no busybox for the shell")?,
             (None, None) => std::fs::read(busybox::place()?).map_err(|_| {
                 miette!(
                     help = "`kaput lab busybox` fetches Debian's, 1 MB, without root; --busybox names another",
@@ -440,7 +448,7 @@ impl Compare {
             both.push(verdicts);
         }
         if both.iter().any(Verdicts::is_empty) {
-            return Err(miette!("no case has {} in its name", self.judging.only.join(" or ")));
+            return Err(no_case(&self.judging.only));
         }
         let (_, worse, text) = compare(&both[0], &both[1]);
         print(text).await?;

@@ -19,7 +19,7 @@ const MAGIC: &[u8] = b"S390EP";
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum KernelError {
     /// It cannot be read.
-    #[error("the kernel {} cannot be read: {source}", path.display())]
+    #[error("the kernel {} cannot be read", path.display())]
     #[diagnostic(help(
         "`cargo xtask lab` builds one and prints its path, `kaput lab build --source TREE` builds one from your tree"
     ))]
