@@ -143,15 +143,6 @@ pub struct Tools {
 }
 
 impl Named {
-    /// What the environment names; `None` unless it names everything.
-    #[must_use]
-    pub fn from_environment() -> Option<Self> {
-        let named = |variable| std::env::var_os(variable).map(PathBuf::from);
-        let emulator = NamedEmulator { qemu: Some(named("KAPUT_QEMU")?), plugin: Some(named("KAPUT_PLUGIN")?) };
-        let scenarios = NamedScenarios { folder: Some(named("KAPUT_SCENARIOS")?) };
-        Some(Self { emulator, image: Some(named("KAPUT_IMAGE")?), scenarios })
-    }
-
     /// Finds and checks the rest.
     ///
     /// # Errors

@@ -14,8 +14,9 @@ use kaput::lab::machines::LabMachines;
 use kaput::lab::owner::Owner;
 use kaput::lab::parts::Parts;
 use kaput::lab::prepared::LabFactory;
-use kaput::run::tools::Named;
 use vfio_linux::{Agent, Driver, Linux};
+
+use crate::support::named;
 
 /// A folder for LPARs, and what they are made from.
 pub(crate) struct Bench {
@@ -30,7 +31,7 @@ impl Bench {
     /// # Panics
     /// Where a tool that `cargo xtask test` names is not there.
     pub(crate) fn new(kernel: &Path, agent: &Path) -> Self {
-        let named = Named::from_environment().expect("QEMU and the plugin: use `cargo xtask test`").emulator;
+        let named = named().emulator;
         let (qemu, plugin) = (named.qemu.expect("named"), named.plugin.expect("named"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let machine = runtime.block_on(qemu::machine_type(&qemu)).expect("a QEMU");

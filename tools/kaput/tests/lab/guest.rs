@@ -13,7 +13,7 @@ use kaput::lab::supply::Supply;
 use kaput::machine::observed::Observed;
 use kaput::outcome::events::What;
 use kaput::outcome::verdict::Kind;
-use kaput::run::tools::{Named, Tools};
+use kaput::run::tools::Tools;
 use kaput::run::{self, Options};
 use kaput::scenario::DriverName;
 use kaput::scenario::load::{self, Loaded};
@@ -57,7 +57,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// What runs need, and all scenarios as they are on the lab's driver.
 async fn ready(kernel: &Path, agent: &Path) -> Result<(Tools, Vec<Loaded>), String> {
-    let named = Named::from_environment().ok_or("use `cargo xtask test`")?;
+    let named = crate::support::named();
     let mut tools = named.find().await.map_err(|error| error.to_string())?;
     let emulator = (tools.qemu.clone(), tools.machine.clone(), tools.plugin.clone());
     let supply = Supply::new(emulator, agent.to_owned(), Some(kernel.to_owned()));

@@ -14,6 +14,8 @@ mod prepared;
 #[path = "../support/program.rs"]
 mod program;
 mod programs;
+#[path = "../support/mod.rs"]
+mod support;
 mod wrapper;
 
 use std::path::PathBuf;

@@ -9,9 +9,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kaput::run::tools::Named;
-
 use crate::bench::Bench;
+use crate::support::named;
 
 /// What a kernel says once its vfio_ap has found AP, and where it ends without a first program.
 const STARTED: &str = "vfio_ap matrix: MDEV: Registered";
@@ -183,7 +182,7 @@ fn end_of(command: &mut Command) -> std::io::Result<Option<ExitStatus>> {
 
 /// The script of the document.
 fn script(folder: &Path) -> std::io::Result<PathBuf> {
-    let named = Named::from_environment().unwrap_or_default().emulator;
+    let named = named().emulator;
     let (qemu, plugin) = (named.qemu.unwrap_or_default(), named.plugin.unwrap_or_default());
     let text = format!(
         "#!/bin/sh\nexec '{}' qemu --qemu '{}' --plugin '{}' --lpar --ap 05=cex8a,06=cex8c/33,3a -- \"$@\"\n",
