@@ -121,7 +121,7 @@ impl Apt {
             for suites in stages {
                 self.write("sources.list", &source_lines(&self.trust, mirror, suites))?;
                 let what = format!("package lists of {}", suites.join(", "));
-                let update = self.fetch(&["-q", "update"], LISTS_DEADLINE, &what)?;
+                let update = self.fetch(&self.folder, &["-q", "update"], LISTS_DEADLINE, &what)?;
                 let mut offers = self.offers(package)?;
                 if offers.is_empty() {
                     complaints.extend(complaints_of(&update.stderr));
@@ -165,11 +165,25 @@ impl Apt {
     /// # Errors
     /// When a package cannot be fetched, verified or unpacked.
     pub(crate) fn unpack(&self, offer: &Offer, target: &Path) -> Result<()> {
+        self.unpack_by(&["-d", "-y", "-t", &offer.suite, "install"], &self.folder, offer, target)
+    }
+
+    /// Fetches `offer` alone, without what it depends on, and unpacks it into `target`.
+    ///
+    /// # Errors
+    /// When it cannot be fetched, verified or unpacked.
+    pub(crate) fn unpack_alone(&self, offer: &Offer, target: &Path) -> Result<()> {
+        // `apt-get download` writes into the current folder.
+        self.unpack_by(&["download"], &self.folder.join("cache/archives"), offer, target)
+    }
+
+    /// Has apt fetch `offer` by this command in that folder, and unpacks what came.
+    fn unpack_by(&self, command: &[&str], folder: &Path, offer: &Offer, target: &Path) -> Result<()> {
         let wanted = format!("{}={}", offer.package, offer.version);
-        let install = ["-y", "-t", &offer.suite, "install", &wanted];
+        let command = [&["-qq"], command, &[&wanted]].concat();
         // What an interrupted call has fetched would be left out of the plan.
         let nowhere = format!("Dir::Cache::archives={}", self.folder.join("plan").display());
-        let plan = output(self.apt("apt-get").args(["-qq", "--print-uris", "-o", &nowhere]).args(install))?;
+        let plan = output(self.apt("apt-get").args(["--print-uris", "-o", &nowhere]).args(&command))?;
         let files: Vec<(&str, u64)> = plan.lines().filter_map(planned_file).collect();
         if files.is_empty() {
             bail!("apt plans no download for {wanted}: {plan}");
@@ -177,9 +191,7 @@ impl Apt {
         let megabytes = files.iter().map(|(_, size)| size).sum::<u64>() as f64 / 1e6;
         let packages = if files.len() == 1 { "1 package" } else { &format!("{} packages", files.len()) };
         let what = format!("{} {} ({packages}, {megabytes:.1} MB)", offer.package, offer.version);
-        let mut arguments = vec!["-qq", "-d"];
-        arguments.extend(install);
-        let fetched = self.fetch(&arguments, FETCH_DEADLINE, &what)?;
+        let fetched = self.fetch(folder, &command, FETCH_DEADLINE, &what)?;
         if !fetched.status.success() {
             bail!("apt could not fetch {wanted}: {}", complaints_of(&fetched.stderr).join("; "));
         }
@@ -210,26 +222,6 @@ impl Apt {
     /// When apt cannot be asked.
     pub(crate) fn offered(&self, package: &str, suite: &str) -> Result<Option<Offer>> {
         Ok(self.offers(package)?.into_iter().find(|offer| offer.suite == suite))
-    }
-
-    /// Fetches `offer` alone, without what it depends on, and unpacks it into `target`.
-    ///
-    /// # Errors
-    /// When it cannot be fetched, verified or unpacked.
-    pub(crate) fn unpack_alone(&self, offer: &Offer, target: &Path) -> Result<()> {
-        let wanted = format!("{}={}", offer.package, offer.version);
-        let plan = output(self.apt("apt-get").args(["-qq", "--print-uris", "download", &wanted]))?;
-        let Some((file, size)) = plan.lines().find_map(planned_file) else {
-            bail!("apt plans no download for {wanted}: {plan}");
-        };
-        // `apt-get download` writes into the current folder.
-        let folder = self.folder.join("cache/archives");
-        let what = format!("{} {} ({:.1} MB)", offer.package, offer.version, size as f64 / 1e6);
-        let fetched = self.fetch_in(&folder, &["-qq", "download", &wanted], FETCH_DEADLINE, &what)?;
-        if !fetched.status.success() {
-            bail!("apt could not fetch {wanted}: {}", complaints_of(&fetched.stderr).join("; "));
-        }
-        output(Command::new("dpkg-deb").arg("-x").arg(folder.join(file)).arg(target)).map(drop)
     }
 
     /// The folder; what is made there can be moved to the rest of the cache.
@@ -263,11 +255,7 @@ impl Apt {
     }
 
     /// Runs a command that fetches, under a progress bar fed by apt's own status lines.
-    fn fetch(&self, arguments: &[&str], deadline: Duration, what: &str) -> Result<Captured> {
-        self.fetch_in(&self.folder, arguments, deadline, what)
-    }
-
-    fn fetch_in(&self, folder: &Path, arguments: &[&str], deadline: Duration, what: &str) -> Result<Captured> {
+    fn fetch(&self, folder: &Path, arguments: &[&str], deadline: Duration, what: &str) -> Result<Captured> {
         let bar = progress(&format!("fetching {what}"));
         let mut command = self.apt("apt-get");
         command.args(["-o", "APT::Status-Fd=1"]).args(arguments).current_dir(folder);
