@@ -60,7 +60,7 @@ pub(crate) fn host(layout: &Layout) -> Result<Host> {
     let host = Host::places(layout);
     let mut command = host_cargo(layout, "build");
     command.args(["--release", "--package", "qemu-ap", "--package", "kaput"]);
-    build("host", command, &[&host.plugin, &host.harness])?;
+    build("harness and plugin", command, &[&host.plugin, &host.harness])?;
     Ok(host)
 }
 
@@ -142,10 +142,12 @@ pub(crate) fn guest_cargo(layout: &Layout, library: &GuestLibrary, subcommand: &
 
 fn build(name: &str, mut command: Command, made: &[&Path]) -> Result<()> {
     // A first build takes minutes and shows how far it is.
+    let failed = format!("the {name} build failed");
     if made.iter().all(|file| file.is_file()) {
-        command.arg("--quiet");
+        process::quiet(command.arg("--quiet"), DEADLINE, &format!("building {name}"), &failed)?;
+    } else {
+        process::succeed(&mut command, DEADLINE, &failed)?;
     }
-    process::succeed(&mut command, DEADLINE, &format!("the {name} build failed"))?;
     if let Some(missing) = made.iter().find(|file| !file.is_file()) {
         bail!("the {name} build did not make {}", missing.display());
     }

@@ -19,6 +19,10 @@ use rustix::process::{Pid, Signal, kill_process};
 /// What is kept of one captured stream, in bytes; the rest is read and dropped.
 const CAPTURE_LIMIT: u64 = 16 << 20;
 
+/// What a child that says nothing may take without a word of ours, and the time between two.
+const PATIENCE: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_secs(10);
+
 /// How long what a child started may hold the child's output after the child's end.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -72,6 +76,16 @@ pub(crate) fn success(status: ExitStatus, failed: &str) -> Result<()> {
     if status.success() { Ok(()) } else { bail!("{failed} ({status})") }
 }
 
+/// Runs `command`, which says nothing while it works: `doing` says what it does, on standard error and for how long.
+///
+/// # Errors
+/// When it cannot be started, was killed at its deadline, or failed, with `failed`.
+pub(crate) fn quiet(command: &mut Command, deadline: Duration, doing: &str, failed: &str) -> Result<()> {
+    let mut watch = Watch::start(command, deadline, |_, _| ())?;
+    watch.doing = Some(doing.to_owned());
+    success(watch.finish(1, |_| ())?.status, failed)
+}
+
 /// Runs `command` and hands each line of its standard output to `on_line`; standard error stays ours.
 ///
 /// # Errors
@@ -121,6 +135,9 @@ struct Watch {
     events: Receiver<Event>,
     deadline: Duration,
     end: Instant,
+    /// What it does, if it does not say so itself, and when that is said next.
+    doing: Option<String>,
+    due: Instant,
 }
 
 impl Watch {
@@ -136,7 +153,8 @@ impl Watch {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         // Whoever stopped listening needs no answer, so a failing send is fine, here and in the readers.
         thread::spawn(move || sender.send(Event::Exit(child.wait())));
-        Ok(Self { name, pid, events, deadline, end: Instant::now() + deadline })
+        let begun = Instant::now();
+        Ok(Self { name, pid, events, deadline, end: begun + deadline, doing: None, due: begun + PATIENCE })
     }
 
     /// Waits for `ends` ends: that of the child and that of each stream listened to.
@@ -165,8 +183,15 @@ impl Watch {
     }
 
     fn next(&mut self) -> Result<Event> {
-        match self.events.recv_timeout(self.end.saturating_duration_since(Instant::now())) {
+        let until = if self.doing.is_some() { self.due.min(self.end) } else { self.end };
+        match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(event) => Ok(event),
+            Err(RecvTimeoutError::Timeout) if Instant::now() < self.end => {
+                let lasts = self.deadline.saturating_sub(self.end.saturating_duration_since(Instant::now()));
+                self.doing.iter().for_each(|doing| eprintln!("xtask: {doing}, {} s", lasts.as_secs()));
+                self.due = Instant::now() + INTERVAL;
+                self.next()
+            }
             Err(RecvTimeoutError::Timeout) => {
                 let Some(pid) = self.pid else {
                     bail!("{} ended, but something that it started still holds its output", self.name)
@@ -253,6 +278,15 @@ mod tests {
         assert!(status.success());
         assert_eq!(seen, ["a", "b"]);
         Ok(())
+    }
+
+    #[test]
+    fn a_quiet_child_ends_as_any_other() {
+        let end = |script: &str| {
+            quiet(Command::new("sh").args(["-c", script]), Duration::from_secs(60), "working", "it failed")
+        };
+        assert!(end("exit 0").is_ok());
+        assert!(end("exit 3").is_err_and(|error| error.to_string().contains("it failed")));
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub(super) fn pack(layer: &Path, architecture: &str, file: &Path) -> Result<()> 
 /// When a digest is wrong, or something else is not as the layout has it.
 pub(crate) fn unpack(file: &Path, root: &Path) -> Result<()> {
     let scratch = tempfile::tempdir_in(root.parent().context("the root goes into no folder")?)?;
-    run(Command::new("tar").arg("-xf").arg(file).arg("-C").arg(scratch.path()), "unpacking the image")?;
+    run(Command::new("tar").arg("-xf").arg(file).arg("-C").arg(scratch.path()), "the unpacked image")?;
     let blob = |descriptor: &Value| -> Result<PathBuf> {
         let digest = descriptor["digest"].as_str().and_then(|text| text.strip_prefix("sha256:"));
         let path = scratch.path().join("blobs/sha256").join(digest.context("a descriptor without a digest")?);
@@ -75,7 +75,7 @@ pub(crate) fn unpack(file: &Path, root: &Path) -> Result<()> {
     let manifest = read(blob(&index["manifests"][0])?)?;
     read(blob(&manifest["config"])?)?;
     fs::create_dir_all(root)?;
-    run(Command::new("tar").arg("-xzf").arg(blob(&manifest["layers"][0])?).arg("-C").arg(root), "unpacking the layer")
+    run(Command::new("tar").arg("-xzf").arg(blob(&manifest["layers"][0])?).arg("-C").arg(root), "the unpacked layer")
 }
 
 /// Puts a file among the blobs, under its digest; what describes it.

@@ -109,7 +109,7 @@ pub(crate) fn try_out(layout: &Layout, state: &mut State) -> Result<()> {
     let archive = make(layout, state)?.archive;
     let ready = Ready::make(layout, state)?;
     let elsewhere = tempfile::tempdir().context("no folder for temporary files")?;
-    run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(elsewhere.path()), "unpacking")?;
+    run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(elsewhere.path()), "the unpacked archive")?;
     let folder = fs::read_dir(elsewhere.path())?.next().context("the archive is empty")??.path();
     for file in [
         "man/kaput-run.1",
@@ -156,5 +156,5 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn run(command: &mut Command, what: &str) -> Result<()> {
-    process::succeed(command, DEADLINE, &format!("{what} failed"))
+    process::quiet(command, DEADLINE, &format!("making {what}"), &format!("{what} failed"))
 }
