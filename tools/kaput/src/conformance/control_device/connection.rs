@@ -32,7 +32,10 @@ impl Connection {
     /// Connects and checks the greeting.
     pub(super) fn open(socket: &Path) -> Result<Self, DeviceError> {
         let at = |error: std::io::Error| broken(format!("{}: {error}", socket.display()));
-        let stream = UnixStream::connect(socket).map_err(at)?;
+        let stream = UnixStream::connect(socket).map_err(|error| {
+            let expected = "expected the socket of a QEMU with the plugin, as `kaput qemu --control SOCKET` starts it";
+            broken(format!("{}: {error}; {expected}", socket.display()))
+        })?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(at)?;
         let mut line = Line { stream: BufReader::new(stream), next: 1, is_silent: false };
         let greeting = line.read(Instant::now() + PATIENCE)?;
