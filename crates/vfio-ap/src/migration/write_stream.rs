@@ -205,12 +205,13 @@ impl WriteStream {
         let length = bytes.len();
         let mut count = [0; 4];
         count.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        let queues = u32::from_be_bytes(count);
-        if self.context.behaviour.format == StreamFormat::Vfap || (1..=MOST_LOOKED_FOR).contains(&queues) {
-            return Err(premature(length).into());
-        }
-        if queues > MOST_LOOKED_FOR {
-            return Err(DeviceError::Hung(format!("{queues} queues are looked for behind {length} bytes")).into());
+        match u32::from_be_bytes(count) {
+            0 if self.context.behaviour.format == StreamFormat::Posted => {}
+            queues if queues > MOST_LOOKED_FOR && self.context.behaviour.format == StreamFormat::Posted => {
+                let reason = format!("{queues} queues are looked for behind {length} bytes");
+                return Err(DeviceError::Hung(reason).into());
+            }
+            _ => return Err(premature(length).into()),
         }
         self.apply(&[0; StreamFormat::Posted.header_size()])?;
         session.position = length;

@@ -32,17 +32,22 @@ const SESSIONS: [&str; 14] = [
     "header fault-inside rest",
 ];
 
-/// What stands in the stream, and at which byte; format 0 has the two counts at other places.
-const DAMAGED: [(&str, usize, &[u8]); 8] = [
-    ("no queue", 0, &[0, 0, 0, 0]),
-    ("a queue more", 0, &[0, 0, 0, 5]),
-    ("a queue fewer", 0, &[0, 0, 0, 3]),
-    ("65537 queues", 0, &[0, 1, 0, 1]),
-    ("all queues", 0, &[0xff; 4]),
-    ("padding", 4, &[0, 0, 0, 1]),
-    ("declared size 0", 8, &[0; 8]),
-    ("declared size 81", 8, &[0, 0, 0, 0, 0, 0, 0, 81]),
+/// What stands in the stream, and at which byte of format 0 and of `vfap`.
+const DAMAGED: [(&str, usize, usize, &[u8]); 10] = [
+    ("no queue", 0, 8, &[0, 0, 0, 0]),
+    ("a queue more", 0, 8, &[0, 0, 0, 5]),
+    ("a queue fewer", 0, 8, &[0, 0, 0, 3]),
+    ("65537 queues", 0, 8, &[0, 1, 0, 1]),
+    ("all queues", 0, 8, &[0xff; 4]),
+    ("padding", 4, 12, &[0, 0, 0, 1]),
+    ("declared size 0", 8, 16, &[0; 8]),
+    ("declared size 81", 8, 16, &[0, 0, 0, 0, 0, 0, 0, 81]),
+    ("another magic", 4, 0, &[0x66]),
+    ("another version", 4, 4, &[0, 0, 0, 2]),
 ];
+
+const DAMAGED_WRITES: [&str; 6] =
+    ["whole", "header rest", "short", "byte rest", "eleven byte rest", "twelve byte rest"];
 
 /// Reads of a snapshot of 48 bytes or more.
 const READS: [&str; 8] = [
@@ -88,7 +93,7 @@ impl Writing {
     fn new(profile: Profile, bytes: Vec<u8>) -> Self {
         let host = of(profile, destination_config());
         let stream = host.open_stream(DeviceState::RESUMING);
-        let format = if bytes.starts_with(b"vfap") { StreamFormat::Vfap } else { StreamFormat::Posted };
+        let format = profile.behaviour().format;
         Self { host, stream, bytes, header: format.header_size(), position: 0 }
     }
 
@@ -114,6 +119,8 @@ impl Writing {
         match word {
             "nothing" => self.write(0, None),
             "byte" => self.write(1, None),
+            "eleven" => self.write(11, None),
+            "twelve" => self.write(12, None),
             "short" => self.write(self.header - 1, None),
             "header" => self.write(self.header, None),
             "long" => self.write(self.header + 1, None),
@@ -164,16 +171,14 @@ fn sessions_after_each_other_are_answered_as_on_record() {
 fn damaged_streams_are_answered_as_on_record() {
     let answers = |profile, words: &str| {
         let (damage, writes) = words.split_once(": ").unwrap();
-        let (_, at, bytes) = DAMAGED.iter().find(|(name, ..)| *name == damage).unwrap();
+        let (_, posted, vfap, bytes) = DAMAGED.into_iter().find(|(name, ..)| *name == damage).unwrap();
         let mut stream = stream_of(profile);
-        let place = if stream.starts_with(b"vfap") { at + 8 } else { *at };
+        let place = if profile.behaviour().format == StreamFormat::Vfap { vfap } else { posted };
         stream[place..place + bytes.len()].copy_from_slice(bytes);
         Writing::new(profile, stream).calls(writes)
     };
-    let rows: Vec<String> = DAMAGED
-        .iter()
-        .flat_map(|(name, ..)| ["whole", "header rest", "short", "byte rest"].map(|writes| format!("{name}: {writes}")))
-        .collect();
+    let rows: Vec<String> =
+        DAMAGED.iter().flat_map(|(name, ..)| DAMAGED_WRITES.map(|writes| format!("{name}: {writes}"))).collect();
     insta::assert_snapshot!(table(rows.iter().map(String::as_str), answers));
 }
 
