@@ -162,7 +162,7 @@ impl WriteStream {
             if end > total {
                 return self.too_long(session, end, total, header_is_new);
             }
-            let missing = total - session.staging.len().min(total);
+            let missing = total.saturating_sub(session.staging.len());
             allocate(&self.context, &mut session.staging, total, missing)?;
         }
         session.staging.extend_from_slice(buffer.bytes);

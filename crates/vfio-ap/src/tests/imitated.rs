@@ -15,12 +15,13 @@ use crate::{Host, HostConfig};
 const WRITES: [&str; 8] = ["nothing", "byte", "short", "header", "long", "whole", "more", "fault"];
 
 /// Calls after a first session or write, where a driver may remember too much.
-const SESSIONS: [&str; 14] = [
+const SESSIONS: [&str; 15] = [
     "header again whole",
     "header close again whole",
     "header reset whole",
     "header reset close whole",
     "whole again whole",
+    "whole again again whole",
     "whole close again whole",
     "whole close again header rest",
     "whole again header",

@@ -2,6 +2,7 @@
 //! The verdict on a run that came to its end: what the guest and the devices said, held against what the scenario
 //! expects. A pure function: same evidence, same verdict. `docs/verdicts.md` says in which order it asks.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use ap_arch::image::MIGRATION_SUITE_BEGINS;
@@ -168,10 +169,11 @@ fn cut_off(evidence: &Evidence<'_>) -> Option<RunVerdict> {
 
 fn migrations(evidence: &Evidence<'_>) -> Option<RunVerdict> {
     let (asked, hops) = (evidence.guest.asked, evidence.scenario.hops().len());
-    if asked == hops {
-        return None;
-    }
-    let kind = if asked < hops { Kind::NeverAsked } else { Kind::AskedTooOften };
+    let kind = match asked.cmp(&hops) {
+        Ordering::Less => Kind::NeverAsked,
+        Ordering::Equal => return None,
+        Ordering::Greater => Kind::AskedTooOften,
+    };
     let happened = format!("the guest asked for {asked} migrations, the scenario has {hops}");
     let next =
         format!("the suites `{MIGRATION_SUITE_BEGINS}…` ask for them; image and scenario may not belong together");
