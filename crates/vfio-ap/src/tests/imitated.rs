@@ -34,11 +34,13 @@ const SESSIONS: [&str; 15] = [
 ];
 
 /// What stands in the stream, and at which byte of format 0 and of `vfap`.
-const DAMAGED: [(&str, usize, usize, &[u8]); 10] = [
+const DAMAGED: [(&str, usize, usize, &[u8]); 12] = [
     ("no queue", 0, 8, &[0, 0, 0, 0]),
     ("a queue more", 0, 8, &[0, 0, 0, 5]),
     ("a queue fewer", 0, 8, &[0, 0, 0, 3]),
     ("65537 queues", 0, 8, &[0, 1, 0, 1]),
+    ("1048576 queues", 0, 8, &[0, 0x10, 0, 0]),
+    ("1048577 queues", 0, 8, &[0, 0x10, 0, 1]),
     ("all queues", 0, 8, &[0xff; 4]),
     ("padding", 4, 12, &[0, 0, 0, 1]),
     ("declared size 0", 8, 16, &[0; 8]),
