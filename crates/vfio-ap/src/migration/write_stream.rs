@@ -205,13 +205,16 @@ impl WriteStream {
         let length = bytes.len();
         let mut count = [0; 4];
         count.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        if self.context.behaviour.format == StreamFormat::Vfap {
+            return Err(premature(length).into());
+        }
         match u32::from_be_bytes(count) {
-            0 if self.context.behaviour.format == StreamFormat::Posted => {}
-            queues if queues > MOST_LOOKED_FOR && self.context.behaviour.format == StreamFormat::Posted => {
+            0 => {}
+            1..=MOST_LOOKED_FOR => return Err(premature(length).into()),
+            queues => {
                 let reason = format!("{queues} queues are looked for behind {length} bytes");
                 return Err(DeviceError::Hung(reason).into());
             }
-            _ => return Err(premature(length).into()),
         }
         self.apply(&[0; StreamFormat::Posted.header_size()])?;
         session.position = length;
