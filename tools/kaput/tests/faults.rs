@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use kaput::doctor::Check;
 use kaput::outcome::events::What;
 use kaput::outcome::finished::Finished;
 use kaput::outcome::verdict::Kind;
@@ -281,11 +282,27 @@ fn qemu_is_shown_a_plugin_in_a_folder_with_a_comma() {
     fs::create_dir(&odd).expect("a folder");
     let plugin = odd.join("libqemu_ap.so");
     std::os::unix::fs::symlink(named().emulator.plugin.expect("named"), &plugin).expect("linked");
+    let told = doctor_on_plugin(plugin);
+    assert!(told.fix.is_none(), "{told}");
+}
+
+#[test]
+fn a_damaged_plugin_is_not_said_to_be_the_fault_of_qemu_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = folder.path().join("libqemu_ap.so");
+    let whole = fs::read(named().emulator.plugin.expect("named")).expect("read");
+    fs::write(&plugin, &whole[..whole.len() / 2]).expect("written");
+    let told = doctor_on_plugin(plugin);
+    assert!(told.text.contains("it does not take the plugin"), "{told}");
+    assert!(told.fix.as_ref().is_some_and(|fix| fix.contains("--plugin")), "{told}");
+}
+
+/// What the doctor says of QEMU and this plugin.
+fn doctor_on_plugin(plugin: PathBuf) -> Check {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let emulator = NamedEmulator { plugin: Some(plugin), ..named().emulator };
     let checks = runtime.block_on(kaput::doctor::look(&Named { emulator, ..named() }));
-    let told = checks.iter().find(|check| check.what == "plugin API").expect("it is looked at");
-    assert!(told.fix.is_none(), "{told}");
+    checks.into_iter().find(|check| check.what == "plugin API").expect("it is looked at")
 }
 
 /// A harness of its own whose QEMUs hold the writing end of a FIFO: its end is theirs.

@@ -54,7 +54,7 @@ fn run(root: PathBuf) -> Result<bool> {
     let sources = files::all(&root)?;
     println!("{} lines of Rust without tests", rules::lines(&sources));
     for broken in rules::check(&sources, &crates)? {
-        is_tidy &= !broken.is_failure();
+        is_tidy &= broken.at.is_empty();
         println!("{:>4}  {}", broken.at.len(), broken.rule);
         for finding in broken.at {
             println!("        {finding}");

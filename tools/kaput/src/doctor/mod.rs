@@ -15,6 +15,9 @@ use crate::scenario::load;
 
 const QEMU_FIX: &str = "install qemu-system-s390x 11.1 or newer, built with plugins, and put it in PATH or name it \
                          with --qemu or KAPUT_QEMU; in a checkout `cargo xtask setup` fetches one";
+const PLUGIN_FIX: &str = "if the plugin is damaged or of another machine, name a whole one with --plugin or \
+                           KAPUT_PLUGIN; if this QEMU is older than 11.1 or built without plugins, name another with \
+                           --qemu or KAPUT_QEMU";
 const WHOLE_FOLDER: &str = "unpack the whole folder of a release again, or in a checkout use `cargo xtask kaput`";
 
 /// One thing that was looked at.
@@ -65,7 +68,7 @@ pub async fn look(named: &Named) -> Vec<Check> {
     let plugin = named.emulator.plugin();
     if let (Ok(plugin), true) = (&plugin, started) {
         let taken = qemu::takes_plugin(&qemu, plugin).await.map_err(|error| error.to_string());
-        checks.push(Check::of("plugin API", taken, || QEMU_FIX.to_owned()));
+        checks.push(Check::of("plugin API", taken, || PLUGIN_FIX.to_owned()));
     }
     let plugin = plugin.map(|plugin| plugin.display().to_string()).map_err(|error| error.to_string());
     checks.push(Check::of("plugin", plugin, || WHOLE_FOLDER.to_owned()));

@@ -119,7 +119,7 @@ pub async fn takes_plugin(qemu: &Path, plugin: &Path) -> Result<String, QemuErro
             Ok(format!("versions {}, and it takes the plugin", range.replace("..", " to ")))
         }
         Some((_, range)) => Err(unfit(qemu, format!("it is for another machine, or of another plugin API: {range}"))),
-        None => Err(unfit(qemu, format!("it does not take the plugin: {}", said.trim()))),
+        None => Err(unfit(qemu, format!("it does not take the plugin ({}): {}", answer.status, said.trim()))),
     }
 }
 
