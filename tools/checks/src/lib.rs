@@ -71,6 +71,15 @@ pub fn run<S: AsRef<OsStr>>(arguments: &[S]) -> Result<(i32, String, String), Fa
     Ok((status, text(output.stdout), text(output.stderr)))
 }
 
+/// Whether a line says what a command does, which it does where it takes long: `  survive: boot, 3 s`.
+#[must_use]
+pub fn is_progress(line: &str) -> bool {
+    let end = line.strip_suffix(" s").and_then(|line| line.rsplit_once(", ")).map(|(_, seconds)| seconds);
+    // What reports say stands in columns.
+    let is_sentence = line.strip_prefix("  ").is_some_and(|line| !line.contains("  "));
+    is_sentence && end.is_some_and(|seconds| seconds.parse::<u64>().is_ok())
+}
+
 /// The first of these programs in `PATH`.
 #[must_use]
 pub fn in_path(names: &[&str]) -> Option<PathBuf> {

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use checks::{Outcome, all, ensure, kaput, output, root, run, trial};
+use checks::{Outcome, all, ensure, is_progress, kaput, output, root, run, trial};
 use libtest_mimic::{Failed, Trial};
 
 fn documents() -> Vec<(String, String)> {
@@ -113,14 +113,6 @@ fn shell(command: &str, folder: &std::path::Path) -> Result<Vec<String>, Failed>
     let said = output(&mut shell)?;
     let lines = String::from_utf8_lossy(&said.stdout).lines().map(str::to_owned).collect::<Vec<_>>();
     Ok(lines.into_iter().filter(|line| !is_progress(line)).collect())
-}
-
-/// Whether a line says what a command does, which it does where it takes long: `  survive: boot, 3 s`.
-fn is_progress(line: &str) -> bool {
-    let end = line.strip_suffix(" s").and_then(|line| line.rsplit_once(", ")).map(|(_, seconds)| seconds);
-    // What reports say stands in columns.
-    let is_sentence = line.strip_prefix("  ").is_some_and(|line| !line.contains("  "));
-    is_sentence && end.is_some_and(|seconds| seconds.parse::<u64>().is_ok())
 }
 
 /// The harness's commands in a document that are not carried out.

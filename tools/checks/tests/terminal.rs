@@ -6,14 +6,15 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use checks::{Outcome, all, ensure, in_path, kaput, output, run, skipped, trial};
+use checks::{Outcome, all, ensure, in_path, is_progress, kaput, output, run, skipped, trial};
 use libtest_mimic::Failed;
 
-const NAMES: [&str; 4] = [
+const NAMES: [&str; 5] = [
     "a_terminal_is_told_what_a_run_is_at",
     "a_pipe_gets_the_report_alone",
     "colours_obey",
     "a_dumb_terminal_gets_text",
+    "a_question_for_a_password_stays",
 ];
 const ESCAPE: char = '\u{1b}';
 /// What decides about colours beside `TERM`: a test sets the one it is about, whatever runs the test may have set
@@ -71,7 +72,8 @@ fn live(script: &Path) -> Outcome {
 
 fn piped() -> Outcome {
     let (told, said) = at_pipe(&[])?;
-    ensure(said.is_empty() && !told.contains([ESCAPE, '\r']), || format!("{told:?} {said:?}"))?;
+    // What takes long says so, but not there.
+    ensure(said.lines().all(is_progress) && !told.contains([ESCAPE, '\r']), || format!("{told:?} {said:?}"))?;
     ensure(told.starts_with("survive: ") && !told.contains("pages moving"), || told.clone())?;
     let (exit, ..) = run(&["run", "survive", "--report", "tap"])?;
     ensure(exit == 0, || format!("{exit}"))
@@ -91,6 +93,28 @@ fn dumb(script: &Path) -> Outcome {
     ensure(!text.contains(ESCAPE) && !text.contains("pages moving"), || format!("{text:?}"))
 }
 
+/// An ssh that asks at the terminal, for longer than the harness keeps silent.
+const SSH: &str = "#!/bin/sh\nprintf 'password: ' > /dev/tty\nsleep 3\necho no >&2\nexit 255\n";
+
+fn question(script: &Path) -> Outcome {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("text"), SSH)?;
+    let mut install = Command::new("install");
+    output(install.args(["-m755", "text", "ssh"]).current_dir(folder.path()))?;
+    let path = std::env::join_paths(
+        std::iter::once(folder.path().to_owned())
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+    )?;
+    let program = kaput()?.get_program().to_string_lossy().into_owned();
+    let mut command = Command::new(script);
+    command.args(["-qec", &format!("'{program}' doctor --host ssh:far"), "/dev/null"]).env("PATH", path);
+    set(&mut command, &[("NO_COLOR", "1")]);
+    let said = output(&mut command)?;
+    let text = String::from_utf8_lossy(&said.stdout);
+    let (_, rest) = text.split_once("password: ").ok_or_else(|| format!("no question in {text:?}"))?;
+    ensure(!rest.contains(ESCAPE), || format!("{text:?}"))
+}
+
 fn main() -> ExitCode {
     let piped = trial(NAMES[1], piped);
     let Some(script) = in_path(&["script"]) else {
@@ -102,5 +126,5 @@ fn main() -> ExitCode {
         let script = script.clone();
         trial(name, move || test(&script))
     };
-    all(vec![with(NAMES[0], live), piped, with(NAMES[2], colours), with(NAMES[3], dumb)])
+    all(vec![with(NAMES[0], live), piped, with(NAMES[2], colours), with(NAMES[3], dumb), with(NAMES[4], question)])
 }

@@ -36,12 +36,12 @@ impl Steps {
     #[must_use]
     pub fn new(what: impl Into<String>, all: Option<usize>) -> Self {
         let what = what.into();
-        let steps = Self::with(format!(" {what}"), what, "{pos}{prefix}", PATIENCE);
+        let steps = Self::with(format!(" {what}"), what, "{pos}{prefix}", (PATIENCE, is_drawn()));
         all.iter().for_each(|all| steps.of(*all));
         steps
     }
 
-    fn with(prefix: String, what: String, form: &str, patience: Duration) -> Self {
+    fn with(prefix: String, what: String, form: &str, (patience, is_drawn): (Duration, bool)) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template(&format!("  {form}, {{elapsed}}  {{wide_msg}}")) {
             bar.set_style(style);
@@ -49,7 +49,7 @@ impl Steps {
         bar.set_prefix(prefix);
         let (goes_on, ended) = mpsc::channel();
         let (told, counts) = (bar.clone(), form.contains("pos"));
-        let teller = thread::spawn(move || tell(&told, counts, patience, || ended.recv_timeout(patience)));
+        let teller = thread::spawn(move || tell(&told, counts, (patience, is_drawn), || ended.recv_timeout(patience)));
         Self { bar, what, goes_on: Some(goes_on), teller: Some(teller) }
     }
 
@@ -75,8 +75,13 @@ impl Drop for Steps {
 }
 
 /// Says how far it is, each time that `wait` ends without an end.
-fn tell(bar: &ProgressBar, counts: bool, patience: Duration, wait: impl Fn() -> Result<(), RecvTimeoutError>) {
-    let (is_drawn, lines_apart) = (is_drawn(), INTERVAL.as_millis() / patience.as_millis().max(1));
+fn tell(
+    bar: &ProgressBar,
+    counts: bool,
+    (patience, is_drawn): (Duration, bool),
+    wait: impl Fn() -> Result<(), RecvTimeoutError>,
+) {
+    let lines_apart = INTERVAL.as_millis() / patience.as_millis().max(1);
     for looks in 0.. {
         if wait() != Err(RecvTimeoutError::Timeout) {
             return;
@@ -100,18 +105,24 @@ pub(crate) fn plain(text: &str) {
 
 /// Does something of which nobody knows how far it is; `what` says what it is.
 pub async fn busy<T>(what: impl Into<String>, work: impl Future<Output = T>) -> T {
-    let _told = going_on(what.into(), PATIENCE);
+    let _told = going_on(what.into(), (PATIENCE, is_drawn()));
+    work.await
+}
+
+/// As [`busy`], for what may ask for a password at the terminal: a line that is drawn again would wipe the question.
+pub async fn busy_beside_a_question<T>(what: impl Into<String>, work: impl Future<Output = T>) -> T {
+    let _told = going_on(what.into(), (PATIENCE, false));
     work.await
 }
 
 /// As [`busy`], for work that waits by itself.
 pub fn busy_thread<T>(what: impl Into<String>, work: impl FnOnce() -> T) -> T {
-    let _told = going_on(what.into(), PATIENCE);
+    let _told = going_on(what.into(), (PATIENCE, is_drawn()));
     work()
 }
 
-fn going_on(what: String, patience: Duration) -> Steps {
-    Steps::with(what.clone(), what, "{prefix}", patience)
+fn going_on(what: String, pace: (Duration, bool)) -> Steps {
+    Steps::with(what.clone(), what, "{prefix}", pace)
 }
 
 #[cfg(test)]
@@ -138,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_lasts_is_told_until_it_ends_and_not_longer() {
-        let steps = going_on("waiting".to_owned(), Duration::from_millis(1));
+        let steps = going_on("waiting".to_owned(), (Duration::from_millis(1), false));
         let bar = steps.bar.clone();
         thread::sleep(Duration::from_millis(20));
         assert!(!steps.teller.as_ref().expect("it goes on").is_finished());

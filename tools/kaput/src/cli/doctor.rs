@@ -9,7 +9,7 @@ use crate::doctor::look as look_here;
 use crate::hosts::name::{Site, SshConfig};
 use crate::hosts::ssh::HostConnection;
 use crate::outcome::verdict::Exit;
-use crate::progress::busy;
+use crate::progress::busy_beside_a_question;
 use crate::run::tools::Named;
 
 pub(super) const HELP: &str = "\
@@ -58,7 +58,7 @@ async fn hosts(options: &Options) -> Result<u8> {
             connection.close().await;
             items
         };
-        match busy(format!("host {site} is asked"), asked).await {
+        match busy_beside_a_question(format!("host {site} is asked"), asked).await {
             Ok(items) => {
                 worst = worst.max(host::overall(&items));
                 let lines: String = items.iter().map(ToString::to_string).collect();

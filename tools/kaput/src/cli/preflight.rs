@@ -13,7 +13,7 @@ use super::print::print;
 use super::reports::{Form, Reports, Target};
 use crate::hosts::name::SshConfig;
 use crate::hosts::snapshot::{SnapshotSource, device, load};
-use crate::progress::busy;
+use crate::progress::busy_beside_a_question;
 use crate::report::preflight as page;
 
 pub(super) const COLLECT_HELP: &str = "\
@@ -111,7 +111,7 @@ pub(super) async fn collect(options: &CollectOptions) -> Result<u8> {
         return print(preflight::collect::SCRIPT).await;
     }
     let loading = load(&options.host, options.ssh.file(), options.monitor.as_deref());
-    let mut snapshot = busy(format!("{} is asked", options.host), loading).await?;
+    let mut snapshot = busy_beside_a_question(format!("{} is asked", options.host), loading).await?;
     if let Some(older) = &options.keys_from {
         let older = load(older, options.ssh.file(), None).await?;
         if foreign::take_keys(&mut snapshot, &older) == 0 {
@@ -149,7 +149,8 @@ pub(super) async fn preflight(options: &PreflightOptions) -> Result<u8> {
     };
     let reports = Reports::open_of(&options.report, &[Form::Human, Form::Json, Form::Tap, Form::Html])?;
     let read = async |place: &SnapshotSource, monitor| -> Result<Host> {
-        let snapshot = busy(format!("{place} is asked"), load(place, options.ssh.file(), monitor)).await?;
+        let snapshot =
+            busy_beside_a_question(format!("{place} is asked"), load(place, options.ssh.file(), monitor)).await?;
         Host::new(&snapshot).into_diagnostic().wrap_err_with(|| place.to_string())
     };
     let source = read(source_place, options.monitor.as_deref()).await?;

@@ -21,7 +21,7 @@ use crate::hosts::virsh::mark_of;
 use crate::libvirt::daemon::{Daemon, Libvirt};
 use crate::libvirt::limits;
 use crate::outcome::verdict::Exit;
-use crate::progress::busy;
+use crate::progress::busy_beside_a_question;
 use crate::run::engine::Engine;
 use crate::run::tools::Tools;
 use crate::scenario::ExpectedOutcome;
@@ -262,7 +262,7 @@ impl Held {
 }
 
 pub(super) async fn restore(options: &RestoreOptions) -> Result<u8> {
-    let restored = busy("hosts are put back", queues::restore(options.ssh_config.clone())).await?;
+    let restored = busy_beside_a_question("hosts are put back", queues::restore(options.ssh_config.clone())).await?;
     if restored.is_empty() {
         return print("nothing is to be put back\n").await;
     }
