@@ -49,8 +49,9 @@ impl Steps {
         bar.set_prefix(prefix);
         let (goes_on, ended) = mpsc::channel();
         let (told, counts) = (bar.clone(), form.contains("pos"));
-        let teller = thread::spawn(move || tell(&told, counts, (patience, is_drawn), || ended.recv_timeout(patience)));
-        Self { bar, what, goes_on: Some(goes_on), teller: Some(teller) }
+        let tell = move || tell(&told, counts, (patience, is_drawn), || ended.recv_timeout(patience));
+        // Where no thread is to be had, work matters more than words.
+        Self { bar, what, goes_on: Some(goes_on), teller: thread::Builder::new().spawn(tell).ok() }
     }
 
     /// How many there are is known by now.
