@@ -11,7 +11,7 @@ use crate::profile::Profile;
 use crate::tests::fixture::*;
 use crate::{Host, HostConfig};
 
-/// Writes of these lengths; where the fixture's stream has `header` and `whole` bytes.
+/// What the first and the second write send of the fixture's stream; `fault` is a buffer that cannot be read whole.
 const WRITES: [&str; 8] = ["nothing", "byte", "short", "header", "long", "whole", "more", "fault"];
 
 /// Calls after a first session or write, where a driver may remember too much.
@@ -33,7 +33,8 @@ const SESSIONS: [&str; 15] = [
     "header fault-inside rest",
 ];
 
-/// What stands in the stream, and at which byte of format 0 and of `vfap`.
+/// What is written over the stream, at which byte of format 0 and of `vfap`. Where format 0 declares its size, `vfap`
+/// has its control domains.
 const DAMAGED: [(&str, usize, usize, &[u8]); 12] = [
     ("no queue", 0, 8, &[0, 0, 0, 0]),
     ("a queue more", 0, 8, &[0, 0, 0, 5]),
@@ -49,10 +50,11 @@ const DAMAGED: [(&str, usize, usize, &[u8]); 12] = [
     ("another version", 4, 4, &[0, 0, 0, 2]),
 ];
 
+/// How a damaged stream is written.
 const DAMAGED_WRITES: [&str; 6] =
     ["whole", "header rest", "short", "byte rest", "eleven byte rest", "twelve byte rest"];
 
-/// Reads of a snapshot of 48 bytes or more.
+/// Reads of a stream: of so many bytes, of all, into a buffer that faults, and what happens between them.
 const READS: [&str; 8] = [
     "7 all all",
     "fault all",
